@@ -1,0 +1,64 @@
+"""charloom: train a character-level language model on your own text, and run it anywhere.
+
+>>> import charloom
+>>> result = charloom.train("my-text.txt", "runs/mine", epochs=10)
+>>> model = charloom.load("runs/mine")
+>>> print(model.generate("Once upon", length=200).text)
+
+Importing this costs little: each name is loaded when it is first used, and only `train` needs torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from charloom.errors import CharloomError, MissingExtraError, UsageError
+from charloom.version import __version__
+
+if TYPE_CHECKING:
+    from charloom.runtime.evaluation import Evaluation
+    from charloom.runtime.generation import Generation, TextStream
+    from charloom.runtime.model import Model, load
+    from charloom.training.result import TrainingResult
+    from charloom.training.run import train
+
+_HOMES = {
+    "Evaluation": "charloom.runtime.evaluation",
+    "Generation": "charloom.runtime.generation",
+    "Model": "charloom.runtime.model",
+    "TextStream": "charloom.runtime.generation",
+    "TrainingResult": "charloom.training.result",
+    "load": "charloom.runtime.model",
+    "train": "charloom.training.run",
+}
+
+__all__ = [
+    "CharloomError",
+    "Evaluation",
+    "Generation",
+    "Model",
+    "TextStream",
+    "TrainingResult",
+    "UsageError",
+    "__version__",
+    "load",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'charloom' has no attribute {name!r}")
+    try:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    except ModuleNotFoundError as error:
+        if name == "train" and error.name in ("torch", "onnx", "yaml", "matplotlib"):
+            raise MissingExtraError("training", "train") from error
+        raise
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,22 @@
+"""The model directory: the hinge between training, which writes it, and everything after, which reads it.
+
+`config.json` is written last: where it is, a whole model is. See docs/reference/model-directory.md.
+"""
+
+from charloom.bundle.config import FORMAT_VERSION, CorpusRecord, Loss, ModelConfig, ModelShape
+from charloom.bundle.reading import FileCheck, ModelDirectory, holds_model, open_model_directory
+from charloom.bundle.writing import remove_model, write_model_directory
+
+__all__ = [
+    "FORMAT_VERSION",
+    "CorpusRecord",
+    "FileCheck",
+    "Loss",
+    "ModelConfig",
+    "ModelDirectory",
+    "ModelShape",
+    "holds_model",
+    "open_model_directory",
+    "remove_model",
+    "write_model_directory",
+]

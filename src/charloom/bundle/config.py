@@ -1,0 +1,156 @@
+"""`config.json`: what the model is, what it was trained on, how good it is, and the checksums of its files."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from charloom.errors import ModelDirectoryError
+from charloom.settings import Cell, ValidationSplit, VocabularyKind, explain
+
+FORMAT_VERSION: Final = 1
+
+CONFIG: Final = "config.json"
+VOCABULARY: Final = "vocabulary.json"
+WEIGHTS: Final = "model.safetensors"
+GRAPH: Final = "model.onnx"
+STEP_GRAPH: Final = "model.int8.onnx"
+GENERATION: Final = "generation_config.json"
+CARD: Final = "README.md"
+METRICS: Final = "metrics.jsonl"
+PICTURE: Final = "loss.svg"
+TRAINING: Final = "training"
+
+FileName = Literal[
+    "vocabulary.json",
+    "model.safetensors",
+    "model.onnx",
+    "model.int8.onnx",
+    "generation_config.json",
+    "README.md",
+    "metrics.jsonl",
+    "loss.svg",
+]
+EDITABLE: Final = frozenset({GENERATION, CARD})
+REQUIRED: Final = frozenset({VOCABULARY, WEIGHTS, GRAPH})
+
+GATES: Final[dict[Cell, int]] = {"rnn": 1, "gru": 3, "lstm": 4}
+
+
+class _Record(BaseModel):
+    """Read strictly (no silent conversions); what a later minor version adds is passed over."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False)
+
+
+class ModelShape(_Record):
+    """The network: cell, layers L, hidden units H, embedding E (0 = one-hot), vocabulary V."""
+
+    cell: Cell
+    num_layers: int = Field(ge=1, le=32)
+    hidden_size: int = Field(ge=1, le=16_384)
+    embedding_size: int = Field(ge=0, le=16_384)
+    dropout: float = Field(ge=0, lt=1)
+    vocab_size: int = Field(ge=2, le=1_200_000)
+
+    @property
+    def input_size(self) -> int:
+        """Values that stand for a character at the first layer: E, or V when one-hot."""
+        return self.embedding_size or self.vocab_size
+
+    @property
+    def states_per_layer(self) -> int:
+        """An LSTM carries a hidden and a cell state, the others a hidden state alone."""
+        return 2 if self.cell == "lstm" else 1
+
+    @property
+    def parameters(self) -> int:
+        """The number of trained weights."""
+        gates, hidden = GATES[self.cell], self.hidden_size
+        total = self.vocab_size * self.embedding_size + (hidden + 1) * self.vocab_size
+        for layer in range(self.num_layers):
+            below = self.input_size if layer == 0 else hidden
+            total += gates * hidden * (below + hidden + 2)
+        return total
+
+
+class CorpusRecord(_Record):
+    """What the model was trained on and how the text was prepared."""
+
+    sources: list[str]
+    characters: int = Field(ge=0)
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    cleaning: list[Literal["nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines"]]
+    encoding: str
+    vocabulary: VocabularyKind
+    min_count: int = Field(ge=1)
+    validation_split: ValidationSplit
+    validation_fraction: float = Field(gt=0, le=0.5)
+    validation: str | None
+
+
+class Loss(_Record):
+    """A loss and the protocol it was measured by; see docs/explanation/evaluation.md."""
+
+    loss: float
+    bits_per_char: float
+    perplexity: float
+    characters: int
+
+
+class ModelConfig(_Record):
+    """The content of `config.json`."""
+
+    format_version: int = FORMAT_VERSION
+    library_version: str
+    model: ModelShape
+    corpus: CorpusRecord
+    training: dict[str, Any] = Field(description="settings and figures of the run that made the model")
+    losses: dict[Literal["stateful", "windows-256", "cold-60"], Loss]
+    files: dict[FileName, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
+
+    @model_validator(mode="after")
+    def _has_what_readers_need(self) -> ModelConfig:
+        missing = sorted(REQUIRED - set(self.files))
+        if missing:
+            raise ValueError(f"files does not name {', '.join(missing)}")
+        return self
+
+    def to_json(self) -> bytes:
+        """The file's content."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+
+def parse_config(content: bytes) -> ModelConfig:
+    """Read a `config.json`, trusting nothing in it.
+
+    Raises:
+        ModelDirectoryError: not JSON, a newer format, wrong types, or values out of bounds.
+    """
+    data = parse_json(content, CONFIG)
+    version = data.get("format_version") if isinstance(data, dict) else None
+    if isinstance(version, int) and version > FORMAT_VERSION:
+        raise ModelDirectoryError(
+            f"this model has format version {version} and this charloom reads up to {FORMAT_VERSION}: "
+            f"upgrade with pip install -U charloom"
+        )
+    if version != FORMAT_VERSION or isinstance(version, bool):
+        raise ModelDirectoryError(f"{CONFIG} is not a charloom model's: format_version is {version!r}")
+    try:
+        return ModelConfig.model_validate(data)
+    except ValidationError as error:
+        raise ModelDirectoryError(f"{CONFIG} is damaged: {explain(error)}") from None
+
+
+def parse_json(content: bytes, name: str) -> Any:
+    """Parse a small JSON file of a model directory.
+
+    Raises:
+        ModelDirectoryError: it is not JSON.
+    """
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ModelDirectoryError(f"{name} is damaged: it is not JSON ({error})") from None

@@ -1,0 +1,149 @@
+"""Open a model directory and verify what is read from it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from charloom.bundle.config import (
+    CONFIG,
+    EDITABLE,
+    GENERATION,
+    GRAPH,
+    TRAINING,
+    VOCABULARY,
+    ModelConfig,
+    parse_config,
+    parse_json,
+)
+from charloom.errors import ModelDirectoryError, UsageError
+from charloom.files import sha256_of_file
+from charloom.settings import SamplingSettings, validated
+from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
+
+_SMALL = 1 << 20  # bytes: config.json and generation_config.json are a few kilobytes
+_VOCABULARY_LIMIT = 64 << 20
+
+
+@dataclass(frozen=True)
+class FileCheck:
+    """What `inspect` found of one file."""
+
+    name: str
+    state: Literal["ok", "edited", "altered", "missing", "extra"]
+    bytes: int
+
+    @property
+    def harmless(self) -> bool:
+        """Whether the model can be trusted in spite of this file."""
+        return self.state in ("ok", "edited", "extra")
+
+
+@dataclass(frozen=True)
+class ModelDirectory:
+    """A model directory whose configuration and vocabulary have been read and found sound."""
+
+    path: Path
+    config: ModelConfig
+    vocabulary: Vocabulary
+    sampling: SamplingSettings
+
+    def read_graph(self) -> bytes:
+        """The float32 ONNX graph, its checksum verified.
+
+        Raises:
+            ModelDirectoryError: missing, altered, or far larger than such a model can be.
+        """
+        limit = 4 * self.config.model.parameters + 4 * self.config.model.vocab_size**2 + (16 << 20)
+        return _read_verified(self.path, GRAPH, self.config.files["model.onnx"], limit)
+
+    def check_files(self) -> Iterator[FileCheck]:
+        """Compare every file with its recorded checksum."""
+        for name, expected in self.config.files.items():
+            path = self.path / name
+            if not path.is_file():
+                yield FileCheck(name, "missing", 0)
+                continue
+            changed = sha256_of_file(path) != expected
+            state: Literal["ok", "edited", "altered"] = (
+                "ok" if not changed else "edited" if name in EDITABLE else "altered"
+            )
+            yield FileCheck(name, state, path.stat().st_size)
+        for path in sorted(self.path.iterdir()):
+            if path.is_file() and path.name not in self.config.files and path.name != CONFIG:
+                yield FileCheck(path.name, "extra", path.stat().st_size)
+
+
+def holds_model(path: Path) -> bool:
+    """Whether a committed model stands in the folder."""
+    return (path / CONFIG).exists()
+
+
+def open_model_directory(path: Path | str) -> ModelDirectory:
+    """Read a model directory's configuration, vocabulary and default sampling.
+
+    Raises:
+        ModelDirectoryError: there is no whole model here, or it is damaged, hostile or too new.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        raise ModelDirectoryError(f"no such model directory: {path}")
+    if not holds_model(path):
+        raise ModelDirectoryError(_why_no_model(path))
+    config = parse_config(_read(path, CONFIG, _SMALL))
+    content = _read_verified(path, VOCABULARY, config.files["vocabulary.json"], _VOCABULARY_LIMIT)
+    vocabulary = vocabulary_from_json(parse_json(content, VOCABULARY))
+    if vocabulary.size != config.model.vocab_size or vocabulary.kind != config.corpus.vocabulary:
+        raise ModelDirectoryError(
+            f"{path}: {VOCABULARY} ({vocabulary.size} {vocabulary.kind}) and {CONFIG} "
+            f"({config.model.vocab_size} {config.corpus.vocabulary}) do not belong together"
+        )
+    return ModelDirectory(path, config, vocabulary, _read_sampling(path))
+
+
+def _why_no_model(path: Path) -> str:
+    if (path / TRAINING).is_dir():
+        return (
+            f"{path} holds a training run without a finished model: "
+            f"wait for it, or go on with charloom train ... -o {path} --resume"
+        )
+    return f"{path} holds no model: there is no {CONFIG} in it"
+
+
+def _read_sampling(path: Path) -> SamplingSettings:
+    """People may edit this file: it is validated, not checksummed. Without it the defaults hold."""
+    if not (path / GENERATION).exists():
+        return SamplingSettings()
+    data = parse_json(_read(path, GENERATION, _SMALL), GENERATION)
+    if not isinstance(data, dict):
+        raise ModelDirectoryError(f"{path / GENERATION} must hold a JSON object")
+    try:
+        return validated(SamplingSettings, data)
+    except UsageError as error:
+        raise ModelDirectoryError(f"{path / GENERATION}: {error}") from None
+
+
+def _read_verified(path: Path, name: str, sha256: str, limit: int) -> bytes:
+    content = _read(path, name, limit)
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ModelDirectoryError(
+            f"{path / name} is damaged: its checksum is not the one in {CONFIG}; copy the model again or retrain"
+        )
+    return content
+
+
+def _read(path: Path, name: str, limit: int) -> bytes:
+    file = path / name
+    try:
+        size = file.stat().st_size
+        if size > limit:
+            raise ModelDirectoryError(f"{file} is too large to be true: {size:,} bytes, at most {limit:,}")
+        with file.open("rb") as stream:
+            return stream.read(limit)
+    except FileNotFoundError:
+        raise ModelDirectoryError(f"{path} is incomplete: {name} is missing; copy the model again") from None
+    except OSError as error:
+        raise ModelDirectoryError(f"cannot read {file}: {error.strerror}") from error

@@ -1,0 +1,51 @@
+"""One tree of exceptions: catch `CharloomError` and you have caught everything we raise on purpose.
+
+    CharloomError              something failed                         exit status 1
+    ├── UsageError             an option or argument cannot work        exit status 2
+    ├── CorpusError            the text cannot be read, or is too little
+    ├── ModelDirectoryError    missing, incomplete, altered, or from a newer version
+    ├── TrainingError          training cannot start or go on
+    ├── StorageError           a file cannot be written (full disk, no permission)
+    └── MissingExtraError      an optional part of charloom is not installed
+
+A message is one line that says what was wrong and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class CharloomError(Exception):
+    """Something failed; the message says what and what to do. The command line exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(CharloomError, ValueError):
+    """An option, argument or setting has a value that cannot work. Exit status 2."""
+
+    exit_code = 2
+
+
+class CorpusError(CharloomError):
+    """The text cannot be found, read or decoded, or there is too little of it."""
+
+
+class ModelDirectoryError(CharloomError):
+    """A model directory is missing, incomplete, altered, hostile, or from a newer version."""
+
+
+class TrainingError(CharloomError):
+    """Training cannot start, or cannot go on."""
+
+
+class StorageError(CharloomError):
+    """A file cannot be written: the disk is full, or permission is missing."""
+
+
+class MissingExtraError(CharloomError):
+    """An optional part of charloom (an "extra") is needed and not installed."""
+
+    def __init__(self, what: str, extra: str) -> None:
+        """Say that `what` needs the packages of `charloom[extra]`."""
+        super().__init__(f"{what} needs the '{extra}' extra: pip install 'charloom[{extra}]'")
+        self.extra = extra

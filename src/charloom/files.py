@@ -1,0 +1,106 @@
+"""Files that are either whole or not there: written beside, flushed to the disk, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from charloom.errors import StorageError
+
+TEMPORARY_SUFFIX = ".part"
+
+
+def sha256_of_file(path: Path) -> str:
+    """The SHA-256 of a file in hexadecimal, read in bounded memory."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn the operating system's refusals to write `path` into one clear line.
+
+    Raises:
+        StorageError: for any `OSError` inside the block.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise StorageError(_explain(error, path)) from error
+
+
+def _explain(error: OSError, path: Path) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return f"cannot write {path}: the disk is full ({error.strerror}); free some space and try again"
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"cannot write {path}: {error.strerror}; choose a folder that you may write to"
+    return f"cannot write {path}: {error.strerror or error}"
+
+
+@contextlib.contextmanager
+def atomic_write(path: Path) -> Iterator[BinaryIO]:
+    """Open a file that appears under its name only when the block ends without an error.
+
+    Raises:
+        StorageError: it cannot be written; what stood under the name before still stands there.
+    """
+    temporary = _temporary(path)
+    with storage_errors(path), _removed_on_error(temporary):
+        with temporary.open("wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_directory(path.parent)
+
+
+def write_together(directory: Path, files: Mapping[str, bytes], commit: str) -> None:
+    """Write several files so that a reader sees them all or sees that they are not committed.
+
+    Everything is written beside first, so a full disk is met before any name changes. Then the file
+    named `commit` is removed, the others are renamed into place, and `commit` comes last.
+
+    Raises:
+        StorageError: nothing was changed if a file could not be written.
+    """
+    with storage_errors(directory), contextlib.ExitStack() as stack:
+        for name, content in files.items():
+            temporary = _temporary(directory / name)
+            stack.enter_context(_removed_on_error(temporary))
+            with temporary.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        (directory / commit).unlink(missing_ok=True)
+        for name in sorted(files, key=lambda name: name == commit):
+            _temporary(directory / name).replace(directory / name)
+        _flush_directory(directory)
+
+
+def _temporary(path: Path) -> Path:
+    return path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+
+
+@contextlib.contextmanager
+def _removed_on_error(temporary: Path) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+def _flush_directory(directory: Path) -> None:
+    """Make the renames themselves survive a power cut, where the system lets a folder be flushed."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(directory, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -1,0 +1,1 @@
+"""Run a trained model: generate, stream, evaluate. numpy and ONNX Runtime, no torch."""

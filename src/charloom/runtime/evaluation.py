@@ -1,0 +1,133 @@
+"""Measure a model on a text by one of three named protocols. Nats are summed and divided once.
+
+- `stateful`: each segment is read once from start to end, its state carried (a tail split is one segment).
+- `windows-256`: windows of 256 predictions that do not overlap, each from a zero state.
+- `cold-60`: the same with 60, the article's way.
+
+The figures of different protocols must never be compared. Legend: T time, B rows, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from charloom.bundle import Loss
+from charloom.errors import CorpusError
+from charloom.runtime.session import Logits, Session, State, initial_state
+from charloom.settings import Protocol
+from charloom.text.splits import Segment
+from charloom.text.vocabulary import Ids, Vocabulary
+
+WINDOWS: dict[Protocol, int] = {"windows-256": 256, "cold-60": 60}
+_STATEFUL_CHUNK = 1024
+_LOGITS_LIMIT = 1 << 23  # logits held at a time, 32 MiB of float32
+_MAX_ROWS = 64
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """How well a model predicts a text.
+
+    Attributes:
+        loss: nats a symbol (a character, or a byte with a bytes vocabulary).
+        bits_per_char: bits a character.
+        bits_per_byte: bits a byte of UTF-8; None where unknown characters make it impossible to say.
+        perplexity: exp(loss).
+        characters: characters predicted.
+        unknown: how many of them the model has no id for; they are charged what the model gives
+            "unknown".
+        protocol: how it was measured.
+    """
+
+    loss: float
+    bits_per_char: float
+    bits_per_byte: float | None
+    perplexity: float
+    characters: int
+    unknown: int
+    protocol: Protocol
+
+    def record(self) -> Loss:
+        """What a model directory keeps of it."""
+        return Loss(
+            loss=self.loss,
+            bits_per_char=self.bits_per_char,
+            perplexity=self.perplexity,
+            characters=self.characters,
+        )
+
+
+def evaluate_segments(
+    session: Session, vocabulary: Vocabulary, segments: Sequence[Segment], protocol: Protocol
+) -> Evaluation:
+    """Measure a model on segments of a text.
+
+    Raises:
+        CorpusError: there is nothing to predict.
+    """
+    symbols = sum(segment.predicted for segment in segments)
+    if symbols == 0:
+        raise CorpusError("there is no text to evaluate")
+    nats = math.fsum(_nats(session, segments, protocol))
+    targets = np.concatenate([segment.ids[1:] for segment in segments])
+    characters, utf8_bytes = vocabulary.characters_and_bytes(targets)
+    bits = nats / math.log(2)
+    loss = nats / symbols
+    return Evaluation(
+        loss=loss,
+        bits_per_char=bits / max(1, characters),
+        bits_per_byte=None if utf8_bytes is None else bits / utf8_bytes,
+        perplexity=math.exp(min(loss, 700.0)),
+        characters=characters,
+        unknown=0 if vocabulary.unknown_id is None else int((targets == vocabulary.unknown_id).sum()),
+        protocol=protocol,
+    )
+
+
+def negative_log_likelihoods(logits: Logits, targets: Ids) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    """−ln p of each target: logits (T, B, V) and targets (T, B) → nats (T, B)."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    chosen = np.take_along_axis(shifted, targets[..., None].astype(np.intp), axis=-1)[..., 0]
+    nats = np.log(np.exp(shifted).sum(axis=-1, dtype=np.float64)) - chosen
+    return np.asarray(nats, dtype=np.float64)
+
+
+def _nats(session: Session, segments: Sequence[Segment], protocol: Protocol) -> Iterator[float]:
+    pieces: Iterator[Segment] = iter(segments)
+    if protocol in WINDOWS:
+        pieces = (window for segment in segments for window in _windows(segment, WINDOWS[protocol]))
+    for batch in _batches(pieces, session.shape.vocab_size):
+        state = initial_state(session.shape, batch.shape[1])
+        for start in range(0, len(batch) - 1, _STATEFUL_CHUNK):
+            chunk = batch[start : start + _STATEFUL_CHUNK + 1]
+            nats, state = _chunk_nats(session, chunk, state)
+            yield nats
+
+
+def _chunk_nats(session: Session, ids: Ids, state: State) -> tuple[float, State]:
+    logits, state = session.run(ids[:-1], state)
+    return float(negative_log_likelihoods(logits, ids[1:]).sum()), state
+
+
+def _windows(segment: Segment, size: int) -> Iterator[Segment]:
+    for start in range(0, segment.predicted, size):
+        yield Segment(segment.ids[start : start + size + 1])
+
+
+def _batches(pieces: Iterator[Segment], vocab_size: int) -> Iterator[Ids]:
+    """Put pieces of equal length side by side, (T + 1, B), as many as the memory for logits allows."""
+    waiting: list[Ids] = []
+    rows = _MAX_ROWS
+    for piece in pieces:
+        if waiting and (len(piece.ids) != len(waiting[0]) or len(waiting) >= rows):
+            yield np.stack(waiting, axis=1)
+            waiting = []
+        waiting.append(piece.ids)
+        length = min(len(piece.ids), _STATEFUL_CHUNK)
+        rows = max(1, min(_MAX_ROWS, _LOGITS_LIMIT // (length * vocab_size)))
+    if waiting:
+        yield np.stack(waiting, axis=1)

@@ -1,0 +1,136 @@
+"""`charloom.load`: a trained model as one object that generates, streams and evaluates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
+from charloom.errors import UsageError
+from charloom.events import Notice, Notify, ignore
+from charloom.runtime.evaluation import Evaluation, evaluate_segments
+from charloom.runtime.generation import Generation, TextStream, generate_batch
+from charloom.runtime.session import OnnxSession
+from charloom.settings import CorpusSettings, Protocol, SamplingSettings, SplitName, validated
+from charloom.text.cleaning import clean_prompt
+from charloom.text.corpus import Corpus, load_corpus
+from charloom.text.splits import Segment, split_ids, with_opening
+from charloom.text.vocabulary import Vocabulary
+
+MAX_SAMPLES = 4096
+
+
+def load(path: str | Path, *, threads: int = 1) -> Model:
+    """Open a model directory and make its network ready.
+
+    Args:
+        path: the folder that training wrote.
+        threads: processor threads for one run; one is best for a single stream of a small model.
+
+    Raises:
+        ModelDirectoryError: there is no whole, sound model in the folder.
+    """
+    if threads < 1:
+        raise UsageError(f"threads = {threads}: input should be greater than or equal to 1")
+    return Model(open_model_directory(path), threads)
+
+
+class Model:
+    """A trained model.
+
+    Attributes:
+        path: its folder.
+        config: what it is and what it was trained on.
+        vocabulary: what its ids mean.
+    """
+
+    def __init__(self, directory: ModelDirectory, threads: int = 1) -> None:
+        """Use `charloom.load` instead."""
+        self.path: Path = directory.path
+        self.config: ModelConfig = directory.config
+        self.vocabulary: Vocabulary = directory.vocabulary
+        self._sampling = directory.sampling
+        self._session = OnnxSession(directory.read_graph(), directory.config.model, threads)
+
+    def generate(self, prompt: str = "", **options: Any) -> Generation:
+        """Continue a prompt.
+
+        Args:
+            prompt: what to continue; empty starts as if a line had just ended.
+            **options: `length`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `stop`; what is not
+                given comes from the model's `generation_config.json`.
+
+        Raises:
+            UsageError: an unknown option, or a value out of its range.
+        """
+        return self.stream(prompt, **options).finish()
+
+    def stream(self, prompt: str = "", **options: Any) -> TextStream:
+        """Continue a prompt piece by piece: `for piece in model.stream("ROMEO:"): print(piece, end="")`."""
+        settings = self._settings(options)
+        return TextStream(self._session, self.vocabulary, prompt, self._clean(prompt), settings)
+
+    def generate_samples(self, prompt: str = "", samples: int = 1, **options: Any) -> list[Generation]:
+        """Several continuations of one prompt, made in one batch; sample i has seed + i."""
+        if not 1 <= samples <= MAX_SAMPLES:
+            raise UsageError(f"samples = {samples}: give a number from 1 to {MAX_SAMPLES}")
+        settings = self._settings(options)
+        cleaned = self._clean(prompt)
+        return generate_batch(self._session, self.vocabulary, prompt, cleaned, settings, samples)
+
+    def evaluate(
+        self,
+        corpus: str | Path | list[str],
+        *,
+        split: SplitName = "validation",
+        protocol: Protocol = "stateful",
+        notify: Notify = ignore,
+    ) -> Evaluation:
+        """Measure how well the model predicts a corpus.
+
+        Args:
+            corpus: file, folder, glob, address or name, or several; cleaned as the training text was.
+            split: `validation` and `train` are cut as in training; `all` is the whole text.
+            protocol: `stateful`, `windows-256` or `cold-60`; see docs/explanation/evaluation.md.
+            notify: is told when the corpus is not the one the model was trained on.
+
+        Raises:
+            CorpusError: the corpus cannot be read.
+            UsageError: the model was validated on a file of its own, so the corpus has no such split.
+        """
+        if protocol not in ("stateful", "windows-256", "cold-60"):
+            raise UsageError(f"protocol = {protocol!r}: choose stateful, windows-256 or cold-60")
+        if split not in ("train", "validation", "all"):
+            raise UsageError(f"split = {split!r}: choose train, validation or all")
+        specs = [str(corpus)] if isinstance(corpus, str | Path) else list(corpus)
+        loaded = load_corpus(specs, self._corpus_settings(), notify)
+        segments = self._segments(loaded, split, notify)
+        return evaluate_segments(self._session, self.vocabulary, segments, protocol)
+
+    def _settings(self, options: dict[str, Any]) -> SamplingSettings:
+        return validated(SamplingSettings, {**self._sampling.model_dump(), **options})
+
+    def _clean(self, prompt: str) -> str:
+        return clean_prompt(prompt, self.config.corpus.cleaning)
+
+    def _corpus_settings(self) -> CorpusSettings:
+        record = self.config.corpus
+        return CorpusSettings(
+            clean=list(record.cleaning), encoding=record.encoding, vocabulary=record.vocabulary
+        )
+
+    def _segments(self, corpus: Corpus, split: SplitName, notify: Notify) -> list[Segment]:
+        record = self.config.corpus
+        ids = self.vocabulary.encode(corpus.text)
+        opening = self.vocabulary.opening_id
+        if split == "all":
+            return [with_opening(ids, opening)]
+        if record.validation is not None:
+            raise UsageError(
+                f"this model was validated on a file of its own ({record.validation}): "
+                f"evaluate that file, or the corpus, with --split all"
+            )
+        if corpus.sha256 != record.sha256:
+            notify(Notice("this is not the text that the model was trained on: it is cut in the same way"))
+        cut = split_ids(ids, record.validation_split, record.validation_fraction, opening)
+        return list(cut.train if split == "train" else cut.validation)

@@ -1,0 +1,245 @@
+"""Every choice a user has, declared once: command line, help, Python API, recipes and docs read it here.
+
+Each field has a type, a bound and one sentence. The sentence is the help text of its option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from charloom.errors import UsageError
+
+Cell = Literal["rnn", "lstm", "gru"]
+VocabularyKind = Literal["characters", "bytes"]
+ValidationSplit = Literal["tail", "row-tail"]
+CleaningName = Literal[
+    "nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"
+]
+Protocol = Literal["stateful", "windows-256", "cold-60"]
+SplitName = Literal["train", "validation", "all"]
+
+MAX_SEED = 2**63 - 1
+DEFAULT_EPOCHS = 10
+
+
+class Settings(BaseModel):
+    """The common ground: immutable, unknown names refused, no infinities."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+
+
+def duration_seconds(text: str) -> float:
+    """Seconds of a time such as `90`, `30s`, `5m`, `1.5h` or `1d`.
+
+    Raises:
+        ValueError: it is not such a time, or not above zero.
+    """
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    try:
+        seconds = float(number) * _UNITS[unit]
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < 1e9:
+        raise ValueError("give a time above zero such as 30s, 5m or 1h")
+    return seconds
+
+
+def _a_duration(text: str) -> str:
+    duration_seconds(text)
+    return text
+
+
+Duration = Annotated[str, AfterValidator(_a_duration)]
+
+
+def _split_commas(value: object) -> object:
+    """`--clean a,b` and `--clean a --clean b` mean the same."""
+    if isinstance(value, str):
+        value = [value]
+    if isinstance(value, Iterable):
+        return [part for item in value for part in (item.split(",") if isinstance(item, str) else [item])]
+    return value
+
+
+class CorpusSettings(Settings):
+    """How the text is read, cleaned, numbered and split."""
+
+    clean: Annotated[list[CleaningName], BeforeValidator(_split_commas)] = Field(
+        default_factory=list,
+        description="Cleaning steps, applied in the order given; 'article' is the article's whole pipeline.",
+    )
+    encoding: str = Field("utf-8", description="The encoding of the files.")
+    vocabulary: VocabularyKind = Field(
+        "characters", description="What the model reads: Unicode characters, or the 256 bytes of UTF-8."
+    )
+    min_count: int = Field(
+        1, ge=1, le=2**40, description="Characters seen less often than this become the unknown character."
+    )
+    validation_fraction: float = Field(
+        0.1, gt=0, le=0.5, description="The share of the text kept back for validation."
+    )
+    validation: str | None = Field(
+        None, description="A file of its own to validate on; the whole corpus is then trained on."
+    )
+    validation_split: ValidationSplit = Field(
+        "tail",
+        description="Which part is kept back: the end of the text, or the end of each of 64 rows as in the article.",
+    )
+
+
+class ModelSettings(Settings):
+    """The shape of the network."""
+
+    cell: Cell = Field("lstm", description="The recurrent cell: plain (Elman) RNN, LSTM or GRU.")
+    num_layers: int = Field(1, ge=1, le=32, description="Recurrent layers, one on top of another.")
+    hidden_size: int = Field(512, ge=1, le=16_384, description="Units in each recurrent layer.")
+    embedding_size: int = Field(
+        64, ge=0, le=16_384, description="Numbers that stand for a character at the input; 0 = one-hot."
+    )
+    dropout: float = Field(
+        0.3, ge=0, lt=1, description="Share of values dropped between layers and before the output."
+    )
+
+
+class TrainingSettings(Settings):
+    """How the network learns, and for how long."""
+
+    epochs: float | None = Field(
+        None, gt=0, le=1_000_000, description=f"Passes over the text ({DEFAULT_EPOCHS} unless --steps is given)."
+    )
+    steps: int | None = Field(
+        None, ge=1, le=2**40, description="Weight updates, instead of --epochs."
+    )
+    batch_size: int = Field(16, ge=1, le=65_536, description="Rows of text read side by side.")
+    bptt: int = Field(
+        100, ge=1, le=65_536, description="Characters a row advances between updates (the window of back-propagation)."
+    )
+    learning_rate: float = Field(3e-3, gt=0, le=10, description="The highest learning rate of the schedule.")
+    schedule: Literal["cosine", "constant"] = Field(
+        "cosine", description="Warm up and fall to zero along a cosine, or stay constant."
+    )
+    warmup: float = Field(0.05, ge=0, lt=1, description="Share of the cosine schedule spent warming up.")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="AdamW's decay of the weight matrices; 0 = Adam.")
+    grad_clip: float = Field(1.0, gt=0, le=1e6, description="The gradient's norm is clipped to this.")
+    state_reset: float = Field(
+        0.05, ge=0, le=1, description="Chance that a row forgets its past before a window, as a fresh prompt does."
+    )
+    seed: int = Field(1, ge=0, le=MAX_SEED, description="The same seed, machine and threads give the same model.")
+    device: str = Field("auto", description="Where to train: auto, cpu, cuda or cuda:N.")
+    threads: int | None = Field(None, ge=1, le=1024, description="Processor threads (all cores if not given).")
+    evaluate_every: int | None = Field(
+        None, ge=1, le=2**40, description="Updates between evaluations (about 20 evaluations a run if not given)."
+    )
+    checkpoint_every: Duration = Field("60s", description="Time between checkpoints, as in 30s, 5m or 1h.")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> TrainingSettings:
+        if self.epochs is not None and self.steps is not None:
+            raise ValueError("give epochs or steps, not both")
+        return self
+
+
+class SamplingSettings(Settings):
+    """How text is drawn from the model's distribution: temperature → top-k → top-p → min-p."""
+
+    length: int = Field(
+        500, ge=0, le=100_000_000, description="Characters to write (bytes with a bytes vocabulary)."
+    )
+    temperature: float = Field(
+        0.8, ge=0, le=1000, description="Below 1 safer, above 1 wilder; 0 always takes the likeliest."
+    )
+    top_k: int = Field(0, ge=0, le=2**31, description="Draw from the k likeliest characters only; 0 = all.")
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="Draw from the fewest characters that hold this share of the probability."
+    )
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="Drop characters less likely than this share of the likeliest one."
+    )
+    seed: int | None = Field(
+        None, ge=0, le=MAX_SEED, description="The same seed gives the same text; a random one is drawn and shown."
+    )
+    stop: list[str] = Field(
+        default_factory=list, description="End before this text; may be given several times."
+    )
+
+    @model_validator(mode="after")
+    def _stops_are_not_empty(self) -> SamplingSettings:
+        if "" in self.stop:
+            raise ValueError("an empty stop text would end every answer at once")
+        return self
+
+
+class RunSettings(Settings):
+    """Everything `charloom train` can be told; also the shape of a recipe file."""
+
+    description: str = Field("", description="What the recipe is for, in a sentence.")
+    corpus: CorpusSettings = CorpusSettings()
+    model: ModelSettings = ModelSettings()
+    training: TrainingSettings = TrainingSettings()
+    sampling: SamplingSettings = SamplingSettings()
+
+
+SECTIONS: dict[str, type[Settings]] = {
+    "corpus": CorpusSettings,
+    "model": ModelSettings,
+    "training": TrainingSettings,
+}
+
+AnySettings = TypeVar("AnySettings", bound=BaseModel)
+
+
+def validated(kind: type[AnySettings], values: Mapping[str, Any], origin: str = "") -> AnySettings:
+    """Build settings from plain values.
+
+    Raises:
+        UsageError: one line naming the setting, its value and what it must be; `origin` comes first.
+    """
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        raise UsageError(origin + explain(error)) from None
+
+
+def run_settings(base: RunSettings, options: Mapping[str, Any]) -> RunSettings:
+    """`base` (a recipe or the defaults) with flat `options` such as `hidden_size=256` laid over it.
+
+    Raises:
+        UsageError: an unknown name, or a value out of its range.
+    """
+    values: dict[str, Any] = {name: getattr(base, name).model_dump(exclude_unset=True) for name in SECTIONS}
+    for name, value in options.items():
+        section = next((key for key, kind in SECTIONS.items() if name in kind.model_fields), None)
+        if section is None:
+            raise UsageError(f"there is no training option called {name!r}")
+        values[section][name] = value
+    if "steps" in options and "epochs" not in options:
+        values["training"].pop("epochs", None)
+    if "epochs" in options and "steps" not in options:
+        values["training"].pop("steps", None)
+    sections = {name: validated(kind, values[name]) for name, kind in SECTIONS.items()}
+    return base.model_copy(update=sections)
+
+
+def explain(error: ValidationError) -> str:
+    """The first problem pydantic found, as one line in the words of the command line."""
+    problem = error.errors(include_url=False)[0]
+    message = problem["msg"].removeprefix("Value error, ")
+    message = message[0].lower() + message[1:]
+    place = ".".join(str(part) for part in problem["loc"])
+    if not place:
+        return message
+    option = place.replace("_", "-")
+    if problem["type"] == "extra_forbidden":
+        return f"{option}: there is no such setting"
+    return f"{option} = {_short(problem['input'])}: {message}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,126 @@
+"""Corpora that have a name: `python-docs` is inside every CPython, `tiny-shakespeare` is fetched once."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+from charloom.errors import CorpusError
+from charloom.events import DownloadProgress, Notify
+from charloom.files import atomic_write, sha256_of_file, storage_errors
+
+DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte
+_CHUNK = 1 << 16
+
+
+@dataclass(frozen=True)
+class NamedCorpus:
+    """A corpus anyone can ask for by name. `read` gives its bytes."""
+
+    name: str
+    description: str
+    read: Callable[[Notify], bytes]
+
+
+@dataclass(frozen=True)
+class Download:
+    """A file on the web, known by its checksum."""
+
+    name: str
+    address: str
+    sha256: str
+    size: int
+
+
+TINY_SHAKESPEARE = Download(
+    name="tiny-shakespeare",
+    address="https://raw.githubusercontent.com/karpathy/char-rnn/master/data/tinyshakespeare/input.txt",
+    sha256="86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+    size=1_115_394,
+)
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `$CHARLOOM_CACHE`, or the user's cache folder."""
+    chosen = os.environ.get("CHARLOOM_CACHE")
+    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("charloom"))
+
+
+def read_python_docs(notify: Notify) -> bytes:
+    """The documentation text inside this Python (`pydoc_data.topics`), topics in name order.
+
+    Raises:
+        CorpusError: this Python was installed without it.
+    """
+    try:
+        from pydoc_data.topics import topics
+    except ImportError:
+        raise CorpusError(
+            "python-docs is the text of pydoc_data.topics, which this Python lacks; "
+            "name a text file instead, or use a Python from python.org"
+        ) from None
+    return "\n".join(topics[name] for name in sorted(topics)).encode()
+
+
+def read_download(download: Download, notify: Notify) -> bytes:
+    """The file's bytes, fetched on first use into the cache and verified every time.
+
+    Raises:
+        CorpusError: it cannot be fetched, or what came is not it.
+    """
+    cached = cache_folder() / f"{download.name}.txt"
+    if not (cached.is_file() and sha256_of_file(cached) == download.sha256):
+        with storage_errors(cached):
+            cached.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_write(cached) as file:
+            file.write(_fetch(download, notify))
+    return cached.read_bytes()
+
+
+def _fetch(download: Download, notify: Notify) -> bytes:
+    from smart_open import open as smart_open
+
+    content = bytearray()
+    try:
+        with smart_open(
+            download.address, "rb", compression="disable", transport_params={"timeout": DOWNLOAD_TIMEOUT}
+        ) as remote:
+            while chunk := remote.read(_CHUNK):
+                content += chunk
+                notify(DownloadProgress(download.name, len(content), download.size))
+                if len(content) > download.size:
+                    break
+    except OSError:
+        raise CorpusError(
+            f"cannot download {download.name} from {download.address}: no connection; "
+            f"fetch it elsewhere and give its path, or use python-docs, which needs no network"
+        ) from None
+    if hashlib.sha256(content).hexdigest() != download.sha256:
+        raise CorpusError(
+            f"what came from {download.address} is not {download.name} (its checksum differs); "
+            f"nothing was kept; fetch it elsewhere and give its path"
+        )
+    return bytes(content)
+
+
+NAMED: dict[str, NamedCorpus] = {
+    corpus.name: corpus
+    for corpus in (
+        NamedCorpus(
+            "python-docs",
+            f"the documentation inside Python {sys.version_info.major}.{sys.version_info.minor} (no network)",
+            read_python_docs,
+        ),
+        NamedCorpus(
+            "tiny-shakespeare",
+            "1,115,394 characters of Shakespeare's plays (downloaded once)",
+            lambda notify: read_download(TINY_SHAKESPEARE, notify),
+        ),
+    )
+}

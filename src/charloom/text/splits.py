@@ -1,0 +1,85 @@
+"""Which part of the ids is trained on and which is kept back, always cut the same way.
+
+A split is made of segments: stretches of text that are contiguous in the corpus. Each segment begins with
+one character of context that is read but not predicted, so that every character after it is charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from charloom.errors import CorpusError
+from charloom.settings import SplitName, ValidationSplit
+from charloom.text.vocabulary import Ids
+
+ARTICLE_ROWS = 64
+ARTICLE_WINDOW = 60
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A stretch of N characters with the one before it: ids, shape (N + 1,)."""
+
+    ids: Ids
+
+    @property
+    def predicted(self) -> int:
+        """How many characters N are predicted in it."""
+        return len(self.ids) - 1
+
+
+def with_opening(ids: Ids, opening_id: int) -> Segment:
+    """A text that has nothing before it, read as if a line had just ended."""
+    return Segment(np.concatenate([np.array([opening_id], dtype=ids.dtype), ids]))
+
+
+@dataclass(frozen=True)
+class Split:
+    """The two parts of a corpus, each a list of segments."""
+
+    train: Sequence[Segment]
+    validation: Sequence[Segment]
+
+    def part(self, name: SplitName, whole: Segment) -> Sequence[Segment]:
+        """The segments called `name`; `whole` is the answer to `all`."""
+        return {"train": self.train, "validation": self.validation, "all": [whole]}[name]
+
+
+def split_ids(ids: Ids, kind: ValidationSplit, fraction: float, opening_id: int) -> Split:
+    """Cut a corpus's ids, shape (N,), into a training and a validation part.
+
+    `tail` keeps back the last `fraction` of the text. `row-tail` is the article's: the text in 64 rows
+    (whatever the batch), of each row's windows of 60 the last `fraction`; the characters that do not fill
+    the rows or the windows, fewer than 64 × 61, are in neither part.
+
+    Raises:
+        CorpusError: too little text for both parts.
+    """
+    if kind == "row-tail":
+        return _row_tail(ids, fraction, opening_id)
+    cut = int(len(ids) * (1 - fraction))
+    if cut < 2 or cut == len(ids):
+        raise CorpusError(f"the text has only {len(ids):,} characters: too few to keep some back for validation")
+    return Split([with_opening(ids[:cut], opening_id)], [Segment(ids[cut - 1 :])])
+
+
+def _row_tail(ids: Ids, fraction: float, opening_id: int) -> Split:
+    row_length = len(ids) // ARTICLE_ROWS
+    windows = (row_length - 1) // ARTICLE_WINDOW
+    kept_back = int(windows * fraction)
+    if kept_back < 1:
+        needed = ARTICLE_ROWS * (int(np.ceil(1 / fraction)) * ARTICLE_WINDOW + 1)
+        raise CorpusError(
+            f"row-tail needs at least {needed:,} characters with this fraction, and the text has "
+            f"{len(ids):,}: use --validation-split tail"
+        )
+    rows = ids[: row_length * ARTICLE_ROWS].reshape(ARTICLE_ROWS, row_length)
+    cut = (windows - kept_back) * ARTICLE_WINDOW
+    end = windows * ARTICLE_WINDOW
+    return Split(
+        [Segment(row[: cut + 1]) for row in rows],
+        [Segment(row[cut : end + 1]) for row in rows],
+    )

@@ -1,0 +1,228 @@
+"""Characters to integers and back.
+
+`CharacterVocabulary` numbers the Unicode characters of a corpus; id 0 is the unknown character, which is
+never generated. `ByteVocabulary` is the 256 bytes of UTF-8: any script, nothing unknown.
+
+Encoding is vectorized: a table looked up by code point, no Python loop over characters.
+"""
+
+from __future__ import annotations
+
+import codecs
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterable
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.errors import ModelDirectoryError
+
+Ids = NDArray[np.integer[Any]]
+"""Integer ids of any width; an encoded corpus uses the narrowest that holds the vocabulary."""
+
+UNKNOWN_ID: Final = 0
+UNKNOWN_TEXT: Final = "\N{REPLACEMENT CHARACTER}"
+_CHUNK: Final = 1 << 20  # characters encoded at a time: bounds the temporary arrays
+_ESCAPED_BYTE: Final = 0xDC00  # surrogateescape puts byte b at this code point + b
+
+
+class Decoder(ABC):
+    """Turns ids into text piece by piece, holding back what is not a whole character yet."""
+
+    @abstractmethod
+    def push(self, token: int) -> str:
+        """The text that `token` completes; empty while a character is still partial."""
+
+
+class Vocabulary(ABC):
+    """What the model's ids mean."""
+
+    kind: ClassVar[str]
+    unknown_id: ClassVar[int | None]
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """The number of ids V, the unknown character's included."""
+
+    @abstractmethod
+    def encode(self, text: str) -> Ids:
+        """The ids of a text, shape (T,)."""
+
+    @abstractmethod
+    def decode(self, ids: Ids) -> str:
+        """The text of ids, shape (T,)."""
+
+    @abstractmethod
+    def decoder(self) -> Decoder:
+        """A fresh incremental decoder."""
+
+    @abstractmethod
+    def unknown_characters(self, text: str) -> list[str]:
+        """The distinct characters of `text` that have no id of their own, sorted."""
+
+    @abstractmethod
+    def characters_and_bytes(self, ids: Ids) -> tuple[int, int | None]:
+        """How many characters and UTF-8 bytes the ids stand for; bytes are None where some are unknown."""
+
+    @abstractmethod
+    def to_json(self) -> dict[str, object]:
+        """The content of `vocabulary.json`."""
+
+    @property
+    def opening_id(self) -> int:
+        """What is read before a text that has nothing before it: a newline, else a space, else the unknown.
+
+        A text is modelled as if a line had just ended, so its first character has a probability too.
+        """
+        ids = self.encode("\n ")
+        known = ids[ids != self.unknown_id] if self.unknown_id is not None else ids
+        return int(known[0]) if len(known) else UNKNOWN_ID
+
+
+class CharacterVocabulary(Vocabulary):
+    """Unicode characters in code-point order, ids from 1; id 0 is the unknown character."""
+
+    kind = "characters"
+    unknown_id = UNKNOWN_ID
+
+    def __init__(self, characters: Iterable[str]) -> None:
+        """Number `characters` from 1, in the order given; each is one distinct Unicode character."""
+        self.characters: tuple[str, ...] = tuple(characters)
+        codes = np.array([ord(character) for character in self.characters], dtype=np.uint32)
+        if len(np.unique(codes)) != len(codes):
+            raise ValueError("a vocabulary names each character once")
+        self._dtype = np.min_scalar_type(len(codes))
+        self._codes = np.concatenate([np.array([ord(UNKNOWN_TEXT)], dtype=np.uint32), codes])
+        # One entry more than the highest code point: everything above it is clipped there, to unknown.
+        self._table = np.zeros(int(codes.max(initial=0)) + 2, dtype=self._dtype)
+        self._table[codes] = np.arange(1, len(codes) + 1)
+        self._ascii_table: bytes | None = None
+        if self._dtype == np.uint8:
+            padded = np.zeros(256, dtype=np.uint8)
+            padded[: min(256, len(self._table))] = self._table[:256]
+            self._ascii_table = padded.tobytes()
+
+    @classmethod
+    def from_text(cls, text: str, min_count: int = 1) -> CharacterVocabulary:
+        """The characters that `text` holds at least `min_count` times."""
+        counts = np.zeros(sys.maxunicode + 1, dtype=np.int64)
+        for start in range(0, len(text), _CHUNK):
+            counts += np.bincount(_code_points(text[start : start + _CHUNK]), minlength=len(counts))
+        return cls(chr(code) for code in np.flatnonzero(counts >= min_count))
+
+    @property
+    def size(self) -> int:
+        return len(self.characters) + 1
+
+    def encode(self, text: str) -> Ids:
+        if self._ascii_table is not None and text.isascii():
+            return np.frombuffer(text.encode("ascii").translate(self._ascii_table), dtype=np.uint8)
+        ids: Ids = np.empty(len(text), dtype=self._dtype)
+        for start in range(0, len(text), _CHUNK):
+            codes = _code_points(text[start : start + _CHUNK])
+            ids[start : start + _CHUNK] = self._table[np.minimum(codes, len(self._table) - 1)]
+        return ids
+
+    def decode(self, ids: Ids) -> str:
+        return self._codes[ids].astype("<u4").tobytes().decode("utf-32-le")
+
+    def decoder(self) -> Decoder:
+        return _CharacterDecoder((UNKNOWN_TEXT, *self.characters))
+
+    def unknown_characters(self, text: str) -> list[str]:
+        return sorted(set(text) - set(self.characters))
+
+    def characters_and_bytes(self, ids: Ids) -> tuple[int, int | None]:
+        if np.any(ids == UNKNOWN_ID):
+            return len(ids), None
+        widths = 1 + (self._codes >= 0x80).astype(np.int64) + (self._codes >= 0x800) + (self._codes >= 0x10000)
+        return len(ids), int(widths[ids].sum())
+
+    def to_json(self) -> dict[str, object]:
+        return {"kind": self.kind, "characters": [None, *self.characters]}
+
+
+class _CharacterDecoder(Decoder):
+    def __init__(self, characters: tuple[str, ...]) -> None:
+        self._characters = characters
+
+    def push(self, token: int) -> str:
+        return self._characters[token]
+
+
+class ByteVocabulary(Vocabulary):
+    """The 256 bytes: a text is its UTF-8, so every script is known."""
+
+    kind = "bytes"
+    unknown_id = None
+
+    @property
+    def size(self) -> int:
+        return 256
+
+    def encode(self, text: str) -> Ids:
+        return np.frombuffer(self._to_bytes(text), dtype=np.uint8)
+
+    @staticmethod
+    def _to_bytes(text: str) -> bytes:
+        try:
+            return text.encode("utf-8", "surrogateescape")
+        except UnicodeEncodeError:  # a lone surrogate that stands for no byte, as in a damaged JSON string
+            return text.encode("utf-8", "replace")
+
+    def decode(self, ids: Ids) -> str:
+        return ids.astype(np.uint8).tobytes().decode("utf-8", "replace")
+
+    def decoder(self) -> Decoder:
+        return _ByteDecoder()
+
+    def unknown_characters(self, text: str) -> list[str]:
+        return []
+
+    def characters_and_bytes(self, ids: Ids) -> tuple[int, int | None]:
+        continuation = (ids & 0xC0) == 0x80
+        return len(ids) - int(continuation.sum()), len(ids)
+
+    def to_json(self) -> dict[str, object]:
+        return {"kind": self.kind}
+
+
+class _ByteDecoder(Decoder):
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def push(self, token: int) -> str:
+        return self._decoder.decode(bytes([token]))
+
+
+def vocabulary_from_json(data: object) -> Vocabulary:
+    """Read the content of a `vocabulary.json`, trusting nothing in it.
+
+    Raises:
+        ModelDirectoryError: it is not a vocabulary.
+    """
+    if not isinstance(data, dict) or data.get("kind") not in ("characters", "bytes"):
+        raise ModelDirectoryError('vocabulary.json does not say {"kind": "characters"} or {"kind": "bytes"}')
+    if data["kind"] == "bytes":
+        return ByteVocabulary()
+    characters = data.get("characters")
+    if not isinstance(characters, list) or not characters or characters[0] is not None:
+        raise ModelDirectoryError('vocabulary.json needs "characters": [null, ...]')
+    known = characters[1:]
+    if not all(isinstance(item, str) and len(item) == 1 and not _is_surrogate(item) for item in known):
+        raise ModelDirectoryError("vocabulary.json holds something that is not a single character")
+    try:
+        return CharacterVocabulary(known)
+    except ValueError as error:
+        raise ModelDirectoryError(f"vocabulary.json: {error}") from None
+
+
+def _code_points(text: str) -> NDArray[np.uint32]:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+def _is_surrogate(character: str) -> bool:
+    return 0xD800 <= ord(character) <= 0xDFFF

@@ -1,0 +1,67 @@
+"""The model card: what the model is, how good it is, and what it writes, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from charloom.bundle import CorpusRecord, ModelShape
+from charloom.runtime.evaluation import Evaluation
+from charloom.training.result import TrainingResult
+from charloom.version import __version__
+
+
+def model_card(
+    shape: ModelShape, corpus: CorpusRecord, evaluations: Sequence[Evaluation], result: TrainingResult
+) -> bytes:
+    """The card in Markdown."""
+    embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
+    losses = "\n".join(
+        f"| {item.protocol} | {item.loss:.4f} | {item.bits_per_char:.4f} | {item.perplexity:.3f} | {item.characters:,} |"
+        for item in evaluations
+    )
+    kept_back = (
+        f"a text of its own, {corpus.validation}"
+        if corpus.validation
+        else f"the last {corpus.validation_fraction:.0%} ({corpus.validation_split}), which it was not trained on"
+    )
+    text = f"""# A character-level language model
+
+{shape.cell.upper()}, {shape.num_layers} × {shape.hidden_size}, {embedding}, {shape.parameters:,} parameters,
+trained by charloom {__version__}.
+
+## What it was trained on
+
+{", ".join(corpus.sources)}: {corpus.characters:,} characters, {shape.vocab_size} symbols ({corpus.vocabulary}).
+Cleaning: {", ".join(corpus.cleaning) or "none"}. SHA-256 of the cleaned text: `{corpus.sha256}`.
+
+It has seen nothing else. It knows spelling and rhythm, not facts, and it may repeat its text word for word.
+
+## How well it predicts
+
+Measured on {kept_back}. Figures of different protocols cannot be compared.
+
+| Protocol | Nats | Bits a character | Perplexity | Characters |
+|---|---|---|---|---|
+{losses}
+
+Training: {result.epochs:.2f} epochs, {result.steps:,} steps, {result.seconds:,.0f} s
+({result.characters_per_second:,.0f} characters a second). The weights are those after step {result.best_step:,},
+the best seen.
+
+![Loss while training](loss.svg)
+
+## What it writes
+
+From nothing, with the default sampling:
+
+~~~text
+{result.sample}
+~~~
+
+## Use it
+
+~~~sh
+charloom generate PATH-OF-THIS-FOLDER --prompt "..."
+~~~
+"""
+    return text.encode("utf-8", "replace")

@@ -1,0 +1,26 @@
+"""Where to train."""
+
+from __future__ import annotations
+
+import torch
+
+from charloom.errors import UsageError
+
+
+def choose_device(name: str) -> torch.device:
+    """The device called `name`; `auto` is the first GPU if there is one.
+
+    Raises:
+        UsageError: there is no such device here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UsageError(f"device = {name!r}: choose auto, cpu, cuda or cuda:N") from None
+    if device.type not in ("cpu", "cuda"):
+        raise UsageError(f"device = {name!r}: choose auto, cpu, cuda or cuda:N")
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise UsageError(f"device = {name!r}: this machine has {torch.cuda.device_count()} CUDA device(s)")
+    return device

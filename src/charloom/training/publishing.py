@@ -1,0 +1,137 @@
+"""From the best weights to a committed model directory."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.numpy import save
+
+from charloom.bundle import ModelConfig, ModelShape, write_model_directory
+from charloom.bundle.config import METRICS, FileName
+from charloom.runtime.evaluation import Evaluation, evaluate_segments
+from charloom.runtime.generation import generate_batch
+from charloom.runtime.session import Session
+from charloom.settings import Protocol, RunSettings
+from charloom.text.splits import Split
+from charloom.text.vocabulary import Ids, Vocabulary
+from charloom.training.card import model_card
+from charloom.training.checkpoint import TrainingState
+from charloom.training.export import Arrays, build_graph, verify_graph
+from charloom.training.history import draw_losses, read_history
+from charloom.training.preparation import TrainingData
+from charloom.training.result import TrainingResult
+from charloom.training.session import TorchSession
+from charloom.version import __version__
+
+SAMPLE_LENGTH = 160
+_CHECKED_CHARACTERS = 256  # of the validation text, to compare the graph with PyTorch
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a run besides its state."""
+
+    folder: Path
+    recipe: str | None
+    settings: RunSettings
+    windows_per_epoch: int
+    resumed_from_step: int
+    stopped: bool
+
+
+def short_sample(session: Session, vocabulary: Vocabulary, settings: RunSettings) -> str:
+    """A short text from nothing, always drawn with the run's own seed, so that samples can be compared."""
+    sampling = settings.sampling.model_copy(update={"length": SAMPLE_LENGTH, "seed": settings.training.seed})
+    return generate_batch(session, vocabulary, "", "", sampling, 1)[0].text
+
+
+def publish(data: TrainingData, state: TrainingState, shape: ModelShape, facts: RunFacts) -> TrainingResult:
+    """Export the best weights, check them against PyTorch, measure them and commit the model directory.
+
+    Raises:
+        TrainingError: the exported graph does not agree with PyTorch.
+        StorageError: the folder cannot be written; nothing was changed.
+    """
+    state.model.load_state_dict(state.best_weights)
+    session = TorchSession(state.model)
+    weights: Arrays = {name: tensor.numpy() for name, tensor in state.best_weights.items()}
+    graph = build_graph(shape, weights)
+    difference = verify_graph(graph, session, _some_text(data.split))
+    # A person who pressed Ctrl-C is waiting: the quick protocol must do.
+    protocols = [data.protocol_on_the_way] if facts.stopped else data.final_protocols
+    losses = {protocol: _measure(session, data, protocol) for protocol in protocols}
+    sample = short_sample(session, data.vocabulary, facts.settings)
+    result = _result(state, shape, facts, losses, sample)
+
+    def config_for(checksums: dict[FileName, str]) -> ModelConfig:
+        return ModelConfig(
+            library_version=__version__,
+            model=shape,
+            corpus=data.record,
+            training=_training_record(facts, result, difference),
+            losses={protocol: evaluation.record() for protocol, evaluation in losses.items()},
+            files=checksums,
+        )
+
+    files: dict[FileName, bytes] = {
+        "model.safetensors": save(weights),
+        "model.onnx": graph,
+        "README.md": model_card(shape, data.record, list(losses.values()), result),
+        "loss.svg": draw_losses(read_history(facts.folder / METRICS)),
+    }
+    write_model_directory(facts.folder, config_for, data.vocabulary, facts.settings.sampling, files)
+    return result
+
+
+def _measure(session: Session, data: TrainingData, protocol: Protocol) -> Evaluation:
+    return evaluate_segments(session, data.vocabulary, data.split.validation, protocol)
+
+
+def _some_text(split: Split) -> Ids:
+    """Real text, ids (T, 1), to compare two implementations on."""
+    return split.validation[0].ids[:_CHECKED_CHARACTERS, None]
+
+
+def _result(
+    state: TrainingState,
+    shape: ModelShape,
+    facts: RunFacts,
+    losses: dict[Protocol, Evaluation],
+    sample: str,
+) -> TrainingResult:
+    progress = state.progress
+    headline = next(iter(losses.values()))
+    return TrainingResult(
+        model=str(facts.folder),
+        validation_loss=headline.loss,
+        bits_per_char=headline.bits_per_char,
+        protocol=headline.protocol,
+        epochs=progress.step / facts.windows_per_epoch,
+        steps=progress.step,
+        best_step=progress.best_step,
+        characters=progress.characters,
+        seconds=progress.seconds,
+        characters_per_second=progress.characters / max(progress.training_seconds, 1e-9),
+        parameters=shape.parameters,
+        resumed_from_step=facts.resumed_from_step,
+        interrupted=facts.stopped,
+        sample=sample,
+        losses={protocol: evaluation.loss for protocol, evaluation in losses.items()},
+    )
+
+
+def _training_record(facts: RunFacts, result: TrainingResult, difference: float) -> dict[str, Any]:
+    """What `config.json` keeps of the run; the folder's own path is nobody's business."""
+    kept = {name: value for name, value in asdict(result).items() if name not in ("model", "sample")}
+    return {
+        "recipe": facts.recipe,
+        "settings": facts.settings.training.model_dump(),
+        "result": {**kept, "sample": result.sample},
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "largest_logit_difference": difference,
+    }

@@ -1,0 +1,48 @@
+"""Recipes: named sets of settings in YAML, shipped with the library or written by the user."""
+
+from __future__ import annotations
+
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+import yaml
+
+from charloom.errors import UsageError
+from charloom.settings import RunSettings, validated
+
+DEFAULT_RECIPE = "base"
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come with charloom."""
+    return sorted(file.name.removesuffix(".yaml") for file in _shipped().iterdir() if file.name.endswith(".yaml"))
+
+
+def load_recipe(name: str) -> RunSettings:
+    """A recipe by its name, or by the path of a user's own YAML file.
+
+    Raises:
+        UsageError: there is no such recipe, or it is not one.
+    """
+    names = recipe_names()
+    if name in names:
+        content = (_shipped() / f"{name}.yaml").read_text("utf-8")
+    elif Path(name).suffix in (".yaml", ".yml"):
+        try:
+            content = Path(name).read_text("utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UsageError(f"cannot read the recipe {name}: {error}") from None
+    else:
+        raise UsageError(f"no such recipe: {name}; choose {', '.join(names)}, or a .yaml file of your own")
+    try:
+        data = yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise UsageError(f"recipe {name} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(data, dict):
+        raise UsageError(f"recipe {name} must be a mapping with corpus, model, training and sampling")
+    return validated(RunSettings, data, origin=f"recipe {name}: ")
+
+
+def _shipped() -> Traversable:
+    return resources.files("charloom") / "recipes"

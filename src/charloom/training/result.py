@@ -1,0 +1,46 @@
+"""What a training run comes to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from charloom.settings import Protocol
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run came to.
+
+    Attributes:
+        model: the model directory.
+        validation_loss: nats a character of the saved weights.
+        bits_per_char: the same in bits.
+        protocol: how that was measured.
+        epochs: passes over the text.
+        steps: updates made.
+        best_step: the update after which the saved weights stood.
+        characters: characters learned from, over all epochs.
+        seconds: spent, evaluations included.
+        characters_per_second: learned from, in the time of the updates alone.
+        parameters: trained weights.
+        resumed_from_step: where this run took up an interrupted one; 0 when it did not.
+        interrupted: it was asked to stop before the end.
+        sample: a text the model wrote.
+        losses: every protocol measured, with its loss in nats.
+    """
+
+    model: str
+    validation_loss: float
+    bits_per_char: float
+    protocol: Protocol
+    epochs: float
+    steps: int
+    best_step: int
+    characters: int
+    seconds: float
+    characters_per_second: float
+    parameters: int
+    resumed_from_step: int
+    interrupted: bool
+    sample: str
+    losses: dict[str, float]

@@ -1,0 +1,83 @@
+"""What already stands in the output folder: a finished model, an unfinished run, or nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from charloom.bundle import holds_model, open_model_directory
+from charloom.bundle.config import TRAINING
+from charloom.errors import TrainingError, UsageError
+from charloom.files import storage_errors
+from charloom.settings import SECTIONS, RunSettings
+from charloom.training.checkpoint import Checkpoints
+from charloom.training.result import TrainingResult
+
+# What may differ when a run is resumed, because the result does not depend on it (threads and device: but
+# for the rounding of sums).
+_FREE = frozenset({"threads", "device", "checkpoint_every"})
+
+
+def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
+    """Refuse a folder that is taken.
+
+    Raises:
+        UsageError: both `overwrite` and `resume`.
+        TrainingError: a model or an unfinished run stands there, and neither was asked for.
+        StorageError: it cannot be looked into.
+    """
+    if resume and overwrite:
+        raise UsageError("give --resume or --overwrite, not both")
+    with storage_errors(folder):
+        finished, unfinished = holds_model(folder), (folder / TRAINING).exists()
+    if (finished or unfinished) and not (overwrite or resume):
+        what = "an unfinished training run" if unfinished else "a model"
+        go_on = ", --resume to go on with it" if unfinished else ""
+        raise TrainingError(
+            f"{folder} already holds {what}: choose another folder{go_on}, or --overwrite to replace it"
+        )
+
+
+def finished_result(folder: Path) -> TrainingResult | None:
+    """What the finished run in the folder came to; None where there is none or it was interrupted."""
+    if not holds_model(folder) or (folder / TRAINING).exists():
+        return None
+    result = open_model_directory(folder).config.training.get("result") or {}
+    try:
+        return TrainingResult(model=str(folder), **result)
+    except TypeError:
+        raise TrainingError(f"{folder} was not written by charloom train: nothing to resume") from None
+
+
+def unfinished_run(folder: Path) -> dict[str, Any] | None:
+    """The record of the unfinished run in the folder, if there is one."""
+    return Checkpoints(folder / TRAINING).read_run()
+
+
+def resumed_settings(
+    run: dict[str, Any], given: RunSettings, recipe: str | None, options: dict[str, Any]
+) -> RunSettings:
+    """The settings of the run to resume.
+
+    Raises:
+        UsageError: an option was given that would make it another run.
+        TrainingError: the record of the run is damaged.
+    """
+    try:
+        recorded = RunSettings.model_validate(run["settings"])
+    except (KeyError, ValidationError):
+        raise TrainingError("training/run.json is damaged: start again with --overwrite") from None
+    if recipe is not None and recipe != run.get("recipe"):
+        raise UsageError(f"the run to resume has recipe {run.get('recipe') or 'none'}, not {recipe}")
+    free: dict[str, Any] = {}
+    for name in options:
+        section = next(key for key, kind in SECTIONS.items() if name in kind.model_fields)
+        new, old = getattr(getattr(given, section), name), getattr(getattr(recorded, section), name)
+        if name in _FREE:
+            free[name] = new
+        elif new != old:
+            option = "--" + name.replace("_", "-")
+            raise UsageError(f"the run to resume has {option} {old}, not {new}: leave {option} out, or start anew")
+    return recorded.model_copy(update={"training": recorded.training.model_copy(update=free)})
