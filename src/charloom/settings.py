@@ -8,16 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from charloom.errors import UsageError
 
 Cell = Literal["rnn", "lstm", "gru"]
 VocabularyKind = Literal["characters", "bytes"]
 ValidationSplit = Literal["tail", "row-tail"]
-CleaningName = Literal[
-    "nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"
-]
+CleaningName = Literal["nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"]
 Protocol = Literal["stateful", "windows-256", "cold-60"]
 SplitName = Literal["train", "validation", "all"]
 
@@ -81,9 +87,7 @@ class CorpusSettings(Settings):
     min_count: int = Field(
         1, ge=1, le=2**40, description="Characters seen less often than this become the unknown character."
     )
-    validation_fraction: float = Field(
-        0.1, gt=0, le=0.5, description="The share of the text kept back for validation."
-    )
+    validation_fraction: float = Field(0.1, gt=0, le=0.5, description="The share of the text kept back for validation.")
     validation: str | None = Field(
         None, description="A file of its own to validate on; the whole corpus is then trained on."
     )
@@ -102,23 +106,25 @@ class ModelSettings(Settings):
     embedding_size: int = Field(
         64, ge=0, le=16_384, description="Numbers that stand for a character at the input; 0 = one-hot."
     )
-    dropout: float = Field(
-        0.3, ge=0, lt=1, description="Share of values dropped between layers and before the output."
-    )
+    dropout: float = Field(0.3, ge=0, lt=1, description="Share of values dropped between layers and before the output.")
 
 
 class TrainingSettings(Settings):
     """How the network learns, and for how long."""
 
     epochs: float | None = Field(
-        None, gt=0, le=1_000_000, description=f"Passes over the text ({DEFAULT_EPOCHS} unless --steps is given)."
+        None,
+        gt=0,
+        le=1_000_000,
+        description=f"Passes over the text ({DEFAULT_EPOCHS} unless --steps is given).",
     )
-    steps: int | None = Field(
-        None, ge=1, le=2**40, description="Weight updates, instead of --epochs."
-    )
+    steps: int | None = Field(None, ge=1, le=2**40, description="Weight updates, instead of --epochs.")
     batch_size: int = Field(16, ge=1, le=65_536, description="Rows of text read side by side.")
     bptt: int = Field(
-        100, ge=1, le=65_536, description="Characters a row advances between updates (the window of back-propagation)."
+        100,
+        ge=1,
+        le=65_536,
+        description="Characters a row advances between updates (the window of back-propagation).",
     )
     learning_rate: float = Field(3e-3, gt=0, le=10, description="The highest learning rate of the schedule.")
     schedule: Literal["cosine", "constant"] = Field(
@@ -128,13 +134,19 @@ class TrainingSettings(Settings):
     weight_decay: float = Field(0.01, ge=0, le=10, description="AdamW's decay of the weight matrices; 0 = Adam.")
     grad_clip: float = Field(1.0, gt=0, le=1e6, description="The gradient's norm is clipped to this.")
     state_reset: float = Field(
-        0.05, ge=0, le=1, description="Chance that a row forgets its past before a window, as a fresh prompt does."
+        0.05,
+        ge=0,
+        le=1,
+        description="Chance that a row forgets its past before a window, as a fresh prompt does.",
     )
     seed: int = Field(1, ge=0, le=MAX_SEED, description="The same seed, machine and threads give the same model.")
     device: str = Field("auto", description="Where to train: auto, cpu, cuda or cuda:N.")
     threads: int | None = Field(None, ge=1, le=1024, description="Processor threads (all cores if not given).")
     evaluate_every: int | None = Field(
-        None, ge=1, le=2**40, description="Updates between evaluations (about 20 evaluations a run if not given)."
+        None,
+        ge=1,
+        le=2**40,
+        description="Updates between evaluations (about 20 evaluations a run if not given).",
     )
     checkpoint_every: Duration = Field("60s", description="Time between checkpoints, as in 30s, 5m or 1h.")
 
@@ -148,25 +160,27 @@ class TrainingSettings(Settings):
 class SamplingSettings(Settings):
     """How text is drawn from the model's distribution: temperature → top-k → top-p → min-p."""
 
-    length: int = Field(
-        500, ge=0, le=100_000_000, description="Characters to write (bytes with a bytes vocabulary)."
-    )
+    length: int = Field(500, ge=0, le=100_000_000, description="Characters to write (bytes with a bytes vocabulary).")
     temperature: float = Field(
         0.8, ge=0, le=1000, description="Below 1 safer, above 1 wilder; 0 always takes the likeliest."
     )
     top_k: int = Field(0, ge=0, le=2**31, description="Draw from the k likeliest characters only; 0 = all.")
     top_p: float = Field(
-        1.0, gt=0, le=1, description="Draw from the fewest characters that hold this share of the probability."
+        1.0,
+        gt=0,
+        le=1,
+        description="Draw from the fewest characters that hold this share of the probability.",
     )
     min_p: float = Field(
         0.0, ge=0, le=1, description="Drop characters less likely than this share of the likeliest one."
     )
     seed: int | None = Field(
-        None, ge=0, le=MAX_SEED, description="The same seed gives the same text; a random one is drawn and shown."
+        None,
+        ge=0,
+        le=MAX_SEED,
+        description="The same seed gives the same text; a random one is drawn and shown.",
     )
-    stop: list[str] = Field(
-        default_factory=list, description="End before this text; may be given several times."
-    )
+    stop: list[str] = Field(default_factory=list, description="End before this text; may be given several times.")
 
     @model_validator(mode="after")
     def _stops_are_not_empty(self) -> SamplingSettings:

@@ -39,13 +39,11 @@ def write_model_directory(
         GENERATION: _json(sampling.model_dump(exclude={"seed"})),
         **files,
     }
-    checksums: dict[FileName, str] = {
-        name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
-    }
+    checksums: dict[FileName, str] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
     if (path / METRICS).is_file():
         checksums[METRICS] = sha256_of_file(path / METRICS)
     config = config_for(checksums)
-    write_together(path, {**contents, CONFIG: config.to_json()}, commit=CONFIG)
+    write_together(path, {CONFIG: config.to_json()} | dict[str, bytes](contents), commit=CONFIG)
     return config
 
 

@@ -163,9 +163,7 @@ def generate_batch(
     seeds = [(first + index) % (MAX_SEED + 1) for index in range(samples)]
     assemblers = [TextAssembler(vocabulary.decoder(), settings.stop) for _ in seeds]
     texts: list[list[str]] = [[] for _ in seeds]
-    steps = sample_ids(
-        session, prompt_ids(vocabulary, cleaned_prompt), settings, seeds, vocabulary.unknown_id
-    )
+    steps = sample_ids(session, prompt_ids(vocabulary, cleaned_prompt), settings, seeds, vocabulary.unknown_id)
     for _ in range(settings.length):
         for row, token in enumerate(next(steps).tolist()):
             texts[row].append(assemblers[row].push(token))

@@ -115,9 +115,7 @@ class Model:
 
     def _corpus_settings(self) -> CorpusSettings:
         record = self.config.corpus
-        return CorpusSettings(
-            clean=list(record.cleaning), encoding=record.encoding, vocabulary=record.vocabulary
-        )
+        return CorpusSettings(clean=list(record.cleaning), encoding=record.encoding, vocabulary=record.vocabulary)
 
     def _segments(self, corpus: Corpus, split: SplitName, notify: Notify) -> list[Segment]:
         record = self.config.corpus

@@ -82,9 +82,7 @@ def build_vocabulary(corpus: Corpus, settings: CorpusSettings) -> Vocabulary:
     vocabulary = CharacterVocabulary.from_text(corpus.text, settings.min_count)
     if len(vocabulary.characters) < 2:
         if settings.min_count > 1:
-            raise CorpusError(
-                f"fewer than two characters occur {settings.min_count} times; lower --min-count"
-            )
+            raise CorpusError(f"fewer than two characters occur {settings.min_count} times; lower --min-count")
         raise CorpusError(_one_character(corpus.text))
     return vocabulary
 

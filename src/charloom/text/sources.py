@@ -77,7 +77,7 @@ def _read_local(spec: str, notify: Notify) -> Iterator[Document]:
     elif path.exists():
         yield _read_file(path)
     elif glob.has_magic(spec):
-        paths = sorted(Path(match) for match in glob.glob(str(path), recursive=True))
+        paths = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [path for path in paths if path.is_file()]
         if not files:
             raise CorpusError(f"no file matches {spec}")

@@ -72,6 +72,5 @@ def _too_short(characters: int, rows: int, window: int) -> str:
         fits.append(f"--bptt {characters // rows}")
     return (
         f"{characters:,} characters to train on are too few for {rows} rows of {window}: "
-        f"{rows * window:,} are needed; "
-        + (f"{' or '.join(fits)} would fit" if fits else "use a longer text")
+        f"{rows * window:,} are needed; " + (f"{' or '.join(fits)} would fit" if fits else "use a longer text")
     )

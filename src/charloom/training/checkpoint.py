@@ -120,7 +120,7 @@ class Checkpoints:
         for path in reversed(self._paths()):
             try:
                 with safe_open(path, framework="pt") as file:
-                    _load(state, {name: file.get_tensor(name) for name in file.keys()}, file.metadata())
+                    _load(state, {name: file.get_tensor(name) for name in list(file.keys())}, file.metadata())
             except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError):
                 continue
             return True

@@ -65,11 +65,9 @@ class _Builder:
         for layer in range(self._shape.num_layers):
             below = self._layer(layer, below)
         self._output(below)
-        batch_hidden = ["B", self._shape.hidden_size]
+        batch_hidden: list[str | int | None] = ["B", self._shape.hidden_size]
         inputs = [helper.make_tensor_value_info("ids", TensorProto.INT64, ["T", "B"])]
-        outputs = [
-            helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["T", "B", self._shape.vocab_size])
-        ]
+        outputs = [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["T", "B", self._shape.vocab_size])]
         for suffix, values in (("in", inputs), ("out", outputs)):
             values += [
                 helper.make_tensor_value_info(name, TensorProto.FLOAT, batch_hidden)
@@ -96,7 +94,7 @@ class _Builder:
         for letter in letters:
             inputs.append(self._node("Unsqueeze", [f"{letter}{layer}_in", axis_0], f"{letter}{layer}_before"))
             outputs.append(f"{letter}{layer}_after")
-        attributes: dict[str, int] = {"hidden_size": self._shape.hidden_size}
+        attributes: dict[str, Any] = {"hidden_size": self._shape.hidden_size}
         if self._shape.cell == "gru":
             attributes["linear_before_reset"] = 1  # PyTorch's variant of the GRU
         self._nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
@@ -133,7 +131,7 @@ class _Builder:
         self._constants.append(numpy_helper.from_array(np.asarray(value), name))
         return name
 
-    def _node(self, operator: str, inputs: list[str], output: str, **attributes: int) -> str:
+    def _node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self._nodes.append(helper.make_node(operator, inputs, [output], **attributes))
         return output
 

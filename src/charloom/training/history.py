@@ -53,6 +53,14 @@ def read_history(path: Path) -> list[Record]:
     return records
 
 
+def _bits(nats: Any) -> Any:
+    return nats / math.log(2)
+
+
+def _nats(bits: Any) -> Any:
+    return bits * math.log(2)
+
+
 def draw_losses(records: list[Record]) -> bytes:
     """A picture of training and validation loss against the step, as SVG."""
     import matplotlib
@@ -68,7 +76,7 @@ def draw_losses(records: list[Record]) -> bytes:
             axes.plot(steps, losses, label=label, marker=marker, markersize=3)
         axes.set_xlabel("step")
         axes.set_ylabel("loss (nats a character)")
-        bits = axes.secondary_yaxis("right", functions=(lambda x: x / math.log(2), lambda x: x * math.log(2)))
+        bits = axes.secondary_yaxis("right", functions=(_bits, _nats))
         bits.set_ylabel("bits a character")
         axes.grid(alpha=0.3)
         axes.legend()

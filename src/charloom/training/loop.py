@@ -52,6 +52,11 @@ class Plan:
     evaluate_every: int
     settings: TrainingSettings
 
+    @property
+    def first_look(self) -> int:
+        """An early evaluation, so that people soon see whether it works."""
+        return max(1, self.evaluate_every // 8)
+
 
 class Trainer:
     """Takes a `TrainingState` from where it stands to the end of the plan."""
@@ -134,7 +139,7 @@ class Trainer:
         logits, carried = model(inputs, self._incoming_state())
         loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
         self.state.optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip))
         mean_loss = float(loss.detach())
         if math.isfinite(mean_loss) and math.isfinite(norm):
@@ -208,7 +213,7 @@ class Trainer:
 
     def _evaluation_is_due(self) -> bool:
         step = self.state.progress.step
-        return step % self._plan.evaluate_every == 0 or step == self._plan.steps
+        return step % self._plan.evaluate_every == 0 or step in (self._plan.first_look, self._plan.steps)
 
     def evaluate(self) -> float:
         """Measure the model on the validation split, keep its weights if they are the best; return the loss."""

@@ -16,7 +16,7 @@ from charloom.bundle import ModelShape
 TorchState = tuple[Tensor, ...]
 """The carried state: (h,) of shape (L, B, H), or (h, c) for an LSTM."""
 
-_CELLS: dict[str, type[nn.RNNBase]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+_CELLS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
 
 
 class CharacterModel(nn.Module):
@@ -28,9 +28,7 @@ class CharacterModel(nn.Module):
         self.shape = shape
         self.embedding = nn.Embedding(shape.vocab_size, shape.embedding_size) if shape.embedding_size else None
         between = shape.dropout if shape.num_layers > 1 else 0.0
-        self.recurrent = _CELLS[shape.cell](
-            shape.input_size, shape.hidden_size, shape.num_layers, dropout=between
-        )
+        self.recurrent = _CELLS[shape.cell](shape.input_size, shape.hidden_size, shape.num_layers, dropout=between)
         self.dropout = nn.Dropout(shape.dropout)
         self.output = nn.Linear(shape.hidden_size, shape.vocab_size)
         self._initialize()
@@ -41,10 +39,10 @@ class CharacterModel(nn.Module):
         hidden = self.shape.hidden_size
         for name, weights in self.recurrent.named_parameters():
             if name.startswith("weight_hh"):
-                for gate in weights.split(hidden):
+                for gate in torch.split(weights, hidden):
                     nn.init.orthogonal_(gate)
             elif name.startswith("weight_ih"):
-                for gate in weights.split(hidden):
+                for gate in torch.split(weights, hidden):
                     nn.init.xavier_uniform_(gate)
             else:
                 nn.init.zeros_(weights)

@@ -15,7 +15,10 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
     matrices = [weights for weights in model.parameters() if weights.dim() >= 2]
     vectors = [weights for weights in model.parameters() if weights.dim() < 2]
     return torch.optim.AdamW(
-        [{"params": matrices, "weight_decay": settings.weight_decay}, {"params": vectors, "weight_decay": 0.0}],
+        [
+            {"params": matrices, "weight_decay": settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
         lr=settings.learning_rate,
         fused=True,
     )

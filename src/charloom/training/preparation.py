@@ -69,9 +69,7 @@ def prepare_data(specs: Sequence[str], settings: CorpusSettings, notify: Notify)
         unseen = vocabulary.unknown_characters(validation.text)
         if unseen:
             notify(Notice(f"the validation text has {len(unseen)} character(s) that the corpus lacks"))
-        split = Split(
-            [with_opening(ids, opening)], [with_opening(vocabulary.encode(validation.text), opening)]
-        )
+        split = Split([with_opening(ids, opening)], [with_opening(vocabulary.encode(validation.text), opening)])
     record = CorpusRecord(
         sources=list(corpus.sources),
         characters=len(corpus.text),

@@ -16,11 +16,10 @@ from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore
 from charloom.files import storage_errors
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.settings import RunSettings, run_settings
-from charloom.training.batches import RingBatches
 from charloom.training.checkpoint import Checkpoints, TrainingState
 from charloom.training.device import choose_device
 from charloom.training.history import History
-from charloom.training.loop import Ending, Plan, Trainer, fresh_state
+from charloom.training.loop import Ending, Trainer, fresh_state
 from charloom.training.model import CharacterModel
 from charloom.training.optimization import make_optimizer
 from charloom.training.preparation import TrainingData, make_plan, model_shape, prepare_data
@@ -111,7 +110,12 @@ class _Run:
             remove_model(self.folder)
             raise TrainingError(_diverged(state, "nothing had been evaluated yet, so nothing was saved"))
         facts = RunFacts(
-            self.folder, self.recipe, self.settings, self.batches.windows_per_epoch, start, ending is Ending.STOPPED
+            self.folder,
+            self.recipe,
+            self.settings,
+            self.batches.windows_per_epoch,
+            start,
+            ending is Ending.STOPPED,
         )
         result = publish(self.data, state, self.shape, facts)
         if ending is not Ending.STOPPED:

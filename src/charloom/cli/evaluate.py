@@ -1,0 +1,61 @@
+"""`charloom evaluate`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.progress import TrainingView
+from charloom.errors import UsageError
+from charloom.runtime.model import load
+from charloom.settings import Protocol, SplitName
+
+
+def evaluate(
+    model: Path,
+    *corpus: str,
+    split: SplitName = "validation",
+    protocol: Protocol = "stateful",
+    precision: Literal["auto", "float32", "int8"] = "float32",
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1,
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> None:
+    """Measure how well a model predicts a corpus.
+
+    Parameters
+    ----------
+    model
+        The model directory.
+    corpus
+        What to measure on; cleaned as the training text was.
+    split
+        validation and train are cut as in training; all is the whole text.
+    protocol
+        stateful: read once, state carried. windows-256, cold-60: windows that each start from nothing.
+        Never compare figures of different protocols.
+    precision
+        Which graph to run.
+    threads
+        Processor threads.
+    """
+    out = Output(options)
+    if not corpus:
+        raise UsageError("name a corpus to evaluate on")
+    if precision == "int8":
+        raise UsageError("precision = 'int8': this model has no int8 graph; use float32")
+    with TrainingView(out) as view:
+        found = load(model, threads=threads).evaluate(list(corpus), split=split, protocol=protocol, notify=view)
+    if out.json:
+        out.result({**asdict(found), "split": split})
+        return
+    per_byte = "" if found.bits_per_byte is None else f", {found.bits_per_byte:.4f} bits per byte"
+    unknown = f"; {found.unknown:,} of them unknown to the model" if found.unknown else ""
+    out.text(
+        f"{found.loss:.4f} nats, {found.bits_per_char:.4f} bits per character{per_byte}, "
+        f"perplexity {found.perplexity:.3f}\n"
+        f"({found.protocol} on the {split} split: {found.characters:,} characters{unknown})"
+    )

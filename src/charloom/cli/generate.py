@@ -1,0 +1,123 @@
+"""`charloom generate`."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from cyclopts import Group, Parameter
+from pydantic import Field
+
+from charloom.cli.output import Output, OutputOptions
+from charloom.errors import CharloomError, UsageError
+from charloom.runtime.generation import Generation
+from charloom.runtime.model import MAX_SAMPLES, Model, load
+from charloom.settings import SamplingSettings
+
+_SAMPLING = Group("Sampling (defaults are the model's generation_config.json)", sort_key=10)
+
+
+def generate(
+    model: Path,
+    *,
+    prompt: str | None = None,
+    prompt_file: Path | None = None,
+    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1,
+    sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),  # noqa: B008
+    stream: bool | None = None,
+    threads: Annotated[int, Field(ge=1, le=1024)] = 1,
+    precision: Literal["auto", "float32", "int8"] = "auto",
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> None:
+    """Continue a prompt with a trained model.
+
+    Parameters
+    ----------
+    model
+        The model directory.
+    prompt
+        What to continue; without one the text starts from nothing.
+    prompt_file
+        A UTF-8 file with the prompt; - is stdin.
+    samples
+        How many continuations to write, in one batch; sample i has seed + i.
+    stream
+        Show characters as they come (the default on a terminal).
+    threads
+        Processor threads.
+    precision
+        Which graph to run; auto takes the best one the model has.
+    """
+    out = Output(options)
+    if precision == "int8":
+        raise UsageError("precision = 'int8': this model has no int8 graph; use auto or float32")
+    start = _prompt(prompt, prompt_file)
+    chosen: dict[str, Any] = {name: getattr(sampling, name) for name in sampling.model_fields_set}
+    loaded = load(model, threads=threads)
+    if samples > 1:
+        if stream:
+            raise UsageError("--stream shows one text: leave it out, or leave --samples out")
+        _show_samples(out, loaded.generate_samples(start, samples, **chosen))
+    else:
+        wanted = sys.stdout.isatty() if stream is None else stream
+        _show_one(out, loaded, start, chosen, stream=wanted and not out.json)
+
+
+def _prompt(prompt: str | None, file: Path | None) -> str:
+    if prompt is not None and file is not None:
+        raise UsageError("give --prompt or --prompt-file, not both")
+    if file is None:
+        return prompt or ""
+    try:
+        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
+        return content.decode("utf-8")
+    except OSError as error:
+        raise CharloomError(f"cannot read the prompt from {file}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        raise CharloomError(f"the prompt in {file} is not UTF-8: byte {error.start:,}") from None
+
+
+def _show_one(out: Output, model: Model, prompt: str, chosen: dict[str, Any], *, stream: bool) -> None:
+    text = model.stream(prompt, **chosen)
+    _warn_of_unknown(out, text.unknown)
+    if stream:
+        out.text(prompt, end="")
+        for piece in text:
+            out.text(piece, end="")
+        out.text("")
+    generation = text.finish()
+    if out.json:
+        out.result(asdict(generation))
+    elif not stream:
+        out.text(prompt + generation.text)
+    _summarize(out, [generation])
+
+
+def _show_samples(out: Output, generations: list[Generation]) -> None:
+    _warn_of_unknown(out, generations[0].unknown)
+    for number, generation in enumerate(generations):
+        if out.json:
+            out.result(asdict(generation))
+        else:
+            out.text(
+                ("" if number == 0 else "\n") + f"--- seed {generation.seed}\n{generation.prompt}{generation.text}"
+            )
+    _summarize(out, generations)
+
+
+def _warn_of_unknown(out: Output, unknown: tuple[str, ...]) -> None:
+    if unknown:
+        shown = ", ".join(repr(character) for character in unknown[:10]) + (", …" if len(unknown) > 10 else "")
+        out.warn(f"the model does not know {shown}: read as the unknown character")
+
+
+def _summarize(out: Output, generations: list[Generation]) -> None:
+    characters = sum(generation.characters for generation in generations)
+    seconds = generations[0].seconds
+    out.say(
+        f"({characters:,} characters in {seconds:.2f} s, {characters / max(seconds, 1e-9):,.0f} a second, "
+        f"seed {generations[0].seed})",
+        style="dim",
+    )

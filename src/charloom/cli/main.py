@@ -1,0 +1,81 @@
+"""`charloom`: the commands, and one place where errors become one line and an exit status."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App, CycloptsError, Parameter
+from cyclopts.exceptions import ValidationError as ArgumentError
+from pydantic import ValidationError
+
+from charloom.cli.output import make_streams_safe
+from charloom.errors import CharloomError, UsageError
+from charloom.settings import explain
+from charloom.version import __version__
+
+INTERRUPTED = 130
+
+app = App(
+    name="charloom",
+    help="Train a character-level language model on your own text, and write with it.",
+    version=__version__,
+    default_parameter=Parameter(negative_iterable=(), show_default=True),
+)
+app.command("charloom.cli.quickstart:quickstart")
+app.command("charloom.cli.train:train")
+app.command("charloom.cli.generate:generate")
+app.command("charloom.cli.evaluate:evaluate")
+app.command("charloom.cli.inspect:inspect")
+app.command("charloom.cli.corpus:corpus_app", name="corpus")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit with its status: 0 ok, 1 failure, 2 usage, 130 interrupted."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    make_streams_safe()
+    status = _run(given)
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _abandon_stdout()
+    sys.exit(status)
+
+
+def _run(arguments: list[str]) -> int:
+    try:
+        status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of a pipe went away, as `head` does
+        _abandon_stdout()
+        return 0
+    except CycloptsError as error:
+        return _fail(arguments, error, UsageError(_usage_message(error)))
+    except CharloomError as error:
+        return _fail(arguments, error, error)
+    except MemoryError as error:
+        return _fail(arguments, error, CharloomError("out of memory: use a shorter text or a smaller model"))
+    except Exception as error:
+        message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"
+        return _fail(arguments, error, CharloomError(message))
+    return status if isinstance(status, int) else 0
+
+
+def _fail(arguments: list[str], error: BaseException, shown: CharloomError) -> int:
+    if "--debug" in arguments:
+        raise error
+    sys.stderr.write(f"charloom: {shown}\n")
+    return shown.exit_code
+
+
+def _usage_message(error: CycloptsError) -> str:
+    if isinstance(error, ArgumentError) and isinstance(error.__cause__, ValidationError):
+        return explain(error.__cause__)
+    return " ".join(str(error).split())
+
+
+def _abandon_stdout() -> None:
+    """Nobody reads any more: keep Python from complaining about it at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

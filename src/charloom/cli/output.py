@@ -1,0 +1,64 @@
+"""What goes where: data on stdout, everything else on stderr; `--json`, `--quiet`, `--debug`."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from typing import Annotated, Any, TextIO
+
+from cyclopts import Group, Parameter
+from pydantic import BaseModel, Field
+from rich.console import Console
+
+OUTPUT_GROUP = Group("Output", sort_key=100)
+
+
+@Parameter(name="*", group=OUTPUT_GROUP)
+class OutputOptions(BaseModel):
+    """Options that every command takes."""
+
+    json_lines: Annotated[bool, Parameter(name="--json", negative=())] = Field(
+        False, description="One JSON object a result on stdout, and nothing else there."
+    )
+    quiet: Annotated[bool, Parameter(negative=())] = Field(False, description="Say nothing on stderr but errors.")
+    debug: Annotated[bool, Parameter(negative=())] = Field(False, description="Show the traceback of an error.")
+
+
+class Output:
+    """The two streams of a command."""
+
+    def __init__(self, options: OutputOptions) -> None:
+        """Follow the user's choice of JSON and quiet."""
+        self.json = options.json_lines
+        self.quiet = options.quiet
+        self.console = Console(stderr=True, quiet=options.quiet, highlight=False, soft_wrap=not sys.stderr.isatty())
+
+    def result(self, data: dict[str, Any]) -> None:
+        """One JSON line on stdout."""
+        sys.stdout.write(json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), allow_nan=False) + "\n")
+        sys.stdout.flush()
+
+    def text(self, text: str, end: str = "\n") -> None:
+        """Text on stdout, at once."""
+        sys.stdout.write(text + end)
+        sys.stdout.flush()
+
+    def say(self, text: str, style: str | None = None) -> None:
+        """A line for people on stderr, printed as it is: no markup is read in it."""
+        self.console.print(text, style=style, markup=False)
+
+    def warn(self, text: str) -> None:
+        """A warning on stderr."""
+        self.say(f"warning: {text}", style="yellow")
+
+
+def make_streams_safe() -> None:
+    """Where a stream cannot show a character it gets an escape instead of a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _is_utf8(stream: TextIO) -> bool:
+    return (stream.encoding or "").lower().replace("-", "") == "utf8"

@@ -1,0 +1,84 @@
+"""`charloom train`."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from charloom.cli.interrupt import stop_on_signal
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.progress import TrainingView
+from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
+
+INTERRUPTED = 130
+_CORPUS = Group("Text", sort_key=10)
+_MODEL = Group("Network (defaults are the recipe's)", sort_key=20)
+_TRAINING = Group("Learning (defaults are the recipe's)", sort_key=30)
+
+
+def train(
+    *corpus: str,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    recipe: str | None = None,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    resume: Annotated[bool, Parameter(negative=())] = False,
+    text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),  # noqa: B008
+    network: Annotated[ModelSettings, Parameter(name="*", group=_MODEL)] = ModelSettings(),  # noqa: B008
+    learning: Annotated[TrainingSettings, Parameter(name="*", group=_TRAINING)] = TrainingSettings(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> int:
+    """Train a model on a text and write its model directory.
+
+    Ctrl-C saves the best so far; --resume goes on from there.
+
+    Parameters
+    ----------
+    corpus
+        Files, folders, globs, - (stdin), https:// or s3:// addresses, or names (charloom corpus list).
+        python-docs if none is given.
+    output
+        The model directory to write.
+    recipe
+        A named set of settings: tiny, small, base, large, names, article; or a YAML file. Options go over it.
+    overwrite
+        Replace the model or unfinished run that stands in the folder.
+    resume
+        Go on with the unfinished run that stands in the folder.
+    """
+    import charloom
+
+    out = Output(options)
+    chosen: dict[str, Any] = {
+        name: getattr(group, name) for group in (text, network, learning) for name in group.model_fields_set
+    }
+    specs = list(corpus) or ["python-docs"]
+    with stop_on_signal(out) as should_stop, TrainingView(out) as view:
+        result = charloom.train(
+            specs,
+            output,
+            recipe=recipe,
+            overwrite=overwrite,
+            resume=resume,
+            notify=view,
+            should_stop=should_stop,
+            **chosen,
+        )
+    if out.json:
+        out.result(asdict(result))
+    else:
+        out.text(
+            f"{result.validation_loss:.4f} nats = {result.bits_per_char:.3f} bits per character ({result.protocol}) "
+            f"after {result.epochs:.2f} epochs in {result.seconds:.0f} s "
+            f"({result.characters_per_second:,.0f} characters a second)"
+        )
+    folder = shlex.quote(str(output))
+    if result.interrupted:
+        again = shlex.join(["charloom", "train", *specs, "-o", str(output), "--resume"])
+        out.say(f"interrupted; the best so far is in {folder}. To go on:\n    {again}", style="bold")
+        return INTERRUPTED
+    out.say(f"now try:\n    charloom generate {folder} --prompt 'The '", style="bold")
+    return 0
