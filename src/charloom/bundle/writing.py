@@ -43,7 +43,8 @@ def write_model_directory(
     if (path / METRICS).is_file():
         checksums[METRICS] = sha256_of_file(path / METRICS)
     config = config_for(checksums)
-    write_together(path, {CONFIG: config.to_json()} | dict[str, bytes](contents), commit=CONFIG)
+    everything: dict[str, bytes] = {str(name): content for name, content in contents.items()}
+    write_together(path, {**everything, CONFIG: config.to_json()}, commit=CONFIG)
     return config
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from cyclopts import App, Group, Parameter
 from pydantic import Field
 
+from charloom.cli.arguments import CorpusArgument, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
@@ -33,7 +34,7 @@ def list_corpora(*, options: OutputOptions = OutputOptions()) -> None:  # noqa: 
 
 @corpus_app.command
 def show(
-    *corpus: str,
+    *corpus: CorpusArgument,
     text: Annotated[CorpusSettings, Parameter(name="*", group=Group("Text"))] = CorpusSettings(),  # noqa: B008
     first: Annotated[int, Field(ge=0, le=100_000)] = 250,
     options: OutputOptions = OutputOptions(),  # noqa: B008
@@ -48,10 +49,11 @@ def show(
         How many of the first characters to show.
     """
     out = Output(options)
-    if not corpus:
+    specs = corpus_specs(corpus)
+    if not specs:
         raise UsageError("name a corpus to show; charloom corpus list names some")
     with TrainingView(out) as view:
-        loaded = load_corpus(corpus, text, view)
+        loaded = load_corpus(specs, text, view)
     vocabulary = build_vocabulary(loaded, text)
     ids = vocabulary.encode(loaded.text)
     example = ids[: _EXAMPLE + 1]

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from charloom.cli.arguments import CorpusArgument, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
@@ -17,7 +18,7 @@ from charloom.settings import Protocol, SplitName
 
 def evaluate(
     model: Path,
-    *corpus: str,
+    *corpus: CorpusArgument,
     split: SplitName = "validation",
     protocol: Protocol = "stateful",
     precision: Literal["auto", "float32", "int8"] = "float32",
@@ -43,12 +44,13 @@ def evaluate(
         Processor threads.
     """
     out = Output(options)
-    if not corpus:
+    specs = corpus_specs(corpus)
+    if not specs:
         raise UsageError("name a corpus to evaluate on")
     if precision == "int8":
         raise UsageError("precision = 'int8': this model has no int8 graph; use float32")
     with TrainingView(out) as view:
-        found = load(model, threads=threads).evaluate(list(corpus), split=split, protocol=protocol, notify=view)
+        found = load(model, threads=threads).evaluate(specs, split=split, protocol=protocol, notify=view)
     if out.json:
         out.result({**asdict(found), "split": split})
         return

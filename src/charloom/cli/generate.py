@@ -22,8 +22,8 @@ _SAMPLING = Group("Sampling (defaults are the model's generation_config.json)", 
 def generate(
     model: Path,
     *,
-    prompt: str | None = None,
-    prompt_file: Path | None = None,
+    prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    prompt_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1,
     sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),  # noqa: B008
     stream: bool | None = None,

@@ -9,6 +9,9 @@ from types import FrameType
 
 from charloom.cli.output import Output
 
+INTERRUPTED = 130
+"""The exit status of a command that was interrupted."""
+
 
 class StopRequest:
     """Whether the user has asked to stop."""

@@ -10,12 +10,11 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import ValidationError as ArgumentError
 from pydantic import ValidationError
 
+from charloom.cli.interrupt import INTERRUPTED
 from charloom.cli.output import make_streams_safe
 from charloom.errors import CharloomError, UsageError
 from charloom.settings import explain
 from charloom.version import __version__
-
-INTERRUPTED = 130
 
 app = App(
     name="charloom",
@@ -72,7 +71,10 @@ def _fail(arguments: list[str], error: BaseException, shown: CharloomError) -> i
 
 def _usage_message(error: CycloptsError) -> str:
     if isinstance(error, ArgumentError) and isinstance(error.__cause__, ValidationError):
-        return explain(error.__cause__)
+        problem = explain(error.__cause__)
+        # A setting names itself; a plain parameter is named by cyclopts.
+        own_name = "" if error.argument is None or error.__cause__.errors()[0]["loc"] else f"{error.argument.name}: "
+        return own_name + problem
     return " ".join(str(error).split())
 
 

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from charloom.bundle import holds_model, open_model_directory
-from charloom.cli.interrupt import stop_on_signal
+from charloom.cli.interrupt import INTERRUPTED, stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import CharloomError
@@ -21,7 +21,6 @@ RECIPE = "tiny"
 PROMPT = "The "
 STEPS = 4000  # of 16 × 64 characters: about a minute of two cores
 EVALUATIONS = 6
-INTERRUPTED = 130
 
 
 def quickstart(

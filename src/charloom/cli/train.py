@@ -9,19 +9,19 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from charloom.cli.interrupt import stop_on_signal
+from charloom.cli.arguments import CorpusArgument, corpus_specs
+from charloom.cli.interrupt import INTERRUPTED, stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
 
-INTERRUPTED = 130
 _CORPUS = Group("Text", sort_key=10)
 _MODEL = Group("Network (defaults are the recipe's)", sort_key=20)
 _TRAINING = Group("Learning (defaults are the recipe's)", sort_key=30)
 
 
 def train(
-    *corpus: str,
+    *corpus: CorpusArgument,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     recipe: str | None = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
@@ -55,7 +55,7 @@ def train(
     chosen: dict[str, Any] = {
         name: getattr(group, name) for group in (text, network, learning) for name in group.model_fields_set
     }
-    specs = list(corpus) or ["python-docs"]
+    specs = corpus_specs(corpus) or ["python-docs"]
     with stop_on_signal(out) as should_stop, TrainingView(out) as view:
         result = charloom.train(
             specs,

@@ -16,7 +16,8 @@ def model_card(
     """The card in Markdown."""
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
     losses = "\n".join(
-        f"| {item.protocol} | {item.loss:.4f} | {item.bits_per_char:.4f} | {item.perplexity:.3f} | {item.characters:,} |"
+        f"| {item.protocol} | {item.loss:.4f} | {item.bits_per_char:.4f} | {item.perplexity:.3f} "
+        f"| {item.characters:,} |"
         for item in evaluations
     )
     kept_back = (

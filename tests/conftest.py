@@ -1,0 +1,71 @@
+"""What all tests share: real corpora where they are at hand, a cache of their own, one small trained model."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from pydoc_data.topics import topics
+
+import pytest
+
+import charloom
+
+# Networks this small are slower on two threads, and very much slower where another process wants the cores.
+# Before torch is first imported, and in the environment, so that it holds for subprocesses too.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def _shared(name: str) -> Path:
+    path = SHARED_DATA / name
+    if not path.is_file():
+        pytest.skip(f"the corpus {name} is not in {SHARED_DATA}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def shakespeare() -> Path:
+    """Tiny Shakespeare, 1,115,394 characters."""
+    return _shared("tinyshakespeare.txt")
+
+
+@pytest.fixture(scope="session")
+def names() -> Path:
+    """32,033 first names, one a line."""
+    return _shared("names.txt")
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="session")
+def small_text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with 20,000 characters of English prose."""
+    prose = "\n".join(topics[name] for name in sorted(topics))[:20_000]
+    path = tmp_path_factory.mktemp("text") / "small.txt"
+    path.write_text(prose, "utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def trained(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The directory of a small model trained on `small_text`. Tests that change files must copy it first."""
+    folder = tmp_path_factory.mktemp("model") / "small"
+    charloom.train(
+        small_text,
+        folder,
+        hidden_size=32,
+        embedding_size=16,
+        batch_size=8,
+        bptt=32,
+        steps=60,
+        evaluate_every=30,
+        learning_rate=0.01,
+        dropout=0.1,
+        threads=1,
+        device="cpu",
+    )
+    return folder

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from charloom.bundle import ModelShape
+from charloom.errors import ModelDirectoryError, TrainingError
+from charloom.runtime.session import OnnxSession, initial_state
+from charloom.text.vocabulary import CharacterVocabulary
+from charloom.training.export import TOLERANCE, build_graph, verify_graph
+from charloom.training.session import TorchSession
+from tests.training.test_model import NAMES, SHAPES, random_model
+
+Arrays = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]
+
+
+def weights_of(session_shape: ModelShape, seed: int = 0) -> tuple[TorchSession, Arrays]:
+    model = random_model(session_shape, seed)
+    return TorchSession(model), {name: tensor.numpy().copy() for name, tensor in model.state_dict().items()}
+
+
+@pytest.mark.parametrize("small", SHAPES, ids=NAMES)
+def test_graph_is_the_model_on_real_text(small: ModelShape, small_text: Path) -> None:
+    text = small_text.read_text("utf-8")
+    vocabulary = CharacterVocabulary.from_text(text)
+    shape = small.model_copy(update={"vocab_size": vocabulary.size})
+    torch_session, weights = weights_of(shape)
+    onnx_session = OnnxSession(build_graph(shape, weights), shape)
+    ids = vocabulary.encode(text[: 300 * 3]).reshape(3, 300).T  # (T, B)
+    state = initial_state(shape, 3)
+    expected, expected_state = torch_session.run(ids, state)
+    whole, end = onnx_session.run(ids, state)
+    assert np.abs(expected).max() > 0.5, "a comparison of zeros would prove nothing"
+    np.testing.assert_allclose(whole, expected, rtol=0, atol=1e-4)
+    for found, part in zip(end, expected_state, strict=True):
+        np.testing.assert_allclose(found, part, rtol=0, atol=1e-4)
+
+    first, middle = onnx_session.run(ids[:77], state)
+    second, end_again = onnx_session.run(ids[77:], middle)
+    np.testing.assert_allclose(np.concatenate([first, second]), whole, rtol=0, atol=1e-4)
+    for found, part in zip(end_again, end, strict=True):
+        np.testing.assert_allclose(found, part, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
+def test_verify_accepts_the_graph_and_refuses_altered_weights(shape: ModelShape) -> None:
+    session, weights = weights_of(shape)
+    ids = np.random.default_rng(0).integers(0, shape.vocab_size, (50, 1))
+    assert verify_graph(build_graph(shape, weights), session, ids) <= TOLERANCE
+    for name in ("output.bias", "recurrent.weight_hh_l0", "recurrent.bias_hh_l0"):
+        altered = {**weights, name: weights[name].copy()}
+        altered[name].flat[-1] += 0.5
+        with pytest.raises(TrainingError, match="differs from the trained model"):
+            verify_graph(build_graph(shape, altered), session, ids)
+
+
+def test_verify_refuses_a_graph_that_gives_no_numbers() -> None:
+    session, weights = weights_of(SHAPES[0])
+    weights["output.bias"][0] = np.nan
+    with pytest.raises(TrainingError, match="not saved"):
+        verify_graph(build_graph(SHAPES[0], weights), session, np.zeros((3, 1), np.int64))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"hidden_size": 8},
+        {"num_layers": 1},
+        {"vocab_size": 12},
+        {"cell": "lstm"},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_session_refuses_a_graph_of_another_shape(change: dict[str, object]) -> None:
+    shape = ModelShape(
+        cell="gru", num_layers=2, hidden_size=7, embedding_size=5, dropout=0.4, vocab_size=11
+    )
+    _, weights = weights_of(shape)
+    graph = build_graph(shape, weights)
+    OnnxSession(graph, shape)
+    with pytest.raises(ModelDirectoryError, match="not the network that config"):
+        OnnxSession(graph, shape.model_copy(update=change))
+
+
+@pytest.mark.parametrize("graph", [b"", b"not a graph", b"\x80\x04K\x01."])
+def test_session_refuses_what_is_no_graph(graph: bytes) -> None:
+    with pytest.raises(ModelDirectoryError, match="cannot be loaded") as caught:
+        OnnxSession(graph, SHAPES[0])
+    assert "\n" not in str(caught.value)
