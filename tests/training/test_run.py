@@ -95,7 +95,7 @@ def test_over_fits_one_batch(cell: Any) -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
     assert first == pytest.approx(math.log(12), abs=0.7)
-    assert float(loss) < 0.05
+    assert float(loss.detach()) < 0.05
 
 
 def test_end_to_end(text: Path, tmp_path: Path) -> None:
@@ -113,7 +113,7 @@ def test_end_to_end(text: Path, tmp_path: Path) -> None:
     assert [event.step for event in steps] == list(range(1, 31))
     assert steps[-1].epoch == 2
     assert steps[-1].loss < steps[0].loss - 0.5
-    assert [event.step for event in evaluations] == [10, 20, 30]
+    assert [event.step for event in evaluations] == [1, 10, 20, 30]
     assert saved == [ModelSaved(str(tmp_path / "m"), result.best_step)]
     assert isinstance(events[-1], ModelSaved)
 
@@ -165,7 +165,7 @@ def test_best_weights_are_kept_not_the_last(text: Path, tmp_path: Path) -> None:
 def test_resumed_is_uninterrupted_bit_for_bit(
     text: Path, uninterrupted: Path, tmp_path: Path, steps: int
 ) -> None:
-    """Interrupted before the first evaluation, at one, where an epoch ends, and in mid-epoch."""
+    """Interrupted between evaluations, at one, where an epoch ends, and late."""
     folder = tmp_path / "m"
     stopped = charloom.train(text, folder, should_stop=after(steps), **OPTIONS)
     assert stopped.interrupted
@@ -395,8 +395,8 @@ def test_a_loss_that_is_no_number_before_any_evaluation_leaves_no_model(
 ) -> None:
     folder = tmp_path / "m"
     with monkeypatch.context() as patch:
-        nan_after(5, patch)
-        with pytest.raises(TrainingError, match="step 5.*nothing was saved"):
+        nan_after(0, patch)
+        with pytest.raises(TrainingError, match="step 0.*nothing was saved"):
             charloom.train(text, folder, **OPTIONS)
     assert list(folder.iterdir()) == []
     charloom.train(text, folder, **{**OPTIONS, "steps": 1})
@@ -447,7 +447,7 @@ def test_a_full_disk_at_a_checkpoint_is_told_and_training_goes_on(
         met = full_disk(patch, folder, "training/.checkpoint-*.part")
         charloom.train(text, folder, notify=events.append, **OPTIONS)
     notices = [event.message for event in events if isinstance(event, Notice)]
-    assert len(met) == len(notices) == 3
+    assert len(met) == len(notices) == 4
     assert all("training goes on" in notice and "disk is full" in notice for notice in notices)
     assert (folder / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
     assert no_temporary_files(folder)
@@ -494,7 +494,8 @@ def test_validation_on_a_file_of_its_own(text: Path, tmp_path: Path) -> None:
 def test_bytes_vocabulary_end_to_end(tmp_path: Path) -> None:
     path = tmp_path / "greek.txt"
     path.write_bytes(("καλημέρα κόσμε 🌍\n" * 120).encode() + b"\xff\xfe")
-    options = {**OPTIONS, "vocabulary": "bytes", "steps": 60, "learning_rate": 0.02, "validation_fraction": 0.2}
+    options = {**OPTIONS, "vocabulary": "bytes", "learning_rate": 0.02, "validation_fraction": 0.2}
+    options |= {"steps": 120, "hidden_size": 48, "dropout": 0}
     result = charloom.train(path, tmp_path / "m", **options)
     model = charloom.load(tmp_path / "m")
     evaluation = model.evaluate(path)
@@ -515,7 +516,7 @@ def test_articles_split_is_measured_by_its_protocol(text: Path, tmp_path: Path) 
     options = {**OPTIONS, "steps": 2, "evaluate_every": 2, "validation_split": "row-tail"}
     events: list[Event] = []
     result = charloom.train(long_text, tmp_path / "m", notify=events.append, **options)
-    evaluated = next(event for event in events if isinstance(event, Evaluated))
+    evaluated = [event for event in events if isinstance(event, Evaluated)][-1]
     assert evaluated.protocol == "cold-60"
     assert list(result.losses) == ["stateful", "windows-256", "cold-60"]
     model = charloom.load(tmp_path / "m")

@@ -112,15 +112,20 @@ def _read_folder(folder: Path, notify: Notify) -> Iterator[Document]:
 def _read_file(path: Path) -> Document:
     try:
         if path.suffix not in (".gz", ".zst", ".bz2", ".xz"):
-            return Document(path.name, path.read_bytes())
+            return Document(_shown_name(path), path.read_bytes())
         from smart_open import open as smart_open
 
         with smart_open(str(path), "rb") as file:
-            return Document(path.name, file.read())
+            return Document(_shown_name(path), file.read())
     except MemoryError:
         raise
     except Exception as error:  # a damaged archive raises whatever its decompressor does
         raise CorpusError(f"cannot read {path}: {_one_line(error)}") from error
+
+
+def _shown_name(path: Path) -> str:
+    """The file's name; what is not Unicode in it (Linux allows any bytes) becomes question marks."""
+    return path.name.encode("utf-8", "replace").decode()
 
 
 def _one_line(error: BaseException) -> str:

@@ -19,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from charloom.errors import TrainingError
-from charloom.files import atomic_write, storage_errors
+from charloom.files import TEMPORARY_SUFFIX, atomic_write, storage_errors
 from charloom.training.model import CharacterModel, TorchState
 
 KEPT = 2
@@ -133,7 +133,8 @@ class Checkpoints:
             StorageError: a file cannot be removed.
         """
         with storage_errors(self.folder):
-            for path in [*self._paths(), self.folder / RUN]:
+            unfinished = self.folder.glob(f".*{TEMPORARY_SUFFIX}")  # left by a process that was killed
+            for path in [*self._paths(), self.folder / RUN, *unfinished]:
                 path.unlink(missing_ok=True)
             if self.folder.is_dir() and not any(self.folder.iterdir()):
                 self.folder.rmdir()

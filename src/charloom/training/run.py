@@ -75,7 +75,8 @@ def train(
         else:
             settings = resumed_settings(unfinished, settings, recipe, options)
             recipe = unfinished.get("recipe")
-    return _Run(specs, folder, settings, recipe, frozenset(options), notify).train(unfinished, should_stop)
+    explicit = frozenset(options if unfinished is None else unfinished.get("explicit", options))
+    return _Run(specs, folder, settings, recipe, explicit, notify).train(unfinished, should_stop)
 
 
 class _Run:
@@ -93,6 +94,7 @@ class _Run:
         self.folder = folder
         self.settings = settings
         self.recipe = recipe
+        self.explicit = explicit
         self.notify = notify
         self.device = choose_device(settings.training.device)
         self.data: TrainingData = prepare_data(specs, settings.corpus, notify)
@@ -150,6 +152,7 @@ class _Run:
             {
                 "recipe": self.recipe,
                 "settings": self.settings.model_dump(),
+                "explicit": sorted(self.explicit),
                 "corpus": self.data.record.model_dump(),
             }
         )
