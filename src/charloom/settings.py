@@ -248,7 +248,8 @@ def explain(error: ValidationError) -> str:
     place = ".".join(str(part) for part in problem["loc"])
     if not place:
         return message
-    option = place.replace("_", "-")
+    # A name can come from a hostile file: no line breaks or terminal escapes, and not for ever.
+    option = "".join(letter if letter.isprintable() else "?" for letter in place[:100]).replace("_", "-")
     if problem["type"] == "extra_forbidden":
         return f"{option}: there is no such setting"
     return f"{option} = {_short(problem['input'])}: {message}"

@@ -88,8 +88,12 @@ def open_model_directory(path: Path | str) -> ModelDirectory:
     Raises:
         ModelDirectoryError: there is no whole model here, or it is damaged, hostile or too new.
     """
-    path = Path(path).expanduser()
-    if not path.is_dir():
+    try:
+        path = Path(path).expanduser()
+        is_folder = path.is_dir()
+    except (OSError, RuntimeError):  # too long for a name, or the home folder of nobody
+        is_folder = False
+    if not is_folder:
         raise ModelDirectoryError(f"no such model directory: {path}")
     if not holds_model(path):
         raise ModelDirectoryError(_why_no_model(path))
@@ -142,7 +146,7 @@ def _read(path: Path, name: str, limit: int) -> bytes:
         if size > limit:
             raise ModelDirectoryError(f"{file} is too large to be true: {size:,} bytes, at most {limit:,}")
         with file.open("rb") as stream:
-            return stream.read(limit)
+            return stream.read(size)  # not `limit`: read() sets aside what it is asked for
     except FileNotFoundError:
         raise ModelDirectoryError(f"{path} is incomplete: {name} is missing; copy the model again") from None
     except OSError as error:

@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
+from pydantic import Field
 
 from charloom.errors import UsageError
 
 # `-` is standard input; the command-line library takes a lone hyphen for an option unless told.
 CorpusArgument = Annotated[str, Parameter(allow_leading_hyphen=True)]
+
+Threads = Annotated[int, Field(ge=1, le=1024)]
+Precision = Literal["auto", "float32", "int8"]
+
+
+def check_precision(precision: Precision) -> None:
+    """Refuse a graph that no model has yet.
+
+    Raises:
+        UsageError: it is int8.
+    """
+    if precision == "int8":
+        raise UsageError("precision = 'int8': this model has no int8 graph; use auto or float32")
 
 
 def corpus_specs(corpus: Sequence[str]) -> list[str]:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
 
-from pydantic import Field
-
-from charloom.cli.arguments import CorpusArgument, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Precision, Threads, check_precision, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
@@ -21,8 +18,8 @@ def evaluate(
     *corpus: CorpusArgument,
     split: SplitName = "validation",
     protocol: Protocol = "stateful",
-    precision: Literal["auto", "float32", "int8"] = "float32",
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1,
+    precision: Precision = "float32",
+    threads: Threads = 1,
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
     """Measure how well a model predicts a corpus.
@@ -47,8 +44,7 @@ def evaluate(
     specs = corpus_specs(corpus)
     if not specs:
         raise UsageError("name a corpus to evaluate on")
-    if precision == "int8":
-        raise UsageError("precision = 'int8': this model has no int8 graph; use float32")
+    check_precision(precision)
     with TrainingView(out) as view:
         found = load(model, threads=threads).evaluate(specs, split=split, protocol=protocol, notify=view)
     if out.json:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from pydantic import Field
 
+from charloom.cli.arguments import Precision, Threads, check_precision
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import CharloomError, UsageError
 from charloom.runtime.generation import Generation
@@ -27,8 +28,8 @@ def generate(
     samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1,
     sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),  # noqa: B008
     stream: bool | None = None,
-    threads: Annotated[int, Field(ge=1, le=1024)] = 1,
-    precision: Literal["auto", "float32", "int8"] = "auto",
+    threads: Threads = 1,
+    precision: Precision = "auto",
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
     """Continue a prompt with a trained model.
@@ -51,8 +52,7 @@ def generate(
         Which graph to run; auto takes the best one the model has.
     """
     out = Output(options)
-    if precision == "int8":
-        raise UsageError("precision = 'int8': this model has no int8 graph; use auto or float32")
+    check_precision(precision)
     start = _prompt(prompt, prompt_file)
     chosen: dict[str, Any] = {name: getattr(sampling, name) for name in sampling.model_fields_set}
     loaded = load(model, threads=threads)

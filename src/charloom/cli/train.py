@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
@@ -14,6 +14,9 @@ from charloom.cli.interrupt import INTERRUPTED, stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
+
+if TYPE_CHECKING:
+    from charloom.training.result import TrainingResult
 
 _CORPUS = Group("Text", sort_key=10)
 _MODEL = Group("Network (defaults are the recipe's)", sort_key=20)
@@ -67,6 +70,11 @@ def train(
             should_stop=should_stop,
             **chosen,
         )
+    return _report(out, result, specs, output)
+
+
+def _report(out: Output, result: TrainingResult, specs: list[str], output: Path) -> int:
+    """The result, the exact next command, and the exit status."""
     if out.json:
         out.result(asdict(result))
     else:

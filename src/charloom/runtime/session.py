@@ -8,6 +8,8 @@ hidden then cell, the other cells one. All zeros is the state before any text.
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -65,6 +67,9 @@ class OnnxSession:
         options.log_severity_level = 3
         # A spinning thread burns a core between steps for nothing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Our graphs hold their own weights: one that names another file is hostile, and finds none here.
+        nowhere = str(Path(os.devnull) / "none")
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", nowhere)
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from charloom.text.sources import read_documents
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary
 
 _HASH_CHUNK = 1 << 22
+_RECORDED_SOURCES = 20
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Corpus:
 
     Attributes:
         text: all documents joined, decoded, normalized and cleaned.
-        sources: the names of the documents.
+        sources: where it came from, as `Document.source` says.
         cleaning: the steps that were applied, sets spelled out.
     """
 
@@ -53,6 +55,7 @@ def load_corpus(specs: Sequence[str], settings: CorpusSettings, notify: Notify =
     check_encoding(settings.encoding)
     texts: list[str] = []
     names: list[str] = []
+    sources: Counter[str] = Counter()
     for document in read_documents(specs, notify):
         keep_bytes = settings.vocabulary == "bytes"
         text = decode(document.content, document.name, settings.encoding, keep_bytes=keep_bytes)
@@ -60,13 +63,14 @@ def load_corpus(specs: Sequence[str], settings: CorpusSettings, notify: Notify =
             texts.append("\n")
         texts.append(text)
         names.append(document.name)
+        sources[document.source] += 1
     text = "".join(texts)
     if not text:
         raise CorpusError(f"{_shown(names)} is empty: there is nothing to learn from")
     text = clean(text, settings.clean)
     if not text:
         raise CorpusError(f"nothing is left of {_shown(names)} after cleaning with {', '.join(settings.clean)}")
-    return Corpus(text, tuple(names), expand(settings.clean))
+    return Corpus(text, _recorded(sources), expand(settings.clean))
 
 
 def build_vocabulary(corpus: Corpus, settings: CorpusSettings) -> Vocabulary:
@@ -89,6 +93,13 @@ def build_vocabulary(corpus: Corpus, settings: CorpusSettings) -> Vocabulary:
 
 def _one_character(text: str) -> str:
     return f"the text is one character, {text[0]!r}, {len(text):,} times over: there is nothing to learn"
+
+
+def _recorded(sources: Counter[str]) -> tuple[str, ...]:
+    """A bounded list: a million files must not make a model's config.json too large to read."""
+    labels = [f"{source} ({count:,} files)" if count > 1 else source for source, count in sources.items()]
+    more = len(labels) - _RECORDED_SOURCES
+    return (*labels[:_RECORDED_SOURCES], f"and {more:,} more") if more > 0 else tuple(labels)
 
 
 def _shown(names: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +22,18 @@ _CHUNK = 1 << 16
 
 @dataclass(frozen=True)
 class NamedCorpus:
-    """A corpus anyone can ask for by name. `read` gives its bytes."""
+    """A corpus anyone can ask for by name.
+
+    Attributes:
+        name: the name.
+        description: what it is, in a few words.
+        source: what a model records: the name, and the Python it came from where its text depends on that.
+        read: gives its bytes.
+    """
 
     name: str
     description: str
+    source: str
     read: Callable[[Notify], bytes]
 
 
@@ -85,6 +94,7 @@ def read_download(download: Download, notify: Notify) -> bytes:
 
 def _fetch(download: Download, notify: Notify) -> bytes:
     from smart_open import open as smart_open
+    from urllib3.exceptions import HTTPError
 
     content = bytearray()
     try:
@@ -96,7 +106,7 @@ def _fetch(download: Download, notify: Notify) -> bytes:
                 notify(DownloadProgress(download.name, len(content), download.size))
                 if len(content) > download.size:
                     break
-    except OSError:
+    except (OSError, HTTPError):  # HTTPError: the connection broke while the content came
         raise CorpusError(
             f"cannot download {download.name} from {download.address}: no connection; "
             f"fetch it elsewhere and give its path, or use python-docs, which needs no network"
@@ -115,11 +125,13 @@ NAMED: dict[str, NamedCorpus] = {
         NamedCorpus(
             "python-docs",
             f"the documentation inside Python {sys.version_info.major}.{sys.version_info.minor} (no network)",
+            f"python-docs (Python {platform.python_version()})",
             read_python_docs,
         ),
         NamedCorpus(
             "tiny-shakespeare",
             "1,115,394 characters of Shakespeare's plays (downloaded once)",
+            "tiny-shakespeare",
             lambda notify: read_download(TINY_SHAKESPEARE, notify),
         ),
     )

@@ -19,10 +19,18 @@ _SNIFF = 8192  # a file with a zero byte in its first 8 KiB is taken for binary,
 
 @dataclass(frozen=True)
 class Document:
-    """One file's content and the name to call it by (its own name, never its full path)."""
+    """One file's content.
+
+    Attributes:
+        name: what to call it in an error.
+        content: its bytes.
+        source: what a model records of where it came from: the file's, folder's or pattern's own name, never a
+            full path, which is nobody's business.
+    """
 
     name: str
     content: bytes
+    source: str
 
 
 def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
@@ -33,9 +41,9 @@ def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
     """
     for spec in specs:
         if spec == "-":
-            yield Document("stdin", sys.stdin.buffer.read())
+            yield Document("stdin", sys.stdin.buffer.read(), "stdin")
         elif spec in NAMED:
-            yield Document(spec, NAMED[spec].read(notify))
+            yield Document(spec, NAMED[spec].read(notify), NAMED[spec].source)
         elif _scheme(spec) in _REMOTE:
             yield _read_remote(spec)
         else:
@@ -56,7 +64,7 @@ def _read_remote(address: str) -> Document:
 
         options = {} if scheme == "s3" else {"timeout": DOWNLOAD_TIMEOUT}
         with smart_open(address, "rb", transport_params=options) as file:
-            return Document(name, file.read())
+            return Document(name, file.read(), name)
     except MemoryError:
         raise
     except Exception as error:  # requests, boto3 and the decompressors each raise a family of their own
@@ -71,18 +79,22 @@ def _require_boto3() -> None:
 
 
 def _read_local(spec: str, notify: Notify) -> Iterator[Document]:
-    path = Path(spec).expanduser()
-    if path.is_dir():
+    try:
+        path = Path(spec).expanduser()
+        is_folder, is_there = path.is_dir(), path.exists()
+    except (OSError, RuntimeError) as error:  # too long for a name, or the home folder of nobody
+        raise CorpusError(f"cannot read {spec[:80]!r}: {_one_line(error)}") from error
+    if is_folder:
         yield from _read_folder(path, notify)
-    elif path.exists():
-        yield _read_file(path)
+    elif is_there:
+        yield _read_file(path, _shown_name(path))
     elif glob.has_magic(spec):
         paths = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [path for path in paths if path.is_file()]
         if not files:
             raise CorpusError(f"no file matches {spec}")
         for file in files:
-            yield _read_file(file)
+            yield _read_file(file, _shown_name(Path(spec)))
     else:
         known = ", ".join(NAMED)
         raise CorpusError(f"no such file or folder: {spec} (corpora with a name: {known})")
@@ -96,7 +108,7 @@ def _read_folder(folder: Path, notify: Notify) -> Iterator[Document]:
         inside = path.relative_to(folder)
         if any(part.startswith(".") for part in inside.parts) or not path.is_file():
             continue
-        document = _read_file(path)
+        document = _read_file(path, f"{_shown_name(folder.resolve())}/")
         if b"\0" in document.content[:_SNIFF]:
             skipped.append(inside.as_posix())
             continue
@@ -109,14 +121,14 @@ def _read_folder(folder: Path, notify: Notify) -> Iterator[Document]:
         raise CorpusError(f"there is no text in the folder {folder}")
 
 
-def _read_file(path: Path) -> Document:
+def _read_file(path: Path, source: str) -> Document:
     try:
         if path.suffix not in (".gz", ".zst", ".bz2", ".xz"):
-            return Document(_shown_name(path), path.read_bytes())
+            return Document(_shown_name(path), path.read_bytes(), source)
         from smart_open import open as smart_open
 
         with smart_open(str(path), "rb") as file:
-            return Document(_shown_name(path), file.read())
+            return Document(_shown_name(path), file.read(), source)
     except MemoryError:
         raise
     except Exception as error:  # a damaged archive raises whatever its decompressor does
