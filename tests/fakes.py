@@ -12,9 +12,7 @@ from charloom.text.vocabulary import Ids
 
 
 def fake_shape(vocab_size: int) -> ModelShape:
-    return ModelShape(
-        cell="rnn", num_layers=1, hidden_size=1, embedding_size=1, dropout=0, vocab_size=vocab_size
-    )
+    return ModelShape(cell="rnn", num_layers=1, hidden_size=1, embedding_size=1, dropout=0, vocab_size=vocab_size)
 
 
 class FakeSession:

@@ -125,9 +125,7 @@ def test_min_p_keeps_those_above_the_share(row: Any, share: float) -> None:
 def test_every_setting_gives_a_distribution_without_the_unknown(
     logits: list[float], temperature: float, k: int, p: float, share: float
 ) -> None:
-    probabilities = np.array(
-        distribution(logits, 0, temperature=temperature, top_k=k, top_p=p, min_p=share)
-    )
+    probabilities = np.array(distribution(logits, 0, temperature=temperature, top_k=k, top_p=p, min_p=share))
     assert probabilities.sum() == pytest.approx(1)
     assert probabilities.min() >= 0
     assert probabilities[0] == 0

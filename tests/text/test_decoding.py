@@ -63,3 +63,8 @@ def test_known_encodings(name: str) -> None:
 def test_a_truncated_utf_16_file() -> None:
     with pytest.raises(CorpusError, match="is not UTF-16"):
         decode("hi".encode("utf-16")[:-1], "a.txt", "utf-16")
+
+
+def test_half_a_character_is_refused() -> None:
+    with pytest.raises(CorpusError, match="half a character"):
+        decode(b"a +2AA- b", "odd.txt", "utf-7")

@@ -21,8 +21,12 @@ from charloom.text.corpus import build_vocabulary, load_corpus
 from charloom.text.sources import Document, read_documents
 
 
-def read(*specs: str | Path) -> list[Document]:
+def documents(*specs: str | Path) -> list[Document]:
     return list(read_documents([str(spec) for spec in specs], ignore))
+
+
+def read(*specs: str | Path) -> list[tuple[str, bytes]]:
+    return [(document.name, document.content) for document in documents(*specs)]
 
 
 class Server(ThreadingHTTPServer):
@@ -67,7 +71,7 @@ def server() -> Iterator[Server]:
 
 def test_a_file(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"hello")
-    assert read(tmp_path / "a.txt") == [Document("a.txt", b"hello")]
+    assert read(tmp_path / "a.txt") == [("a.txt", b"hello")]
 
 
 def test_an_absent_file_names_what_could_be_meant(tmp_path: Path) -> None:
@@ -96,8 +100,8 @@ def test_a_folder_without_hidden_and_binary_files(tmp_path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
     events: list[Event] = []
-    documents = list(read_documents([str(tmp_path)], events.append))
-    assert [document.name for document in documents] == ["z.txt", "b.txt", "empty.txt", "late-zero.txt"]
+    found = list(read_documents([str(tmp_path)], events.append))
+    assert [document.name for document in found] == ["z.txt", "b.txt", "empty.txt", "late-zero.txt"]
     assert [type(event) for event in events] == [Notice]
     assert isinstance(events[0], Notice)
     assert "1 binary file(s)" in events[0].message
@@ -108,7 +112,7 @@ def test_a_folder_inside_a_hidden_one_can_be_named(tmp_path: Path) -> None:
     folder = tmp_path / ".notes"
     folder.mkdir()
     (folder / "a.txt").write_bytes(b"yes")
-    assert read(folder) == [Document("a.txt", b"yes")]
+    assert read(folder) == [("a.txt", b"yes")]
 
 
 def test_a_folder_without_text(tmp_path: Path) -> None:
@@ -122,15 +126,15 @@ def test_globs(tmp_path: Path) -> None:
     for name in ("b.txt", "a.txt", "c.md", "deep/er/d.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
-    assert [document.name for document in read(tmp_path / "*.txt")] == ["a.txt", "b.txt"]
-    assert [document.name for document in read(tmp_path / "**" / "*.txt")] == ["a.txt", "b.txt", "d.txt"]
+    assert [name for name, _ in read(tmp_path / "*.txt")] == ["a.txt", "b.txt"]
+    assert [name for name, _ in read(tmp_path / "**" / "*.txt")] == ["a.txt", "b.txt", "d.txt"]
     with pytest.raises(CorpusError, match="no file matches"):
         read(tmp_path / "*.rst")
 
 
 def test_a_file_whose_name_looks_like_a_glob(tmp_path: Path) -> None:
     (tmp_path / "a[1].txt").write_bytes(b"x")
-    assert read(tmp_path / "a[1].txt") == [Document("a[1].txt", b"x")]
+    assert read(tmp_path / "a[1].txt") == [("a[1].txt", b"x")]
 
 
 def test_several_are_joined_as_cat_joins_with_a_newline_where_one_lacks(tmp_path: Path) -> None:
@@ -144,15 +148,32 @@ def test_several_are_joined_as_cat_joins_with_a_newline_where_one_lacks(tmp_path
     assert corpus.sha256 == hashlib.sha256(b"two\none\nthree\n").hexdigest()
 
 
+def test_a_model_records_names_and_never_where_they_stood(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    try:
+        folder.mkdir()
+    except OSError:
+        pytest.skip("this file system takes only Unicode names")
+    (folder / "a.txt").write_bytes(b"one")
+    (folder / "b.txt").write_bytes(b"two")
+    for specs, expected in (
+        ([folder], "caf?/ (2 files)"),
+        ([folder / "a.txt"], "a.txt"),
+        ([folder / "*.txt"], "*.txt (2 files)"),
+        ([folder, folder], "caf?/ (4 files)"),
+    ):
+        assert load_corpus([str(spec) for spec in specs], CorpusSettings()).sources == (expected,)
+
+
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"caf\xc3\xa9"), "ascii"))
-    assert read("-") == [Document("stdin", b"caf\xc3\xa9")]
+    assert read("-") == [("stdin", b"caf\xc3\xa9")]
 
 
 def test_compressed_files(tmp_path: Path) -> None:
     (tmp_path / "a.txt.gz").write_bytes(gzip.compress(b"squeezed"))
     (tmp_path / "bad.txt.gz").write_bytes(gzip.compress(b"squeezed" * 100)[:-10])
-    assert read(tmp_path / "a.txt.gz") == [Document("a.txt.gz", b"squeezed")]
+    assert read(tmp_path / "a.txt.gz") == [("a.txt.gz", b"squeezed")]
     with pytest.raises(CorpusError, match=r"cannot read .*bad\.txt\.gz"):
         read(tmp_path / "bad.txt.gz")
 
@@ -167,9 +188,9 @@ def test_a_file_that_may_not_be_read(tmp_path: Path) -> None:
 
 def test_http(server: Server) -> None:
     server.pages = {"/texts/a.txt": b"from afar", "/b.txt.gz": gzip.compress(b"squeezed")}
-    assert read(server.address("/texts/a.txt?key=1")) == [Document("a.txt", b"from afar")]
-    assert read(server.address("/b.txt.gz")) == [Document("b.txt.gz", b"squeezed")]
-    with pytest.raises(CorpusError, match="cannot read http://.*404") as caught:
+    assert read(server.address("/texts/a.txt?key=1")) == [("a.txt", b"from afar")]
+    assert read(server.address("/b.txt.gz")) == [("b.txt.gz", b"squeezed")]
+    with pytest.raises(CorpusError, match=r"cannot read http://.*404") as caught:
         read(server.address("/absent.txt"))
     assert "\n" not in str(caught.value)
 
@@ -199,7 +220,7 @@ def test_s3(monkeypatch: pytest.MonkeyPatch) -> None:
         client = boto3.client("s3", region_name="us-east-1")
         client.create_bucket(Bucket="texts")
         client.put_object(Bucket="texts", Key="deep/a.txt", Body=b"from a bucket")
-        assert read("s3://texts/deep/a.txt") == [Document("a.txt", b"from a bucket")]
+        assert read("s3://texts/deep/a.txt") == [("a.txt", b"from a bucket")]
         with pytest.raises(CorpusError, match=r"cannot read s3://texts/absent\.txt") as caught:
             read("s3://texts/absent.txt")
         assert "\n" not in str(caught.value)
@@ -212,9 +233,9 @@ def test_s3_without_boto3_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_python_docs() -> None:
-    (document,) = read("python-docs")
-    text = document.content.decode()
-    assert document.name == "python-docs"
+    ((name, content),) = read("python-docs")
+    text = content.decode()
+    assert name == "python-docs"
     assert len(text) > 100_000
     assert topics["assert"] in text
     assert text.startswith(topics[min(topics)])
@@ -242,7 +263,7 @@ def test_a_named_text_is_downloaded_once(server: Server, monkeypatch: pytest.Mon
     events: list[Event] = []
     for _ in range(2):
         (document,) = read_documents(["tiny-shakespeare"], events.append)
-        assert document == Document("tiny-shakespeare", PLAYS)
+        assert (document.name, document.content) == ("tiny-shakespeare", PLAYS)
     assert server.asked == ["/input.txt"]
     assert cached.read_bytes() == PLAYS
     progress = [event for event in events if isinstance(event, DownloadProgress)]
@@ -254,7 +275,7 @@ def test_a_damaged_cache_is_fetched_again(server: Server, monkeypatch: pytest.Mo
     server.pages = {"/input.txt": PLAYS}
     cached = download_from(server.address("/input.txt"), monkeypatch)
     cached.write_bytes(PLAYS[:-1])
-    assert read("tiny-shakespeare")[0].content == PLAYS
+    assert read("tiny-shakespeare") == [("tiny-shakespeare", PLAYS)]
     assert cached.read_bytes() == PLAYS
 
 
@@ -286,9 +307,7 @@ def test_no_network_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not cached.exists()
 
 
-def test_a_cache_that_cannot_be_written(
-    server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_cache_that_cannot_be_written(server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     server.pages = {"/input.txt": PLAYS}
     (tmp_path / "file").write_bytes(b"")
     monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path / "file"))

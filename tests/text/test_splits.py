@@ -45,9 +45,7 @@ def test_row_tail_of_the_articles_text(shakespeare: Path) -> None:
 
 
 @given(st.integers(0, 9_000), st.floats(0.0001, 0.5), st.sampled_from(["tail", "row-tail"]))
-def test_no_validation_target_is_a_training_target(
-    characters: int, fraction: float, kind: str
-) -> None:
+def test_no_validation_target_is_a_training_target(characters: int, fraction: float, kind: str) -> None:
     """Ids are their own places, the opening is -1."""
     ids = np.arange(characters)
     try:
@@ -83,7 +81,7 @@ def test_too_few_for_a_tail(characters: int) -> None:
 
 
 def test_too_few_for_rows_says_how_many_are_needed() -> None:
-    with pytest.raises(CorpusError, match="at least 38,464 characters.*38,463"):
+    with pytest.raises(CorpusError, match=r"at least 38,464 characters.*38,463"):
         split_ids(np.arange(38_463), "row-tail", 0.1, -1)
     split_ids(np.arange(38_464), "row-tail", 0.1, -1)
 

@@ -51,9 +51,7 @@ def test_each_row_goes_on_where_it_ended(ring: RingBatches, epoch: int) -> None:
 def test_an_epoch_predicts_every_character_once_but_n_mod_b(ring: RingBatches, epoch: int) -> None:
     n = size(ring)
     predicted = Counter(
-        int(place)
-        for index in range(ring.windows_per_epoch)
-        for place in ring.window(epoch, index)[1].flatten()
+        int(place) for index in range(ring.windows_per_epoch) for place in ring.window(epoch, index)[1].flatten()
     )
     assert set(predicted.values()) == {1}
     assert len(predicted) == n - n % ring.batch_size

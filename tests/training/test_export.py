@@ -74,9 +74,7 @@ def test_verify_refuses_a_graph_that_gives_no_numbers() -> None:
     ids=lambda change: next(iter(change)),
 )
 def test_session_refuses_a_graph_of_another_shape(change: dict[str, object]) -> None:
-    shape = ModelShape(
-        cell="gru", num_layers=2, hidden_size=7, embedding_size=5, dropout=0.4, vocab_size=11
-    )
+    shape = ModelShape(cell="gru", num_layers=2, hidden_size=7, embedding_size=5, dropout=0.4, vocab_size=11)
     _, weights = weights_of(shape)
     graph = build_graph(shape, weights)
     OnnxSession(graph, shape)

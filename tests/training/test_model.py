@@ -78,9 +78,7 @@ def test_recurrent_matrices_are_orthogonal(shape: ModelShape) -> None:
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_forget_bias_is_one_and_the_others_zero(layers: int) -> None:
-    shape = ModelShape(
-        cell="lstm", num_layers=layers, hidden_size=6, embedding_size=4, dropout=0, vocab_size=9
-    )
+    shape = ModelShape(cell="lstm", num_layers=layers, hidden_size=6, embedding_size=4, dropout=0, vocab_size=9)
     state = CharacterModel(shape).state_dict()
     for layer in range(layers):
         total = state[f"recurrent.bias_ih_l{layer}"] + state[f"recurrent.bias_hh_l{layer}"]
@@ -98,17 +96,13 @@ def test_parameter_count(shape: ModelShape) -> None:
 
 
 def test_articles_shape_has_its_parameter_count() -> None:
-    shape = ModelShape(
-        cell="lstm", num_layers=2, hidden_size=512, embedding_size=0, dropout=0.2, vocab_size=38
-    )
+    shape = ModelShape(cell="lstm", num_layers=2, hidden_size=512, embedding_size=0, dropout=0.2, vocab_size=38)
     assert shape.parameters == 3_251_238
     assert sum(weights.numel() for weights in CharacterModel(shape).parameters()) == 3_251_238
 
 
 def test_dropout_only_while_training() -> None:
-    shape = ModelShape(
-        cell="gru", num_layers=2, hidden_size=16, embedding_size=4, dropout=0.5, vocab_size=9
-    )
+    shape = ModelShape(cell="gru", num_layers=2, hidden_size=16, embedding_size=4, dropout=0.5, vocab_size=9)
     model = random_model(shape)
     ids = torch.zeros((4, 2), dtype=torch.long)
     model.train()

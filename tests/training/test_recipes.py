@@ -38,12 +38,8 @@ def test_base_is_the_defaults() -> None:
 
 def test_article_recipe_is_the_articles() -> None:
     recipe = load_recipe("article")
-    assert recipe.corpus == CorpusSettings(
-        clean=["article"], validation_split="row-tail", validation_fraction=0.1
-    )
-    assert recipe.model == ModelSettings(
-        cell="lstm", num_layers=2, hidden_size=512, embedding_size=0, dropout=0.2
-    )
+    assert recipe.corpus == CorpusSettings(clean=["article"], validation_split="row-tail", validation_fraction=0.1)
+    assert recipe.model == ModelSettings(cell="lstm", num_layers=2, hidden_size=512, embedding_size=0, dropout=0.2)
     assert recipe.training == TrainingSettings(
         epochs=50,
         batch_size=64,
@@ -67,9 +63,7 @@ def test_a_users_own_file(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
     path.write_text("model: {cell: gru, hidden_size: 99}\ntraining: {steps: 7}\n", "utf-8")
     recipe = load_recipe(str(path))
-    assert recipe == RunSettings(
-        model=ModelSettings(cell="gru", hidden_size=99), training=TrainingSettings(steps=7)
-    )
+    assert recipe == RunSettings(model=ModelSettings(cell="gru", hidden_size=99), training=TrainingSettings(steps=7))
 
 
 @pytest.mark.parametrize(

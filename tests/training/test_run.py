@@ -162,9 +162,7 @@ def test_best_weights_are_kept_not_the_last(text: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("steps", [7, 10, 15, 23])
-def test_resumed_is_uninterrupted_bit_for_bit(
-    text: Path, uninterrupted: Path, tmp_path: Path, steps: int
-) -> None:
+def test_resumed_is_uninterrupted_bit_for_bit(text: Path, uninterrupted: Path, tmp_path: Path, steps: int) -> None:
     """Interrupted between evaluations, at one, where an epoch ends, and late."""
     folder = tmp_path / "m"
     stopped = charloom.train(text, folder, should_stop=after(steps), **OPTIONS)
@@ -232,9 +230,7 @@ def test_resumed_after_a_crash(text: Path, uninterrupted: Path, tmp_path: Path, 
     assert (folder / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
 
 
-def test_a_damaged_checkpoint_falls_back_on_the_one_before(
-    text: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
+def test_a_damaged_checkpoint_falls_back_on_the_one_before(text: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "m"
     charloom.train(text, folder, should_stop=after(23), **OPTIONS)
     newest = max((folder / "training").glob("checkpoint-*"))
@@ -286,15 +282,11 @@ def test_resuming_a_finished_run_returns_at_once(text: Path, tmp_path: Path) -> 
     assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
 
 
-def test_resuming_nothing_starts_from_the_beginning(
-    text: Path, uninterrupted: Path, tmp_path: Path
-) -> None:
+def test_resuming_nothing_starts_from_the_beginning(text: Path, uninterrupted: Path, tmp_path: Path) -> None:
     events: list[Event] = []
     charloom.train(text, tmp_path / "m", resume=True, notify=events.append, **OPTIONS)
     assert any(isinstance(event, Notice) and "no run to resume" in event.message for event in events)
-    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (
-        uninterrupted / "model.safetensors"
-    ).read_bytes()
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
 
 
 @pytest.fixture
@@ -341,7 +333,7 @@ def test_resume_and_overwrite_is_refused(text: Path, tmp_path: Path) -> None:
 
 
 def test_a_taken_folder_is_refused_and_can_be_overwritten(text: Path, interrupted: Path) -> None:
-    with pytest.raises(TrainingError, match="unfinished training run.*--resume"):
+    with pytest.raises(TrainingError, match=r"unfinished training run.*--resume"):
         charloom.train(text, interrupted, **OPTIONS)
     charloom.train(text, interrupted, overwrite=True, **{**OPTIONS, "steps": 2})
     with pytest.raises(TrainingError, match="already holds a model"):
@@ -394,7 +386,7 @@ def test_a_loss_that_is_no_number_keeps_the_best(
     expected = losses(uninterrupted)[20]
     with monkeypatch.context() as patch:
         nan_after(25, patch)
-        with pytest.raises(TrainingError, match="step 25.*step 20, are saved.*--learning-rate"):
+        with pytest.raises(TrainingError, match=r"step 25.*step 20, are saved.*--learning-rate"):
             charloom.train(text, folder, **OPTIONS)
     model = charloom.load(folder)
     assert model.evaluate(text, protocol="windows-256").loss == pytest.approx(expected, abs=1e-5)
@@ -409,7 +401,7 @@ def test_a_loss_that_is_no_number_before_any_evaluation_leaves_no_model(
     folder = tmp_path / "m"
     with monkeypatch.context() as patch:
         nan_after(0, patch)
-        with pytest.raises(TrainingError, match="step 0.*nothing was saved"):
+        with pytest.raises(TrainingError, match=r"step 0.*nothing was saved"):
             charloom.train(text, folder, **OPTIONS)
     assert list(folder.iterdir()) == []
     charloom.train(text, folder, **{**OPTIONS, "steps": 1})
@@ -533,9 +525,7 @@ def test_articles_split_is_measured_by_its_protocol(text: Path, tmp_path: Path) 
     assert evaluated.protocol == "cold-60"
     assert list(result.losses) == ["stateful", "windows-256", "cold-60"]
     model = charloom.load(tmp_path / "m")
-    assert model.evaluate(long_text, protocol="cold-60").loss == pytest.approx(
-        evaluated.validation_loss, abs=1e-5
-    )
+    assert model.evaluate(long_text, protocol="cold-60").loss == pytest.approx(evaluated.validation_loss, abs=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -88,8 +88,9 @@ def open_model_directory(path: Path | str) -> ModelDirectory:
     Raises:
         ModelDirectoryError: there is no whole model here, or it is damaged, hostile or too new.
     """
+    path = Path(path)
     try:
-        path = Path(path).expanduser()
+        path = path.expanduser()
         is_folder = path.is_dir()
     except (OSError, RuntimeError):  # too long for a name, or the home folder of nobody
         is_folder = False

@@ -28,7 +28,10 @@ def next_probabilities(logits: Logits, settings: SamplingSettings, unknown_id: i
         logits64[:, unknown_id] = -np.inf
     if settings.temperature == 0:
         return _likeliest(logits64)
-    probabilities = softmax(logits64 / settings.temperature)
+    # Shifted first, so that a temperature near zero takes the others to −∞ and never the likeliest to +∞.
+    with np.errstate(over="ignore"):
+        scaled = (logits64 - logits64.max(axis=-1, keepdims=True)) / settings.temperature
+    probabilities = softmax(scaled)
     probabilities = top_k(probabilities, settings.top_k)
     probabilities = top_p(probabilities, settings.top_p)
     return min_p(probabilities, settings.min_p)

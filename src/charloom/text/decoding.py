@@ -38,7 +38,20 @@ def decode(data: bytes, name: str, encoding: str = "utf-8", *, keep_bytes: bool 
         text = data.decode(encoding, "surrogateescape" if keep_bytes else "strict")
     except UnicodeDecodeError as error:
         raise CorpusError(_explain(data, name, encoding, error)) from None
+    if not keep_bytes and codecs.lookup(encoding).name != "utf-8":
+        _refuse_surrogates(text, name, encoding)
     return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _refuse_surrogates(text: str, name: str, encoding: str) -> None:
+    """UTF-7 and its like can name halves of a character, which no text in Unicode may hold."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise CorpusError(
+            f"{name}, read as {encoding.upper()}, holds half a character (a lone surrogate) at {error.start:,}: "
+            f"say another --encoding"
+        ) from None
 
 
 def _explain(data: bytes, name: str, encoding: str, error: UnicodeDecodeError) -> str:

@@ -108,7 +108,7 @@ def _fetch(download: Download, notify: Notify) -> bytes:
                     break
     except (OSError, HTTPError):  # HTTPError: the connection broke while the content came
         raise CorpusError(
-            f"cannot download {download.name} from {download.address}: no connection; "
+            f"cannot download {download.name} from {download.address}: no connection, or it is not there; "
             f"fetch it elsewhere and give its path, or use python-docs, which needs no network"
         ) from None
     if hashlib.sha256(content).hexdigest() != download.sha256:

@@ -87,14 +87,14 @@ def _read_local(spec: str, notify: Notify) -> Iterator[Document]:
     if is_folder:
         yield from _read_folder(path, notify)
     elif is_there:
-        yield _read_file(path, _shown_name(path))
+        yield _read_file(path, shown_name(path))
     elif glob.has_magic(spec):
         paths = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [path for path in paths if path.is_file()]
         if not files:
             raise CorpusError(f"no file matches {spec}")
         for file in files:
-            yield _read_file(file, _shown_name(Path(spec)))
+            yield _read_file(file, shown_name(Path(spec)))
     else:
         known = ", ".join(NAMED)
         raise CorpusError(f"no such file or folder: {spec} (corpora with a name: {known})")
@@ -108,7 +108,7 @@ def _read_folder(folder: Path, notify: Notify) -> Iterator[Document]:
         inside = path.relative_to(folder)
         if any(part.startswith(".") for part in inside.parts) or not path.is_file():
             continue
-        document = _read_file(path, f"{_shown_name(folder.resolve())}/")
+        document = _read_file(path, f"{shown_name(folder.resolve())}/")
         if b"\0" in document.content[:_SNIFF]:
             skipped.append(inside.as_posix())
             continue
@@ -124,18 +124,18 @@ def _read_folder(folder: Path, notify: Notify) -> Iterator[Document]:
 def _read_file(path: Path, source: str) -> Document:
     try:
         if path.suffix not in (".gz", ".zst", ".bz2", ".xz"):
-            return Document(_shown_name(path), path.read_bytes(), source)
+            return Document(shown_name(path), path.read_bytes(), source)
         from smart_open import open as smart_open
 
         with smart_open(str(path), "rb") as file:
-            return Document(_shown_name(path), file.read(), source)
+            return Document(shown_name(path), file.read(), source)
     except MemoryError:
         raise
     except Exception as error:  # a damaged archive raises whatever its decompressor does
         raise CorpusError(f"cannot read {path}: {_one_line(error)}") from error
 
 
-def _shown_name(path: Path) -> str:
+def shown_name(path: Path) -> str:
     """The file's name; what is not Unicode in it (Linux allows any bytes) becomes question marks."""
     return path.name.encode("utf-8", "replace").decode()
 

@@ -82,7 +82,7 @@ class Checkpoints:
         with storage_errors(self.folder):
             self.folder.mkdir(exist_ok=True)
         with atomic_write(self.folder / RUN) as file:
-            file.write(json.dumps(run, ensure_ascii=False, indent=1).encode())
+            file.write(json.dumps(run, indent=1).encode())
 
     def read_run(self) -> dict[str, Any] | None:
         """What `begin` recorded, or None where no run was begun.

@@ -126,9 +126,10 @@ class Trainer:
         return Ending.FINISHED
 
     def _stop(self) -> Ending:
+        # The checkpoint comes first: a look that an uninterrupted run would not take must leave no trace in it.
+        self.checkpoint()
         if not self.state.best_weights and not math.isfinite(self.evaluate()):
             return Ending.DIVERGED
-        self.checkpoint()
         finished = self.state.progress.step >= self._plan.steps
         return Ending.FINISHED if finished else Ending.STOPPED
 

@@ -13,6 +13,7 @@ from charloom.bundle import CorpusRecord, ModelShape
 from charloom.events import Notice, Notify
 from charloom.settings import DEFAULT_EPOCHS, CorpusSettings, ModelSettings, Protocol, TrainingSettings
 from charloom.text.corpus import build_vocabulary, load_corpus
+from charloom.text.sources import shown_name
 from charloom.text.splits import Split, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.batches import RingBatches, fit_batch
@@ -80,7 +81,7 @@ def prepare_data(specs: Sequence[str], settings: CorpusSettings, notify: Notify)
         min_count=settings.min_count,
         validation_split=settings.validation_split,
         validation_fraction=settings.validation_fraction,
-        validation=None if settings.validation is None else Path(settings.validation).name,
+        validation=None if settings.validation is None else shown_name(Path(settings.validation)),
     )
     return TrainingData(record, vocabulary, split)
 

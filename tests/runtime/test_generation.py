@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import charloom
+from charloom.errors import UsageError
+from charloom.runtime.generation import PREFILL_CHUNK, Generation, TextStream, generate_batch, prefill
+from charloom.runtime.session import Session, initial_state
+from charloom.settings import MAX_SEED, SamplingSettings
+from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary
+from tests.fakes import FakeSession, cycle, uniform
+
+LETTERS = CharacterVocabulary("abcde\n")
+SIZE = LETTERS.size
+
+
+def generate(session: Session, prompt: str = "", vocabulary: Vocabulary = LETTERS, **options: Any) -> Generation:
+    return TextStream(session, vocabulary, prompt, prompt, SamplingSettings(**options)).finish()
+
+
+def test_a_cycle_is_followed() -> None:
+    generation = generate(cycle(SIZE), "ab", length=8, seed=1)
+    assert generation.text == "cde\nabcd"
+    assert (generation.prompt, generation.characters, generation.seed) == ("ab", 8, 1)
+    assert generation.finish_reason == "length"
+    assert generation.unknown == ()
+
+
+def test_same_seed_same_text() -> None:
+    texts = [generate(uniform(SIZE), length=60, temperature=1, seed=seed).text for seed in (5, 5, 6)]
+    assert texts[0] == texts[1] != texts[2]
+    assert len(texts[0]) == 60
+
+
+def test_a_seed_is_drawn_where_none_is_given_and_told() -> None:
+    first, second = (generate(uniform(SIZE), length=60) for _ in range(2))
+    assert first.seed != second.seed
+    assert generate(uniform(SIZE), length=60, seed=first.seed).text == first.text
+
+
+def test_temperature_zero_is_greedy() -> None:
+    def score(token: int, count: int) -> list[float]:
+        return [9.0, 0.0, 0.1, 0.0, 0.1, 0.0, 0.0]
+
+    assert generate(FakeSession(SIZE, score), length=5, temperature=0).text == "bbbbb"
+
+
+def test_all_characters_are_drawn_but_never_the_unknown() -> None:
+    def score(token: int, count: int) -> list[float]:
+        return [40.0] + [0.0] * (SIZE - 1)  # the unknown would be by far the likeliest
+
+    text = generate(FakeSession(SIZE, score), length=2000, temperature=1, seed=0).text
+    assert set(text) == set("abcde\n")
+    counts = np.array([text.count(letter) for letter in "abcde\n"])
+    assert ((counts - 2000 / 6) ** 2 / (2000 / 6)).sum() < 20.5  # 5 degrees of freedom, once in a thousand
+
+
+def test_streamed_is_whole() -> None:
+    settings = SamplingSettings(length=50, temperature=1, seed=3, stop=["ab"])
+    stream = TextStream(uniform(SIZE), LETTERS, "a", "a", settings)
+    assert stream.finish_reason is None
+    assert stream.seed == 3
+    pieces = list(stream)
+    assert all(pieces), "no piece is empty"
+    whole = generate(uniform(SIZE), "a", length=50, temperature=1, seed=3, stop=["ab"])
+    assert "".join(pieces) == whole.text
+    assert stream.finish_reason == whole.finish_reason
+
+
+def test_a_stream_read_in_part_is_finished_whole() -> None:
+    stream = TextStream(cycle(SIZE), LETTERS, "", "", SamplingSettings(length=6))
+    assert [next(stream), next(stream)] == ["a", "b"]
+    assert stream.finish().text == "abcde\n"
+
+
+def test_stop() -> None:
+    generation = generate(cycle(SIZE), "a", length=100, stop=["e\na"])
+    assert generation.text == "bcd"
+    assert (generation.finish_reason, generation.characters) == ("stop", 3)
+    assert generate(cycle(SIZE), "a", length=3, stop=["de"]).text == "bcd"
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(1, 6), st.integers(0, 25))
+def test_sample_i_is_the_one_with_seed_plus_i(seed: int, samples: int, length: int) -> None:
+    settings = SamplingSettings(length=length, temperature=1.3, seed=seed, top_k=4, stop=["cc", "da"])
+    batch = generate_batch(uniform(SIZE), LETTERS, "ab", "ab", settings, samples)
+    assert len(batch) == samples
+    for index, generation in enumerate(batch):
+        alone_seed = (seed + index) % (MAX_SEED + 1)
+        alone = TextStream(
+            uniform(SIZE), LETTERS, "ab", "ab", settings.model_copy(update={"seed": alone_seed})
+        ).finish()
+        assert generation.seed == alone_seed
+        assert generation.text == alone.text
+        assert generation.finish_reason == alone.finish_reason
+        assert generation.characters == len(generation.text)
+
+
+def test_a_batch_ends_when_all_have_stopped() -> None:
+    session = cycle(SIZE)
+    settings = SamplingSettings(length=1000, stop=["d"], seed=1)
+    assert [item.text for item in generate_batch(session, LETTERS, "a", "a", settings, 3)] == ["bc"] * 3
+    assert len(session.runs) < 5
+
+
+def test_an_empty_prompt_is_the_start_of_a_line() -> None:
+    assert generate(cycle(SIZE), "", length=3).text == "abc"  # what follows a newline in this cycle
+    assert generate(cycle(SIZE), "\n", length=3).text == "abc"
+
+
+def test_length_zero() -> None:
+    generation = generate(cycle(SIZE), "a", length=0)
+    assert (generation.text, generation.characters, generation.finish_reason) == ("", 0, "length")
+    (item,) = generate_batch(cycle(SIZE), LETTERS, "a", "a", SamplingSettings(length=0), 1)
+    assert (item.text, item.finish_reason) == ("", "length")
+
+
+def test_unknown_characters_of_the_prompt_are_told() -> None:
+    assert generate(cycle(SIZE), "zaxxb", length=2).unknown == ("x", "z")
+
+
+def test_a_long_prompt_is_read_in_chunks_with_the_state_carried() -> None:
+    def score(token: int, count: int) -> list[float]:
+        return [float(count), float(token)] + [0.0] * (SIZE - 2)
+
+    session = FakeSession(SIZE, score)
+    ids = np.arange(2 * PREFILL_CHUNK + 5) % SIZE
+    logits, state = prefill(session, ids, initial_state(session.shape, 1))
+    assert logits.shape == (1, SIZE)
+    assert logits[0, :2].tolist() == [len(ids), ids[-1]]
+    assert state[0].tolist() == [[len(ids)]]
+    assert max(run[0] for run in session.runs) <= PREFILL_CHUNK
+    with pytest.raises(ValueError, match="at least one"):
+        prefill(session, ids[:0], initial_state(session.shape, 1))
+
+
+def test_bytes_are_shown_as_whole_characters() -> None:
+    cycle_of_bytes = "é😀".encode()
+
+    def score(token: int, count: int) -> list[float]:
+        scores = [0.0] * 256
+        scores[cycle_of_bytes[(count - 1) % len(cycle_of_bytes)]] = 90.0
+        return scores
+
+    stream = TextStream(FakeSession(256, score), ByteVocabulary(), "", "", SamplingSettings(length=11))
+    assert list(stream) == ["é", "😀", "é"]  # 6 + 5 bytes: the second emoji is not whole
+
+
+def test_a_trained_model(trained: Path) -> None:
+    model = charloom.load(trained)
+    generation = model.generate("The ", length=80, seed=7)
+    assert len(generation.text) == 80
+    assert generation.text == model.generate("The ", length=80, seed=7).text
+    assert "".join(model.stream("The ", length=80, seed=7)) == generation.text
+    samples = model.generate_samples("The ", samples=3, length=80, seed=7)
+    assert samples[0].text == generation.text
+    assert len({item.text for item in samples}) == 3
+    assert set(generation.text) <= set(model.vocabulary.decode(np.arange(1, model.vocabulary.size)))
+    assert model.generate("\N{SNOWMAN}", length=1).unknown == ("\N{SNOWMAN}",)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"temperature": -1}, "temperature = -1"),
+        ({"top_p": 0}, "top-p = 0"),
+        ({"length": -1}, "length = -1"),
+        ({"seed": 2**63}, "seed"),
+        ({"stop": [""]}, "empty stop"),
+        ({"warmth": 1}, "no such setting"),
+    ],
+)
+def test_wrong_options(trained: Path, options: dict[str, Any], match: str) -> None:
+    with pytest.raises(UsageError, match=match):
+        charloom.load(trained).generate("a", **options)
+
+
+@pytest.mark.parametrize("samples", [0, -1, 4097])
+def test_wrong_numbers_of_samples(trained: Path, samples: int) -> None:
+    with pytest.raises(UsageError, match="samples"):
+        charloom.load(trained).generate_samples("a", samples=samples)
+
+
+def test_wrong_threads(trained: Path) -> None:
+    with pytest.raises(UsageError, match="threads = 0"):
+        charloom.load(trained, threads=0)
