@@ -351,3 +351,9 @@ def test_vocabularies(tmp_path: Path) -> None:
     for settings in (CorpusSettings(), CorpusSettings(vocabulary="bytes")):
         with pytest.raises(CorpusError, match="one character, 'a', 4 times"):
             build_vocabulary(corpus, settings)
+
+
+def test_a_zstandard_file(tmp_path: Path) -> None:
+    zstd = pytest.importorskip("backports.zstd", reason="Python 3.14 has it built in")
+    (tmp_path / "a.txt.zst").write_bytes(zstd.compress(b"squeezed"))
+    assert read(tmp_path / "a.txt.zst") == [("a.txt.zst", b"squeezed")]

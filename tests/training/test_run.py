@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
 from torch.nn import functional as F
 
 import charloom
@@ -556,3 +557,17 @@ def test_a_file_name_that_is_not_unicode(text: Path, tmp_path: Path) -> None:
     source = open_model_directory(tmp_path / "m").config.corpus.sources[0]
     assert source.startswith("caf")
     source.encode()
+
+
+def test_the_look_taken_when_stopped_early_leaves_no_trace_in_the_checkpoint(text: Path, tmp_path: Path) -> None:
+    """An uninterrupted run would not have looked there, so its weights must not compete for the best."""
+    folder = tmp_path / "m"
+    result = charloom.train(text, folder, should_stop=after(1), **{**OPTIONS, "steps": 40, "evaluate_every": 40})
+    assert result.interrupted
+    assert result.best_step == 1
+    (checkpoint,) = (folder / "training").glob("checkpoint-*.safetensors")
+    with safe_open(checkpoint, framework="pt") as file:
+        names = list(file.keys())
+        progress = json.loads(file.metadata()["progress"])
+    assert not [name for name in names if name.startswith("best.")]
+    assert progress["best_step"] == 0
