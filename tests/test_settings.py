@@ -110,7 +110,10 @@ def test_every_setting_is_described_in_a_sentence(kind: type[Settings]) -> None:
 def test_message() -> None:
     with pytest.raises(UsageError) as caught:
         validated(ModelSettings, {"hidden_size": -4}, origin="recipe mine: ")
-    assert str(caught.value) == "recipe mine: hidden-size = -4: input should be greater than or equal to 1"
+    # As the file spells it; an option is spelled as on the command line.
+    assert str(caught.value) == "recipe mine: hidden_size = -4: input should be greater than or equal to 1"
+    with pytest.raises(UsageError, match="^hidden-size = -4: "):
+        validated(ModelSettings, {"hidden_size": -4})
 
 
 def test_messages_stay_short_and_on_one_line() -> None:

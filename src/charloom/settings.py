@@ -212,12 +212,13 @@ def validated(kind: type[AnySettings], values: Mapping[str, Any], origin: str = 
     """Build settings from plain values.
 
     Raises:
-        UsageError: one line naming the setting, its value and what it must be; `origin` comes first.
+        UsageError: one line naming the setting, its value and what it must be; `origin`, the file it
+            stands in if it stands in one, comes first.
     """
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        raise UsageError(origin + explain(error)) from None
+        raise UsageError(origin + explain(error, in_file=bool(origin))) from None
 
 
 def run_settings(base: RunSettings, options: Mapping[str, Any]) -> RunSettings:
@@ -240,8 +241,8 @@ def run_settings(base: RunSettings, options: Mapping[str, Any]) -> RunSettings:
     return base.model_copy(update=sections)
 
 
-def explain(error: ValidationError) -> str:
-    """The first problem pydantic found, as one line in the words of the command line."""
+def explain(error: ValidationError, *, in_file: bool = False) -> str:
+    """The first problem pydantic found, as one line: in the command line's words, or as a file spells them."""
     problem = error.errors(include_url=False)[0]
     message = problem["msg"].removeprefix("Value error, ")
     message = message[0].lower() + message[1:]
@@ -249,12 +250,15 @@ def explain(error: ValidationError) -> str:
     if not place:
         return message
     # A name can come from a hostile file: no line breaks or terminal escapes, and not for ever.
-    option = "".join(letter if letter.isprintable() else "?" for letter in place[:100]).replace("_", "-")
+    name = "".join(letter if letter.isprintable() else "?" for letter in place[:100])
+    if not in_file:
+        name = name.replace("_", "-")
     if problem["type"] == "extra_forbidden":
-        return f"{option}: there is no such setting"
-    return f"{option} = {_short(problem['input'])}: {message}"
+        return f"{name}: there is no such setting"
+    return f"{name} = {shortened(problem['input'])}: {message}"
 
 
-def _short(value: object) -> str:
+def shortened(value: object) -> str:
+    """A value as Python writes it, cut where it is too long for a message."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -61,6 +61,8 @@ def test_inspect_an_altered_model(charloom: Charloom, trained: Path, tmp_path: P
     assert ran.status == 1
     assert ran.json["whole"] is False
     assert {file["name"] for file in ran.json["files"] if file["state"] == "altered"} == {name}
+    assert ran.json["checks"] == {"files": False, "graph": name != "model.onnx"}
+    assert f"NOT WHOLE: {name} is altered" in charloom("inspect", folder).out
 
 
 def test_inspect_lets_people_edit_the_card(charloom: Charloom, trained: Path, tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_users_own_file(tmp_path: Path) -> None:
         (b"model: [", "is not YAML"),
         (b"- 1\n- 2\n", "must be a mapping"),
         (b"", "must be a mapping"),
-        (b"model: {hidden_size: -4}", r"model\.hidden-size = -4"),
+        (b"model: {hidden_size: -4}", r"model\.hidden_size = -4"),
         (b"model: {hidden: 4}", r"model\.hidden: there is no such setting"),
         (b"optimizer: {}", "there is no such setting"),
         (b"training: {epochs: 1, steps: 1}", "not both"),

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from charloom.errors import ModelDirectoryError
-from charloom.settings import Cell, ValidationSplit, VocabularyKind, explain
+from charloom.settings import Cell, ValidationSplit, VocabularyKind, explain, shortened
 
 FORMAT_VERSION: Final = 1
 
@@ -131,17 +131,17 @@ def parse_config(content: bytes) -> ModelConfig:
     """
     data = parse_json(content, CONFIG)
     version = data.get("format_version") if isinstance(data, dict) else None
-    if isinstance(version, int) and version > FORMAT_VERSION:
+    if type(version) is not int or version < 1:  # not isinstance: true is no version, nor is 1.0
+        raise ModelDirectoryError(f"{CONFIG} is not a charloom model's: format_version is {shortened(version)}")
+    if version > FORMAT_VERSION:
         raise ModelDirectoryError(
-            f"this model has format version {version} and this charloom reads up to {FORMAT_VERSION}: "
+            f"this model has format version {shortened(version)} and this charloom reads up to {FORMAT_VERSION}: "
             f"upgrade with pip install -U charloom"
         )
-    if version != FORMAT_VERSION or isinstance(version, bool):
-        raise ModelDirectoryError(f"{CONFIG} is not a charloom model's: format_version is {version!r}")
     try:
         return ModelConfig.model_validate(data)
     except ValidationError as error:
-        raise ModelDirectoryError(f"{CONFIG} is damaged: {explain(error)}") from None
+        raise ModelDirectoryError(f"{CONFIG} is damaged: {explain(error, in_file=True)}") from None
 
 
 def parse_json(content: bytes, name: str) -> Any:

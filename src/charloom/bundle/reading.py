@@ -126,9 +126,9 @@ def _read_sampling(path: Path) -> SamplingSettings:
     if not isinstance(data, dict):
         raise ModelDirectoryError(f"{path / GENERATION} must hold a JSON object")
     try:
-        return validated(SamplingSettings, data)
+        return validated(SamplingSettings, data, origin=f"{path / GENERATION}: ")
     except UsageError as error:
-        raise ModelDirectoryError(f"{path / GENERATION}: {error}") from None
+        raise ModelDirectoryError(str(error)) from None
 
 
 def _read_verified(path: Path, name: str, sha256: str, limit: int) -> bytes:

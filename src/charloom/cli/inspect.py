@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from charloom.bundle import FileCheck, ModelConfig, open_model_directory
+from charloom.bundle import FileCheck, ModelConfig, ModelDirectory, open_model_directory
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import ModelDirectoryError
 from charloom.runtime.session import OnnxSession
@@ -22,17 +22,16 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
     out = Output(options)
     directory = open_model_directory(model)
     files = list(directory.check_files())
-    problem = _graph_problem(model) if all(file.harmless for file in files) else "a file is damaged"
+    damaged = [f"{file.name} is {file.state}" for file in files if not file.harmless]
+    graph_problem = _graph_problem(directory)
+    problem = "; ".join(damaged) or graph_problem
     if out.json:
         out.result(
             {
                 "model": str(model),
                 "config": directory.config.model_dump(mode="json"),
                 "files": [asdict(file) for file in files],
-                "checks": {
-                    "files": all(file.harmless for file in files),
-                    "graph": problem is None,
-                },
+                "checks": {"files": not damaged, "graph": graph_problem is None},
                 "whole": problem is None,
             }
         )
@@ -43,9 +42,8 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
     return 0 if problem is None else 1
 
 
-def _graph_problem(path: Path) -> str | None:
+def _graph_problem(directory: ModelDirectory) -> str | None:
     """Load the graph as `generate` would; the reason if it cannot be loaded."""
-    directory = open_model_directory(path)
     try:
         OnnxSession(directory.read_graph(), directory.config.model)
     except ModelDirectoryError as error:
