@@ -66,6 +66,16 @@ def test_the_skipped_commands_parse(workplace: Path) -> None:
     assert "toaster" in ran.stderr
 
 
+def test_several_processes_as_the_page_starts_them(workplace: Path) -> None:
+    (block,) = blocks(ROOT / "docs" / "explanation" / "scaling-out.md", "sh skip")
+    command = shlex.split(block.splitlines()[0])
+    assert command[0] == "torchrun"
+    short = ["--steps", "4", "--hidden-size", "8", "--device", "cpu"]
+    ran = run([sys.executable, "-m", "torch.distributed.run", *command[1:], *short], workplace)
+    assert ran.returncode == 0, ran.stderr
+    assert len(ran.stdout.splitlines()) <= 2, "one process speaks"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):

@@ -9,7 +9,14 @@ from pathlib import Path
 import pytest
 
 from charloom.errors import StorageError
-from charloom.files import atomic_write, sha256_of_file, storage_errors, write_together
+from charloom.files import (
+    atomic_write,
+    remove_leftovers,
+    sha256_of_file,
+    storage_errors,
+    temporary_beside,
+    write_together,
+)
 
 FILES = {"a.bin": b"new a", "b.bin": b"new b", "commit.json": b"new commit"}
 
@@ -134,3 +141,34 @@ def test_sha256(tmp_path: Path) -> None:
     content = bytes(range(256)) * 5000
     (tmp_path / "a").write_bytes(content)
     assert sha256_of_file(tmp_path / "a") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_temporary_file_goes_unless_it_is_committed(tmp_path: Path) -> None:
+    with temporary_beside(tmp_path / "big.bin") as file:
+        file.write(b"big")
+        assert len(names(tmp_path)) == 1
+        write_together(tmp_path, FILES, "commit.json", {"big.bin": file})
+    assert names(tmp_path) == ["a.bin", "b.bin", "big.bin", "commit.json"]
+    assert (tmp_path / "big.bin").read_bytes() == b"big"
+    with pytest.raises(KeyboardInterrupt), temporary_beside(tmp_path / "big.bin") as file:  # noqa: PT012
+        file.write(b"half")
+        raise KeyboardInterrupt
+    assert names(tmp_path) == ["a.bin", "b.bin", "big.bin", "commit.json"]
+    assert (tmp_path / "big.bin").read_bytes() == b"big"
+
+
+@pytest.mark.parametrize("number", [1, 2, 3, 4])
+def test_a_full_disk_commits_no_large_file_either(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    (tmp_path / "commit.json").write_bytes(b"old")
+    monkeypatch.setattr(os, "fsync", failing(number))
+    with pytest.raises(StorageError, match="disk is full"), temporary_beside(tmp_path / "big.bin") as file:
+        write_together(tmp_path, FILES, "commit.json", {"big.bin": file})
+    assert names(tmp_path) == ["commit.json"]
+    assert (tmp_path / "commit.json").read_bytes() == b"old"
+
+
+def test_leftovers_of_one_name_are_removed(tmp_path: Path) -> None:
+    for name in (".a[1].bin.7.part", ".a1.bin.7.part", "a[1].bin"):
+        (tmp_path / name).write_bytes(b"")
+    remove_leftovers(tmp_path / "a[1].bin")
+    assert names(tmp_path) == [".a1.bin.7.part", "a[1].bin"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,15 @@ class DownloadProgress:
     name: str
     received: int
     total: int
+
+
+@dataclass(frozen=True)
+class PreparationProgress:
+    """A corpus is being prepared: first its text is read, then encoded. In bytes; `total` where it is known."""
+
+    stage: Literal["reading", "encoding"]
+    done: int
+    total: int | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +89,7 @@ class ModelSaved:
     step: int
 
 
-Event = Notice | DownloadProgress | TrainingStarted | StepTaken | Evaluated | ModelSaved
+Event = Notice | DownloadProgress | PreparationProgress | TrainingStarted | StepTaken | Evaluated | ModelSaved
 Notify = Callable[[Event], None]
 
 

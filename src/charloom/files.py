@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
 from collections.abc import Iterator, Mapping
@@ -59,16 +60,51 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         _flush_directory(path.parent)
 
 
-def write_together(directory: Path, files: Mapping[str, bytes], commit: str) -> None:
+@contextlib.contextmanager
+def temporary_beside(path: Path) -> Iterator[BinaryIO]:
+    """Open a file beside `path`, to write and read, that goes when the block ends.
+
+    Only `write_together`, given it as `written`, makes it stay.
+
+    Raises:
+        StorageError: it cannot be written; also for any other `OSError` inside the block.
+    """
+    temporary = _temporary(path)
+    with storage_errors(path):
+        try:
+            with temporary.open("w+b") as file:
+                yield file
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes that were killed left of `path`.
+
+    Raises:
+        StorageError: a file cannot be removed.
+    """
+    with storage_errors(path):
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY_SUFFIX}"):
+            left.unlink(missing_ok=True)
+
+
+def write_together(
+    directory: Path, files: Mapping[str, bytes], commit: str, written: Mapping[str, BinaryIO] | None = None
+) -> None:
     """Write several files so that a reader sees them all or sees that they are not committed.
 
     Everything is written beside first, so a full disk is met before any name changes. Then the file
-    named `commit` is removed, the others are renamed into place, and `commit` comes last.
+    named `commit` is removed, the others are renamed into place, and `commit` comes last. What is too
+    large to be given as bytes is `written` already, to files that `temporary_beside` opened.
 
     Raises:
         StorageError: nothing was changed if a file could not be written.
     """
     with storage_errors(directory), contextlib.ExitStack() as stack:
+        for file in (written or {}).values():
+            file.flush()
+            os.fsync(file.fileno())
         for name, content in files.items():
             temporary = _temporary(directory / name)
             stack.enter_context(_removed_on_error(temporary))
@@ -77,7 +113,7 @@ def write_together(directory: Path, files: Mapping[str, bytes], commit: str) -> 
                 file.flush()
                 os.fsync(file.fileno())
         (directory / commit).unlink(missing_ok=True)
-        for name in sorted(files, key=lambda name: name == commit):
+        for name in sorted({*files, *(written or {})}, key=lambda name: name == commit):
             _temporary(directory / name).replace(directory / name)
         _flush_directory(directory)
 

@@ -24,11 +24,12 @@ Cell = Literal["rnn", "lstm", "gru"]
 VocabularyKind = Literal["characters", "bytes"]
 ValidationSplit = Literal["tail", "row-tail"]
 CleaningName = Literal["nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"]
+TrackerName = Literal["tensorboard", "mlflow"]
 Protocol = Literal["stateful", "windows-256", "cold-60"]
 SplitName = Literal["train", "validation", "all"]
 
 MAX_SEED = 2**63 - 1
-DEFAULT_EPOCHS = 10
+LENGTHS = ("budget", "epochs", "steps")  # ways to say how long to train: one at a time
 
 
 class Settings(BaseModel):
@@ -73,8 +74,8 @@ def _split_commas(value: object) -> object:
     return value
 
 
-class CorpusSettings(Settings):
-    """How the text is read, cleaned, numbered and split."""
+class ReadingSettings(Settings):
+    """How the text is read, cleaned and numbered."""
 
     clean: Annotated[list[CleaningName], BeforeValidator(_split_commas)] = Field(
         default_factory=list,
@@ -87,7 +88,15 @@ class CorpusSettings(Settings):
     min_count: int = Field(
         1, ge=1, le=2**40, description="Characters seen less often than this become the unknown character."
     )
+
+
+class CorpusSettings(ReadingSettings):
+    """How the text is read, cleaned, numbered and split."""
+
     validation_fraction: float = Field(0.1, gt=0, le=0.5, description="The share of the text kept back for validation.")
+    validation_characters: int = Field(
+        1_000_000, ge=1, le=2**48, description="At most this many characters are kept back for validation."
+    )
     validation: str | None = Field(
         None, description="A file of its own to validate on; the whole corpus is then trained on."
     )
@@ -107,18 +116,22 @@ class ModelSettings(Settings):
         64, ge=0, le=16_384, description="Numbers that stand for a character at the input; 0 = one-hot."
     )
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of values dropped between layers and before the output.")
+    input_dropout: float = Field(0.0, ge=0, lt=1, description="Share of values dropped at the input.")
+    weight_drop: float = Field(0.0, ge=0, lt=1, description="Share of the recurrent weights dropped for each update.")
+    window_dropout: bool = Field(
+        True, description="Drop the same values for a whole window, or others for every character."
+    )
 
 
 class TrainingSettings(Settings):
     """How the network learns, and for how long."""
 
-    epochs: float | None = Field(
+    budget: Duration | None = Field(
         None,
-        gt=0,
-        le=1_000_000,
-        description=f"Passes over the text ({DEFAULT_EPOCHS} unless --steps is given).",
+        description="Time to train, as in 90s, 10m or 2h: size, batch and window are chosen for it unless given.",
     )
-    steps: int | None = Field(None, ge=1, le=2**40, description="Weight updates, instead of --epochs.")
+    epochs: float | None = Field(None, gt=0, le=1_000_000, description="Passes over the text, instead of --budget.")
+    steps: int | None = Field(None, ge=1, le=2**40, description="Weight updates, instead of --budget.")
     batch_size: int = Field(16, ge=1, le=65_536, description="Rows of text read side by side.")
     bptt: int = Field(
         100,
@@ -133,6 +146,13 @@ class TrainingSettings(Settings):
     warmup: float = Field(0.05, ge=0, lt=1, description="Share of the cosine schedule spent warming up.")
     weight_decay: float = Field(0.01, ge=0, le=10, description="AdamW's decay of the weight matrices; 0 = Adam.")
     grad_clip: float = Field(1.0, gt=0, le=1e6, description="The gradient's norm is clipped to this.")
+    averaging: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="How much of the past a running average of the weights keeps at each update; it is what is "
+        "evaluated and saved. 0 = the weights themselves.",
+    )
     state_reset: float = Field(
         0.05,
         ge=0,
@@ -149,11 +169,16 @@ class TrainingSettings(Settings):
         description="Updates between evaluations (about 20 evaluations a run if not given).",
     )
     checkpoint_every: Duration = Field("60s", description="Time between checkpoints, as in 30s, 5m or 1h.")
+    track: Annotated[list[TrackerName], BeforeValidator(_split_commas)] = Field(
+        default_factory=list,
+        description="Where else to record the run: tensorboard, mlflow or both (they need the 'track' extra).",
+    )
 
     @model_validator(mode="after")
     def _one_length(self) -> TrainingSettings:
-        if self.epochs is not None and self.steps is not None:
-            raise ValueError("give epochs or steps, not both")
+        given = [name for name in LENGTHS if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give {' or '.join(given)}, not both")
         return self
 
 
@@ -233,10 +258,10 @@ def run_settings(base: RunSettings, options: Mapping[str, Any]) -> RunSettings:
         if section is None:
             raise UsageError(f"there is no training option called {name!r}")
         values[section][name] = value
-    if "steps" in options and "epochs" not in options:
-        values["training"].pop("epochs", None)
-    if "epochs" in options and "steps" not in options:
-        values["training"].pop("steps", None)
+    if any(options.get(name) is not None for name in LENGTHS):
+        for name in LENGTHS:
+            if name not in options:
+                values["training"].pop(name, None)
     sections = {name: validated(kind, values[name]) for name, kind in SECTIONS.items()}
     return base.model_copy(update=sections)
 

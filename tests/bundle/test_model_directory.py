@@ -76,6 +76,10 @@ def record(vocabulary: str = "characters") -> CorpusRecord:
     )
 
 
+def test_models_from_before_the_bound_had_none() -> None:
+    assert record().validation_characters is None
+
+
 def write(path: Path) -> ModelConfig:
     shape = ModelShape(cell="gru", num_layers=1, hidden_size=2, embedding_size=3, dropout=0, vocab_size=5)
 

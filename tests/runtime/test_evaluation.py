@@ -17,7 +17,7 @@ from charloom.errors import CorpusError, UsageError
 from charloom.events import Event, Notice
 from charloom.runtime.evaluation import evaluate_segments, negative_log_likelihoods
 from charloom.settings import Protocol
-from charloom.text.splits import Segment, split_ids
+from charloom.text.splits import Segment, split_ids, with_opening
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary
 from charloom.training.model import CharacterModel
 from charloom.training.session import TorchSession
@@ -130,7 +130,8 @@ def test_onnx_and_torch_agree_on_a_trained_model(trained: Path, small_text: Path
     network = CharacterModel(model.config.model)
     network.load_state_dict(load_file(trained / "model.safetensors"))
     text = small_text.read_text("utf-8")
-    split = split_ids(model.vocabulary.encode(text), "tail", 0.1, model.vocabulary.opening_id)
+    whole = with_opening(model.vocabulary.encode(text), model.vocabulary.opening_id)
+    split = split_ids(whole, "tail", 0.1)
     expected = evaluate_segments(TorchSession(network), model.vocabulary, split.validation, protocol)
     found = model.evaluate(small_text, protocol=protocol)
     assert found.loss == pytest.approx(expected.loss, abs=1e-5)

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from charloom.errors import CorpusError, UsageError
-from charloom.text.decoding import check_encoding, decode
+from charloom.text.decoding import check_encoding, decode, decode_chunks
 
 
 def test_error_names_file_byte_offset_and_line() -> None:
@@ -48,7 +50,7 @@ def test_bytes_can_be_kept() -> None:
     assert text.encode("utf-8", "surrogateescape") == b"a\xff\nb"
 
 
-@pytest.mark.parametrize("name", ["utf-9", "", "rot13", "base64", "hex", "klingon\0"])
+@pytest.mark.parametrize("name", ["utf-9", "", "rot13", "base64", "hex", "punycode", "klingon\0"])
 def test_unknown_encodings(name: str) -> None:
     with pytest.raises(UsageError, match="no such text encoding") as caught:
         check_encoding(name)
@@ -68,3 +70,73 @@ def test_a_truncated_utf_16_file() -> None:
 def test_half_a_character_is_refused() -> None:
     with pytest.raises(CorpusError, match="half a character"):
         decode(b"a +2AA- b", "odd.txt", "utf-7")
+
+
+ENCODINGS = [
+    "utf-8",
+    "utf-8-sig",
+    "utf-16",
+    "utf-16-be",
+    "utf-32",
+    "latin-1",
+    "cp1252",
+    "shift_jis",
+    "gb18030",
+    "utf-7",
+]
+PARTS = ["a", "é", "世", "😀", "\r", "\n", "\r\n", "\ufeff", "x\r\ny"]
+
+
+def cut(data: bytes, sizes: list[int]) -> list[bytes]:
+    chunks, start = [], 0
+    for size in sizes:
+        chunks.append(data[start : start + size])
+        start += size
+    return [*chunks, data[start:]]
+
+
+def at_once(data: bytes, encoding: str, keep_bytes: bool) -> str | UnicodeError:
+    """What Python makes of the whole, written down independently."""
+    try:
+        text = data.decode(encoding, "surrogateescape" if keep_bytes else "strict")
+        text.encode("utf-8", "surrogateescape" if keep_bytes else "strict")
+    except UnicodeError as error:
+        return error
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def outcome(chunks: list[bytes], encoding: str, keep_bytes: bool) -> str | CorpusError:
+    try:
+        return "".join(decode_chunks(chunks, "a.txt", encoding, keep_bytes=keep_bytes))
+    except CorpusError as error:
+        return error
+
+
+@given(st.lists(st.sampled_from(PARTS)), st.sampled_from(ENCODINGS), st.lists(st.integers(0, 5)), st.booleans())
+def test_where_valid_bytes_are_cut_makes_no_difference(
+    parts: list[str], encoding: str, sizes: list[int], keep_bytes: bool
+) -> None:
+    data = "".join(parts).encode(encoding, "ignore")
+    assert outcome(cut(data, sizes), encoding, keep_bytes) == at_once(data, encoding, keep_bytes)
+
+
+HOSTILE = [b"a", b"\n", b"\r", b"\xff", b"\xfe", b"\xe4\xb8", b"\x96", b"\xef\xbb\xbf", b"\0"]
+hostile = st.lists(st.sampled_from(HOSTILE)).map(b"".join) | st.binary(max_size=12)
+
+
+@given(hostile, st.sampled_from(ENCODINGS), st.lists(st.integers(0, 3)))
+def test_where_any_bytes_are_cut_makes_no_difference(data: bytes, encoding: str, sizes: list[int]) -> None:
+    found, expected = outcome(cut(data, sizes), encoding, False), at_once(data, encoding, False)
+    assert str(found) == str(outcome([data], encoding, False))
+    if isinstance(expected, str):
+        assert found == expected
+        return
+    assert isinstance(found, CorpusError)
+    if isinstance(expected, UnicodeDecodeError) and encoding in ("utf-8", "utf-16", "cp1252"):
+        line = data.count(b"\n", 0, expected.start) + 1
+        assert f"at offset {expected.start} (line {line})" in str(found)
+
+
+@given(hostile, st.lists(st.integers(0, 3)))
+def test_where_kept_bytes_are_cut_makes_no_difference(data: bytes, sizes: list[int]) -> None:
+    assert outcome(cut(data, sizes), "utf-8", True) == at_once(data, "utf-8", True)

@@ -25,7 +25,7 @@ def test_tail_of_tiny_shakespeare(shakespeare: Path) -> None:
     text = shakespeare.read_text("utf-8")
     vocabulary = CharacterVocabulary.from_text(text)
     ids = vocabulary.encode(text)
-    split = split_ids(ids, "tail", 0.1, vocabulary.opening_id)
+    split = split_ids(with_opening(ids, vocabulary.opening_id), "tail", 0.1)
     assert predicted(list(split.train)) == 1_003_854
     assert predicted(list(split.validation)) == 111_540
     assert vocabulary.decode(split.train[0].ids) == "\n" + text[:1_003_854]
@@ -35,7 +35,7 @@ def test_tail_of_tiny_shakespeare(shakespeare: Path) -> None:
 def test_row_tail_of_the_articles_text(shakespeare: Path) -> None:
     text = clean(shakespeare.read_text("utf-8"), ["article"])
     vocabulary = CharacterVocabulary.from_text(text)
-    split = split_ids(vocabulary.encode(text), "row-tail", 0.1, vocabulary.opening_id)
+    split = split_ids(with_opening(vocabulary.encode(text), vocabulary.opening_id), "row-tail", 0.1)
     assert (len(split.train), len(split.validation)) == (64, 64)
     assert predicted(list(split.train)) == 806_400
     assert predicted(list(split.validation)) == 88_320
@@ -49,7 +49,7 @@ def test_no_validation_target_is_a_training_target(characters: int, fraction: fl
     """Ids are their own places, the opening is -1."""
     ids = np.arange(characters)
     try:
-        split = split_ids(ids, kind, fraction, -1)  # type: ignore[arg-type]
+        split = split_ids(with_opening(ids, -1), kind, fraction)  # type: ignore[arg-type]
     except CorpusError:
         return
     train, validation = targets(list(split.train)), targets(list(split.validation))
@@ -70,20 +70,20 @@ def test_no_validation_target_is_a_training_target(characters: int, fraction: fl
 
 @pytest.mark.parametrize("kind", ["tail", "row-tail"])
 def test_enough_text_is_always_split(kind: str) -> None:
-    split = split_ids(np.arange(64 * 601), kind, 0.1, -1)  # type: ignore[arg-type]
+    split = split_ids(with_opening(np.arange(64 * 601), -1), kind, 0.1)  # type: ignore[arg-type]
     assert predicted(list(split.validation)) == {"tail": 3_847, "row-tail": 64 * 60}[kind]
 
 
 @pytest.mark.parametrize("characters", [0, 1, 2])
 def test_too_few_for_a_tail(characters: int) -> None:
     with pytest.raises(CorpusError, match="too few"):
-        split_ids(np.arange(characters), "tail", 0.1, -1)
+        split_ids(with_opening(np.arange(characters), -1), "tail", 0.1)
 
 
 def test_too_few_for_rows_says_how_many_are_needed() -> None:
     with pytest.raises(CorpusError, match=r"at least 38,464 characters.*38,463"):
-        split_ids(np.arange(38_463), "row-tail", 0.1, -1)
-    split_ids(np.arange(38_464), "row-tail", 0.1, -1)
+        split_ids(with_opening(np.arange(38_463), -1), "row-tail", 0.1)
+    split_ids(with_opening(np.arange(38_464), -1), "row-tail", 0.1)
 
 
 def test_parts() -> None:
@@ -94,3 +94,25 @@ def test_parts() -> None:
     assert split.part("train", whole) is split.train
     assert split.part("validation", whole) is split.validation
     assert list(split.part("all", whole)) == [whole]
+
+
+@given(st.integers(50_000, 90_000), st.integers(1, 20_000), st.sampled_from(["tail", "row-tail"]))
+def test_validation_is_bounded(characters: int, at_most: int, kind: str) -> None:
+    whole = with_opening(np.arange(characters), -1)
+    free = split_ids(whole, kind, 0.1)  # type: ignore[arg-type]
+    split = split_ids(whole, kind, 0.1, at_most)  # type: ignore[arg-type]
+    train, validation = targets(list(split.train)), targets(list(split.validation))
+    assert not set(train) & set(validation)
+    assert len(train) + len(validation) == predicted(list(free.train)) + predicted(list(free.validation))
+    if kind == "tail":
+        assert len(validation) == min(at_most, predicted(list(free.validation)))
+    else:
+        assert len(validation) <= max(at_most, 64 * 60)
+        assert len(validation) > min(at_most, predicted(list(free.validation))) - 64 * 60
+        assert len(validation) % (64 * 60) == 0
+
+
+def test_parts_are_views() -> None:
+    whole = with_opening(np.arange(40_000), -1)
+    for split in (split_ids(whole, "tail", 0.1), split_ids(whole, "row-tail", 0.1)):
+        assert all(np.shares_memory(part.ids, whole.ids) for part in (*split.train, *split.validation))

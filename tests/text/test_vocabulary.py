@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from charloom.errors import ModelDirectoryError
 from charloom.text.vocabulary import (
     UNKNOWN_TEXT,
     ByteVocabulary,
+    CharacterCounts,
     CharacterVocabulary,
     Vocabulary,
     vocabulary_from_json,
@@ -72,6 +74,17 @@ def test_encoding_is_the_naive_loops(known: str, text: str) -> None:
 def test_min_count(text: str, least: int) -> None:
     expected = tuple(character for character in "abc" if text.count(character) >= least)
     assert CharacterVocabulary.from_text(text, least).characters == expected
+
+
+@given(st.lists(st.text() | st.text("a \x00\x7f\x80\udcff", max_size=9), max_size=5))
+def test_counts_are_those_of_a_counter(pieces: list[str]) -> None:
+    counts = CharacterCounts()
+    for piece in pieces:
+        counts.add(piece)
+    expected = Counter("".join(pieces))
+    assert counts.total == expected.total()
+    assert counts.distinct == sorted(expected)
+    assert {character: counts.by_code[ord(character)] for character in expected} == expected
 
 
 def test_more_characters_than_a_byte_counts() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from charloom.errors import CorpusError
 from charloom.settings import TrainingSettings
+from charloom.text.mapping import map_ids
 from charloom.training.batches import RingBatches, fit_batch
 
 
@@ -131,3 +133,13 @@ def test_what_fits_is_enough_and_never_more_than_asked(characters: int, batch: i
     assert fitted.batch_size * fitted.bptt <= max(characters, 1)
     assert fitted.batch_size <= batch
     assert fitted.bptt <= bptt
+
+
+def test_windows_of_a_mapped_file_are_those_of_the_memory(tmp_path: Path) -> None:
+    ids = np.random.default_rng(1).integers(0, 300, 5_000).astype("<u2")
+    (tmp_path / "ids.bin").write_bytes(ids.tobytes())
+    mapped = RingBatches(map_ids(tmp_path / "ids.bin", "uint16")[1:], 300, 4, 1)
+    held = RingBatches(ids[1:], 300, 4, 1)
+    for index in range(held.windows_per_epoch):  # 300 rows: pages are let go of on the way
+        for ours, expected in zip(mapped.window(2, index), held.window(2, index), strict=True):
+            np.testing.assert_array_equal(ours, expected)

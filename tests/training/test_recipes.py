@@ -5,14 +5,7 @@ from pathlib import Path
 import pytest
 
 from charloom.errors import UsageError
-from charloom.settings import (
-    DEFAULT_EPOCHS,
-    CorpusSettings,
-    ModelSettings,
-    RunSettings,
-    SamplingSettings,
-    TrainingSettings,
-)
+from charloom.settings import CorpusSettings, ModelSettings, RunSettings, SamplingSettings, TrainingSettings
 from charloom.training.recipes import load_recipe, recipe_names
 
 
@@ -24,16 +17,14 @@ def test_the_shipped_recipes() -> None:
 def test_every_shipped_recipe_is_valid_and_described(name: str) -> None:
     recipe = load_recipe(name)
     assert len(recipe.description) > 20
-    assert recipe.training.epochs is not None
 
 
 def test_base_is_the_defaults() -> None:
     base = load_recipe("base")
     assert base.corpus == CorpusSettings()
     assert base.model == ModelSettings()
-    assert base.training == TrainingSettings(epochs=DEFAULT_EPOCHS)
+    assert base.training == TrainingSettings()
     assert base.sampling == SamplingSettings()
-    assert DEFAULT_EPOCHS == 10
 
 
 def test_article_recipe_is_the_articles() -> None:

@@ -4,19 +4,27 @@
 """
 
 from charloom.bundle.config import FORMAT_VERSION, CorpusRecord, Loss, ModelConfig, ModelShape
+from charloom.bundle.history import EvaluationRecord, best_evaluation, evaluations, read_history
 from charloom.bundle.reading import FileCheck, ModelDirectory, holds_model, open_model_directory
+from charloom.bundle.unfinished import UnfinishedRun, read_unfinished
 from charloom.bundle.writing import remove_model, write_model_directory
 
 __all__ = [
     "FORMAT_VERSION",
     "CorpusRecord",
+    "EvaluationRecord",
     "FileCheck",
     "Loss",
     "ModelConfig",
     "ModelDirectory",
     "ModelShape",
+    "UnfinishedRun",
+    "best_evaluation",
+    "evaluations",
     "holds_model",
     "open_model_directory",
+    "read_history",
+    "read_unfinished",
     "remove_model",
     "write_model_directory",
 ]

@@ -22,6 +22,8 @@ CARD: Final = "README.md"
 METRICS: Final = "metrics.jsonl"
 PICTURE: Final = "loss.svg"
 TRAINING: Final = "training"
+TENSORBOARD: Final = "tensorboard"
+MLRUNS: Final = "mlruns"
 
 FileName = Literal[
     "vocabulary.json",
@@ -88,6 +90,7 @@ class CorpusRecord(_Record):
     min_count: int = Field(ge=1)
     validation_split: ValidationSplit
     validation_fraction: float = Field(gt=0, le=0.5)
+    validation_characters: int | None = Field(None, ge=1, description="None, as in older models: no bound")
     validation: str | None
 
 

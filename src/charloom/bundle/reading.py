@@ -15,6 +15,7 @@ from charloom.bundle.config import (
     GRAPH,
     TRAINING,
     VOCABULARY,
+    WEIGHTS,
     ModelConfig,
     parse_config,
     parse_json,
@@ -59,6 +60,15 @@ class ModelDirectory:
         """
         limit = 4 * self.config.model.parameters + 4 * self.config.model.vocab_size**2 + (16 << 20)
         return _read_verified(self.path, GRAPH, self.config.files["model.onnx"], limit)
+
+    def read_weights(self) -> bytes:
+        """The weights as a safetensors file, its checksum verified.
+
+        Raises:
+            ModelDirectoryError: missing, altered, or far larger than such a model can be.
+        """
+        limit = 4 * self.config.model.parameters + (1 << 20)
+        return _read_verified(self.path, WEIGHTS, self.config.files["model.safetensors"], limit)
 
     def check_files(self) -> Iterator[FileCheck]:
         """Compare every file with its recorded checksum."""

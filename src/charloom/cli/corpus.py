@@ -1,7 +1,10 @@
-"""`charloom corpus`: list the named corpora, look at a text as a model would see it."""
+"""`charloom corpus`: list the named corpora, look at a text as a model would see it, prepare a large one."""
 
 from __future__ import annotations
 
+import shlex
+import time
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -12,12 +15,14 @@ from charloom.cli.arguments import CorpusArgument, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
-from charloom.settings import CorpusSettings
-from charloom.text.corpus import build_vocabulary, load_corpus
+from charloom.settings import CorpusSettings, ReadingSettings
+from charloom.text.corpus import Corpus, build_vocabulary, load_corpus
 from charloom.text.named import NAMED
-from charloom.text.vocabulary import CharacterVocabulary, Vocabulary
+from charloom.text.prepared import PreparedCorpus, prepared_among
+from charloom.text.preparing import prepare_corpus
+from charloom.text.vocabulary import CharacterVocabulary, Ids, Vocabulary
 
-corpus_app = App(name="corpus", help="Named corpora, and a look at any text before training.")
+corpus_app = App(name="corpus", help="Named corpora, a look at any text before training, large texts prepared.")
 _EXAMPLE = 20  # characters of the encoded example
 
 
@@ -44,7 +49,7 @@ def show(
     Parameters
     ----------
     corpus
-        Files, folders, globs, - (stdin), addresses or names.
+        Files, folders, globs, - (stdin), addresses or names; or a prepared corpus, which is verified.
     first
         How many of the first characters to show.
     """
@@ -52,32 +57,98 @@ def show(
     specs = corpus_specs(corpus)
     if not specs:
         raise UsageError("name a corpus to show; charloom corpus list names some")
-    with TrainingView(out) as view:
-        loaded = load_corpus(specs, text, view)
-    vocabulary = build_vocabulary(loaded, text)
-    ids = vocabulary.encode(loaded.text)
-    example = ids[: _EXAMPLE + 1]
-    data = {
-        "sources": list(loaded.sources),
-        "cleaning": list(loaded.cleaning),
-        "characters": len(loaded.text),
-        "lines": loaded.text.count("\n") + (not loaded.text.endswith("\n")),
-        "vocab_size": vocabulary.size,
-        "vocabulary": _symbols(vocabulary),
-        "unknown": 0 if vocabulary.unknown_id is None else int(np.count_nonzero(ids == vocabulary.unknown_id)),
-        "sha256": loaded.sha256,
-        "first": loaded.text[:first],
-        "example": {
-            "input": vocabulary.decode(example[:-1]),
-            "input_ids": example[:-1].tolist(),
-            "target": vocabulary.decode(example[1:]),
-            "target_ids": example[1:].tolist(),
-        },
-    }
+    prepared = prepared_among(specs)
+    if prepared is not None:
+        data = _of_prepared(prepared, text, first)
+    else:
+        with TrainingView(out) as view:
+            data = _of_text(load_corpus(specs, text, view), text, first)
     if out.json:
         out.result(data)
     else:
         _show_for_people(out, data)
+
+
+@corpus_app.command
+def prepare(
+    *corpus: CorpusArgument,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> None:
+    """Encode a corpus of any size ahead, in bounded memory, so that training reads it from the disk.
+
+    Then: charloom train FOLDER -o MODEL. On the way the folder needs room for the text twice.
+
+    Parameters
+    ----------
+    corpus
+        Files, folders, globs, - (stdin), addresses or names; .gz, .zst, .bz2 and .xz are unpacked.
+    output
+        The folder to write.
+    overwrite
+        Replace the prepared corpus that stands there.
+    """
+    out = Output(options)
+    specs = corpus_specs(corpus)
+    if not specs:
+        raise UsageError("name a corpus to prepare")
+    started = time.perf_counter()
+    with TrainingView(out) as view:
+        record, read = prepare_corpus(specs, output.expanduser(), text, overwrite=overwrite, notify=view)
+    seconds = time.perf_counter() - started
+    vocab_size = PreparedCorpus(output.expanduser()).vocabulary.size
+    if out.json:
+        kept = record.model_dump(include={"characters", "unknown", "sha256", "sources", "cleaning"})
+        out.result({"path": str(output), **kept, "vocab_size": vocab_size, "bytes": read, "seconds": seconds})
+        return
+    out.text(
+        f"{record.characters:,} characters, {vocab_size} symbols, {record.unknown:,} characters unknown "
+        f"({read / 1e6:,.1f} MB in {seconds:.1f} s, {read / 1e6 / seconds:,.0f} MB/s)\nsha256 {record.sha256}"
+    )
+    out.say(f"now try:\n    charloom train {shlex.quote(str(output))} -o runs/mine", style="bold")
+
+
+def _of_text(corpus: Corpus, settings: CorpusSettings, first: int) -> dict[str, object]:
+    vocabulary = build_vocabulary(corpus, settings)
+    ids = vocabulary.encode(corpus.text)
+    return {
+        "sources": list(corpus.sources),
+        "cleaning": list(corpus.cleaning),
+        "characters": len(corpus.text),
+        "lines": corpus.text.count("\n") + (not corpus.text.endswith("\n")),
+        "vocab_size": vocabulary.size,
+        "vocabulary": _symbols(vocabulary),
+        "unknown": 0 if vocabulary.unknown_id is None else int(np.count_nonzero(ids == vocabulary.unknown_id)),
+        "sha256": corpus.sha256,
+        "first": corpus.text[:first],
+        "example": _example(vocabulary, ids),
+    }
+
+
+def _of_prepared(prepared: PreparedCorpus, settings: CorpusSettings, first: int) -> dict[str, object]:
+    """The same of a prepared corpus, every byte of it verified. With a bytes vocabulary `first` counts bytes."""
+    prepared.adopt(settings)
+    prepared.verify()
+    record, vocabulary, ids = prepared.record, prepared.vocabulary, prepared.whole.ids[1:]
+    return {
+        **record.model_dump(include={"sources", "cleaning", "characters", "lines", "unknown", "sha256"}),
+        "vocab_size": vocabulary.size,
+        "vocabulary": _symbols(vocabulary),
+        "first": vocabulary.decode(ids[:first]),
+        "example": _example(vocabulary, ids),
+    }
+
+
+def _example(vocabulary: Vocabulary, ids: Ids) -> dict[str, object]:
+    example = ids[: _EXAMPLE + 1]
+    return {
+        "input": vocabulary.decode(example[:-1]),
+        "input_ids": example[:-1].tolist(),
+        "target": vocabulary.decode(example[1:]),
+        "target_ids": example[1:].tolist(),
+    }
 
 
 def _symbols(vocabulary: Vocabulary) -> str:

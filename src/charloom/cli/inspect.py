@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 
-from charloom.bundle import FileCheck, ModelConfig, ModelDirectory, open_model_directory
+from charloom.bundle import (
+    EvaluationRecord,
+    FileCheck,
+    ModelConfig,
+    ModelDirectory,
+    UnfinishedRun,
+    evaluations,
+    holds_model,
+    open_model_directory,
+    read_history,
+    read_unfinished,
+)
+from charloom.bundle.config import METRICS
+from charloom.cli.history import history_table
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import ModelDirectoryError
 from charloom.runtime.session import OnnxSession
 
 
 def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  # noqa: B008
-    """Say what a model is, what it was trained on, and whether it is whole (exit status 1 if not).
+    """Say what a model is, what it was trained on and how that went, and whether it is whole (exit status 1 if not).
 
     Parameters
     ----------
@@ -20,11 +34,15 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
         The model directory.
     """
     out = Output(options)
+    unfinished = _unfinished(model)
+    if unfinished is not None and not holds_model(model.expanduser()):
+        return _report_unfinished(out, model, unfinished)
     directory = open_model_directory(model)
     files = list(directory.check_files())
     damaged = [f"{file.name} is {file.state}" for file in files if not file.harmless]
     graph_problem = _graph_problem(directory)
     problem = "; ".join(damaged) or graph_problem
+    history = _history(directory.path)
     if out.json:
         out.result(
             {
@@ -33,13 +51,66 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
                 "files": [asdict(file) for file in files],
                 "checks": {"files": not damaged, "graph": graph_problem is None},
                 "whole": problem is None,
+                "unfinished": unfinished is not None,
+                "history": [asdict(record) for record in history],
             }
         )
     else:
         out.text(_description(directory.config))
+        out.text(history_table(history))
         out.text(_file_table(files))
+        if unfinished is not None:
+            out.text(f"from {_progress(unfinished)}; to go on:\n    {_resume_command(model, unfinished)}")
         out.text("it is whole" if problem is None else f"NOT WHOLE: {problem}")
     return 0 if problem is None else 1
+
+
+def _report_unfinished(out: Output, model: Path, run: UnfinishedRun) -> int:
+    """What there is of a model that training has not written yet; exit status 1, as it is not whole."""
+    history, command = _history(model.expanduser()), _resume_command(model, run)
+    if out.json:
+        out.result(
+            {
+                "model": str(model),
+                "whole": False,
+                "unfinished": True,
+                "step": run.step,
+                "steps": run.steps,
+                "history": [asdict(record) for record in history],
+                "resume": command,
+            }
+        )
+    else:
+        out.text(f"no model yet: {_progress(run)}")
+        out.text(history_table(history))
+        out.text(f"it may still be training; if it was interrupted, go on with:\n    {command}")
+    return 1
+
+
+def _unfinished(model: Path) -> UnfinishedRun | None:
+    try:
+        return read_unfinished(model.expanduser())
+    except (OSError, RuntimeError):  # not to be read, too long for a name, or the home folder of nobody
+        return None
+
+
+def _history(path: Path) -> list[EvaluationRecord]:
+    try:
+        return evaluations(read_history(path / METRICS))
+    except OSError:
+        return []
+
+
+def _progress(run: UnfinishedRun) -> str:
+    of = "" if run.steps is None else f" of {run.steps:,}"
+    return f"an unfinished run, at step {run.step:,}{of}"
+
+
+def _resume_command(model: Path, run: UnfinishedRun) -> str:
+    # The names alone are recorded, not where the texts are.
+    shown = ["".join(letter if letter.isprintable() else "?" for letter in name) for name in run.sources[:5]]
+    corpus = shlex.join(shown) if shown and len(run.sources) <= 5 else "YOUR-TEXTS"
+    return f"charloom train {corpus} -o {shlex.quote(str(model))} --resume"
 
 
 def _graph_problem(directory: ModelDirectory) -> str | None:

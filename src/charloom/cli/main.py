@@ -72,9 +72,9 @@ def _fail(arguments: list[str], error: BaseException, shown: CharloomError) -> i
 def _usage_message(error: CycloptsError) -> str:
     if isinstance(error, ArgumentError) and isinstance(error.__cause__, ValidationError):
         problem = explain(error.__cause__)
-        # A setting names itself; a plain parameter is named by cyclopts.
-        own_name = "" if error.argument is None or error.__cause__.errors()[0]["loc"] else f"{error.argument.name}: "
-        return own_name + problem
+        # A setting names itself; a plain parameter is named by cyclopts; a whole group of settings has no name.
+        name = "" if error.argument is None or error.__cause__.errors()[0]["loc"] else error.argument.name
+        return problem if name in ("", "*") else f"{name}: {problem}"
     return " ".join(str(error).split())
 
 

@@ -32,7 +32,14 @@ class Output:
         """Follow the user's choice of JSON and quiet."""
         self.json = options.json_lines
         self.quiet = options.quiet
-        self.console = Console(stderr=True, quiet=options.quiet, highlight=False, soft_wrap=not sys.stderr.isatty())
+        terminal = sys.stderr.isatty()
+        self.console = Console(
+            stderr=True,
+            quiet=options.quiet,
+            highlight=False,
+            soft_wrap=not terminal,
+            force_interactive=None if terminal else False,  # FORCE_COLOR asks for colours, not for a moving bar
+        )
 
     def result(self, data: dict[str, Any]) -> None:
         """One JSON line on stdout."""

@@ -1,12 +1,18 @@
-"""Training as a person sees it: a bar that moves on a terminal, plain lines anywhere else."""
+"""Training, and what takes long before it, as a person sees it: a moving bar on a terminal, else plain lines.
+
+No line is wider than the terminal, or than 80 columns in a log: what matters least is left out first.
+"""
 
 from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from types import TracebackType
 
+from rich.cells import cell_len, chop_cells
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.table import Column
 
 from charloom.cli.output import Output
 from charloom.events import (
@@ -15,11 +21,19 @@ from charloom.events import (
     Event,
     ModelSaved,
     Notice,
+    PreparationProgress,
     StepTaken,
     TrainingStarted,
 )
 
+LOG_WIDTH = 80
 _LINE_EVERY = 15.0  # seconds between progress lines where nothing can move
+_BAR = 10  # columns
+_SAMPLE_LINES = 6
+_MEMORY = 0.95  # how much of the shown loss is past steps'
+_INDENT = "    "
+
+Part = tuple[int, str]  # how soon it is left out (1 = last of all), text
 
 
 class TrainingView:
@@ -29,10 +43,10 @@ class TrainingView:
         """Show to `output`'s stderr; `samples` shows the texts written on the way."""
         self._output = output
         self._samples = samples
-        self._live = output.console.is_terminal and not output.quiet
+        self._live = output.console.is_interactive and not output.quiet
         self._bar = Progress(
-            BarColumn(bar_width=20),
-            TextColumn("{task.description}"),
+            BarColumn(bar_width=_BAR),
+            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
             console=output.console,
             disable=not self._live,
             transient=True,
@@ -41,6 +55,9 @@ class TrainingView:
         self._download: Progress | None = None
         self._last_line = time.monotonic()
         self._smoothed = math.nan
+        self._stage = ""
+        self._stage_began = 0.0
+        self._protocol: str | None = None
 
     def __enter__(self) -> TrainingView:
         self._bar.start()
@@ -58,6 +75,8 @@ class TrainingView:
                 self._output.say(f"note: {event.message}", style="yellow")
             case DownloadProgress():
                 self._downloading(event)
+            case PreparationProgress():
+                self._preparing(event)
             case TrainingStarted():
                 self._started(event)
             case StepTaken():
@@ -66,6 +85,10 @@ class TrainingView:
                 self._evaluated(event)
             case ModelSaved():
                 self._output.say(f"saved {event.path} (the weights after step {event.step:,})")
+
+    @property
+    def _width(self) -> int:
+        return self._output.console.width if self._live else LOG_WIDTH
 
     def _downloading(self, event: DownloadProgress) -> None:
         if not self._live:
@@ -82,50 +105,97 @@ class TrainingView:
             self._download = None
             self._bar.start()
 
+    def _preparing(self, event: PreparationProgress) -> None:
+        now = time.monotonic()
+        if event.stage != self._stage:
+            self._stage, self._stage_began = event.stage, now
+            self._bar.update(self._task, total=event.total, visible=True)
+        speed = event.done / 1e6 / max(now - self._stage_began, 1e-3)
+        total = "" if event.total is None else f" of {event.total / 1e6:,.0f}"
+        line = f"{event.stage} · {event.done / 1e6:,.0f}{total} MB · {speed:,.0f} MB/s"
+        if self._live:
+            self._bar.update(self._task, completed=event.done, description=line)
+        elif now - self._last_line >= _LINE_EVERY:
+            self._last_line = now
+            self._output.say(line)
+
     def _started(self, event: TrainingStarted) -> None:
-        self._output.say(
-            f"learning {event.characters:,} characters ({event.vocab_size} symbols) with {event.parameters:,} "
-            f"parameters on {event.device}; {event.validation_characters:,} are kept back to validate"
-        )
         start = f", from step {event.resumed_from_step:,}" if event.resumed_from_step else ""
-        self._output.say(
-            f"{event.steps:,} steps of {event.batch_size} rows × {event.bptt} characters "
-            f"({event.steps / event.steps_per_epoch:.1f} epochs){start}"
-        )
+        lines = (
+            [(1, f"learning {event.characters:,} characters"), (3, f"{event.vocab_size:,} symbols"),
+             (2, f"{event.validation_characters:,} kept back")],
+            [(1, f"{event.parameters:,} parameters on {event.device}"),
+             (2, f"{event.batch_size} rows × {event.bptt} characters a step")],
+            [(1, f"{event.steps:,} steps{start}"), (2, f"{event.steps / event.steps_per_epoch:.1f} epochs")],
+        )  # fmt: skip
+        for line in lines:
+            self._output.say(fitted(line, self._width))
         self._bar.update(self._task, total=event.steps, completed=event.resumed_from_step, visible=True)
 
     def _step(self, event: StepTaken) -> None:
         # What one window costs jumps about: show a running mean.
         known = not math.isnan(self._smoothed)
-        self._smoothed = 0.95 * self._smoothed + 0.05 * event.loss if known else event.loss
-        line = (
-            f"loss {self._smoothed:.3f} ({self._smoothed / math.log(2):.2f} bits/char) · "
-            f"{event.characters_per_second:,.0f} chars/s · {_duration(event.seconds_left)} left"
-        )
+        self._smoothed = _MEMORY * self._smoothed + (1 - _MEMORY) * event.loss if known else event.loss
         if self._live:
-            self._bar.update(self._task, completed=event.step, description=line)
+            line = fitted(self._figures(event), self._width - _BAR - 1)
+            self._bar.update(self._task, total=event.steps, completed=event.step, description=line)
         elif time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            self._output.say(f"step {event.step:,}/{event.steps:,} · {line}")
+            step: Part = (2, f"step {event.step:,}/{event.steps:,}")
+            self._output.say(fitted([step, *self._figures(event)], self._width))
+
+    def _figures(self, event: StepTaken) -> list[Part]:
+        return [
+            (1, f"loss {self._smoothed:.3f}"),
+            (5, f"{self._smoothed / math.log(2):.2f} bits/char"),
+            (4, f"{event.characters_per_second:,.0f} chars/s"),
+            (3, f"{duration(event.seconds_left)} left"),
+        ]
 
     def _evaluated(self, event: Evaluated) -> None:
         self._last_line = time.monotonic()
-        self._output.say(
-            f"step {event.step:,}/{event.steps:,} · epoch {event.epoch:.2f} · train {event.train_loss:.3f} · "
-            f"validation {event.validation_loss:.4f} nats = {event.bits_per_char:.3f} bits/char "
-            f"({event.protocol}){'' if event.best else ' · not the best'}"
-        )
+        if event.protocol != self._protocol:
+            self._protocol = event.protocol
+            self._output.say(f"validation is measured by the protocol {event.protocol}")
+        parts: list[Part] = [
+            (2, f"step {event.step:,}"),
+            (5, f"epoch {event.epoch:.2f}"),
+            (4, f"train {event.train_loss:.3f}"),
+            (1, f"validation {event.validation_loss:.4f} nats = {event.bits_per_char:.3f} bits/char"),
+        ]
+        self._output.say(fitted(parts if event.best else [*parts, (3, "not best")], self._width))
         if self._samples:
-            self._output.say(_indented(event.sample), style="dim")
+            self._output.say(_shown_sample(event.sample, self._width), style="dim")
 
 
-def _duration(seconds: float) -> str:
+def fitted(parts: Sequence[Part], width: int) -> str:
+    """The parts in one line of at most `width` columns; those with the highest numbers go first."""
+    kept = list(parts)
+    while True:
+        line = " · ".join(text for _, text in kept)
+        if len(kept) == 1 or cell_len(line) <= width:
+            return chop_cells(line, width)[0] if line and cell_len(line) > width else line
+        kept.remove(max(kept))
+
+
+def duration(seconds: float) -> str:
+    """A length of time for people."""
+    if not math.isfinite(seconds):
+        return "?"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours:
-        return f"{hours} h {minutes:02} min"
+        return f"{hours:,} h {minutes:02} min"
     return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
-def _indented(sample: str) -> str:
-    return "\n".join(f"    {line}" for line in sample.splitlines())
+def _shown_sample(sample: str, width: int) -> str:
+    """Indented and cut to a few lines; what could steer a terminal is replaced."""
+    lines = []
+    for line in sample.split("\n"):
+        shown = "".join(
+            letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line.expandtabs(4)
+        )
+        lines += chop_cells(shown, width - len(_INDENT)) or [""]
+    more = "…" if len(lines) > _SAMPLE_LINES else ""
+    return "\n".join(f"{_INDENT}{line}".rstrip() for line in lines[:_SAMPLE_LINES]) + more

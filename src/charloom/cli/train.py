@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import asdict
 from pathlib import Path
@@ -12,7 +13,7 @@ from cyclopts import Group, Parameter
 from charloom.cli.arguments import CorpusArgument, corpus_specs
 from charloom.cli.interrupt import INTERRUPTED, stop_on_signal
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.progress import TrainingView
+from charloom.cli.progress import TrainingView, duration
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ def train(
     *corpus: CorpusArgument,
     output: Annotated[Path, Parameter(name=["--output", "-o"])],
     recipe: str | None = None,
+    init_from: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
     text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),  # noqa: B008
@@ -36,17 +38,20 @@ def train(
 ) -> int:
     """Train a model on a text and write its model directory.
 
-    Ctrl-C saves the best so far; --resume goes on from there.
+    Without --budget, --epochs or --steps it takes five minutes, less for a short text. Ctrl-C saves the best so far;
+    --resume goes on from there.
 
     Parameters
     ----------
     corpus
         Files, folders, globs, - (stdin), https:// or s3:// addresses, or names (charloom corpus list).
-        python-docs if none is given.
+        python-docs if none is given. Or one folder that charloom corpus prepare wrote.
     output
         The model directory to write.
     recipe
         A named set of settings: tiny, small, base, large, names, article; or a YAML file. Options go over it.
+    init_from
+        A model to go on from: its network and vocabulary are kept, the new text's characters added.
     overwrite
         Replace the model or unfinished run that stands in the folder.
     resume
@@ -55,6 +60,9 @@ def train(
     import charloom
 
     out = Output(options)
+    silent = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0"  # of torchrun's processes one speaks
+    if silent:
+        out = Output(options.model_copy(update={"quiet": True}))
     chosen: dict[str, Any] = {
         name: getattr(group, name) for group in (text, network, learning) for name in group.model_fields_set
     }
@@ -64,12 +72,15 @@ def train(
             specs,
             output,
             recipe=recipe,
+            init_from=init_from,
             overwrite=overwrite,
             resume=resume,
             notify=view,
             should_stop=should_stop,
             **chosen,
         )
+    if silent:
+        return INTERRUPTED if result.interrupted else 0
     return _report(out, result, specs, output)
 
 
@@ -79,9 +90,9 @@ def _report(out: Output, result: TrainingResult, specs: list[str], output: Path)
         out.result(asdict(result))
     else:
         out.text(
-            f"{result.validation_loss:.4f} nats = {result.bits_per_char:.3f} bits per character ({result.protocol}) "
-            f"after {result.epochs:.2f} epochs in {result.seconds:.0f} s "
-            f"({result.characters_per_second:,.0f} characters a second)"
+            f"{result.validation_loss:.4f} nats = {result.bits_per_char:.3f} bits per character ({result.protocol})\n"
+            f"after {result.epochs:.2f} epochs in {duration(result.seconds)}, "
+            f"{result.characters_per_second:,.0f} characters a second"
         )
     folder = shlex.quote(str(output))
     if result.interrupted:

@@ -19,11 +19,13 @@ from charloom.bundle import Loss
 from charloom.errors import CorpusError
 from charloom.runtime.session import Logits, Session, State, initial_state
 from charloom.settings import Protocol
+from charloom.text.mapping import release
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
 
 WINDOWS: dict[Protocol, int] = {"windows-256": 256, "cold-60": 60}
 _STATEFUL_CHUNK = 1024
+_COUNTED_CHUNK = 1 << 20
 _LOGITS_LIMIT = 1 << 23  # logits held at a time, 32 MiB of float32
 _MAX_ROWS = 64
 
@@ -72,9 +74,20 @@ def evaluate_segments(
     symbols = sum(segment.predicted for segment in segments)
     if symbols == 0:
         raise CorpusError("there is no text to evaluate")
-    nats = math.fsum(_nats(session, segments, protocol))
-    targets = np.concatenate([segment.ids[1:] for segment in segments])
-    characters, utf8_bytes = vocabulary.characters_and_bytes(targets)
+    return _evaluation(math.fsum(_nats(session, segments, protocol)), vocabulary, segments, protocol)
+
+
+def evaluation_of_loss(
+    loss: float, vocabulary: Vocabulary, segments: Sequence[Segment], protocol: Protocol
+) -> Evaluation:
+    """The evaluation that came to a loss that is already known."""
+    symbols = sum(segment.predicted for segment in segments)
+    return _evaluation(loss * symbols, vocabulary, segments, protocol)
+
+
+def _evaluation(nats: float, vocabulary: Vocabulary, segments: Sequence[Segment], protocol: Protocol) -> Evaluation:
+    symbols = sum(segment.predicted for segment in segments)
+    characters, utf8_bytes, unknown = _counts(vocabulary, segments)
     bits = nats / math.log(2)
     loss = nats / symbols
     return Evaluation(
@@ -83,7 +96,7 @@ def evaluate_segments(
         bits_per_byte=None if utf8_bytes is None else bits / utf8_bytes,
         perplexity=math.exp(min(loss, 700.0)),
         characters=characters,
-        unknown=0 if vocabulary.unknown_id is None else int((targets == vocabulary.unknown_id).sum()),
+        unknown=unknown,
         protocol=protocol,
     )
 
@@ -96,6 +109,20 @@ def negative_log_likelihoods(logits: Logits, targets: Ids) -> np.ndarray[tuple[i
     return np.asarray(nats, dtype=np.float64)
 
 
+def _counts(vocabulary: Vocabulary, segments: Sequence[Segment]) -> tuple[int, int | None, int]:
+    """Characters, bytes (None where some are unknown) and unknown characters among what is predicted."""
+    characters = unknown = utf8_bytes = 0
+    for segment in segments:
+        for start in range(1, len(segment.ids), _COUNTED_CHUNK):
+            ids = segment.ids[start : start + _COUNTED_CHUNK]
+            here, here_bytes = vocabulary.characters_and_bytes(ids)
+            characters += here
+            unknown += 0 if vocabulary.unknown_id is None else int((ids == vocabulary.unknown_id).sum())
+            utf8_bytes += here_bytes or 0
+            release(ids)
+    return characters, None if unknown else utf8_bytes, unknown
+
+
 def _nats(session: Session, segments: Sequence[Segment], protocol: Protocol) -> Iterator[float]:
     pieces: Iterator[Segment] = iter(segments)
     if protocol in WINDOWS:
@@ -106,6 +133,7 @@ def _nats(session: Session, segments: Sequence[Segment], protocol: Protocol) -> 
             chunk = batch[start : start + _STATEFUL_CHUNK + 1]
             nats, state = _chunk_nats(session, chunk, state)
             yield nats
+            release(segments[0].ids)
 
 
 def _chunk_nats(session: Session, ids: Ids, state: State) -> tuple[float, State]:
@@ -124,10 +152,15 @@ def _batches(pieces: Iterator[Segment], vocab_size: int) -> Iterator[Ids]:
     rows = _MAX_ROWS
     for piece in pieces:
         if waiting and (len(piece.ids) != len(waiting[0]) or len(waiting) >= rows):
-            yield np.stack(waiting, axis=1)
+            yield _side_by_side(waiting)
             waiting = []
         waiting.append(piece.ids)
         length = min(len(piece.ids), _STATEFUL_CHUNK)
         rows = max(1, min(_MAX_ROWS, _LOGITS_LIMIT // (length * vocab_size)))
     if waiting:
-        yield np.stack(waiting, axis=1)
+        yield _side_by_side(waiting)
+
+
+def _side_by_side(rows: list[Ids]) -> Ids:
+    """Rows as columns; one alone is not copied, for it may be larger than memory."""
+    return rows[0][:, None] if len(rows) == 1 else np.stack(rows, axis=1)

@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
-from charloom.errors import UsageError
+from charloom.errors import CorpusError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
 from charloom.runtime.session import OnnxSession
 from charloom.settings import CorpusSettings, Protocol, SamplingSettings, SplitName, validated
 from charloom.text.cleaning import clean_prompt
-from charloom.text.corpus import Corpus, load_corpus
+from charloom.text.corpus import load_corpus
+from charloom.text.prepared import prepared_among
 from charloom.text.splits import Segment, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
 
@@ -89,13 +90,14 @@ class Model:
         """Measure how well the model predicts a corpus.
 
         Args:
-            corpus: file, folder, glob, address or name, or several; cleaned as the training text was.
+            corpus: file, folder, glob, address or name, or several, cleaned as the training text was;
+                or a prepared corpus with the model's vocabulary.
             split: `validation` and `train` are cut as in training; `all` is the whole text.
             protocol: `stateful`, `windows-256` or `cold-60`; see docs/explanation/evaluation.md.
             notify: is told when the corpus is not the one the model was trained on.
 
         Raises:
-            CorpusError: the corpus cannot be read.
+            CorpusError: the corpus cannot be read, or was prepared for another vocabulary.
             UsageError: the model was validated on a file of its own, so the corpus has no such split.
         """
         if protocol not in ("stateful", "windows-256", "cold-60"):
@@ -103,8 +105,8 @@ class Model:
         if split not in ("train", "validation", "all"):
             raise UsageError(f"split = {split!r}: choose train, validation or all")
         specs = [str(corpus)] if isinstance(corpus, str | Path) else list(corpus)
-        loaded = load_corpus(specs, self._corpus_settings(), notify)
-        segments = self._segments(loaded, split, notify)
+        whole, sha256 = self._encoded(specs, notify)
+        segments = self._segments(whole, sha256, split, notify)
         return evaluate_segments(self._session, self.vocabulary, segments, protocol)
 
     def _settings(self, options: dict[str, Any]) -> SamplingSettings:
@@ -117,18 +119,31 @@ class Model:
         record = self.config.corpus
         return CorpusSettings(clean=list(record.cleaning), encoding=record.encoding, vocabulary=record.vocabulary)
 
-    def _segments(self, corpus: Corpus, split: SplitName, notify: Notify) -> list[Segment]:
+    def _encoded(self, specs: list[str], notify: Notify) -> tuple[Segment, str]:
+        """A corpus as this model reads it, and the fingerprint of its text."""
+        prepared = prepared_among(specs)
+        if prepared is None:
+            corpus = load_corpus(specs, self._corpus_settings(), notify)
+            return with_opening(self.vocabulary.encode(corpus.text), self.vocabulary.opening_id), corpus.sha256
+        same_cleaning = prepared.record.cleaning == self.config.corpus.cleaning
+        if not same_cleaning or prepared.vocabulary.to_json() != self.vocabulary.to_json():
+            raise CorpusError(
+                f"{prepared.path} was prepared with another {'vocabulary' if same_cleaning else 'cleaning'} than the "
+                f"model's: evaluate on the text itself"
+            )
+        prepared.verify()
+        return prepared.whole, prepared.record.sha256
+
+    def _segments(self, whole: Segment, sha256: str, split: SplitName, notify: Notify) -> list[Segment]:
         record = self.config.corpus
-        ids = self.vocabulary.encode(corpus.text)
-        opening = self.vocabulary.opening_id
         if split == "all":
-            return [with_opening(ids, opening)]
+            return [whole]
         if record.validation is not None:
             raise UsageError(
                 f"this model was validated on a file of its own ({record.validation}): "
                 f"evaluate that file, or the corpus, with --split all"
             )
-        if corpus.sha256 != record.sha256:
+        if sha256 != record.sha256:
             notify(Notice("this is not the text that the model was trained on: it is cut in the same way"))
-        cut = split_ids(ids, record.validation_split, record.validation_fraction, opening)
+        cut = split_ids(whole, record.validation_split, record.validation_fraction, record.validation_characters)
         return list(cut.train if split == "train" else cut.validation)

@@ -1,24 +1,35 @@
 """Named cleaning steps: composable, recorded with the model, and applied to prompts where they can be.
 
-A step works on a whole text. Steps that change single characters ("character-level") are applied to
-prompts and scored lines too, because a model that never saw a capital letter cannot read one; steps that
-drop lines are not.
+Steps that change single characters ("character-level") are applied to prompts and scored lines too, because a
+model that never saw a capital letter cannot read one; steps that drop lines are not.
 """
 
 from __future__ import annotations
 
+import sys
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+
+from charloom.text.steps import DropEmptyLines, DropSpeakerLines, InStretches, JoinLines, Step
+
+UNLIMITED = sys.maxsize
 
 
 @dataclass(frozen=True)
 class CleaningStep:
-    """One named change to a text."""
+    """One named change to a text.
+
+    Attributes:
+        name: what it is called on the command line and in a model directory.
+        description: what it does, in a few words.
+        begin: starts it on a text; given how many characters it may hold back.
+        character_level: whether prompts get it too.
+    """
 
     name: str
     description: str
-    apply: Callable[[str], str]
+    begin: Callable[[int], Step]
     character_level: bool
 
 
@@ -26,26 +37,14 @@ def _nfc(text: str) -> str:
     return unicodedata.normalize("NFC", text)
 
 
-def _drop_speaker_lines(text: str) -> str:
-    return "\n".join(line for line in text.split("\n") if ":" not in line)
-
-
-def _drop_empty_lines(text: str) -> str:
-    return "\n".join(line for line in text.split("\n") if line)
-
-
-def _join_lines(text: str) -> str:
-    return text.replace("\n", " ")
-
-
 STEPS: dict[str, CleaningStep] = {
     step.name: step
     for step in (
-        CleaningStep("nfc", "compose accents (Unicode NFC)", _nfc, character_level=True),
-        CleaningStep("lowercase", "lower-case everything", str.lower, character_level=True),
-        CleaningStep("drop-speaker-lines", "drop lines with a colon", _drop_speaker_lines, character_level=False),
-        CleaningStep("drop-empty-lines", "drop empty lines", _drop_empty_lines, character_level=False),
-        CleaningStep("join-lines", "put all lines on one, spaces between", _join_lines, character_level=True),
+        CleaningStep("nfc", "compose accents (Unicode NFC)", lambda longest: InStretches(_nfc, longest), True),
+        CleaningStep("lowercase", "lower-case everything", lambda longest: InStretches(str.lower, longest), True),
+        CleaningStep("drop-speaker-lines", "drop lines with a colon", DropSpeakerLines, False),
+        CleaningStep("drop-empty-lines", "drop empty lines", lambda longest: DropEmptyLines(), False),
+        CleaningStep("join-lines", "put all lines on one, spaces between", lambda longest: JoinLines(), True),
     )
 }
 
@@ -59,11 +58,28 @@ def expand(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(step for name in names for step in SETS.get(name, (name,)))
 
 
+def clean_pieces(pieces: Iterable[str], steps: Iterable[str], longest: int = UNLIMITED) -> Iterator[str]:
+    """Apply all steps, in order, to a corpus that comes in pieces; where they are cut makes no difference.
+
+    Raises:
+        CorpusError: a step would have to hold back more than `longest` characters.
+    """
+    running = [STEPS[name].begin(longest) for name in expand(steps)]
+    for piece in pieces:
+        yield _through(running, piece)
+    for place, step in enumerate(running, start=1):
+        yield _through(running[place:], step.finish())
+
+
+def _through(steps: Iterable[Step], piece: str) -> str:
+    for step in steps:
+        piece = step.push(piece)
+    return piece
+
+
 def clean(text: str, steps: Iterable[str]) -> str:
-    """Apply all steps to a corpus, in order."""
-    for name in expand(steps):
-        text = STEPS[name].apply(text)
-    return text
+    """Apply all steps to a text, in order."""
+    return "".join(clean_pieces([text], steps))
 
 
 def clean_prompt(text: str, steps: Iterable[str]) -> str:

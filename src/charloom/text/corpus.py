@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from charloom.errors import CorpusError
-from charloom.events import Notify, ignore
-from charloom.settings import CorpusSettings
-from charloom.text.cleaning import clean, expand
-from charloom.text.decoding import check_encoding, decode
-from charloom.text.sources import read_documents
-from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary
+from charloom.events import Notice, Notify, ignore
+from charloom.settings import ReadingSettings
+from charloom.text.cleaning import expand
+from charloom.text.reading import CorpusReader
+from charloom.text.vocabulary import ByteVocabulary, CharacterCounts, CharacterVocabulary, Vocabulary
 
+LARGE = 500_000_000  # characters held in memory before it is told that they need not be
 _HASH_CHUNK = 1 << 22
-_RECORDED_SOURCES = 20
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class Corpus:
         return digest.hexdigest()
 
 
-def load_corpus(specs: Sequence[str], settings: CorpusSettings, notify: Notify = ignore) -> Corpus:
+def load_corpus(specs: Sequence[str], settings: ReadingSettings, notify: Notify = ignore) -> Corpus:
     """Read, decode, join and clean what `specs` name.
 
     Documents are joined as files are by `cat`, with a newline added where one does not end in one.
@@ -52,55 +50,42 @@ def load_corpus(specs: Sequence[str], settings: CorpusSettings, notify: Notify =
         CorpusError: nothing to read, not decodable, or nothing left after cleaning.
         UsageError: the encoding has no such name.
     """
-    check_encoding(settings.encoding)
-    texts: list[str] = []
-    names: list[str] = []
-    sources: Counter[str] = Counter()
-    for document in read_documents(specs, notify):
-        keep_bytes = settings.vocabulary == "bytes"
-        text = decode(document.content, document.name, settings.encoding, keep_bytes=keep_bytes)
-        if texts and texts[-1] and not texts[-1].endswith("\n"):
-            texts.append("\n")
-        texts.append(text)
-        names.append(document.name)
-        sources[document.source] += 1
-    text = "".join(texts)
-    if not text:
-        raise CorpusError(f"{_shown(names)} is empty: there is nothing to learn from")
-    text = clean(text, settings.clean)
-    if not text:
-        raise CorpusError(f"nothing is left of {_shown(names)} after cleaning with {', '.join(settings.clean)}")
-    return Corpus(text, _recorded(sources), expand(settings.clean))
+    reader = CorpusReader(specs, settings, notify)
+    pieces: list[str] = []
+    characters = 0
+    for piece in reader:
+        pieces.append(piece)
+        if characters <= LARGE < characters + len(piece):
+            notify(Notice("a large text, held in memory whole: charloom corpus prepare makes that unnecessary"))
+        characters += len(piece)
+    return Corpus("".join(pieces), reader.recorded_sources, expand(settings.clean))
 
 
-def build_vocabulary(corpus: Corpus, settings: CorpusSettings) -> Vocabulary:
+def build_vocabulary(corpus: Corpus, settings: ReadingSettings) -> Vocabulary:
     """The vocabulary that `settings` asks for.
 
     Raises:
         CorpusError: the text has fewer than two different characters that are frequent enough.
     """
+    counts = CharacterCounts()
+    counts.add(corpus.text)
+    return vocabulary_of(counts, settings)
+
+
+def vocabulary_of(counts: CharacterCounts, settings: ReadingSettings) -> Vocabulary:
+    """The vocabulary that `settings` asks for, of a text whose characters have been counted.
+
+    Raises:
+        CorpusError: as `build_vocabulary`.
+    """
+    distinct = counts.distinct
+    if len(distinct) < 2 and (settings.vocabulary == "bytes" or settings.min_count == 1):
+        raise CorpusError(
+            f"the text is one character, {distinct[0]!r}, {counts.total:,} times over: there is nothing to learn"
+        )
     if settings.vocabulary == "bytes":
-        if len(set(corpus.text)) < 2:
-            raise CorpusError(_one_character(corpus.text))
         return ByteVocabulary()
-    vocabulary = CharacterVocabulary.from_text(corpus.text, settings.min_count)
+    vocabulary = CharacterVocabulary.from_counts(counts, settings.min_count)
     if len(vocabulary.characters) < 2:
-        if settings.min_count > 1:
-            raise CorpusError(f"fewer than two characters occur {settings.min_count} times; lower --min-count")
-        raise CorpusError(_one_character(corpus.text))
+        raise CorpusError(f"fewer than two characters occur {settings.min_count} times; lower --min-count")
     return vocabulary
-
-
-def _one_character(text: str) -> str:
-    return f"the text is one character, {text[0]!r}, {len(text):,} times over: there is nothing to learn"
-
-
-def _recorded(sources: Counter[str]) -> tuple[str, ...]:
-    """A bounded list: a million files must not make a model's config.json too large to read."""
-    labels = [f"{source} ({count:,} files)" if count > 1 else source for source, count in sources.items()]
-    more = len(labels) - _RECORDED_SOURCES
-    return (*labels[:_RECORDED_SOURCES], f"and {more:,} more") if more > 0 else tuple(labels)
-
-
-def _shown(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,10 +1,24 @@
-"""Bytes to text: strict, with the exact place of an error; byte-order marks and line ends normalized."""
+"""Bytes to text: strict, with the exact place of an error; byte-order marks and line ends normalized.
+
+Bytes come in chunks, cut anywhere; the text is the same as if they came at once.
+"""
 
 from __future__ import annotations
 
 import codecs
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import chain
+
+import numpy as np
 
 from charloom.errors import CorpusError, UsageError
+
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+_MARKS = {"utf-16": _UTF_16_MARKS, "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
+_LONGEST_MARK = 4
+_DOMAIN_NAMES = ("idna", "punycode")  # Python counts these among the text encodings
 
 
 def check_encoding(encoding: str) -> None:
@@ -15,17 +29,25 @@ def check_encoding(encoding: str) -> None:
     """
     try:
         "a".encode(encoding)
+        known = codecs.lookup(encoding).name not in _DOMAIN_NAMES
     except (LookupError, ValueError):
-        raise UsageError(
-            f"encoding = {encoding!r}: no such text encoding; try utf-8, utf-16, latin-1 or cp1252"
-        ) from None
+        known = False
+    if not known:
+        raise UsageError(f"encoding = {encoding!r}: no such text encoding; try utf-8, utf-16, latin-1 or cp1252")
 
 
 def decode(data: bytes, name: str, encoding: str = "utf-8", *, keep_bytes: bool = False) -> str:
+    """Decode a whole file's content; see `decode_chunks`."""
+    return "".join(decode_chunks([data], name, encoding, keep_bytes=keep_bytes))
+
+
+def decode_chunks(
+    chunks: Iterable[bytes], name: str, encoding: str = "utf-8", *, keep_bytes: bool = False
+) -> Iterator[str]:
     """Decode a file's content and normalize it: no byte-order mark, every line end a single newline.
 
     Args:
-        data: the content.
+        chunks: the content.
         name: what to call it in an error.
         encoding: how it is encoded.
         keep_bytes: keep bytes that are not valid as lone surrogates, so that a bytes vocabulary can
@@ -34,31 +56,75 @@ def decode(data: bytes, name: str, encoding: str = "utf-8", *, keep_bytes: bool 
     Raises:
         CorpusError: not valid in this encoding; the message names file, byte, offset and line.
     """
-    try:
-        text = data.decode(encoding, "surrogateescape" if keep_bytes else "strict")
-    except UnicodeDecodeError as error:
-        raise CorpusError(_explain(data, name, encoding, error)) from None
-    if not keep_bytes and codecs.lookup(encoding).name != "utf-8":
-        _refuse_surrogates(text, name, encoding)
-    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    head, rest = _peek(iter(chunks), _LONGEST_MARK)
+    decoder = _Decoder(head, name, encoding, keep_bytes)
+    for chunk in chain([head], rest):
+        yield decoder.push(chunk, final=False)
+    yield decoder.push(b"", final=True)
 
 
-def _refuse_surrogates(text: str, name: str, encoding: str) -> None:
-    """UTF-7 and its like can name halves of a character, which no text in Unicode may hold."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise CorpusError(
-            f"{name}, read as {encoding.upper()}, holds half a character (a lone surrogate) at {error.start:,}: "
-            f"say another --encoding"
-        ) from None
+def _peek(chunks: Iterator[bytes], least: int) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes, `least` of them where there are so many, and the chunks that follow."""
+    head = b""
+    for chunk in chunks:
+        head += chunk
+        if len(head) >= least:
+            break
+    return head, chunks
 
 
-def _explain(data: bytes, name: str, encoding: str, error: UnicodeDecodeError) -> str:
-    line = data.count(b"\n", 0, error.start) + 1
-    guess = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "latin-1"
-    return (
-        f"{name} is not {encoding.upper()}: byte 0x{data[error.start]:02X} at offset {error.start:,} "
-        f"(line {line:,}); say how it is encoded, for example --encoding {guess}, "
-        f"or read any bytes with --vocabulary bytes"
-    )
+class _Decoder:
+    """Decodes one file's chunks and knows where in the file it is."""
+
+    def __init__(self, head: bytes, name: str, encoding: str, keep_bytes: bool) -> None:
+        self._name = name
+        self._encoding = encoding
+        self._guess = "utf-16" if head.startswith(_UTF_16_MARKS) else "latin-1"
+        decoder = codecs.getincrementaldecoder(_with_byte_order(encoding, head))
+        self._decoder = decoder("surrogateescape" if keep_bytes else "strict")
+        self._line_ends = io.IncrementalNewlineDecoder(None, translate=True)
+        self._may_halve = not keep_bytes and codecs.lookup(encoding).name != "utf-8"
+        self._bytes = 0
+        self._newlines = 0
+        self._characters = 0
+
+    def push(self, chunk: bytes, *, final: bool) -> str:
+        self._bytes += len(chunk)
+        self._newlines += int(np.count_nonzero(np.frombuffer(chunk, dtype=np.uint8) == ord("\n")))
+        try:
+            text = self._decoder.decode(chunk, final)
+        except UnicodeDecodeError as error:
+            raise CorpusError(self._explain(error)) from None
+        if self._may_halve:
+            self._refuse_surrogates(text)
+        whole = text.removeprefix("\ufeff") if self._characters == 0 else text
+        self._characters += len(text)
+        return self._line_ends.decode(whole, final)
+
+    def _refuse_surrogates(self, text: str) -> None:
+        """UTF-7 and its like can name halves of a character, which no text in Unicode may hold."""
+        try:
+            text.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise CorpusError(
+                f"{self._name}, read as {self._encoding.upper()}, holds half a character (a lone surrogate) at "
+                f"{self._characters + error.start:,}: say another --encoding"
+            ) from None
+
+    def _explain(self, error: UnicodeDecodeError) -> str:
+        # What the decoder looked at ends where the last chunk ends, and begins with what it had held back.
+        offset = self._bytes - len(error.object) + error.start
+        line = self._newlines - error.object.count(b"\n", error.start) + 1
+        return (
+            f"{self._name} is not {self._encoding.upper()}: byte 0x{error.object[error.start]:02X} at offset "
+            f"{offset:,} (line {line:,}); say how it is encoded, for example --encoding {self._guess}, "
+            f"or read any bytes with --vocabulary bytes"
+        )
+
+
+def _with_byte_order(encoding: str, head: bytes) -> str:
+    """The encoding itself; where it leaves the order of bytes to a mark that lacks, with this machine's order."""
+    name = codecs.lookup(encoding).name
+    if name in _MARKS and not head.startswith(_MARKS[name]):
+        return f"{name}-{'le' if sys.byteorder == 'little' else 'be'}"
+    return encoding

@@ -1,36 +1,65 @@
-"""From what a user names (a file, a folder, a glob, `-`, an address, a corpus's name) to bytes."""
+"""From what a user names (a file, a folder, a glob, `-`, an address, a corpus's name) to bytes, chunk by chunk."""
 
 from __future__ import annotations
 
+import contextlib
 import glob
+import io
+import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from charloom.errors import CorpusError, MissingExtraError
+from charloom.errors import CharloomError, CorpusError, MissingExtraError
 from charloom.events import Notice, Notify
 from charloom.text.named import DOWNLOAD_TIMEOUT, NAMED
+from charloom.text.prepared import holds_prepared
 
+_CHUNK = 1 << 20
 _REMOTE = ("http", "https", "s3")
 _SNIFF = 8192  # a file with a zero byte in its first 8 KiB is taken for binary, as git and grep do
 
 
 @dataclass(frozen=True)
 class Document:
-    """One file's content.
+    """One file, opened when it is read.
 
     Attributes:
         name: what to call it in an error.
-        content: its bytes.
         source: what a model records of where it came from: the file's, folder's or pattern's own name, never a
             full path, which is nobody's business.
+        address: what to call it where it cannot be read.
+        open: opens it.
     """
 
     name: str
-    content: bytes
     source: str
+    address: str
+    open: Callable[[], AbstractContextManager[BinaryIO]]
+
+    def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
+        """Its bytes. A standard input or an address that may be read only once is read as they are taken.
+
+        Raises:
+            CorpusError: it cannot be opened or read to its end.
+        """
+        try:
+            with self.open() as file:
+                while chunk := file.read(size):
+                    yield chunk
+        except (MemoryError, CharloomError):
+            raise
+        except Exception as error:  # requests, boto3 and the decompressors each raise a family of their own
+            raise CorpusError(f"cannot read {self.address}: {_one_line(error)}") from error
+
+    @property
+    def content(self) -> bytes:
+        """All its bytes."""
+        return b"".join(self.chunks())
 
 
 def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
@@ -41,34 +70,38 @@ def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
     """
     for spec in specs:
         if spec == "-":
-            yield Document("stdin", sys.stdin.buffer.read(), "stdin")
+            yield Document("stdin", "stdin", "stdin", lambda: contextlib.nullcontext(sys.stdin.buffer))
         elif spec in NAMED:
-            yield Document(spec, NAMED[spec].read(notify), NAMED[spec].source)
+            yield _named(spec, notify)
         elif _scheme(spec) in _REMOTE:
-            yield _read_remote(spec)
+            yield _remote(spec)
         else:
-            yield from _read_local(spec, notify)
+            yield from _local(spec, notify)
+
+
+def _named(name: str, notify: Notify) -> Document:
+    content = NAMED[name].read(notify)
+    return Document(name, NAMED[name].source, name, lambda: io.BytesIO(content))
 
 
 def _scheme(spec: str) -> str:
     return spec.partition("://")[0].lower() if "://" in spec else ""
 
 
-def _read_remote(address: str) -> Document:
+def _remote(address: str) -> Document:
     name = Path(urlsplit(address).path).name or address
-    scheme = _scheme(address)
-    if scheme == "s3":
+    options: dict[str, Any] = {"timeout": DOWNLOAD_TIMEOUT}
+    if _scheme(address) == "s3":
         _require_boto3()
-    try:
-        from smart_open import open as smart_open
+        options = {}
+    return Document(name, name, address, lambda: _smart_open(address, transport_params=options))
 
-        options = {} if scheme == "s3" else {"timeout": DOWNLOAD_TIMEOUT}
-        with smart_open(address, "rb", transport_params=options) as file:
-            return Document(name, file.read(), name)
-    except MemoryError:
-        raise
-    except Exception as error:  # requests, boto3 and the decompressors each raise a family of their own
-        raise CorpusError(f"cannot read {address}: {_one_line(error)}") from error
+
+def _smart_open(address: str, **options: Any) -> AbstractContextManager[BinaryIO]:
+    from smart_open import open as smart_open
+
+    opened: AbstractContextManager[BinaryIO] = smart_open(address, "rb", **options)
+    return opened
 
 
 def _require_boto3() -> None:
@@ -78,41 +111,41 @@ def _require_boto3() -> None:
         raise MissingExtraError("reading s3:// addresses", "sagemaker") from None
 
 
-def _read_local(spec: str, notify: Notify) -> Iterator[Document]:
+def _local(spec: str, notify: Notify) -> Iterator[Document]:
     try:
         path = Path(spec).expanduser()
         is_folder, is_there = path.is_dir(), path.exists()
     except (OSError, RuntimeError) as error:  # too long for a name, or the home folder of nobody
         raise CorpusError(f"cannot read {spec[:80]!r}: {_one_line(error)}") from error
     if is_folder:
-        yield from _read_folder(path, notify)
+        yield from _folder(path, notify)
     elif is_there:
-        yield _read_file(path, shown_name(path))
+        yield _file(path, shown_name(path))
     elif glob.has_magic(spec):
         paths = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [path for path in paths if path.is_file()]
         if not files:
             raise CorpusError(f"no file matches {spec}")
         for file in files:
-            yield _read_file(file, shown_name(Path(spec)))
+            yield _file(file, shown_name(Path(spec)))
     else:
         known = ", ".join(NAMED)
         raise CorpusError(f"no such file or folder: {spec} (corpora with a name: {known})")
 
 
-def _read_folder(folder: Path, notify: Notify) -> Iterator[Document]:
+def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
     """Every text file under a folder, in path order; hidden files and binary ones are passed over."""
+    if holds_prepared(folder):
+        raise CorpusError(f"{folder} is a prepared corpus, and a text is needed here: name the text's own files")
     skipped: list[str] = []
     found = False
-    for path in sorted(folder.rglob("*")):
-        inside = path.relative_to(folder)
-        if any(part.startswith(".") for part in inside.parts) or not path.is_file():
+    for path in _files_under(folder):
+        document = _file(path, f"{shown_name(folder.resolve())}/")
+        head = next(document.chunks(_SNIFF), b"")
+        if b"\0" in head:
+            skipped.append(path.relative_to(folder).as_posix())
             continue
-        document = _read_file(path, f"{shown_name(folder.resolve())}/")
-        if b"\0" in document.content[:_SNIFF]:
-            skipped.append(inside.as_posix())
-            continue
-        found = found or bool(document.content)
+        found = found or bool(head)
         yield document
     if skipped:
         shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
@@ -121,18 +154,26 @@ def _read_folder(folder: Path, notify: Notify) -> Iterator[Document]:
         raise CorpusError(f"there is no text in the folder {folder}")
 
 
-def _read_file(path: Path, source: str) -> Document:
+def _files_under(folder: Path) -> Iterator[Path]:
+    """In path order, a folder at a time: a million names are not held at once. Links to folders are not followed."""
     try:
-        if path.suffix not in (".gz", ".zst", ".bz2", ".xz"):
-            return Document(shown_name(path), path.read_bytes(), source)
-        from smart_open import open as smart_open
+        with os.scandir(folder) as found:
+            entries = sorted(found, key=lambda entry: entry.name)
+    except OSError as error:
+        raise CorpusError(f"cannot read {folder}: {_one_line(error)}") from error
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir(follow_symlinks=False):
+            yield from _files_under(Path(entry.path))
+        elif entry.is_file():
+            yield Path(entry.path)
 
-        with smart_open(str(path), "rb") as file:
-            return Document(shown_name(path), file.read(), source)
-    except MemoryError:
-        raise
-    except Exception as error:  # a damaged archive raises whatever its decompressor does
-        raise CorpusError(f"cannot read {path}: {_one_line(error)}") from error
+
+def _file(path: Path, source: str) -> Document:
+    if path.suffix in (".gz", ".zst", ".bz2", ".xz"):
+        return Document(shown_name(path), source, str(path), lambda: _smart_open(str(path)))
+    return Document(shown_name(path), source, str(path), lambda: path.open("rb"))
 
 
 def shown_name(path: Path) -> str:

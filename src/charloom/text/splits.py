@@ -48,28 +48,30 @@ class Split:
         return {"train": self.train, "validation": self.validation, "all": [whole]}[name]
 
 
-def split_ids(ids: Ids, kind: ValidationSplit, fraction: float, opening_id: int) -> Split:
-    """Cut a corpus's ids, shape (N,), into a training and a validation part.
+def split_ids(whole: Segment, kind: ValidationSplit, fraction: float, at_most: int | None = None) -> Split:
+    """Cut a corpus of N characters into a training and a validation part; both are views of it.
 
     `tail` keeps back the last `fraction` of the text. `row-tail` is the article's: the text in 64 rows
     (whatever the batch), of each row's windows of 60 the last `fraction`; the characters that do not fill
-    the rows or the windows, fewer than 64 × 61, are in neither part.
+    the rows or the windows, fewer than 64 × 61, are in neither part. No more than `at_most` characters are
+    kept back; `row-tail` keeps as many whole windows of every row as that allows, but one at least.
 
     Raises:
         CorpusError: too little text for both parts.
     """
+    limit = whole.predicted if at_most is None else at_most
     if kind == "row-tail":
-        return _row_tail(ids, fraction, opening_id)
-    cut = int(len(ids) * (1 - fraction))
-    if cut < 2 or cut == len(ids):
-        raise CorpusError(f"the text has only {len(ids):,} characters: too few to keep some back for validation")
-    return Split([with_opening(ids[:cut], opening_id)], [Segment(ids[cut - 1 :])])
+        return _row_tail(whole.ids[1:], fraction, limit)
+    cut = max(int(whole.predicted * (1 - fraction)), whole.predicted - limit)
+    if cut < 2 or cut == whole.predicted:
+        raise CorpusError(f"the text has only {whole.predicted:,} characters: too few to keep some back for validation")
+    return Split([Segment(whole.ids[: cut + 1])], [Segment(whole.ids[cut:])])
 
 
-def _row_tail(ids: Ids, fraction: float, opening_id: int) -> Split:
+def _row_tail(ids: Ids, fraction: float, limit: int) -> Split:
     row_length = len(ids) // ARTICLE_ROWS
     windows = (row_length - 1) // ARTICLE_WINDOW
-    kept_back = int(windows * fraction)
+    kept_back = min(int(windows * fraction), max(1, limit // (ARTICLE_ROWS * ARTICLE_WINDOW)))
     if kept_back < 1:
         needed = ARTICLE_ROWS * (int(np.ceil(1 / fraction)) * ARTICLE_WINDOW + 1)
         raise CorpusError(

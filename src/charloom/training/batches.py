@@ -15,15 +15,22 @@ from numpy.typing import NDArray
 
 from charloom.errors import CorpusError
 from charloom.settings import TrainingSettings
+from charloom.text.mapping import release
 from charloom.text.vocabulary import Ids
+
+_ROWS_HELD = 512  # a row that is read maps 64 or 128 KiB of a mapped file: 64 MiB at most are held
 
 
 class RingBatches:
-    """Windows of the training text by epoch and index; nothing is remembered between calls."""
+    """Windows of the training text by epoch and index; what they are depends on nothing else.
+
+    The text may lie in a mapped file larger than memory: what was read of it is let go of now and then.
+    """
 
     def __init__(self, ids: Ids, batch_size: int, bptt: int, seed: int) -> None:
         """Lay `ids` (N,) out in `batch_size` rows, read in windows of at most `bptt`."""
         self._ids = ids
+        self._rows_read = 0
         self._seed = seed
         self.batch_size = batch_size
         self.row_length = len(ids) // batch_size
@@ -39,6 +46,10 @@ class RingBatches:
         row_starts = offset + np.arange(self.batch_size) * self.row_length
         places = (row_starts[None, :] + np.arange(start, end + 1)[:, None]) % len(self._ids)
         chunk = self._ids[places].astype(np.int64)  # (T + 1, B)
+        self._rows_read += self.batch_size
+        if self._rows_read >= _ROWS_HELD:
+            release(self._ids)
+            self._rows_read = 0
         return chunk[:-1], chunk[1:]
 
     def characters(self, index: int) -> int:

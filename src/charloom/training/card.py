@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from charloom.bundle import CorpusRecord, ModelShape
@@ -20,10 +21,13 @@ def model_card(
         f"| {item.characters:,} |"
         for item in evaluations
     )
+    bounded = (corpus.validation_characters or math.inf) < corpus.validation_fraction * corpus.characters
+    at_most = f", at most {corpus.validation_characters:,} characters" if bounded else ""
     kept_back = (
         f"a text of its own, {corpus.validation}"
         if corpus.validation
-        else f"the last {corpus.validation_fraction:.0%} ({corpus.validation_split}), which it was not trained on"
+        else f"the last {corpus.validation_fraction:.0%} ({corpus.validation_split}){at_most}, "
+        "which it was not trained on"
     )
     text = f"""# A character-level language model
 

@@ -8,59 +8,23 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
+from safetensors import SafetensorError
+from safetensors.torch import load, save
 from torch import Tensor
 
+from charloom.bundle.unfinished import RUN
 from charloom.errors import TrainingError
 from charloom.files import TEMPORARY_SUFFIX, atomic_write, storage_errors
-from charloom.training.model import CharacterModel, TorchState
+from charloom.training.ranks import Ranks
+from charloom.training.state import Progress, TrainingState, Weights
 
 KEPT = 2
-RUN = "run.json"
-Weights = dict[str, Tensor]
-
-
-@dataclass
-class Progress:
-    """How far a run has come: everything that changes and is not a tensor.
-
-    Attributes:
-        step: updates made.
-        characters: characters learned from.
-        seconds: spent in all, evaluations included.
-        training_seconds: spent in updates alone.
-        best_step: the update after which the best weights stood; 0 before any evaluation.
-        best_loss: their validation loss.
-        recent_nats: summed training loss since the last record.
-        recent_characters: how many characters that sum is of.
-    """
-
-    step: int = 0
-    characters: int = 0
-    seconds: float = 0.0
-    training_seconds: float = 0.0
-    best_step: int = 0
-    best_loss: float = float("inf")
-    recent_nats: float = 0.0
-    recent_characters: int = 0
-
-
-@dataclass
-class TrainingState:
-    """Everything a run changes as it goes."""
-
-    progress: Progress
-    model: CharacterModel
-    optimizer: torch.optim.Optimizer
-    carried: TorchState
-    best_weights: Weights
+MLFLOW_RUN = "mlflow.json"  # which MLflow run a resumed training goes on with
 
 
 class Checkpoints:
@@ -101,30 +65,59 @@ class Checkpoints:
             raise TrainingError(f"{path} is damaged: start again with --overwrite")
         return run
 
-    def save(self, state: TrainingState) -> None:
-        """Write a checkpoint and remove all but the last two.
+    def save(self, state: TrainingState, ranks: Ranks) -> None:
+        """Write a checkpoint (rank 0 does, of all ranks) and remove all but the last two.
 
         Raises:
             StorageError: it cannot be written; older checkpoints still stand.
         """
+        tensors = dict(_tensors(state, ranks))
+        if not ranks.writes:
+            return
         progress = json.dumps(dataclasses.asdict(state.progress))
-        content = save(dict(_tensors(state)), metadata={"progress": progress})
-        with atomic_write(self.folder / f"checkpoint-{state.progress.step:012d}.safetensors") as file:
+        content = save(tensors, metadata={"progress": progress})
+        with atomic_write(self._path(state.progress.step)) as file:
             file.write(content)
-        for old in self._paths()[:-KEPT]:
-            with storage_errors(old):
-                old.unlink(missing_ok=True)
+        self._remove(self._paths()[:-KEPT])
 
-    def restore(self, state: TrainingState) -> bool:
-        """Load the newest checkpoint that is whole into `state`; False where there is none."""
-        for path in reversed(self._paths()):
+    def restore(self, state: TrainingState, ranks: Ranks) -> bool:
+        """Load the newest checkpoint that is whole into `state`, on every rank; False where there is none."""
+        return self._restore_first(state, reversed(self._paths()), ranks)
+
+    def go_back(self, state: TrainingState, ranks: Ranks) -> bool:
+        """As `restore`, for a run that failed: from an older checkpoint if it has not got further than the newest.
+
+        The checkpoints after the one that was taken are removed: the way they lead is the way to the failure.
+        """
+        paths = self._paths()
+        if len(paths) > 1 and paths[-1] == self._path(state.progress.step):
+            paths.pop()
+        if not self._restore_first(state, reversed(paths), ranks):
+            return False
+        self._remove([path for path in self._paths() if path > self._path(state.progress.step)])
+        return True
+
+    def _restore_first(self, state: TrainingState, paths: Iterable[Path], ranks: Ranks) -> bool:
+        content = b""
+        for path in paths if ranks.writes else ():
             try:
-                with safe_open(path, framework="pt") as file:
-                    _load(state, {name: file.get_tensor(name) for name in list(file.keys())}, file.metadata())
-            except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError):
-                continue
-            return True
-        return False
+                content = path.read_bytes()
+                _check_fits(state, *_parse(content), ranks)
+                break
+            except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError):
+                content = b""
+        content = ranks.share_bytes(content)
+        if content:
+            _load(state, *_parse(content), ranks)
+        return bool(content)
+
+    def _remove(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            with storage_errors(path):
+                path.unlink(missing_ok=True)
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"checkpoint-{step:012d}.safetensors"
 
     def remove_all(self) -> None:
         """Remove the checkpoints, the record, and the folder if nothing else is in it.
@@ -134,7 +127,7 @@ class Checkpoints:
         """
         with storage_errors(self.folder):
             unfinished = self.folder.glob(f".*{TEMPORARY_SUFFIX}")  # left by a process that was killed
-            for path in [*self._paths(), self.folder / RUN, *unfinished]:
+            for path in [*self._paths(), self.folder / RUN, self.folder / MLFLOW_RUN, *unfinished]:
                 path.unlink(missing_ok=True)
             if self.folder.is_dir() and not any(self.folder.iterdir()):
                 self.folder.rmdir()
@@ -143,35 +136,67 @@ class Checkpoints:
         return sorted(self.folder.glob("checkpoint-*.safetensors"))
 
 
-def _tensors(state: TrainingState) -> Iterator[tuple[str, Tensor]]:
-    for name, tensor in state.model.state_dict().items():
-        yield f"model.{name}", tensor.contiguous()
-    for name, tensor in state.best_weights.items():
-        yield f"best.{name}", tensor.contiguous()
+def _tensors(state: TrainingState, ranks: Ranks) -> Iterator[tuple[str, Tensor]]:
+    for prefix, weights in (
+        ("model", state.model.state_dict()),
+        ("average", state.average),
+        ("best", state.best_weights),
+    ):
+        for name, tensor in weights.items():
+            yield f"{prefix}.{name}", tensor.contiguous()
     for index, moments in state.optimizer.state_dict()["state"].items():
         for name, tensor in moments.items():
             yield f"optimizer.{index}.{name}", tensor.contiguous()
-    for index, part in enumerate(state.carried):
-        yield f"carried.{index}", part.clone()  # an LSTM's two zero states may be one tensor
-    yield "random.cpu", torch.get_rng_state()
+    for index, part in enumerate(state.carried):  # (L, B, H)
+        yield f"carried.{index}", ranks.gather(part, dim=1).clone()  # an LSTM's two zero states may be one tensor
+    yield "random.cpu", ranks.gather(torch.get_rng_state()[None], dim=0)
     if torch.cuda.is_available():
-        yield "random.cuda", torch.cuda.get_rng_state()
+        yield "random.cuda", ranks.gather(torch.cuda.get_rng_state()[None], dim=0)
 
 
-def _load(state: TrainingState, tensors: Weights, metadata: dict[str, str]) -> None:
-    """Fill `state` from a checkpoint; raises before it changes anything if a part is missing."""
-    progress = Progress(**json.loads(metadata["progress"]))
+def _parse(content: bytes) -> tuple[Weights, Progress]:
+    """The tensors of a checkpoint and the progress in its header; raises one of many errors if it is damaged."""
+    tensors = load(content)
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
+    return tensors, Progress(**json.loads(header["__metadata__"]["progress"]))
+
+
+def _check_fits(state: TrainingState, tensors: Weights, progress: Progress, ranks: Ranks) -> None:
+    """Raise KeyError or ValueError if a part is missing or has another shape than the run's."""
+    expected = {
+        f"{prefix}.{name}": tensor.shape
+        for prefix, weights in (("model", state.model.state_dict()), ("average", state.average))
+        for name, tensor in weights.items()
+    }
+    if progress.step:
+        parameters = [weights for group in state.optimizer.param_groups for weights in group["params"]]
+        for index, weights in enumerate(parameters):
+            expected |= {f"optimizer.{index}.{name}": weights.shape for name in ("exp_avg", "exp_avg_sq")}
+    for index, part in enumerate(state.carried):
+        layers, rows, hidden = part.shape
+        expected[f"carried.{index}"] = torch.Size((layers, rows * ranks.world_size, hidden))
+    expected["random.cpu"] = torch.Size((ranks.world_size, torch.get_rng_state().numel()))
+    for name, shape in expected.items():
+        if tensors[name].shape != shape:
+            raise ValueError(name)
+
+
+def _load(state: TrainingState, tensors: Weights, progress: Progress, ranks: Ranks) -> None:
     device = state.model.output.weight.device
-    carried = tuple(tensors[f"carried.{index}"].to(device) for index in range(len(state.carried)))
     optimizer = state.optimizer.state_dict()
     optimizer["state"] = _moments(_under(tensors, "optimizer."))
     state.model.load_state_dict(_under(tensors, "model."))
     state.optimizer.load_state_dict(optimizer)
-    torch.set_rng_state(tensors["random.cpu"])
+    # A row of a tensor will not do: torch reads the state from where the tensor's memory begins.
+    torch.set_rng_state(tensors["random.cpu"][ranks.rank].clone())
     if torch.cuda.is_available() and "random.cuda" in tensors:
-        torch.cuda.set_rng_state(tensors["random.cuda"])
+        torch.cuda.set_rng_state(tensors["random.cuda"][ranks.rank].clone())
+    state.average = {name: tensor.to(device) for name, tensor in _under(tensors, "average.").items()}
     state.best_weights = _under(tensors, "best.")
-    state.carried = carried
+    rows = ranks.rows(tensors["carried.0"].shape[1])
+    state.carried = tuple(
+        tensors[f"carried.{index}"][:, rows].contiguous().to(device) for index in range(len(state.carried))
+    )
     state.progress = progress
 
 

@@ -7,14 +7,15 @@ import torch
 from charloom.errors import UsageError
 
 
-def choose_device(name: str) -> torch.device:
-    """The device called `name`; `auto` is the first GPU if there is one.
+def choose_device(name: str, local_rank: int = 0) -> torch.device:
+    """The device called `name`; `auto` is a GPU if there is one: of several processes on a machine, each its own.
 
     Raises:
         UsageError: there is no such device here.
     """
     if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        gpus = torch.cuda.device_count()
+        return torch.device("cuda", local_rank % gpus) if gpus else torch.device("cpu")
     try:
         device = torch.device(name)
     except RuntimeError:

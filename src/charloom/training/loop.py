@@ -1,32 +1,31 @@
-"""The training loop: fetch a window, learn from it, evaluate now and then, keep the best.
-
-Legend: T time, B rows, V vocabulary, L layers, H hidden units.
-"""
+"""The training loop: learn window after window, evaluate now and then, keep the best, survive what goes wrong."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import Enum
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
 
 from charloom.errors import StorageError
 from charloom.events import Evaluated, Notice, Notify, StepTaken
 from charloom.runtime.evaluation import Evaluation
-from charloom.settings import TrainingSettings, duration_seconds
+from charloom.settings import duration_seconds
 from charloom.training.batches import RingBatches
-from charloom.training.checkpoint import Checkpoints, Progress, TrainingState
+from charloom.training.checkpoint import Checkpoints
 from charloom.training.history import History
+from charloom.training.learner import Learner, Update
 from charloom.training.model import CharacterModel
-from charloom.training.optimization import learning_rate
+from charloom.training.plan import Plan
+from charloom.training.ranks import Ranks
+from charloom.training.state import TrainingState, Weights
 
 TRAIN_RECORDS = 200  # lines with the training loss in a run's metrics.jsonl
+RESCUES = 3  # how often a run is taken back to a checkpoint before it is given up
+_RESCUE_RATE = 0.5  # what a rescue multiplies the learning rate with
 _RATE_MEMORY = 0.95  # how much of the shown speed is past steps'
 
 
@@ -38,24 +37,8 @@ class Ending(Enum):
     DIVERGED = "diverged"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How long to train and how often to look.
-
-    Attributes:
-        steps: updates in all.
-        evaluate_every: updates between evaluations.
-        settings: the training settings, batch and window already fitted to the text.
-    """
-
-    steps: int
-    evaluate_every: int
-    settings: TrainingSettings
-
-    @property
-    def first_look(self) -> int:
-        """An early evaluation, so that people soon see whether it works."""
-        return max(1, self.evaluate_every // 8)
+class Interrupted(Exception):  # noqa: N818  (a request, not an error)
+    """An evaluation was broken off because the run was asked to stop."""
 
 
 class Trainer:
@@ -66,12 +49,14 @@ class Trainer:
         state: TrainingState,
         batches: RingBatches,
         plan: Plan,
-        evaluate: Callable[[], Evaluation],
+        learner: Learner,
+        evaluate: Callable[[bool], Evaluation],
         sample: Callable[[], str],
         checkpoints: Checkpoints,
         history: History,
         notify: Notify,
         should_stop: Callable[[], bool],
+        ranks: Ranks,
     ) -> None:
         """Train `state.model` on `batches` by `plan`.
 
@@ -79,123 +64,114 @@ class Trainer:
             state: where to start; changed in place.
             batches: the training text.
             plan: how long, how often.
-            evaluate: measures `state.model` on the validation split.
+            learner: makes the updates.
+            evaluate: measures `state.model` on the validation split; unless told True, to go on to the end, it may
+                raise `Interrupted`.
             sample: writes a short text with it, for people to see.
             checkpoints: where to save on the way.
             history: where to record losses.
             notify: is told of every step and evaluation.
-            should_stop: asked after every step.
+            should_stop: asked in every step.
+            ranks: the processes that take part.
         """
         self.state = state
         self._batches = batches
         self._plan = plan
+        self._learner = learner
         self._evaluate = evaluate
         self._sample = sample
         self._checkpoints = checkpoints
         self._history = history
         self._notify = notify
         self._should_stop = should_stop
+        self._ranks = ranks
         self._record_every = max(1, plan.steps // TRAIN_RECORDS)
         self._checkpoint_seconds = duration_seconds(plan.settings.checkpoint_every)
         self._last_checkpoint = time.monotonic()
+        self._counted_until = time.perf_counter()
         self._speed = 0.0
         self._train_loss = math.nan
         self._history_failed = False
 
     def run(self) -> Ending:
-        """Train to the end of the plan, until asked to stop, or until the loss is no number any more.
+        """Train to the end of the plan, until asked to stop, or until the loss is no number time and again.
 
         Whatever the ending, `state.best_weights` are the best seen, if any evaluation was made.
         """
         self.state.model.train()
-        while self.state.progress.step < self._plan.steps:
-            started = time.perf_counter()
-            loss, gradient_norm = self._learn()
-            if not (math.isfinite(loss) and math.isfinite(gradient_norm)):
-                return Ending.DIVERGED
-            self._account(loss, time.perf_counter() - started)
-            self._record(gradient_norm)
-            if self._evaluation_is_due():
-                if not math.isfinite(self.evaluate()):
+        self._counted_until = time.perf_counter()
+        if self.state.progress.step == 0:
+            self.checkpoint()  # what a first bad update goes back to
+        try:
+            return self._run()
+        except Interrupted:
+            return self._stop()
+
+    def _run(self) -> Ending:
+        while True:
+            if self._plan.evaluation_is_due(self.state.progress):
+                if not math.isfinite(self.evaluate()) and not self._rescue():
                     return Ending.DIVERGED
                 self.checkpoint()
-            elif time.monotonic() - self._last_checkpoint >= self._checkpoint_seconds:
+            elif self._ranks.share(time.monotonic() - self._last_checkpoint) >= self._checkpoint_seconds:
                 self.checkpoint()
-            if self._should_stop():
+            if self._plan.is_over(self.state.progress):
+                return Ending.FINISHED
+            update = self._learn()
+            if not update.is_finite and not self._rescue():
+                return Ending.DIVERGED
+            if update.stop:
                 return self._stop()
-        return Ending.FINISHED
 
     def _stop(self) -> Ending:
         # The checkpoint comes first: a look that an uninterrupted run would not take must leave no trace in it.
         self.checkpoint()
-        if not self.state.best_weights and not math.isfinite(self.evaluate()):
+        if not self.state.best_weights and not math.isfinite(self.evaluate(to_the_end=True)):
             return Ending.DIVERGED
-        finished = self.state.progress.step >= self._plan.steps
-        return Ending.FINISHED if finished else Ending.STOPPED
+        return Ending.STOPPED
 
-    def _learn(self) -> tuple[float, float]:
-        """One update. Returns the window's mean loss and the gradient's norm; weights stay if either is not finite."""
-        progress, model, settings = self.state.progress, self.state.model, self._plan.settings
-        inputs, targets = self._next_window()
-        logits, carried = model(inputs, self._incoming_state())
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
-        self.state.optimizer.zero_grad()
-        torch.autograd.backward(loss)
-        norm = float(nn.utils.clip_grad_norm_(model.parameters(), settings.grad_clip))
-        mean_loss = float(loss.detach())
-        if math.isfinite(mean_loss) and math.isfinite(norm):
-            for group in self.state.optimizer.param_groups:
-                group["lr"] = learning_rate(progress.step, self._plan.steps, settings)
-            self.state.optimizer.step()
-            self.state.carried = tuple(part.detach() for part in carried)
-            progress.step += 1
-        return mean_loss, norm
+    def _learn(self) -> Update:
+        """Make one update, count it, tell of it."""
+        started = time.perf_counter()
+        rate = self._plan.rate(self.state.progress)
+        update = self._learner.update(rate, self._should_stop)
+        seconds = self._ranks.share(time.perf_counter() - started)
+        if update.is_finite:
+            self._account(update.loss, rate, seconds)
+            self._record(update, rate)
+        return update
 
-    def _next_window(self) -> tuple[Tensor, Tensor]:
-        device = self.state.model.output.weight.device
-        epoch, index = divmod(self.state.progress.step, self._batches.windows_per_epoch)
-        inputs, targets = self._batches.window(epoch, index)
-        return torch.from_numpy(inputs).to(device), torch.from_numpy(targets).to(device)
-
-    def _incoming_state(self) -> tuple[Tensor, ...]:
-        """The carried state (L, B, H): zero where an epoch begins and in the rows that are to forget."""
-        step, rows = self.state.progress.step, self._batches.batch_size
-        if step % self._batches.windows_per_epoch == 0:
-            return self.state.model.initial_state(rows)
-        chance = self._plan.settings.state_reset
-        if chance == 0:
-            return self.state.carried
-        # Drawn from the step's own generator: nothing to save for a run that is resumed.
-        keep = np.random.default_rng((self._plan.settings.seed, 1, step)).random(rows) >= chance
-        mask = torch.from_numpy(keep).to(self.state.carried[0])[None, :, None]
-        return tuple(part * mask for part in self.state.carried)
-
-    def _account(self, loss: float, seconds: float) -> None:
+    def _account(self, loss: float, rate: float, seconds: float) -> None:
         progress = self.state.progress
-        index = (progress.step - 1) % self._batches.windows_per_epoch
-        characters = self._batches.characters(index)
+        characters = self._batches.characters((progress.step - 1) % self._batches.windows_per_epoch)
         progress.characters += characters
         progress.recent_characters += characters
         progress.recent_nats += loss * characters
-        progress.seconds += seconds
         progress.training_seconds += seconds
+        self._count_seconds()
         speed = characters / max(seconds, 1e-9)
         self._speed = speed if self._speed == 0 else _RATE_MEMORY * self._speed + (1 - _RATE_MEMORY) * speed
         self._notify(
             StepTaken(
                 step=progress.step,
-                steps=self._plan.steps,
+                steps=self._plan.steps_expected(progress),
                 epoch=self._epoch(),
                 loss=loss,
-                learning_rate=self._rate(),
+                learning_rate=rate,
                 characters_per_second=self._speed,
-                seconds_left=progress.seconds / progress.step * (self._plan.steps - progress.step),
+                seconds_left=self._plan.seconds_left(progress),
             )
         )
 
-    def _record(self, gradient_norm: float) -> None:
+    def _count_seconds(self) -> None:
+        """Add the time since the last count: updates, evaluations, checkpoints, whatever a listener does."""
+        now = time.perf_counter()
+        self.state.progress.seconds += self._ranks.share(now - self._counted_until)
+        self._counted_until = now
+
+    def _record(self, update: Update, rate: float) -> None:
         progress = self.state.progress
-        if progress.step % self._record_every and progress.step != self._plan.steps:
+        if progress.step % self._record_every and not self._plan.is_over(progress):
             return
         self._train_loss = progress.recent_nats / progress.recent_characters
         progress.recent_nats, progress.recent_characters = 0.0, 0
@@ -206,28 +182,59 @@ class Trainer:
                 "characters": progress.characters,
                 "seconds": round(progress.seconds, 3),
                 "train_loss": self._train_loss,
-                "learning_rate": self._rate(),
-                "gradient_norm": gradient_norm,
+                "learning_rate": rate,
+                "gradient_norm": update.gradient_norm,
                 "characters_per_second": round(self._speed),
             }
         )
 
-    def _evaluation_is_due(self) -> bool:
-        step = self.state.progress.step
-        return step % self._plan.evaluate_every == 0 or step in (self._plan.first_look, self._plan.steps)
+    def evaluate(self, *, to_the_end: bool = False) -> float:
+        """Measure the model on the validation split, keep its weights if they are the best; return the loss.
 
-    def evaluate(self) -> float:
-        """Measure the model on the validation split, keep its weights if they are the best; return the loss."""
+        Args:
+            to_the_end: do not break off when asked to stop.
+
+        Raises:
+            Interrupted: the run was asked to stop; nothing has changed.
+        """
         progress, started = self.state.progress, time.perf_counter()
-        evaluation = self._evaluate()
-        best = math.isfinite(evaluation.loss) and evaluation.loss < progress.best_loss
-        if best:
-            progress.best_step, progress.best_loss = progress.step, evaluation.loss
+        with weights_in_place(self.state):
+            evaluation, sample = self._look(to_the_end=to_the_end)
+            self._keep_if_best(evaluation.loss)
+        seconds = self._ranks.share(time.perf_counter() - started)
+        best = progress.best_step == progress.step
+        self._count_seconds()
+        progress.evaluated_step, progress.evaluated_at = progress.step, progress.seconds
+        progress.evaluation_seconds = seconds
+        if math.isfinite(evaluation.loss):  # of the others the rescue tells
+            self._tell(evaluation, sample, best=best)
+        return evaluation.loss
+
+    def _look(self, *, to_the_end: bool) -> tuple[Evaluation, str]:
+        """Rank 0 measures and writes a sample; the others are told the loss."""
+        if not self._ranks.writes:
+            loss, stopped = self._ranks.share(0.0), self._ranks.share(0.0)
+            if stopped:
+                raise Interrupted
+            return Evaluation(loss, math.nan, None, math.nan, 0, 0, "windows-256"), ""
+        try:
+            evaluation = self._evaluate(to_the_end)
+        except Interrupted:
+            self._ranks.share(math.nan), self._ranks.share(1.0)
+            raise
+        self._ranks.share(evaluation.loss), self._ranks.share(0.0)
+        return evaluation, self._sample()
+
+    def _keep_if_best(self, loss: float) -> None:
+        progress = self.state.progress
+        if math.isfinite(loss) and loss < progress.best_loss:
+            progress.best_step, progress.best_loss = progress.step, loss
             self.state.best_weights = {
                 name: tensor.detach().cpu().clone() for name, tensor in self.state.model.state_dict().items()
             }
-        sample = self._sample()
-        progress.seconds += time.perf_counter() - started
+
+    def _tell(self, evaluation: Evaluation, sample: str, *, best: bool) -> None:
+        progress = self.state.progress
         self._remember(
             {
                 "step": progress.step,
@@ -242,7 +249,7 @@ class Trainer:
         self._notify(
             Evaluated(
                 step=progress.step,
-                steps=self._plan.steps,
+                steps=self._plan.steps_expected(progress),
                 epoch=self._epoch(),
                 train_loss=self._train_loss,
                 validation_loss=evaluation.loss,
@@ -253,20 +260,50 @@ class Trainer:
                 sample=sample,
             )
         )
-        return evaluation.loss
+
+    def _rescue(self) -> bool:
+        """Go back to the last good checkpoint with a lower learning rate; False where that was done often enough."""
+        failed, best = self.state.progress, self.state.best_weights
+        if failed.rescues == RESCUES or not self._checkpoints.go_back(self.state, self._ranks):
+            return False
+        progress = self.state.progress
+        if failed.best_loss < progress.best_loss:
+            progress.best_step, progress.best_loss, self.state.best_weights = failed.best_step, failed.best_loss, best
+        progress.seconds = failed.seconds  # the clock does not go back
+        progress.rescues = failed.rescues + 1
+        progress.rate_scale = failed.rate_scale * _RESCUE_RATE
+        self._notify(
+            Notice(
+                f"the loss stopped being a number after step {failed.step:,}: back to step {progress.step:,} "
+                f"with the learning rate halved (rescue {progress.rescues} of {RESCUES})"
+            )
+        )
+        self._forget_after(progress.step)
+        self._remember({"step": progress.step, "rescue": progress.rescues, "failed_step": failed.step})
+        self.checkpoint()
+        return True
 
     def checkpoint(self) -> None:
         """Save where the run stands; a full disk is told and does not end the run."""
         try:
-            self._checkpoints.save(self.state)
+            self._checkpoints.save(self.state, self._ranks)
         except StorageError as error:
             self._notify(Notice(f"no checkpoint this time, training goes on: {error}"))
         self._last_checkpoint = time.monotonic()
 
+    def _forget_after(self, step: int) -> None:
+        with self._full_disk_told_once():
+            self._history.forget_after(step)
+
     def _remember(self, record: dict[str, object]) -> None:
-        """Add to the history; a full disk is told once and does not end the run."""
-        try:
+        with self._full_disk_told_once():
             self._history.add(record)
+
+    @contextmanager
+    def _full_disk_told_once(self) -> Iterator[None]:
+        """The history may get gaps; the run does not end for them."""
+        try:
+            yield
         except StorageError as error:
             if not self._history_failed:
                 self._notify(Notice(f"the history has gaps, training goes on: {error}"))
@@ -275,10 +312,22 @@ class Trainer:
     def _epoch(self) -> float:
         return self.state.progress.step / self._batches.windows_per_epoch
 
-    def _rate(self) -> float:
-        return learning_rate(self.state.progress.step - 1, self._plan.steps, self._plan.settings)
+
+@contextmanager
+def weights_in_place(state: TrainingState) -> Iterator[None]:
+    """Inside the block the model has the averaged weights, where the run keeps an average."""
+    if not state.average:
+        yield
+        return
+    own: Weights = {name: weights.detach().clone() for name, weights in state.model.named_parameters()}
+    _set_weights(state.model, state.average)
+    try:
+        yield
+    finally:
+        _set_weights(state.model, own)
 
 
-def fresh_state(model: CharacterModel, optimizer: torch.optim.Optimizer, batch_size: int) -> TrainingState:
-    """The state of a run that has not begun."""
-    return TrainingState(Progress(), model, optimizer, model.initial_state(batch_size), {})
+@torch.no_grad()
+def _set_weights(model: CharacterModel, values: Weights) -> None:
+    for name, weights in model.named_parameters():
+        weights.copy_(values[name])

@@ -1,35 +1,46 @@
 """The network: a character in, a score for every possible next character out.
 
-    ids → embedding or one-hot → recurrent layers (dropout between) → dropout → linear → logits
+    ids → embedding or one-hot → dropout → recurrent layers (dropout between) → dropout → linear → logits
 
 Legend: T time, B rows, V vocabulary, E embedding, H hidden units, L layers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charloom.bundle import ModelShape
+from charloom.training.regularization import WindowDropout
 
 TorchState = tuple[Tensor, ...]
 """The carried state: (h,) of shape (L, B, H), or (h, c) for an LSTM."""
 
 _CELLS: dict[str, type[nn.RNN] | type[nn.LSTM] | type[nn.GRU]] = {"rnn": nn.RNN, "lstm": nn.LSTM, "gru": nn.GRU}
+_FUSED: dict[str, Callable[..., tuple[Tensor, ...]]] = {"rnn": torch.rnn_tanh, "lstm": torch.lstm, "gru": torch.gru}
 
 
 class CharacterModel(nn.Module):
     """A recurrent character-level language model."""
 
-    def __init__(self, shape: ModelShape) -> None:
-        """Build the network with fresh weights drawn from torch's global generator."""
+    def __init__(self, shape: ModelShape, input_dropout: float = 0.0, *, window_dropout: bool = True) -> None:
+        """Build the network with fresh weights drawn from torch's global generator.
+
+        Args:
+            shape: the network.
+            input_dropout: share of the first layer's input dropped while training.
+            window_dropout: keep a dropout mask for a whole window instead of drawing one for every character.
+        """
         super().__init__()
         self.shape = shape
+        dropout = WindowDropout if window_dropout else nn.Dropout
         self.embedding = nn.Embedding(shape.vocab_size, shape.embedding_size) if shape.embedding_size else None
-        between = shape.dropout if shape.num_layers > 1 else 0.0
-        self.recurrent = _CELLS[shape.cell](shape.input_size, shape.hidden_size, shape.num_layers, dropout=between)
-        self.dropout = nn.Dropout(shape.dropout)
+        self.input_dropout = dropout(input_dropout)
+        self.recurrent = _CELLS[shape.cell](shape.input_size, shape.hidden_size, shape.num_layers)
+        self.dropout = dropout(shape.dropout)
         self.output = nn.Linear(shape.hidden_size, shape.vocab_size)
         self._initialize()
 
@@ -62,6 +73,27 @@ class CharacterModel(nn.Module):
             inputs = self.embedding(ids)  # (T, B, E)
         else:
             inputs = F.one_hot(ids, self.shape.vocab_size).to(self.output.weight.dtype)  # (T, B, V)
-        hidden, after = self.recurrent(inputs, state if self.shape.cell == "lstm" else state[0])
-        logits = self.output(self.dropout(hidden))
-        return logits, after if self.shape.cell == "lstm" else (after,)
+        inputs = self.input_dropout(inputs)
+        if self.training and self.shape.num_layers > 1:
+            hidden, after = self._layer_by_layer(inputs, state)
+        else:
+            hidden, last = self.recurrent(inputs, state if self.shape.cell == "lstm" else state[0])
+            after = last if self.shape.cell == "lstm" else (last,)
+        return self.output(self.dropout(hidden)), after
+
+    def _layer_by_layer(self, inputs: Tensor, state: TorchState) -> tuple[Tensor, TorchState]:
+        """The recurrent layers one at a time, with dropout between them that a call for all would not share.
+
+        Values (T, B, E) and a state → (T, B, H) and the state after the last one.
+        """
+        hidden = inputs
+        ends: list[TorchState] = []
+        for layer, weights in enumerate(self.recurrent.all_weights):
+            if layer > 0:
+                hidden = self.dropout(hidden)
+            before = tuple(part[layer : layer + 1].contiguous() for part in state)
+            start = before if self.shape.cell == "lstm" else before[0]
+            fused = _FUSED[self.shape.cell]
+            hidden, *after = fused(hidden, start, weights, True, 1, 0.0, self.training, False, False)
+            ends.append(tuple(after))
+        return hidden, tuple(torch.cat(parts) for parts in zip(*ends, strict=True))

@@ -24,12 +24,14 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
     )
 
 
-def learning_rate(step: int, steps: int, settings: TrainingSettings) -> float:
-    """The rate of update `step` (from 0) of `steps`: linear warm-up, then a cosine to zero; or constant."""
+def learning_rate(done: float, settings: TrainingSettings) -> float:
+    """The rate where a share `done` of the run lies behind, 0 < done ≤ 1.
+
+    Linear warm-up, then a cosine to zero (Loshchilov and Hutter, 2017); or constant.
+    """
     if settings.schedule == "constant":
         return settings.learning_rate
-    warmup = settings.warmup * steps
-    if step < warmup:
-        return settings.learning_rate * (step + 1) / (warmup + 1)
-    progress = (step - warmup) / max(1.0, steps - warmup)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+    if done < settings.warmup:
+        return settings.learning_rate * done / settings.warmup
+    fallen = (done - settings.warmup) / (1 - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * fallen))

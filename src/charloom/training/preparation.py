@@ -11,16 +11,16 @@ import numpy as np
 
 from charloom.bundle import CorpusRecord, ModelShape
 from charloom.events import Notice, Notify
-from charloom.settings import DEFAULT_EPOCHS, CorpusSettings, ModelSettings, Protocol, TrainingSettings
-from charloom.text.corpus import build_vocabulary, load_corpus
+from charloom.settings import CorpusSettings, ModelSettings, Protocol, TrainingSettings
+from charloom.text.cleaning import expand
+from charloom.text.corpus import load_corpus
+from charloom.text.encoded import encoded_corpus
+from charloom.text.prepared import prepared_among
 from charloom.text.sources import shown_name
-from charloom.text.splits import Split, split_ids, with_opening
+from charloom.text.splits import Segment, Split, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.batches import RingBatches, fit_batch
-from charloom.training.loop import Plan
-
-EVALUATIONS = 20  # a run, unless evaluate_every is set
-EVALUATION_SHARE = 4  # characters learned per character evaluated, at least: evaluating stays cheap
+from charloom.training.plan import EVALUATION_SHARE, EVALUATIONS, Plan
 
 
 @dataclass(frozen=True)
@@ -49,41 +49,71 @@ class TrainingData:
         return [*protocols, "cold-60"] if self.record.validation_split == "row-tail" else protocols
 
     @property
+    def characters(self) -> int:
+        """How many ids the training split predicts."""
+        return sum(segment.predicted for segment in self.split.train)
+
+    @property
     def validation_characters(self) -> int:
         """How many ids the validation split predicts."""
         return sum(segment.predicted for segment in self.split.validation)
 
 
-def prepare_data(specs: Sequence[str], settings: CorpusSettings, notify: Notify) -> TrainingData:
-    """Read, clean, number and split a corpus.
+def adopted_settings(specs: Sequence[str], settings: CorpusSettings) -> CorpusSettings:
+    """The settings that hold for these corpora: a prepared one says itself how it was read.
+
+    Raises:
+        CorpusError: it is damaged.
+        UsageError: a setting that was made by hand contradicts it, or it is not named alone.
+    """
+    prepared = prepared_among(specs)
+    return settings if prepared is None else settings.model_copy(update=prepared.adopt(settings))
+
+
+def prepare_data(
+    specs: Sequence[str], settings: CorpusSettings, notify: Notify, known: Vocabulary | None = None
+) -> TrainingData:
+    """Read, clean, number and split a corpus; a prepared one is verified, and stays on the disk.
+
+    Args:
+        specs: what to read.
+        settings: how.
+        notify: is told of what a person should know.
+        known: a vocabulary whose ids stay what they are; new characters come at its end.
 
     Raises:
         CorpusError: it cannot be read, or is too little.
+        UsageError: a setting contradicts a prepared corpus, or it is not named alone.
     """
-    corpus = load_corpus(specs, settings, notify)
-    vocabulary = build_vocabulary(corpus, settings)
-    ids, opening = vocabulary.encode(corpus.text), vocabulary.opening_id
+    settings = adopted_settings(specs, settings)
+    corpus = encoded_corpus(specs, settings, notify, known)
     if settings.validation is None:
-        split = split_ids(ids, settings.validation_split, settings.validation_fraction, opening)
+        fraction, at_most = settings.validation_fraction, settings.validation_characters
+        split = split_ids(corpus.whole, settings.validation_split, fraction, at_most)
     else:
-        validation = load_corpus([settings.validation], settings, notify)
-        unseen = vocabulary.unknown_characters(validation.text)
-        if unseen:
-            notify(Notice(f"the validation text has {len(unseen)} character(s) that the corpus lacks"))
-        split = Split([with_opening(ids, opening)], [with_opening(vocabulary.encode(validation.text), opening)])
+        split = Split([corpus.whole], [_validation_text(settings.validation, corpus.vocabulary, settings, notify)])
     record = CorpusRecord(
         sources=list(corpus.sources),
-        characters=len(corpus.text),
+        characters=corpus.characters,
         sha256=corpus.sha256,
-        cleaning=list(corpus.cleaning),  # type: ignore[arg-type]  # names of cleaning.STEPS; pydantic checks
+        cleaning=list(expand(settings.clean)),  # type: ignore[arg-type]  # names of cleaning.STEPS; pydantic checks
         encoding=settings.encoding,
         vocabulary=settings.vocabulary,
         min_count=settings.min_count,
         validation_split=settings.validation_split,
         validation_fraction=settings.validation_fraction,
+        validation_characters=settings.validation_characters,
         validation=None if settings.validation is None else shown_name(Path(settings.validation)),
     )
-    return TrainingData(record, vocabulary, split)
+    return TrainingData(record, corpus.vocabulary, split)
+
+
+def _validation_text(spec: str, vocabulary: Vocabulary, settings: CorpusSettings, notify: Notify) -> Segment:
+    text = load_corpus([spec], settings, notify).text
+    unseen = vocabulary.unknown_characters(text)
+    if unseen:
+        notify(Notice(f"the validation text has {len(unseen)} character(s) that the corpus lacks"))
+    return with_opening(vocabulary.encode(text), vocabulary.opening_id)
 
 
 def model_shape(data: TrainingData, settings: ModelSettings) -> ModelShape:
@@ -91,15 +121,16 @@ def model_shape(data: TrainingData, settings: ModelSettings) -> ModelShape:
     return ModelShape(vocab_size=data.vocabulary.size, **settings.model_dump())
 
 
-def make_plan(
+def make_batches(
     data: TrainingData, settings: TrainingSettings, explicit: frozenset[str], notify: Notify
-) -> tuple[Plan, RingBatches]:
-    """How long to train and on which rows; batch and window shrink to a short text unless `explicit`.
+) -> tuple[RingBatches, TrainingSettings]:
+    """The rows to train on, and the settings with batch and window shrunk to a short text unless `explicit`.
 
     Raises:
         CorpusError: the text is too short for the batch and window that the user set.
     """
-    ids = np.concatenate([segment.ids[1:] for segment in data.split.train])
+    parts = [segment.ids[1:] for segment in data.split.train]
+    ids = parts[0] if len(parts) == 1 else np.concatenate(parts)  # the one part may be larger than memory
     fitted = fit_batch(len(ids), settings, explicit)
     if fitted != settings:
         notify(
@@ -108,11 +139,15 @@ def make_plan(
                 f"instead of {settings.batch_size} in windows of {settings.bptt}"
             )
         )
-    batches = RingBatches(ids, fitted.batch_size, fitted.bptt, fitted.seed)
-    epochs = DEFAULT_EPOCHS if fitted.epochs is None else fitted.epochs
-    steps = fitted.steps or max(1, math.ceil(epochs * batches.windows_per_epoch))
-    if fitted.evaluate_every:
-        return Plan(steps, fitted.evaluate_every, fitted), batches
-    affordable = math.ceil(EVALUATION_SHARE * data.validation_characters / (fitted.batch_size * fitted.bptt))
+    return RingBatches(ids, fitted.batch_size, fitted.bptt, fitted.seed), fitted
+
+
+def steps_plan(data: TrainingData, settings: TrainingSettings, batches: RingBatches) -> Plan:
+    """How long to train and how often to look, where `steps` or `epochs` say it."""
+    epochs = settings.epochs or 1
+    steps = settings.steps or max(1, math.ceil(epochs * batches.windows_per_epoch))
+    if settings.evaluate_every:
+        return Plan(settings, steps, settings.evaluate_every)
+    affordable = math.ceil(EVALUATION_SHARE * data.validation_characters / (settings.batch_size * settings.bptt))
     evenly = math.ceil(steps / EVALUATIONS)
-    return Plan(steps, min(steps, max(evenly, affordable)), fitted), batches
+    return Plan(settings, steps, min(steps, max(evenly, affordable)))

@@ -10,21 +10,21 @@ from typing import Any
 import torch
 from safetensors.numpy import save
 
-from charloom.bundle import ModelConfig, ModelShape, write_model_directory
+from charloom.bundle import ModelConfig, ModelShape, read_history, write_model_directory
 from charloom.bundle.config import METRICS, FileName
-from charloom.runtime.evaluation import Evaluation, evaluate_segments
+from charloom.runtime.evaluation import Evaluation, evaluate_segments, evaluation_of_loss
 from charloom.runtime.generation import generate_batch
 from charloom.runtime.session import Session
 from charloom.settings import Protocol, RunSettings
 from charloom.text.splits import Split
 from charloom.text.vocabulary import Ids, Vocabulary
 from charloom.training.card import model_card
-from charloom.training.checkpoint import TrainingState
 from charloom.training.export import Arrays, build_graph, verify_graph
-from charloom.training.history import draw_losses, read_history
+from charloom.training.picture import draw_losses
 from charloom.training.preparation import TrainingData
 from charloom.training.result import TrainingResult
 from charloom.training.session import TorchSession
+from charloom.training.state import TrainingState
 from charloom.version import __version__
 
 SAMPLE_LENGTH = 160
@@ -33,10 +33,19 @@ _CHECKED_CHARACTERS = 256  # of the validation text, to compare the graph with P
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What is known of a run besides its state."""
+    """What is known of a run besides its state.
+
+    Attributes:
+        folder: the model directory to write.
+        record: what `config.json` is to say of how the run was asked for: recipe, choice, origin.
+        settings: everything that was set or chosen.
+        windows_per_epoch: updates that a pass over the text takes.
+        resumed_from_step: where an interrupted run was taken up; 0 when none was.
+        stopped: the run was asked to stop before its end.
+    """
 
     folder: Path
-    recipe: str | None
+    record: dict[str, Any]
     settings: RunSettings
     windows_per_epoch: int
     resumed_from_step: int
@@ -61,9 +70,12 @@ def publish(data: TrainingData, state: TrainingState, shape: ModelShape, facts: 
     weights: Arrays = {name: tensor.numpy() for name, tensor in state.best_weights.items()}
     graph = build_graph(shape, weights)
     difference = verify_graph(graph, session, _some_text(data.split))
-    # A person who pressed Ctrl-C is waiting: the quick protocol must do.
-    protocols = [data.protocol_on_the_way] if facts.stopped else data.final_protocols
-    losses = {protocol: _measure(session, data, protocol) for protocol in protocols}
+    if facts.stopped:
+        # A person who pressed Ctrl-C is waiting: what was measured on the way must do.
+        protocol, loss = data.protocol_on_the_way, state.progress.best_loss
+        losses = {protocol: evaluation_of_loss(loss, data.vocabulary, data.split.validation, protocol)}
+    else:
+        losses = {protocol: _measure(session, data, protocol) for protocol in data.final_protocols}
     sample = short_sample(session, data.vocabulary, facts.settings)
     result = _result(state, shape, facts, losses, sample)
 
@@ -128,7 +140,7 @@ def _training_record(facts: RunFacts, result: TrainingResult, difference: float)
     """What `config.json` keeps of the run; the folder's own path is nobody's business."""
     kept = {name: value for name, value in asdict(result).items() if name not in ("model", "sample")}
     return {
-        "recipe": facts.recipe,
+        **facts.record,
         "settings": facts.settings.training.model_dump(),
         "result": {**kept, "sample": result.sample},
         "torch": torch.__version__,

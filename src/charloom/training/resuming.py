@@ -12,12 +12,13 @@ from charloom.bundle.config import TRAINING
 from charloom.errors import TrainingError, UsageError
 from charloom.files import storage_errors
 from charloom.settings import SECTIONS, RunSettings
+from charloom.text.prepared import holds_prepared
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.result import TrainingResult
 
-# What may differ when a run is resumed, because the result does not depend on it (threads and device: but
-# for the rounding of sums).
-_FREE = frozenset({"threads", "device", "checkpoint_every"})
+# What may differ when a run is resumed, because the result does not depend on it (threads and device: but for the
+# rounding of sums), or because the user says how much longer it may take.
+_FREE = frozenset({"threads", "device", "checkpoint_every", "budget", "track"})
 
 
 def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
@@ -25,13 +26,15 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
 
     Raises:
         UsageError: both `overwrite` and `resume`.
-        TrainingError: a model or an unfinished run stands there, and neither was asked for.
+        TrainingError: a model or an unfinished run stands there, and neither was asked for; or a prepared corpus.
         StorageError: it cannot be looked into.
     """
     if resume and overwrite:
         raise UsageError("give --resume or --overwrite, not both")
     with storage_errors(folder):
         finished, unfinished = holds_model(folder), (folder / TRAINING).exists()
+    if holds_prepared(folder):
+        raise TrainingError(f"{folder} holds a prepared corpus: choose another folder for the model")
     if (finished or unfinished) and not (overwrite or resume):
         what = "an unfinished training run" if unfinished else "a model"
         go_on = ", --resume to go on with it" if unfinished else ""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +17,35 @@ from charloom.bundle.config import METRICS, TRAINING
 from charloom.errors import StorageError, TrainingError
 from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore
 from charloom.files import storage_errors
-from charloom.runtime.evaluation import evaluate_segments
-from charloom.settings import RunSettings, run_settings
-from charloom.training.checkpoint import Checkpoints, TrainingState
+from charloom.runtime.evaluation import Evaluation, evaluate_segments
+from charloom.runtime.session import Logits, Session, State
+from charloom.settings import LENGTHS, RunSettings, run_settings
+from charloom.text.vocabulary import Ids, Vocabulary, vocabulary_from_json
+from charloom.training.batches import RingBatches, fit_batch
+from charloom.training.budget import budget_plan, choose, default_budget
+from charloom.training.checkpoint import Checkpoints
 from charloom.training.device import choose_device
 from charloom.training.history import History
-from charloom.training.loop import Ending, Trainer, fresh_state
-from charloom.training.model import CharacterModel
-from charloom.training.optimization import make_optimizer
-from charloom.training.preparation import TrainingData, make_plan, model_shape, prepare_data
+from charloom.training.learner import Learner
+from charloom.training.loop import Ending, Interrupted, Trainer
+from charloom.training.origin import Origin, read_origin, settings_like, take_weights
+from charloom.training.plan import Plan
+from charloom.training.preparation import (
+    TrainingData,
+    adopted_settings,
+    make_batches,
+    model_shape,
+    prepare_data,
+    steps_plan,
+)
 from charloom.training.publishing import RunFacts, publish, short_sample
+from charloom.training.ranks import Ranks, joined_ranks
 from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
 from charloom.training.result import TrainingResult
 from charloom.training.resuming import check_folder, finished_result, resumed_settings, unfinished_run
 from charloom.training.session import TorchSession
+from charloom.training.state import TrainingState, fresh_state
+from charloom.training.tracking import Tracking
 
 
 def train(
@@ -35,6 +53,7 @@ def train(
     output: str | Path,
     *,
     recipe: str | None = None,
+    init_from: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
     notify: Notify = ignore,
@@ -43,40 +62,112 @@ def train(
 ) -> TrainingResult:
     """Train a model on a text and write its model directory.
 
+    Started by torchrun, several processes share the work; see docs/explanation/scaling-out.md.
+
     Args:
         corpus: a file, folder, glob, address or name, or several.
         output: the model directory to write.
         recipe: a named set of settings, or a YAML file; `options` go over it.
+        init_from: a model directory to go on from: its network and vocabulary are kept, new characters added.
         overwrite: replace a model or an unfinished run that stands there.
         resume: go on with the unfinished run that stands there.
         notify: is told what happens; see `charloom.events`.
-        should_stop: asked after every step; True saves the best so far and ends.
+        should_stop: asked in every step; True saves the best so far and ends.
         **options: any field of the corpus, model and training settings, such as `epochs=3`.
 
     Raises:
         UsageError: an option cannot work.
         CorpusError: the text cannot be read, or is too little.
+        ModelDirectoryError: the model to go on from is not whole.
         TrainingError: the folder is taken, or the loss diverged (the best weights are saved first).
         StorageError: the folder cannot be written.
     """
+    started = time.perf_counter()
     specs = [str(corpus)] if isinstance(corpus, str | Path) else [str(item) for item in corpus]
     folder = Path(output).expanduser()
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
-    check_folder(folder, overwrite=overwrite, resume=resume)
-    unfinished = None
-    if resume:
-        finished = finished_result(folder)
+    with joined_ranks(lambda local_rank: choose_device(settings.training.device, local_rank)) as ranks:
+        told = notify if ranks.writes else ignore
+        finished, unfinished = _what_stands(folder, ranks, overwrite=overwrite, resume=resume)
         if finished is not None:
-            notify(Notice(f"the run in {folder} is finished: there is nothing to resume"))
+            told(Notice(f"the run in {folder} is finished: there is nothing to resume"))
             return finished
-        unfinished = unfinished_run(folder)
+        if resume and unfinished is None:
+            told(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
+        origin = None if init_from is None or unfinished is not None else read_origin(Path(init_from).expanduser())
         if unfinished is None:
-            notify(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
+            request = _new_request(recipe, settings, options, origin)
         else:
-            settings = resumed_settings(unfinished, settings, recipe, options)
-            recipe = unfinished.get("recipe")
-    explicit = frozenset(options if unfinished is None else unfinished.get("explicit", options))
-    return _Run(specs, folder, settings, recipe, explicit, notify).train(unfinished, should_stop)
+            request = _taken_up(unfinished, settings, recipe, options, ranks)
+        tracking = Tracking(folder, request.settings, request.recipe, told, writes=ranks.writes)
+        run = _Run(specs, folder, request, origin, tracking, ranks, started)
+        tracking.settings = run.settings  # a budget has chosen some of them
+        with tracking:
+            result = run.train(should_stop)
+            tracking.stopped = result.interrupted
+        return result
+
+
+@dataclass(frozen=True)
+class _Request:
+    """What a run is to do.
+
+    Attributes:
+        recipe: the recipe's name, if one was asked for.
+        settings: all settings; for a run that is resumed, the recorded ones.
+        explicit: the settings that the user gave by name.
+        unfinished: the record of the run to resume, or None.
+        vocabulary: the vocabulary to grow, or None.
+    """
+
+    recipe: str | None
+    settings: RunSettings
+    explicit: frozenset[str]
+    unfinished: dict[str, Any] | None
+    vocabulary: Vocabulary | None
+
+
+def _what_stands(
+    folder: Path, ranks: Ranks, *, overwrite: bool, resume: bool
+) -> tuple[TrainingResult | None, dict[str, Any] | None]:
+    """The finished result and the unfinished run to resume, as rank 0 finds them."""
+    standing: dict[str, Any] = {"finished": None, "unfinished": None}
+    if ranks.writes:
+        check_folder(folder, overwrite=overwrite, resume=resume)
+        if resume:
+            result = finished_result(folder)
+            standing["finished"] = None if result is None else asdict(result)
+            standing["unfinished"] = None if result is not None else unfinished_run(folder)
+    standing = json.loads(ranks.share_bytes(json.dumps(standing).encode()))
+    finished = standing["finished"]
+    return None if finished is None else TrainingResult(**finished), standing["unfinished"]
+
+
+def _new_request(recipe: str | None, settings: RunSettings, options: dict[str, Any], origin: Origin | None) -> _Request:
+    explicit = frozenset(options)
+    if origin is not None:
+        settings = settings_like(origin, settings, explicit)
+    return _Request(recipe, settings, explicit, None, None if origin is None else origin.vocabulary)
+
+
+def _taken_up(
+    unfinished: dict[str, Any], given: RunSettings, recipe: str | None, options: dict[str, Any], ranks: Ranks
+) -> _Request:
+    settings = resumed_settings(unfinished, given, recipe, options)
+    began_with = unfinished.get("world_size", 1)
+    if began_with != ranks.world_size:
+        raise TrainingError(
+            f"the run to resume began with {began_with} process(es) and this is {ranks.world_size}: "
+            f"start as many, or start anew with --overwrite"
+        )
+    vocabulary = unfinished.get("vocabulary")
+    return _Request(
+        unfinished.get("recipe"),
+        settings,
+        frozenset(unfinished.get("explicit", ())),
+        unfinished,
+        None if vocabulary is None else vocabulary_from_json(vocabulary),
+    )
 
 
 class _Run:
@@ -86,58 +177,105 @@ class _Run:
         self,
         specs: list[str],
         folder: Path,
-        settings: RunSettings,
-        recipe: str | None,
-        explicit: frozenset[str],
+        request: _Request,
+        origin: Origin | None,
         notify: Notify,
+        ranks: Ranks,
+        started: float,
     ) -> None:
         self.folder = folder
-        self.settings = settings
-        self.recipe = recipe
-        self.explicit = explicit
+        self.request = request
+        self.origin = origin
         self.notify = notify
-        self.device = choose_device(settings.training.device)
-        self.data: TrainingData = prepare_data(specs, settings.corpus, notify)
-        self.plan, self.batches = make_plan(self.data, settings.training, explicit, notify)
-        self.shape: ModelShape = model_shape(self.data, settings.model)
+        self.ranks = ranks
+        self.started = started
+        corpus = adopted_settings(specs, request.settings.corpus)
+        self.settings = request.settings.model_copy(update={"corpus": corpus})
+        if self.settings.training.threads is not None:
+            torch.set_num_threads(self.settings.training.threads)
+        self.device = choose_device(self.settings.training.device, ranks.local_rank)
+        self.data: TrainingData = prepare_data(specs, corpus, notify, request.vocabulary)
+        ranks.check_same(self.data.record.sha256, "text")
+        self.record: dict[str, Any] = {"recipe": request.recipe}
+        if origin is not None:
+            self.record["init_from"] = {"name": origin.name, "sha256": origin.sha256}
+        self.plan, self.batches = self._make_plan()
+        self.shape: ModelShape = model_shape(self.data, self.settings.model)
         self.checkpoints = Checkpoints(folder / TRAINING)
 
-    def train(self, unfinished: dict[str, Any] | None, should_stop: Callable[[], bool]) -> TrainingResult:
+    def _make_plan(self) -> tuple[Plan, RingBatches]:
+        """The plan, and the rows to follow it on; a budget's choices are made here, once for the whole run."""
+        unfinished, explicit, steps = self.request.unfinished, self.request.explicit, 1
+        if all(getattr(self.settings.training, name) is None for name in LENGTHS):
+            length = {"budget": default_budget(self.data.characters)}
+            training = self.settings.training.model_copy(update=length)
+            self.settings = self.settings.model_copy(update={"training": training})
+        if unfinished is not None:
+            self.record, steps = unfinished.get("record", self.record), int(unfinished.get("steps", 1))
+        elif self.settings.training.budget is not None:
+            fit_batch(self.data.characters, self.settings.training, explicit)  # before any measuring
+            choice = choose(self.data, self.settings, self._fixed(), self.device, self.ranks)
+            self.settings, steps, self.record["choice"] = choice.settings, choice.steps, choice.reason
+            self.notify(Notice(choice.reason))
+        batches, fitted = make_batches(self.data, self.settings.training, explicit, self.notify)
+        self.settings = self.settings.model_copy(update={"training": fitted})
+        if fitted.budget is None:
+            return steps_plan(self.data, fitted, batches), batches
+        return budget_plan(self.data, self.settings, steps, self.device, self.ranks), batches
+
+    def _fixed(self) -> frozenset[str]:
+        """The settings that a budget must leave as they are: the user's, a recipe's, the origin's network."""
+        fixed = self.request.explicit
+        if self.request.recipe is not None:
+            fixed |= self.settings.model.model_fields_set | self.settings.training.model_fields_set
+        if self.origin is not None:
+            fixed |= {"hidden_size", "learning_rate"}
+        return fixed
+
+    def train(self, should_stop: Callable[[], bool]) -> TrainingResult:
         state = self._fresh_state()
-        start = self._begin() if unfinished is None else self._restore(unfinished, state)
+        start = self._begin() if self.request.unfinished is None else self._restore(state)
+        if start == 0:
+            state.progress.seconds = state.progress.started_at = self.ranks.share(time.perf_counter() - self.started)
         self._announce(start)
         ending = self._trainer(state, start, should_stop).run()
         if not state.best_weights:
-            self.checkpoints.remove_all()
-            remove_model(self.folder)
+            if self.ranks.writes:
+                self.checkpoints.remove_all()
+                remove_model(self.folder)
             raise TrainingError(_diverged(state, "nothing had been evaluated yet, so nothing was saved"))
-        facts = RunFacts(
-            self.folder,
-            self.recipe,
-            self.settings,
-            self.batches.windows_per_epoch,
-            start,
-            ending is Ending.STOPPED,
-        )
-        result = publish(self.data, state, self.shape, facts)
-        if ending is not Ending.STOPPED:
-            self.checkpoints.remove_all()
+        result = self._publish(state, start, ending)
         self.notify(ModelSaved(str(self.folder), result.best_step))
         if ending is Ending.DIVERGED:
             best = f"the best weights, of step {result.best_step:,}, are saved in {self.folder}"
             raise TrainingError(_diverged(state, best))
         return result
 
+    def _publish(self, state: TrainingState, start: int, ending: Ending) -> TrainingResult:
+        """Rank 0 writes the model directory; all ranks learn what the run came to."""
+        content = b""
+        if self.ranks.writes:
+            stopped = ending is Ending.STOPPED
+            facts = RunFacts(self.folder, self.record, self.settings, self.batches.windows_per_epoch, start, stopped)
+            result = publish(self.data, state, self.shape, facts)
+            if not stopped:
+                self.checkpoints.remove_all()
+            content = json.dumps(asdict(result)).encode()
+        return TrainingResult(**json.loads(self.ranks.share_bytes(content)))
+
     def _fresh_state(self) -> TrainingState:
-        settings = self.plan.settings
-        if settings.threads is not None:
-            torch.set_num_threads(settings.threads)
-        torch.manual_seed(settings.seed)
-        model = CharacterModel(self.shape).to(self.device)
-        return fresh_state(model, make_optimizer(model, settings), settings.batch_size)
+        state = fresh_state(self.shape, self.settings, self.device, self.ranks)
+        if self.origin is not None:
+            take_weights(state.model, self.origin)
+            for name, weights in state.model.named_parameters():
+                if name in state.average:
+                    state.average[name].copy_(weights.detach())
+        return state
 
     def _begin(self) -> int:
         """Make the folder this run's own. What stood there goes only now, when all checks have passed."""
+        if not self.ranks.writes:
+            return 0
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.folder).free
@@ -150,23 +288,32 @@ class _Run:
             )
         self.checkpoints.begin(
             {
-                "recipe": self.recipe,
+                "record": self.record,
+                "recipe": self.request.recipe,
                 "settings": self.settings.model_dump(),
-                "explicit": sorted(self.explicit),
+                "explicit": sorted(self.request.explicit),
                 "corpus": self.data.record.model_dump(),
+                "vocabulary": None if self.request.vocabulary is None else self.request.vocabulary.to_json(),
+                "steps": self.plan.steps,
+                "world_size": self.ranks.world_size,
             }
         )
         remove_model(self.folder)
         return 0
 
-    def _restore(self, unfinished: dict[str, Any], state: TrainingState) -> int:
+    def _restore(self, state: TrainingState) -> int:
         """Take up the unfinished run at its last checkpoint."""
-        if unfinished.get("corpus") != self.data.record.model_dump():
+        assert self.request.unfinished is not None
+        if self.request.unfinished.get("corpus") != self.data.record.model_dump():
             raise TrainingError(
                 f"this is not the text that the run in {self.folder} began with: "
                 f"give the same corpus, or start anew with --overwrite"
             )
-        if not self.checkpoints.restore(state):
+        if not self.checkpoints.restore(state, self.ranks):
+            if "init_from" in self.record:
+                raise TrainingError(
+                    f"there is no whole checkpoint in {self.folder}: start anew with --overwrite and --init-from"
+                )
             self.notify(Notice(f"there is no checkpoint in {self.folder}: starting from the beginning"))
         return state.progress.step
 
@@ -176,7 +323,7 @@ class _Run:
                 output=str(self.folder),
                 parameters=self.shape.parameters,
                 vocab_size=self.shape.vocab_size,
-                characters=sum(segment.predicted for segment in self.data.split.train),
+                characters=self.data.characters,
                 validation_characters=self.data.validation_characters,
                 batch_size=self.plan.settings.batch_size,
                 bptt=self.plan.settings.bptt,
@@ -188,25 +335,43 @@ class _Run:
         )
 
     def _trainer(self, state: TrainingState, start: int, should_stop: Callable[[], bool]) -> Trainer:
-        data = self.data
-        session = TorchSession(state.model)
+        data, session = self.data, TorchSession(state.model)
+
+        def evaluate(to_the_end: bool) -> Evaluation:
+            stoppable = session if to_the_end else _Stoppable(session, should_stop)
+            return evaluate_segments(stoppable, data.vocabulary, data.split.validation, data.protocol_on_the_way)
+
         return Trainer(
             state,
             self.batches,
             self.plan,
-            evaluate=lambda: evaluate_segments(
-                session, data.vocabulary, data.split.validation, data.protocol_on_the_way
-            ),
+            Learner(state, self.batches, self.plan.settings, self.settings.model.weight_drop, self.ranks),
+            evaluate=evaluate,
             sample=lambda: short_sample(session, data.vocabulary, self.settings),
             checkpoints=self.checkpoints,
-            history=History(self.folder / METRICS, keep_until_step=start),
+            history=History(self.folder / METRICS, keep_until_step=start, writes=self.ranks.writes),
             notify=self.notify,
             should_stop=should_stop,
+            ranks=self.ranks,
         )
+
+
+class _Stoppable:
+    """A session that breaks off when the run is asked to stop: a large text must not delay the checkpoint."""
+
+    def __init__(self, session: Session, should_stop: Callable[[], bool]) -> None:
+        self.shape = session.shape
+        self._session = session
+        self._should_stop = should_stop
+
+    def run(self, ids: Ids, state: State) -> tuple[Logits, State]:
+        if self._should_stop():
+            raise Interrupted
+        return self._session.run(ids, state)
 
 
 def _diverged(state: TrainingState, saved: str) -> str:
     return (
-        f"the loss stopped being a number after step {state.progress.step:,}: {saved}; "
-        f"try a lower --learning-rate or --grad-clip"
+        f"the loss stopped being a number after step {state.progress.step:,}, {state.progress.rescues} rescues with "
+        f"lower learning rates did not help: {saved}; try a lower --learning-rate or --grad-clip"
     )

@@ -1,0 +1,149 @@
+"""The process that `throughput.py` has measure: it takes one update, or one product, after another.
+
+Each line of its standard input is the name of a measurement; the answer is its rate on a line of its own.
+A line with 0 comes before all answers, when everything is loaded.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
+
+import numpy as np
+import torch
+
+from article_loop import ROWS, WINDOW, ArticleLoop, State
+from charloom.bundle import ModelShape
+from charloom.settings import Cell, RunSettings
+from charloom.text.splits import Segment
+from charloom.training.batches import RingBatches
+from charloom.training.learner import Learner
+from charloom.training.ranks import Ranks
+from charloom.training.recipes import load_recipe
+from charloom.training.state import fresh_state
+
+PEAKS = {"2048 × 2048 × 2048": (2048, 2048, 2048), "64 × 512 × 2048": (64, 512, 2048)}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+ARTICLE_SYMBOLS, SYMBOLS = 38, 66  # tiny Shakespeare, cleaned by the article and as it is
+CHARACTERS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Case:
+    """One network in training."""
+
+    name: str
+    article_loop: bool
+    recipe: str
+    cell: Cell
+    vocab_size: int
+
+    def settings(self, hidden_size: int) -> RunSettings:
+        """The recipe with this cell and size, and an evaluation never."""
+        recipe = load_recipe(self.recipe)
+        model = recipe.model.model_copy(update={"cell": self.cell, "hidden_size": hidden_size})
+        return recipe.model_copy(update={"model": model})
+
+    def shape(self, hidden_size: int) -> ModelShape:
+        """The network."""
+        return ModelShape(vocab_size=self.vocab_size, **self.settings(hidden_size).model.model_dump())
+
+
+CASES = [
+    Case("the article's loop, LSTM 2 × {}", True, "article", "lstm", ARTICLE_SYMBOLS),
+    Case("charloom, LSTM 2 × {}", False, "article", "lstm", ARTICLE_SYMBOLS),
+    Case("charloom, LSTM 1 × {} (default)", False, "base", "lstm", SYMBOLS),
+    Case("charloom, GRU 1 × {}", False, "base", "gru", SYMBOLS),
+]
+
+
+def operations_per_character(shape: ModelShape) -> int:
+    """6 × the weights of all products: the recurrent layers' and the output's."""
+    weights = shape.hidden_size * shape.vocab_size
+    for layer in range(shape.num_layers):
+        below = shape.input_size if layer == 0 else shape.hidden_size
+        weights += GATES[shape.cell] * shape.hidden_size * (below + shape.hidden_size)
+    return 6 * weights
+
+
+Steps = Iterator[int]
+"""Takes one update at each `next` and gives the characters it learned from."""
+
+
+def operations_per_second(rows: int, inner: int, columns: int, seconds: float) -> float:
+    """The rate of one matrix product, repeated for `seconds`."""
+    left, right = torch.randn(rows, inner), torch.randn(inner, columns)
+    product = torch.mm(left, right)
+    repeats = max(1, round(5e8 / (rows * inner * columns)))  # between two looks at the clock
+    done, started = 0, time.perf_counter()
+    while done == 0 or time.perf_counter() - started < seconds:
+        for _ in range(repeats):
+            torch.mm(left, right, out=product)
+        done += repeats
+    return 2 * rows * inner * columns * done / (time.perf_counter() - started)
+
+
+def article_steps(vocab_size: int, hidden_size: int) -> Steps:
+    """The article's loop on random text, epoch after epoch."""
+    rows = np.random.default_rng(1).integers(1, vocab_size, (ROWS, CHARACTERS // ROWS // WINDOW * WINDOW + 1))
+    segments = [Segment(row.astype(np.uint16)) for row in rows]
+    loop = ArticleLoop(segments, segments, vocab_size, hidden_size)
+    for epoch in count():
+        state: State | None = None
+        for inputs, targets in loop.windows(epoch):
+            _, state = loop.step(inputs, targets, state)
+            yield inputs.numel()
+
+
+@dataclass
+class OurSteps:
+    """charloom's own updates (`Learner`) on random text."""
+
+    case: Case
+    hidden_size: int
+
+    def __iter__(self) -> Steps:
+        """Take updates for ever."""
+        settings = self.case.settings(self.hidden_size)
+        training = settings.training
+        ids = np.random.default_rng(1).integers(1, self.case.vocab_size, CHARACTERS).astype(np.uint16)
+        batches = RingBatches(ids, training.batch_size, training.bptt, training.seed)
+        state = fresh_state(self.case.shape(self.hidden_size), settings, torch.device("cpu"), Ranks())
+        state.model.train()
+        learner = Learner(state, batches, training, settings.model.weight_drop, Ranks())
+        for index in count():
+            if not learner.update(training.learning_rate, lambda: False).is_finite:
+                raise SystemExit(f"{self.case.name}: the loss stopped being a number")
+            yield batches.characters(index % batches.windows_per_epoch)
+
+
+def characters_per_second(steps: Steps, seconds: float) -> float:
+    """The rate of the updates that fit into `seconds`; the first finds cold caches and is not counted."""
+    next(steps)
+    characters, started = 0, time.perf_counter()
+    while characters == 0 or time.perf_counter() - started < seconds:
+        characters += next(steps)
+    return characters / (time.perf_counter() - started)
+
+
+def work(threads: int, hidden_size: int, seconds: float) -> None:
+    """Say when ready, then answer each line of the standard input, the name of a measurement, with its rate."""
+    torch.set_num_threads(threads)
+    jobs: dict[str, Callable[[], float]] = {
+        name: partial(operations_per_second, *sides, seconds) for name, sides in PEAKS.items()
+    }
+    for case in CASES:
+        steps = article_steps(case.vocab_size, hidden_size) if case.article_loop else iter(OurSteps(case, hidden_size))
+        jobs[case.name] = partial(characters_per_second, steps, seconds)
+    print(0, flush=True)  # ready: loading disturbs nobody's measurement any more
+    for line in sys.stdin:
+        print(jobs[json.loads(line)](), flush=True)
+
+
+if __name__ == "__main__":
+    work(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))

@@ -1,0 +1,89 @@
+"""`metrics.jsonl`: the history of a run, a JSON object a line, read with trust in nothing that stands in it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+_LINE_LIMIT = 1 << 20  # bytes: a record is a few hundred, and its sample may be longer
+_STEP_LIMIT = 2**53
+
+
+@dataclass(frozen=True)
+class EvaluationRecord:
+    """One evaluation, with the training figures that stood in the history before it; None = not recorded."""
+
+    step: int
+    epoch: float | None
+    seconds: float | None
+    train_loss: float | None
+    validation_loss: float | None
+    bits_per_char: float | None
+    protocol: str | None
+    learning_rate: float | None
+    characters_per_second: float | None
+
+
+def read_history(path: Path) -> Iterator[Record]:
+    """The records of a history, oldest first; lines that are none, as after a crash, are passed over."""
+    if not path.is_file():
+        return
+    with path.open("rb") as file:
+        # By line feeds alone: a sample may hold characters that Python, too, would end a line at.
+        while line := file.readline(_LINE_LIMIT):
+            record = _parse(line)
+            if record is not None:
+                yield record
+
+
+def _parse(line: bytes) -> Record | None:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    step = record.get("step") if isinstance(record, dict) else None
+    return record if type(step) is int and 0 <= step < _STEP_LIMIT else None  # not isinstance: true is no step
+
+
+def evaluations(records: Iterable[Record]) -> list[EvaluationRecord]:
+    """What a history tells of each evaluation; anything in it that is no number is taken as not recorded."""
+    found, latest = [], Record()
+    for record in records:
+        if "validation_loss" not in record:
+            latest = record
+            continue
+        protocol = record.get("protocol")
+        found.append(
+            EvaluationRecord(
+                step=record["step"],
+                epoch=number(record, "epoch"),
+                seconds=number(record, "seconds"),
+                train_loss=number(latest, "train_loss"),
+                validation_loss=number(record, "validation_loss"),
+                bits_per_char=number(record, "bits_per_char"),
+                protocol=protocol if isinstance(protocol, str) else None,
+                learning_rate=number(latest, "learning_rate"),
+                characters_per_second=number(latest, "characters_per_second"),
+            )
+        )
+    return found
+
+
+def best_evaluation(history: Iterable[EvaluationRecord]) -> EvaluationRecord | None:
+    """The evaluation with the lowest validation loss; the first of them, as in training."""
+    measured = [record for record in history if record.validation_loss is not None]
+    return min(measured, key=lambda record: record.validation_loss or 0.0, default=None)
+
+
+def number(record: Record, name: str) -> float | None:
+    """A finite number of a record, or None."""
+    value = record.get(name)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if abs(value) < 1e300 and math.isfinite(value) else None

@@ -1,0 +1,63 @@
+"""`training/`: what can be told of a run that is not finished, without the libraries that train."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from charloom.bundle.config import METRICS, TRAINING
+from charloom.bundle.history import read_history
+
+RUN: Final = "run.json"
+
+_SMALL = 1 << 20  # bytes
+_CHECKPOINT = re.compile(r"checkpoint-(\d{12})\.safetensors")
+
+
+@dataclass(frozen=True)
+class UnfinishedRun:
+    """A run that can go on.
+
+    Attributes:
+        step: how far it has come, as far as the history and the checkpoints tell.
+        steps: how far it is to go; None where that is not recorded.
+        sources: the names of the texts it learns from.
+    """
+
+    step: int
+    steps: int | None
+    sources: list[str]
+
+
+def read_unfinished(path: Path) -> UnfinishedRun | None:
+    """The unfinished run in a model directory, if there is one; what is damaged in its record is left out.
+
+    Raises:
+        OSError: the folder cannot be read.
+    """
+    folder = path / TRAINING
+    if not folder.is_dir():
+        return None
+    names = [_CHECKPOINT.fullmatch(file.name) for file in folder.iterdir()]
+    steps = [int(name[1]) for name in names if name] + [record["step"] for record in read_history(path / METRICS)]
+    run = _read_run(folder / RUN)
+    planned, corpus = run.get("steps"), run.get("corpus")
+    sources = corpus.get("sources") if isinstance(corpus, dict) else None
+    return UnfinishedRun(
+        step=max(steps, default=0),
+        steps=planned if type(planned) is int and 0 < planned < 2**53 else None,
+        sources=[name for name in sources if isinstance(name, str)] if isinstance(sources, list) else [],
+    )
+
+
+def _read_run(path: Path) -> dict[str, Any]:
+    try:
+        if path.stat().st_size > _SMALL:
+            return {}
+        data = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return data if isinstance(data, dict) else {}

@@ -1,0 +1,238 @@
+"""A prepared corpus: a folder with the ids of a text of any size, read from the disk window by window.
+
+`corpus.json` is written last: where it is, a whole corpus is. See docs/reference/prepared-corpus.md.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from charloom.errors import CorpusError, ModelDirectoryError, UsageError
+from charloom.settings import ReadingSettings, VocabularyKind, explain, shortened
+from charloom.text.cleaning import expand
+from charloom.text.mapping import map_ids
+from charloom.text.named import NAMED
+from charloom.text.splits import Segment
+from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
+
+FORMAT_VERSION: Final = 1
+RECORD: Final = "corpus.json"
+IDS: Final = "ids.bin"
+VOCABULARY: Final = "vocabulary.json"
+
+_SMALL = 1 << 20
+_VOCABULARY_LIMIT = 64 << 20
+_CHUNK = 1 << 22
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Count = Annotated[int, Field(ge=0, le=2**48)]
+
+
+class PreparedRecord(BaseModel):
+    """The content of `corpus.json`. Read strictly; what a later minor version adds is passed over."""
+
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+
+    format_version: int = FORMAT_VERSION
+    sources: list[str]
+    characters: int = Field(ge=2, le=2**48)
+    lines: Count
+    unknown: Count
+    sha256: Sha256 = Field(description="of the cleaned text in UTF-8")
+    cleaning: list[Literal["nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines"]]
+    encoding: str
+    vocabulary: VocabularyKind
+    min_count: int = Field(ge=1)
+    symbols: int = Field(ge=2, le=2**48, description="ids, the opening one not counted")
+    dtype: Literal["uint8", "uint16", "uint32"]
+    files: dict[Literal["ids.bin", "vocabulary.json"], Sha256]
+
+    @model_validator(mode="after")
+    def _names_both_files(self) -> PreparedRecord:
+        if len(self.files) != 2:
+            raise ValueError(f"files must name {IDS} and {VOCABULARY}")
+        return self
+
+    @property
+    def ids_bytes(self) -> int:
+        """How large `ids.bin` is: the opening id and the text's."""
+        return (self.symbols + 1) * np.dtype(self.dtype).itemsize
+
+    def to_json(self) -> bytes:
+        """The file's content."""
+        return (self.model_dump_json(indent=2) + "\n").encode()
+
+
+class PreparedCorpus:
+    """A prepared corpus whose record and vocabulary have been read and found sound.
+
+    Attributes:
+        path: its folder.
+        record: what it is.
+        vocabulary: what its ids mean.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open it. `verify` before its ids are trusted.
+
+        Raises:
+            CorpusError: it is not whole, damaged, hostile or too new.
+        """
+        self.path = path
+        self.record = _parse(path, _read(path, RECORD, _SMALL))
+        self.vocabulary = self._read_vocabulary()
+        found = _size(path / IDS)
+        if found != self.record.ids_bytes:
+            raise self._damaged(f"{IDS} has {found:,} bytes and must have {self.record.ids_bytes:,}")
+
+    @cached_property
+    def whole(self) -> Segment:
+        """All its ids, the opening one first, left on the disk until they are looked at."""
+        try:
+            return Segment(map_ids(self.path / IDS, self.record.dtype))
+        except (OSError, ValueError) as error:
+            raise CorpusError(f"cannot read {self.path / IDS}: {error}") from error
+
+    def verify(self) -> None:
+        """Read `ids.bin` once through: its checksum, and that every id is one of the vocabulary.
+
+        Raises:
+            CorpusError: it is damaged.
+        """
+        digest, highest = hashlib.sha256(), 0
+        dtype = np.dtype(self.record.dtype).newbyteorder("<")
+        try:
+            with (self.path / IDS).open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    digest.update(chunk)
+                    highest = max(highest, int(np.frombuffer(chunk, dtype).max()))
+        except (OSError, ValueError) as error:
+            raise CorpusError(f"cannot read {self.path / IDS}: {error}") from error
+        if digest.hexdigest() != self.record.files["ids.bin"]:
+            raise self._damaged(f"the checksum of {IDS} is not the one in {RECORD}")
+        if highest >= self.vocabulary.size:
+            raise self._damaged(f"{IDS} holds id {highest:,} and {VOCABULARY} only {self.vocabulary.size:,}")
+
+    def adopt(self, settings: ReadingSettings) -> dict[str, Any]:
+        """How the text was read, as settings; those that were set by hand must not say otherwise.
+
+        Raises:
+            UsageError: one does.
+        """
+        record = self.record
+        own = {name: getattr(record, name) for name in ("encoding", "vocabulary", "min_count")}
+        own["clean"] = list(record.cleaning)
+        asked = {name: getattr(settings, name) for name in own if name in settings.model_fields_set}
+        if "clean" in asked:
+            asked["clean"] = list(expand(asked["clean"]))
+        for name, value in asked.items():
+            if value != own[name]:
+                option = "--" + name.replace("_", "-")
+                raise UsageError(
+                    f"{self.path} was prepared with {option} {_said(own[name])}, not {_said(value)}: "
+                    f"leave {option} out, or prepare the text anew"
+                )
+        return own
+
+    def _read_vocabulary(self) -> Vocabulary:
+        content = _read(self.path, VOCABULARY, _VOCABULARY_LIMIT)
+        if hashlib.sha256(content).hexdigest() != self.record.files["vocabulary.json"]:
+            raise self._damaged(f"the checksum of {VOCABULARY} is not the one in {RECORD}")
+        try:
+            vocabulary = vocabulary_from_json(json.loads(content))
+        except (ModelDirectoryError, ValueError, RecursionError) as error:
+            raise self._damaged(str(error)) from None
+        counts_agree = vocabulary.kind == "bytes" or self.record.symbols == self.record.characters
+        if vocabulary.kind != self.record.vocabulary or not counts_agree or vocabulary.size < 2:
+            raise self._damaged(f"{VOCABULARY} and {RECORD} do not belong together")
+        return vocabulary
+
+    def _damaged(self, why: str) -> CorpusError:
+        return CorpusError(f"{self.path} is damaged: {why}; prepare the text again")
+
+
+def holds_prepared(path: Path) -> bool:
+    """Whether a prepared corpus stands in the folder, or what is left of one."""
+    return (path / RECORD).is_file() or (path / IDS).is_file()
+
+
+def prepared_among(specs: Sequence[str]) -> PreparedCorpus | None:
+    """The prepared corpus that is named, if one is.
+
+    Raises:
+        CorpusError: it is damaged.
+        UsageError: it is not named alone.
+    """
+    folders = [folder for spec in specs if (folder := _prepared_folder(spec)) is not None]
+    if not folders:
+        return None
+    if len(specs) > 1:
+        raise UsageError(f"{folders[0]} is a prepared corpus, which must be named alone: prepare all texts together")
+    return PreparedCorpus(folders[0])
+
+
+def _prepared_folder(spec: str) -> Path | None:
+    if spec in NAMED:
+        return None
+    try:
+        path = Path(spec).expanduser()
+        return path if path.is_dir() and holds_prepared(path) else None
+    except (OSError, RuntimeError, ValueError):  # no name of a folder
+        return None
+
+
+def _parse(path: Path, content: bytes) -> PreparedRecord:
+    try:
+        data = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise CorpusError(f"{path / RECORD} is damaged: it is not JSON ({error})") from None
+    version = data.get("format_version") if isinstance(data, dict) else None
+    if type(version) is not int or version < 1:
+        raise CorpusError(
+            f"{path / RECORD} is not a prepared corpus's: format_version is {shortened(version)} "
+            f"(to learn from the files in the folder, name them with a glob)"
+        )
+    if version > FORMAT_VERSION:
+        raise CorpusError(
+            f"{path} has format version {shortened(version)} and this charloom reads up to {FORMAT_VERSION}: "
+            f"upgrade with pip install -U charloom"
+        )
+    try:
+        return PreparedRecord.model_validate(data)
+    except ValidationError as error:
+        raise CorpusError(f"{path / RECORD} is damaged: {explain(error, in_file=True)}") from None
+
+
+def _read(path: Path, name: str, limit: int) -> bytes:
+    size = _size(path / name)
+    if size > limit:
+        raise CorpusError(f"{path / name} is too large to be true: {size:,} bytes, at most {limit:,}")
+    try:
+        with (path / name).open("rb") as file:
+            return file.read(size)
+    except OSError as error:
+        raise CorpusError(f"cannot read {path / name}: {error.strerror}") from error
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except FileNotFoundError:
+        raise CorpusError(
+            f"{file.parent} is no whole prepared corpus: {file.name} is missing; prepare it again"
+        ) from None
+    except OSError as error:
+        raise CorpusError(f"cannot read {file}: {error.strerror}") from error
+
+
+def _said(value: object) -> str:
+    """A setting's value in the words of the command line."""
+    return (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

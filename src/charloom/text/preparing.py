@@ -1,0 +1,176 @@
+"""Prepare a corpus of any size: stream its text into a folder of ids that training reads from the disk.
+
+Two passes in bounded memory. The first reads the sources, which may be readable only once, cleans them into
+a temporary file of UTF-8 in the folder, and counts the characters; the second numbers them.
+"""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from charloom.errors import CorpusError, UsageError
+from charloom.events import Notify, PreparationProgress, ignore
+from charloom.files import TEMPORARY_SUFFIX, remove_leftovers, storage_errors, temporary_beside, write_together
+from charloom.settings import ReadingSettings
+from charloom.text.cleaning import expand
+from charloom.text.corpus import vocabulary_of
+from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedRecord, holds_prepared
+from charloom.text.reading import PIECE, CorpusReader
+from charloom.text.vocabulary import CharacterCounts, Vocabulary
+
+LONGEST = 1 << 24  # characters that cleaning may hold back: a line without an end must not fill the memory
+_TEXT = "text"  # the temporary file's name
+
+
+@dataclass
+class _Text:
+    """What the first pass learns of the cleaned text."""
+
+    counts: CharacterCounts
+    sha256: str
+    bytes: int
+    lines: int
+
+
+@dataclass
+class _Encoded:
+    """What the second pass wrote."""
+
+    sha256: str
+    symbols: int
+    dtype: str
+
+
+def prepare_corpus(
+    specs: Sequence[str],
+    folder: Path,
+    settings: ReadingSettings,
+    *,
+    overwrite: bool = False,
+    notify: Notify = ignore,
+) -> tuple[PreparedRecord, int]:
+    """Stream what `specs` name into a prepared corpus; returns its record and how many bytes were read.
+
+    Whatever fails, the folder holds the whole new corpus, or what it held before and nothing else.
+
+    Args:
+        specs: the corpus arguments.
+        folder: where to write; absent, empty, or a prepared corpus if `overwrite`.
+        settings: how to read the text.
+        overwrite: replace a prepared corpus that stands there.
+        notify: is told how far it is.
+
+    Raises:
+        CorpusError: the text cannot be read, is too little, or cannot be cleaned in pieces; or the folder is taken.
+        StorageError: the folder cannot be written.
+        UsageError: the encoding has no such name, or the folder is inside the corpus.
+    """
+    reader = CorpusReader(specs, settings, notify, LONGEST)
+    _check_folder(folder, specs, overwrite)
+    with _made(folder), temporary_beside(folder / _TEXT) as text_file, temporary_beside(folder / IDS) as ids_file:
+        text = _write_text(reader, text_file, notify)
+        vocabulary = vocabulary_of(text.counts, settings)
+        encoded = _write_ids(text_file, text.bytes, vocabulary, ids_file, notify)
+        names = (json.dumps(vocabulary.to_json(), ensure_ascii=False, indent=1) + "\n").encode()
+        record = _record(reader, settings, text, encoded, hashlib.sha256(names).hexdigest())
+        write_together(folder, {VOCABULARY: names, RECORD: record.to_json()}, RECORD, {IDS: ids_file})
+    return record, reader.bytes
+
+
+def _check_folder(folder: Path, specs: Sequence[str], overwrite: bool) -> None:
+    for spec in specs:
+        if _is_inside(folder, spec):
+            raise UsageError(f"the output {folder} is inside the corpus {spec}: choose another folder")
+    with storage_errors(folder):
+        if holds_prepared(folder):
+            if not overwrite:
+                raise CorpusError(
+                    f"{folder} already holds a prepared corpus: choose another folder, or --overwrite to replace it"
+                )
+        elif folder.is_dir() and any(path.suffix != TEMPORARY_SUFFIX for path in folder.iterdir()):
+            raise CorpusError(f"{folder} holds other files: choose another folder for the prepared corpus")
+
+
+def _is_inside(folder: Path, spec: str) -> bool:
+    try:
+        source = Path(spec).expanduser()
+        return source.is_dir() and folder.resolve().is_relative_to(source.resolve())
+    except (OSError, RuntimeError, ValueError):  # what names no folder holds none
+        return False
+
+
+@contextlib.contextmanager
+def _made(folder: Path) -> Iterator[None]:
+    """The folder, there inside the block; an error takes it away again if it was not there before."""
+    with storage_errors(folder):
+        absent = not folder.exists()
+        folder.mkdir(parents=True, exist_ok=True)
+    for name in (_TEXT, IDS):
+        remove_leftovers(folder / name)
+    try:
+        yield
+    except BaseException:
+        if absent:
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _write_text(reader: CorpusReader, file: BinaryIO, notify: Notify) -> _Text:
+    counts, digest, written, last = CharacterCounts(), hashlib.sha256(), 0, ""
+    for piece in reader:
+        encoded = piece.encode("utf-8", "surrogateescape")
+        file.write(encoded)
+        digest.update(encoded)
+        counts.add_encoded(piece, encoded)
+        written += len(encoded)
+        last = piece[-1]
+        notify(PreparationProgress("reading", reader.bytes, None))
+    lines = int(counts.by_code[ord("\n")]) + (last != "\n")
+    return _Text(counts, digest.hexdigest(), written, lines)
+
+
+def _write_ids(text: BinaryIO, size: int, vocabulary: Vocabulary, file: BinaryIO, notify: Notify) -> _Encoded:
+    opening = np.array([vocabulary.opening_id])
+    dtype = vocabulary.encode("\n").dtype.newbyteorder("<")
+    digest, symbols = hashlib.sha256(), -1  # the opening id is none of the text's
+    text.seek(0)
+    pieces = codecs.iterdecode(iter(lambda: text.read(PIECE), b""), "utf-8", "surrogateescape")
+    for ids in chain([opening], map(vocabulary.encode, pieces)):
+        encoded = ids.astype(dtype, copy=False).tobytes()
+        file.write(encoded)
+        digest.update(encoded)
+        symbols += len(ids)
+        notify(PreparationProgress("encoding", text.tell(), size))
+    return _Encoded(digest.hexdigest(), symbols, dtype.name)
+
+
+def _record(
+    reader: CorpusReader, settings: ReadingSettings, text: _Text, encoded: _Encoded, vocabulary_sha256: str
+) -> PreparedRecord:
+    characters = text.counts.total
+    known = int(text.counts.by_code[text.counts.by_code >= settings.min_count].sum())
+    return PreparedRecord(
+        sources=list(reader.recorded_sources),
+        characters=characters,
+        lines=text.lines,
+        unknown=0 if settings.vocabulary == "bytes" else characters - known,
+        sha256=text.sha256,
+        cleaning=list(expand(settings.clean)),  # type: ignore[arg-type]  # names of cleaning.STEPS; pydantic checks
+        encoding=settings.encoding,
+        vocabulary=settings.vocabulary,
+        min_count=settings.min_count,
+        symbols=encoded.symbols,
+        dtype=encoded.dtype,  # type: ignore[arg-type]  # the same
+        files={"ids.bin": encoded.sha256, "vocabulary.json": vocabulary_sha256},
+    )

@@ -1,0 +1,230 @@
+"""From a time budget to a network: measure this machine, predict what each size would have learned by then.
+
+The prediction is a scaling law for repeated data. A network of N parameters that reads D characters, of which U are
+different, reaches about
+
+    loss(N, D) = floor + A / N^α + B / D'^β        D' = U + U · R · (1 − exp(−(D/U − 1) / R))    for D > U
+
+(Hoffmann et al., 2022, equation 10; Muennighoff et al., 2023, equation 5). The constants were fitted to our own runs
+(`benchmarks/budget_law.py`). Only the order of the predictions matters here, not their values.
+
+Legend: B rows, T time, H hidden units, N parameters.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from charloom.runtime.session import initial_state
+from charloom.settings import ModelSettings, RunSettings, TrainingSettings, duration_seconds
+from charloom.training.batches import RingBatches, fit_batch
+from charloom.training.learner import Learner
+from charloom.training.plan import Plan
+from charloom.training.preparation import TrainingData, model_shape
+from charloom.training.ranks import Ranks
+from charloom.training.session import TorchSession
+from charloom.training.state import fresh_state
+
+SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
+_FLOOR, _A, _ALPHA, _B, _BETA, _REPEATS = 1.086, 72.9, 0.500, 86.8, 0.364, 13.0
+_PARAMETERS_A_CHARACTER = 3.0  # at most: beyond, a network learns the text by heart before it learns its rules
+_MEASURING_SHARE = 0.04  # of the budget, at most
+_MEASURING_SECONDS = 12.0  # at most
+_CLEARLY_WORSE = 0.02  # nats; sizes are tried upwards until the prediction is this much worse than the best
+_RISK_FROM, _RISK_TO = 4.0, 46.0  # passes × parameters a character, where dropout begins and where it is full
+_RESERVED_SHARE = 0.3  # of the budget, at most
+_ROWS = {"cpu": 16, "cuda": 64}
+
+
+_DEFAULT_SECONDS = (20, 300)  # the least and the most, unless the user says how long
+_DEFAULT_CHARACTERS_A_SECOND = 4000
+
+
+def default_budget(characters: int) -> str:
+    """How long to train where nobody says it: five minutes, less where the text is short, as `--budget` has it."""
+    least, most = _DEFAULT_SECONDS
+    return f"{min(most, max(least, round(characters / _DEFAULT_CHARACTERS_A_SECOND)))}s"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What was chosen for a budget.
+
+    Attributes:
+        settings: with the choice laid over what was not given.
+        steps: updates expected.
+        reason: a sentence for people.
+    """
+
+    settings: RunSettings
+    steps: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Candidate:
+    settings: RunSettings
+    parameters: int
+    speed: float  # characters a second
+    passes: float
+    loss: float
+
+
+def predicted_loss(parameters: float, read: float, different: float) -> float:
+    """Nats a character after `read` characters of a text with `different` ones; see the module's equation."""
+    worth = read
+    if read > different:
+        worth = different * (1 + _REPEATS * (1 - math.exp(-(read / different - 1) / _REPEATS)))
+    return float(_FLOOR + _A / parameters**_ALPHA + _B / worth**_BETA)
+
+
+def choose(
+    data: TrainingData, settings: RunSettings, fixed: frozenset[str], device: torch.device, ranks: Ranks
+) -> Choice:
+    """The network and batch that will be best when the budget is spent.
+
+    Args:
+        data: the text.
+        settings: with a budget.
+        fixed: the settings that must stay as they are.
+        device: where to train.
+        ranks: the processes that share the rows; rank 0 measures for all.
+    """
+    assert settings.training.budget is not None
+    content = b""
+    if ranks.writes:
+        best = _best(data, settings, fixed, device, ranks)
+        training = best.settings.training
+        steps = max(1, round(best.passes * data.characters / (training.batch_size * training.bptt)))
+        reason = _reason(settings.training.budget, best)
+        content = json.dumps([best.settings.model_dump(), steps, reason]).encode()
+    chosen, steps, reason = json.loads(ranks.share_bytes(content))
+    return Choice(RunSettings.model_validate(chosen), steps, reason)
+
+
+def _best(
+    data: TrainingData, settings: RunSettings, fixed: frozenset[str], device: torch.device, ranks: Ranks
+) -> _Candidate:
+    best: _Candidate | None = None
+    for candidate in _candidates(data, settings, fixed, device, ranks):
+        if best is None or candidate.loss < best.loss:
+            best = candidate
+        elif candidate.loss > best.loss + _CLEARLY_WORSE:
+            break
+    assert best is not None
+    return replace(best, settings=_regularized(best, data.characters, fixed))
+
+
+def _candidates(
+    data: TrainingData, settings: RunSettings, fixed: frozenset[str], device: torch.device, ranks: Ranks
+) -> Iterator[_Candidate]:
+    """The sizes that can be measured in the time for it, smallest first, each with its prediction."""
+    assert settings.training.budget is not None
+    budget = duration_seconds(settings.training.budget)
+    started, characters = time.perf_counter(), data.characters
+    sizes = (settings.model.hidden_size,) if "hidden_size" in fixed else SIZES
+    for index, size in enumerate(sizes):
+        sized = _sized(settings, size, fixed, device)
+        parameters = model_shape(data, sized.model).parameters
+        spent = time.perf_counter() - started
+        too_large = parameters > max(20_000, _PARAMETERS_A_CHARACTER * characters)
+        if index and (too_large or spent > min(_MEASURING_SECONDS, _MEASURING_SHARE * budget)):
+            return
+        speed = _speed(data, sized, device, ranks)
+        read = speed * 0.9 * budget  # the rest goes to evaluations
+        yield _Candidate(sized, parameters, speed, read / characters, predicted_loss(parameters, read, characters))
+
+
+def _sized(settings: RunSettings, hidden_size: int, fixed: frozenset[str], device: torch.device) -> RunSettings:
+    """The settings for a size; smaller networks bear higher rates."""
+    training = {
+        "batch_size": _ROWS.get(device.type, 16),
+        "bptt": 100,
+        "learning_rate": round(3e-3 * math.sqrt(512 / hidden_size), 5),
+    }
+    return _laid_over(settings, {"hidden_size": hidden_size}, training, fixed)
+
+
+def _regularized(best: _Candidate, characters: int, fixed: frozenset[str]) -> RunSettings:
+    """The more a network could learn by heart, the more dropout.
+
+    The risk grows with passes × parameters a character. Below 4 dropout cost more than it gave in our runs; where
+    it was 46, the full measure was best.
+    """
+    risk = best.passes * best.parameters / characters
+    strength = min(1.0, max(0.0, math.log(risk / _RISK_FROM) / math.log(_RISK_TO / _RISK_FROM)))
+    model = {"dropout": round(0.3 * strength, 2), "input_dropout": round(0.1 * strength, 3)}
+    return _laid_over(best.settings, model, {"weight_decay": round(0.01 + 0.09 * strength, 3)}, fixed)
+
+
+def _laid_over(
+    settings: RunSettings, model: dict[str, float], training: dict[str, float], fixed: frozenset[str]
+) -> RunSettings:
+    def free(values: dict[str, float]) -> dict[str, float]:
+        return {name: value for name, value in values.items() if name not in fixed}
+
+    return settings.model_copy(
+        update={
+            "model": settings.model.model_copy(update=free(model)),
+            "training": settings.training.model_copy(update=free(training)),
+        }
+    )
+
+
+def _speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
+    """Characters learned a second by all ranks: the best of a few updates of a network that is thrown away."""
+    characters = data.characters
+    fitted = fit_batch(characters, settings.training, frozenset())
+    share = max(1, fitted.batch_size // ranks.world_size)
+    own = settings.model_copy(update={"training": fitted.model_copy(update={"batch_size": share})})
+    sample = data.split.train[0].ids[: share * fitted.bptt * 4 + 1]
+    batches = RingBatches(np.resize(sample, max(len(sample), share * fitted.bptt)), share, fitted.bptt, seed=0)
+    state = fresh_state(model_shape(data, own.model), own, device, Ranks())
+    learner = Learner(state, batches, own.training, own.model.weight_drop, Ranks())
+    times = []
+    state.model.train()
+    for _ in range(4):
+        started = time.perf_counter()
+        learner.update(0.0, lambda: False)
+        times.append(time.perf_counter() - started)
+    return batches.characters(0) * ranks.world_size / min(times[1:])
+
+
+def _reason(budget: str, best: _Candidate) -> str:
+    model, training = best.settings.model, best.settings.training
+    return (
+        f"in {budget} this machine can read the text {best.passes:.1f} times with {model.cell.upper()} "
+        f"{model.num_layers} × {model.hidden_size} ({best.speed:,.0f} characters/s): chosen with "
+        f"{training.batch_size} rows × {training.bptt}, dropout {model.dropout:g}, learning rate "
+        f"{training.learning_rate:g}, because about {best.loss:.2f} nats is the best that any size promises"
+    )
+
+
+def budget_plan(data: TrainingData, settings: RunSettings, steps: int, device: torch.device, ranks: Ranks) -> Plan:
+    """The plan for a budget: what the evaluations at the end will cost is kept back from it."""
+    training: TrainingSettings = settings.training
+    assert training.budget is not None
+    budget = duration_seconds(training.budget)
+    reserve = ranks.share(_final_seconds(data, settings, device) if ranks.writes else 0.0)
+    return Plan(training, steps, training.evaluate_every, budget, min(reserve, _RESERVED_SHARE * budget))
+
+
+def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.device) -> float:
+    """About how long the last evaluations will take: the text once as one row, twice in many rows."""
+    model: ModelSettings = settings.model
+    session = TorchSession(fresh_state(model_shape(data, model), settings, device, Ranks()).model)
+    seconds = 0.0
+    for rows, length, readings in ((1, 256, 1.0), (32, 256, 2.0)):
+        ids = np.zeros((length, rows), dtype=np.int64)
+        session.run(ids[:8], initial_state(session.shape, rows))
+        started = time.perf_counter()
+        session.run(ids, initial_state(session.shape, rows))
+        seconds += readings * (time.perf_counter() - started) / ids.size * data.validation_characters
+    return seconds

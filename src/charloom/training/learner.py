@@ -1,0 +1,122 @@
+"""One update of the weights: a window in, the loss and its gradient, AdamW, the running average.
+
+Legend: T time, B rows, L layers, H hidden units.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from charloom.settings import TrainingSettings
+from charloom.training.batches import RingBatches
+from charloom.training.model import TorchState
+from charloom.training.ranks import Ranks
+from charloom.training.regularization import WeightDrop
+from charloom.training.state import TrainingState
+
+_YOUNG_AVERAGE = 10  # updates; a young average forgets the fresh weights faster than an old one would
+
+
+@dataclass(frozen=True)
+class Update:
+    """What an update came to.
+
+    Attributes:
+        loss: mean nats a character of the window, over all ranks.
+        gradient_norm: before it was clipped.
+        stop: whether a rank was asked to stop.
+    """
+
+    loss: float
+    gradient_norm: float
+    stop: bool
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether the update was made; where it was not, the state is as it was before."""
+        return math.isfinite(self.loss) and math.isfinite(self.gradient_norm)
+
+
+class Learner:
+    """Makes the updates of a `TrainingState`, from this rank's rows."""
+
+    def __init__(
+        self, state: TrainingState, batches: RingBatches, settings: TrainingSettings, weight_drop: float, ranks: Ranks
+    ) -> None:
+        """Learn from `batches`; `weight_drop` is the share of the recurrent weights dropped for each update.
+
+        Raises:
+            UsageError: the rows cannot be shared out among the ranks.
+        """
+        self._state = state
+        self._batches = batches
+        self._settings = settings
+        self._ranks = ranks
+        self._rows = ranks.rows(batches.batch_size)
+        self._parameters = list(state.model.parameters())
+        self._weight_drop = WeightDrop(state.model.recurrent, weight_drop)
+
+    def update(self, rate: float, should_stop: Callable[[], bool]) -> Update:
+        """Learn from the next window at a learning rate; `should_stop` is asked late, for a quick answer."""
+        own_loss, carried = self._backward()
+        gradients = [weights.grad for weights in self._parameters if weights.grad is not None]
+        loss, stopping = self._ranks.average(gradients, [own_loss, float(should_stop())])
+        norm = float(nn.utils.clip_grad_norm_(self._parameters, self._settings.grad_clip))
+        update = Update(loss, norm, stopping > 0)
+        if update.is_finite:
+            for group in self._state.optimizer.param_groups:
+                group["lr"] = rate
+            self._state.optimizer.step()
+            self._state.carried = carried
+            self._state.progress.step += 1
+            self._average()
+        return update
+
+    def _backward(self) -> tuple[float, TorchState]:
+        """Fill the gradients; return the mean loss of this rank's rows and the state they end with."""
+        model = self._state.model
+        inputs, targets = self._next_window()
+        state = self._incoming_state()
+        self._weight_drop.drop()
+        logits, carried = model(inputs, state)
+        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        self._state.optimizer.zero_grad()
+        torch.autograd.backward(loss)
+        self._weight_drop.restore()
+        return float(loss.detach()), tuple(part.detach() for part in carried)
+
+    def _next_window(self) -> tuple[Tensor, Tensor]:
+        device = self._state.model.output.weight.device
+        epoch, index = divmod(self._state.progress.step, self._batches.windows_per_epoch)
+        inputs, targets = (torch.from_numpy(ids[:, self._rows]) for ids in self._batches.window(epoch, index))
+        return inputs.to(device), targets.to(device)
+
+    def _incoming_state(self) -> TorchState:
+        """The carried state (L, B, H): zero where an epoch begins and in the rows that are to forget."""
+        step, carried = self._state.progress.step, self._state.carried
+        if step % self._batches.windows_per_epoch == 0:
+            return tuple(torch.zeros_like(part) for part in carried)
+        chance = self._settings.state_reset
+        if chance == 0:
+            return carried
+        # Drawn from the step's own generator: nothing to save for a run that is resumed.
+        keep = np.random.default_rng((self._settings.seed, 1, step)).random(self._batches.batch_size) >= chance
+        mask = torch.from_numpy(keep[self._rows]).to(carried[0])[None, :, None]
+        return tuple(part * mask for part in carried)
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        """Move the running average towards the new weights."""
+        if not self._state.average:
+            return
+        updates = self._state.progress.step
+        kept = min(self._settings.averaging, (1 + updates) / (_YOUNG_AVERAGE + updates))
+        for name, weights in self._state.model.named_parameters():
+            self._state.average[name].lerp_(weights, 1 - kept)

@@ -1,0 +1,125 @@
+"""Going on from another model: its weights, its shape, and its vocabulary grown by the new text's characters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from charloom.bundle import ModelShape, open_model_directory
+from charloom.bundle.config import WEIGHTS
+from charloom.errors import ModelDirectoryError, UsageError
+from charloom.settings import RunSettings
+from charloom.text.vocabulary import Vocabulary
+from charloom.training.model import CharacterModel
+from charloom.training.state import Weights
+
+FINE_TUNING = 0.2  # of the learning rate for training from nothing
+_SHAPE = ("cell", "num_layers", "hidden_size", "embedding_size")
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The model to go on from.
+
+    Attributes:
+        name: its folder's own name.
+        shape: its network.
+        vocabulary: what its ids mean.
+        cleaning: how its text was cleaned.
+        weights: by PyTorch's names.
+        sha256: of its weights' file.
+    """
+
+    name: str
+    shape: ModelShape
+    vocabulary: Vocabulary
+    cleaning: list[str]
+    weights: Weights
+    sha256: str
+
+
+def read_origin(folder: Path) -> Origin:
+    """Open the model to go on from.
+
+    Raises:
+        ModelDirectoryError: it is not a whole model.
+    """
+    directory = open_model_directory(folder)
+    try:
+        weights = load(directory.read_weights())
+    except SafetensorError as error:
+        raise ModelDirectoryError(f"{folder}: {WEIGHTS} cannot be read: {error}") from None
+    config = directory.config
+    expected = {name: tuple(tensor.shape) for name, tensor in CharacterModel(config.model).state_dict().items()}
+    if {name: tuple(tensor.shape) for name, tensor in weights.items()} != expected:
+        raise ModelDirectoryError(f"{folder}: {WEIGHTS} does not hold the network that config.json describes")
+    return Origin(
+        folder.resolve().name,
+        config.model,
+        directory.vocabulary,
+        list(config.corpus.cleaning),
+        weights,
+        config.files[WEIGHTS],
+    )
+
+
+def settings_like(origin: Origin, settings: RunSettings, explicit: frozenset[str]) -> RunSettings:
+    """The settings with the origin's network and cleaning, and a rate for fine-tuning unless it is `explicit`.
+
+    Raises:
+        UsageError: an explicit setting contradicts the origin.
+    """
+    shape = {name: getattr(origin.shape, name) for name in _SHAPE}
+    for name, value in shape.items():
+        _check_agrees(name, getattr(settings.model, name), value, explicit)
+    _check_agrees("vocabulary", settings.corpus.vocabulary, origin.vocabulary.kind, explicit)
+    corpus: dict[str, object] = {"vocabulary": origin.vocabulary.kind}
+    if "clean" not in explicit:
+        corpus["clean"] = origin.cleaning
+    training: dict[str, object] = {}
+    if "learning_rate" not in explicit:
+        training["learning_rate"] = settings.training.learning_rate * FINE_TUNING
+    return settings.model_copy(
+        update={
+            "corpus": settings.corpus.model_copy(update=corpus),
+            "model": settings.model.model_copy(update=shape),
+            "training": settings.training.model_copy(update=training),
+        }
+    )
+
+
+def _check_agrees(name: str, given: object, origins: object, explicit: frozenset[str]) -> None:
+    if name in explicit and given != origins:
+        option = "--" + name.replace("_", "-")
+        raise UsageError(f"the model to go on from has {option} {origins}, not {given}: leave {option} out")
+
+
+@torch.no_grad()
+def take_weights(model: CharacterModel, origin: Origin) -> None:
+    """Fill a model whose vocabulary has grown from V to V' with the weights of its origin.
+
+    A new character starts as the mean of the old ones at the input, and at the output as unlikely as the least
+    likely of them.
+    """
+    weights = dict(origin.weights)
+    new = model.shape.vocab_size - origin.shape.vocab_size
+    if new:
+        if model.embedding is not None:
+            weights["embedding.weight"] = _with_mean_rows(weights["embedding.weight"], new)
+        else:
+            one_hot = weights["recurrent.weight_ih_l0"]  # (G·H, V)
+            weights["recurrent.weight_ih_l0"] = _with_mean_rows(one_hot.T, new).T.contiguous()
+        weights["output.weight"] = _with_mean_rows(weights["output.weight"], new)
+        bias = weights["output.bias"]
+        weights["output.bias"] = torch.cat([bias, bias.min().expand(new)])
+    model.load_state_dict(weights)
+
+
+def _with_mean_rows(rows: Tensor, new: int) -> Tensor:
+    """Rows (V, D) and `new` more, each their mean: (V + new, D)."""
+    return torch.cat([rows, rows.mean(dim=0, keepdim=True).expand(new, -1)])

@@ -1,0 +1,99 @@
+"""Everything a run changes as it goes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from charloom.bundle import ModelShape
+from charloom.settings import RunSettings
+from charloom.training.model import CharacterModel, TorchState
+from charloom.training.optimization import make_optimizer
+from charloom.training.ranks import Ranks
+
+Weights = dict[str, Tensor]
+
+
+@dataclass
+class Progress:
+    """How far a run has come: everything that changes and is not a tensor.
+
+    Attributes:
+        step: updates made.
+        characters: characters learned from.
+        seconds: spent in all, evaluations included.
+        training_seconds: spent in updates alone.
+        best_step: the update after which the best weights stood; 0 before any evaluation.
+        best_loss: their validation loss.
+        recent_nats: summed training loss since the last record.
+        recent_characters: how many characters that sum is of.
+        started_at: `seconds` when the first update began: the text was read and the machine measured before.
+        evaluated_step: the update after which the last evaluation was made; 0 before any.
+        evaluated_at: `seconds` when it ended.
+        evaluation_seconds: how long it took.
+        rescues: how often the run was taken back because a loss was no number.
+        rate_scale: what the learning rate is multiplied with since then.
+    """
+
+    step: int = 0
+    characters: int = 0
+    seconds: float = 0.0
+    training_seconds: float = 0.0
+    best_step: int = 0
+    best_loss: float = float("inf")
+    recent_nats: float = 0.0
+    recent_characters: int = 0
+    started_at: float = 0.0
+    evaluated_step: int = 0
+    evaluated_at: float = 0.0
+    evaluation_seconds: float = 0.0
+    rescues: int = 0
+    rate_scale: float = 1.0
+
+
+@dataclass
+class TrainingState:
+    """Everything a run changes as it goes.
+
+    Attributes:
+        progress: how far it has come.
+        model: the network in training.
+        optimizer: its optimizer, with the moments.
+        carried: the state that the rows ended their last window with.
+        average: the running average of the weights; empty where the run keeps none.
+        best_weights: the weights with the lowest validation loss so far; empty before any evaluation.
+    """
+
+    progress: Progress
+    model: CharacterModel
+    optimizer: torch.optim.Optimizer
+    carried: TorchState
+    average: Weights
+    best_weights: Weights
+
+
+def fresh_state(shape: ModelShape, settings: RunSettings, device: torch.device, ranks: Ranks) -> TrainingState:
+    """The state of a run that has not begun; all ranks have the same weights, and dropout of their own.
+
+    Raises:
+        UsageError: the rows cannot be shared out among the ranks.
+    """
+    training = settings.training
+    torch.manual_seed(training.seed)
+    model = CharacterModel(shape, settings.model.input_dropout, window_dropout=settings.model.window_dropout)
+    model.to(device)
+    rows = ranks.rows(training.batch_size)
+    if ranks.world_size > 1:
+        torch.manual_seed(training.seed + ranks.rank)
+    return TrainingState(
+        progress=Progress(),
+        model=model,
+        optimizer=make_optimizer(model, training),
+        carried=model.initial_state(rows.stop - rows.start),
+        average={name: weights.detach().clone() for name, weights in model.named_parameters()}
+        if training.averaging
+        else {},
+        best_weights={},
+    )

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import learning
+import throughput
+from throughput_worker import CASES, PEAKS, operations_per_character
+
+OURS = ["--ours", "hidden-size=12", "embedding-size=4", "batch_size=8", "bptt=30", "steps=60", "evaluate_every=20"]
+SMALL = ["--article-hidden-size", "8", *OURS]
+
+
+def report(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1
+    result: dict[str, Any] = json.loads(lines[0])
+    return result
+
+
+def test_learning_measures_both_sides(prose: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = tmp_path / "loss.svg"
+    learning.main([str(prose), "--json", "--protocols", "--picture", str(picture), *SMALL])
+    found = report(capsys)
+    ours, article = found["ours"], found["article"]
+    for count in ("characters", "validation_characters", "protocol"):
+        assert ours[count] == article[count]
+    for side in (ours, article):
+        assert side["points"][-1]["loss"] < math.log(article["vocab_size"])
+        assert 0 < side["training_seconds"] <= side["wall_seconds"]
+    parts = ("setup_seconds", "training_seconds", "evaluation_seconds", "publishing_seconds")
+    assert sum(ours[part] for part in parts) == pytest.approx(ours["wall_seconds"])
+    assert ours["losses"]["cold-60"] == pytest.approx(min(point["loss"] for point in ours["points"]))
+    assert found["protocols"].keys() == {"stateful", "windows-256", "cold-60"}
+    assert found["comparison"]["extrapolated"]
+    assert "NOT the article's size" in found["comparison"]["article_basis"]
+    assert found["comparison"]["article_seconds"] == pytest.approx(18 * article["seconds_per_epoch"])
+    drawn = picture.read_text("utf-8")
+    assert "time extrapolated" in drawn
+    assert "charloom" in drawn
+
+
+def test_learning_prints_a_table(prose: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learning.main([str(prose), "--target", "9", *SMALL])
+    out = capsys.readouterr().out
+    assert "time to cold-60 9.0" in out
+    assert "measured: it reached 9.0 in epoch 1" in out
+    assert "ours / article" in out
+    assert "EXTRAPOLATED" not in out
+
+
+def test_learning_as_it_is(prose: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    learning.main([str(prose), "--as-is", "--protocols", "--json", *SMALL])
+    found = report(capsys)
+    assert found["article"] is found["comparison"] is None
+    assert found["ours"]["protocol"] == "windows-256"
+    assert found["protocols"].keys() == {"stateful", "windows-256", "cold-60"}
+
+
+@pytest.mark.parametrize("option", ["threads=2", "clean=nfc", "hidden_size"])
+def test_learning_refuses_what_would_be_unfair(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        learning.main(["text.txt", "--ours", option])
+    assert option.split("=")[0] in capsys.readouterr().err
+
+
+def looks(*losses: float) -> list[dict[str, float]]:
+    return [
+        {"epoch": epoch, "seconds": 10.0 * epoch, "wall_seconds": 11.0 * epoch, "loss": loss}
+        for epoch, loss in enumerate(losses, start=1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "seconds", "extrapolated"),
+    [
+        ([2.0], 180, True),
+        ([2.0, 1.5], 180, True),
+        ([1.5] * 20, 180, False),
+        ([1.6, 1.5, 1.44, 1.43], 30, False),
+    ],
+)
+def test_the_articles_time(losses: list[float], seconds: float, extrapolated: bool) -> None:
+    article = {"points": looks(*losses), "seconds_per_epoch": 10.0, "hidden_size": 512}
+    found = learning.compare({"points": looks(1.5, 1.4477)}, article, 1.4477)
+    assert (found["article_seconds"], found["extrapolated"]) == (seconds, extrapolated)
+    assert (found["ours_seconds"], found["ours_wall_seconds"]) == (20, 22)
+    assert found["ours_over_article"] == pytest.approx(20 / seconds)
+
+
+def test_nothing_is_extrapolated_to_another_target() -> None:
+    article = {"points": looks(2.0), "seconds_per_epoch": 10.0, "hidden_size": 512}
+    found = learning.compare({"points": looks(1.5)}, article, 1.5)
+    assert found["article_seconds"] is found["ours_over_article"] is None
+    assert not found["extrapolated"]
+
+
+def test_operations_are_six_times_the_weights_that_multiply() -> None:
+    article, default = CASES[0].shape(512), CASES[2].shape(512)
+    biases = 2 * 2 * 4 * 512 + 38
+    assert operations_per_character(article) == 6 * (article.parameters - biases)
+    table_and_biases = 66 * 64 + 2 * 4 * 512 + 66
+    assert operations_per_character(default) == 6 * (default.parameters - table_and_biases)
+
+
+def test_throughput(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(throughput, "MODES", {"1 thread": (1, 1), "2 processes": (2, 1)})
+    throughput.main(["--hidden-size", "8", "--seconds", "0.02", "--repeats", "1", "--json"])
+    found = report(capsys)
+    assert found["peak_gflops"]["1 thread"].keys() == PEAKS.keys()
+    peak = max(found["peak_gflops"]["1 thread"].values())
+    assert len(found["rows"]) == 2 * len(CASES)
+    for row in found["rows"]:
+        cores = 2 if row["mode"] == "2 processes" else 1
+        assert row["gflops"] == pytest.approx(row["characters_per_second"] * row["operations_per_character"] / 1e9)
+        assert row["share"] == pytest.approx(row["gflops"] / (cores * peak))
+        if cores == 1:
+            assert row["speed_up"] == 1
+    throughput.show(found)
+    assert "charloom, GRU 1 × 8" in capsys.readouterr().out

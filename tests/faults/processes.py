@@ -1,0 +1,82 @@
+"""Real `charloom` processes, to be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PATIENCE = 120.0  # seconds for what takes a few; only a process that hangs needs more
+
+
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1"}
+
+
+def start(*arguments: object, module: str = "charloom") -> subprocess.Popen[str]:
+    """Start `python -m charloom …`, its streams in pipes."""
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *(str(argument) for argument in arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+
+
+def wait_until(happened: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    """Wait for something that a running process is to do."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        if process.poll() is not None:
+            out, err = process.communicate()
+            raise AssertionError(f"ended with {process.returncode} before its time: {out}{err}")
+        if time.monotonic() > deadline:
+            raise AssertionError(f"nothing happened: {end(process)}")
+        time.sleep(0.005)
+
+
+def finish(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Wait for a process to end: its status, what it said on stdout and on stderr."""
+    try:
+        out, err = process.communicate(timeout=PATIENCE)
+    except subprocess.TimeoutExpired:
+        raise AssertionError(f"it did not end: {end(process)}") from None
+    return process.returncode, out, err
+
+
+def end(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """End a process that hangs; SIGTERM first, so that a launcher can end its workers. Returns what it said."""
+    process.terminate()
+    try:
+        return process.communicate(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        return process.communicate()
+
+
+def result(process: subprocess.Popen[str], status: int = 0) -> dict[str, Any]:
+    """Wait for a process started with --json and return the one line that it writes."""
+    ended, out, err = finish(process)
+    assert ended == status, err
+    (line,) = out.splitlines()
+    data: dict[str, Any] = json.loads(line)
+    return data
+
+
+def newest_step(folder: Path) -> int:
+    """The step of the newest checkpoint of a run; -1 where there is none."""
+    names = [path.stem for path in (folder / "training").glob("checkpoint-*.safetensors")]
+    return max((int(name.removeprefix("checkpoint-")) for name in names), default=-1)
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """The whole lines of a run's history."""
+    path = folder / "metrics.jsonl"
+    lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
+    return [json.loads(line) for line in lines if line.endswith("\n")]

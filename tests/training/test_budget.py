@@ -1,0 +1,306 @@
+"""A time to train: the plan's arithmetic, the choice of a network, and runs that keep to it."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import charloom
+from charloom.bundle import open_model_directory
+from charloom.errors import UsageError
+from charloom.events import Evaluated, Event, Notice, StepTaken
+from charloom.settings import CorpusSettings, RunSettings, TrainingSettings, run_settings
+from charloom.training import budget as module
+from charloom.training.budget import SIZES, Choice, choose, predicted_loss
+from charloom.training.plan import Plan
+from charloom.training.preparation import TrainingData, model_shape, prepare_data
+from charloom.training.ranks import Ranks
+from charloom.training.state import Progress
+from tests.training.test_run import after
+
+SETTINGS = TrainingSettings(learning_rate=0.01, warmup=0.1)
+BY_STEPS = Plan(SETTINGS, steps=100, evaluate_every=20)
+BY_CLOCK = Plan(SETTINGS, steps=500, evaluate_every=None, budget=110.0, reserve=10.0)
+SMALL: dict[str, Any] = {
+    "hidden_size": 16, "embedding_size": 8, "batch_size": 4, "bptt": 20, "threads": 1, "device": "cpu",
+}  # fmt: skip
+
+
+class TestPlan:
+    def test_by_steps(self) -> None:
+        assert BY_STEPS.share_done(Progress(step=0)) == 1 / 101
+        assert BY_STEPS.share_done(Progress(step=99)) == 100 / 101
+        assert [BY_STEPS.is_over(Progress(step=step)) for step in (0, 99, 100)] == [False, False, True]
+        assert BY_STEPS.steps_expected(Progress(step=3)) == 100
+        assert BY_STEPS.seconds_left(Progress(step=25, seconds=5.0)) == 15.0
+
+    def test_by_the_clock(self) -> None:
+        assert BY_CLOCK.learning_seconds == 100
+        assert BY_CLOCK.share_done(Progress()) == 1e-6
+        # 10 updates took 5 s in all: the coming one will take half a second.
+        progress = Progress(step=10, seconds=49.5, training_seconds=5.0, started_at=9.5)
+        assert BY_CLOCK.share_done(progress) == 0.5
+        assert not BY_CLOCK.is_over(progress)
+        # 10 updates in 40 s with all that belongs to them, 50.5 s to go.
+        assert BY_CLOCK.steps_expected(progress) == 10 + round(10 / 40 * 50.5)
+        assert BY_CLOCK.seconds_left(progress) == 60.5
+
+    def test_an_update_that_would_not_fit_is_not_begun(self) -> None:
+        progress = Progress(step=10, seconds=99.4, training_seconds=5.0)
+        assert not BY_CLOCK.is_over(progress)
+        progress.seconds = 99.6
+        assert BY_CLOCK.is_over(progress)
+        assert BY_CLOCK.share_done(progress) == 1
+        assert BY_CLOCK.steps_expected(progress) == 10
+
+    def test_one_update_is_made_however_short_the_budget(self) -> None:
+        progress = Progress(step=0, seconds=1_000.0)
+        assert not BY_CLOCK.is_over(progress)
+        progress.step = 1
+        assert BY_CLOCK.is_over(progress)
+        assert BY_CLOCK.seconds_left(progress) == 0
+
+    def test_a_reserve_as_long_as_the_budget_leaves_something(self) -> None:
+        assert Plan(SETTINGS, 1, None, budget=5.0, reserve=9.0).learning_seconds > 0
+
+    @pytest.mark.parametrize("plan", [BY_STEPS, BY_CLOCK])
+    def test_the_rate_warms_up_and_falls_to_nothing(self, plan: Plan) -> None:
+        shares = [Progress(step=step, seconds=float(step)) for step in range(100)]
+        rates = [plan.rate(progress) for progress in shares]
+        assert max(rates) == pytest.approx(0.01, rel=1e-3)
+        assert rates.index(max(rates)) == pytest.approx(10, abs=1)
+        assert rates[:10] == sorted(rates[:10])
+        assert rates[11:] == sorted(rates[11:], reverse=True)
+        assert rates[-1] < 1e-5
+        shares[40].rate_scale = 0.25
+        assert plan.rate(shares[40]) == rates[40] / 4
+
+    def test_evaluations_by_steps(self) -> None:
+        due = [step for step in range(101) if BY_STEPS.evaluation_is_due(Progress(step=step))]
+        assert due == [2, 20, 40, 60, 80, 100]
+        assert not BY_STEPS.evaluation_is_due(Progress(step=40, evaluated_step=40))
+
+    def test_evaluations_by_the_clock(self) -> None:
+        """Every twentieth of 100 s, the first after an eighth of that."""
+
+        def is_due(**values: Any) -> bool:
+            return BY_CLOCK.evaluation_is_due(Progress(training_seconds=0.1, **values))
+
+        assert not is_due(step=0, seconds=50.0)
+        assert not is_due(step=3, seconds=7.6, started_at=7.0)
+        assert is_due(step=3, seconds=7.7, started_at=7.0)
+        assert not is_due(step=9, seconds=24.9, evaluated_step=5, evaluated_at=20.0)
+        assert is_due(step=9, seconds=25.0, evaluated_step=5, evaluated_at=20.0)
+        # An evaluation that takes 3 s is made every 12 s at the most.
+        slow = {"step": 9, "evaluated_step": 5, "evaluated_at": 20.0, "evaluation_seconds": 3.0}
+        assert not is_due(seconds=31.9, **slow)
+        assert is_due(seconds=32.0, **slow)
+        assert is_due(step=9, seconds=100.0, evaluated_step=8, evaluated_at=99.9), "the last weights are measured"
+        assert not is_due(step=9, seconds=100.0, evaluated_step=9, evaluated_at=99.9)
+
+
+class TestPrediction:
+    def test_by_hand(self) -> None:
+        assert predicted_loss(1e6, 5e5, 1e6) == pytest.approx(1.086 + 72.9 / 1e6**0.5 + 86.8 / 5e5**0.364)
+        worth = 1e6 * (1 + 13.0 * (1 - math.exp(-9 / 13.0)))
+        assert predicted_loss(1e6, 1e7, 1e6) == pytest.approx(1.086 + 72.9 / 1e6**0.5 + 86.8 / worth**0.364)
+
+    def test_repetition_is_worth_less_than_new_text_and_has_an_end(self) -> None:
+        assert predicted_loss(1e6, 1e7, 1e6) > predicted_loss(1e6, 1e7, 1e7)
+        assert predicted_loss(1e6, 1e12, 1e6) == pytest.approx(predicted_loss(1e6, 1e13, 1e6))
+
+    def test_more_is_never_worse(self) -> None:
+        amounts = [10**exponent for exponent in (3, 3.5, 4, 5, 5.999, 6, 6.001, 7, 8, 10)]
+        for fixed in amounts:
+            for less, more in itertools.pairwise(amounts):
+                assert predicted_loss(fixed, more, 1e6) <= predicted_loss(fixed, less, 1e6)
+                assert predicted_loss(more, fixed, 1e6) < predicted_loss(less, fixed, 1e6)
+                assert predicted_loss(1e6, fixed, more) <= predicted_loss(1e6, fixed, less)
+
+
+@pytest.fixture(scope="module")
+def long_text(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
+    path = tmp_path_factory.mktemp("text") / "long.txt"
+    path.write_text(small_text.read_text("utf-8") * 60, "utf-8")
+    return prepare_data([str(path)], CorpusSettings(), lambda event: None)
+
+
+def machine(monkeypatch: pytest.MonkeyPatch, multiplications: float) -> list[int]:
+    """A machine that makes so many multiplications a second; returns the sizes that are measured on it."""
+    measured: list[int] = []
+
+    def speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
+        measured.append(settings.model.hidden_size)
+        return multiplications / (6 * model_shape(data, settings.model).parameters)
+
+    monkeypatch.setattr(module, "_speed", speed)
+    return measured
+
+
+def chosen(data: TrainingData, fixed: frozenset[str] = frozenset(), **options: Any) -> Choice:
+    settings = run_settings(RunSettings(), {"budget": "10m", **options})
+    return choose(data, settings, fixed | frozenset(options), torch.device("cpu"), Ranks())
+
+
+class TestChoice:
+    def test_a_faster_machine_takes_a_larger_network(
+        self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sizes = []
+        for multiplications in (1e8, 3e9, 1e11, 1e13):
+            machine(monkeypatch, multiplications)
+            sizes.append(chosen(long_text).settings.model.hidden_size)
+        assert sizes == sorted(set(sizes))
+        assert set(sizes) <= set(SIZES)
+
+    def test_more_time_takes_a_larger_network(self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+        machine(monkeypatch, 1e10)
+        short, long = chosen(long_text, budget="1m"), chosen(long_text, budget="10h")
+        assert short.settings.model.hidden_size < long.settings.model.hidden_size
+        assert short.settings.model.dropout <= long.settings.model.dropout
+
+    def test_it_is_the_best_prediction_of_all(self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+        measured = machine(monkeypatch, 3e10)
+        size = chosen(long_text).settings.model.hidden_size
+        assert measured == list(SIZES[: len(measured)])
+        predictions = {}
+        for candidate in measured:
+            model = RunSettings().model.model_copy(update={"hidden_size": candidate})
+            parameters = model_shape(long_text, model).parameters
+            read = 0.9 * 600 * 3e10 / (6 * parameters)
+            predictions[candidate] = predicted_loss(parameters, read, long_text.characters)
+        assert size == min(predictions, key=lambda candidate: predictions[candidate])
+
+    def test_a_tiny_text_takes_a_small_network(self, small_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        machine(monkeypatch, 1e14)
+        data = prepare_data([str(small_text)], CorpusSettings(), lambda event: None)
+        choice = chosen(data)
+        assert model_shape(data, choice.settings.model).parameters <= 3 * data.characters
+        assert choice.settings.model.dropout == 0.3, "read very often: the full measure"
+
+    def test_what_was_given_stays(self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+        measured = machine(monkeypatch, 1e12)
+        given = {"hidden_size": 200, "batch_size": 3, "bptt": 17, "learning_rate": 0.5, "dropout": 0.77}
+        given |= {"input_dropout": 0.11, "weight_decay": 0.3}
+        settings = chosen(long_text, **given).settings  # type: ignore[arg-type]
+        assert measured == [200]
+        assert {
+            name: getattr(settings.model, name, None) or getattr(settings.training, name) for name in given
+        } == given
+
+    def test_the_reason_names_size_rows_and_passes(
+        self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine(monkeypatch, 3e10)
+        choice = chosen(long_text, num_layers=2)
+        settings = choice.settings
+        passes = choice.steps * settings.training.batch_size * settings.training.bptt / long_text.characters
+        assert f"LSTM 2 × {settings.model.hidden_size} " in choice.reason
+        assert f"{settings.training.batch_size} rows × {settings.training.bptt}" in choice.reason
+        assert f"read the text {passes:.1f} times" in choice.reason
+        assert "in 10m" in choice.reason
+        assert "\n" not in choice.reason
+
+
+class TestRuns:
+    def test_it_keeps_to_its_time(self, small_text: Path, tmp_path: Path) -> None:
+        events: list[Event] = []
+        started = time.monotonic()
+        result = charloom.train(small_text, tmp_path / "m", budget="3s", threads=1, device="cpu", notify=events.append)
+        took = time.monotonic() - started
+        assert result.seconds > 1.5
+        assert took < 3 * 1.05 + 20, "some slack: others may want the machine"
+        (reason,) = [
+            event.message for event in events if isinstance(event, Notice) if event.message.startswith("in 3s")
+        ]
+        config = open_model_directory(tmp_path / "m").config
+        assert config.training["choice"] == reason
+        assert f"× {config.model.hidden_size} " in reason
+        steps = [event for event in events if isinstance(event, StepTaken)]
+        assert steps[-1].learning_rate < 0.3 * max(step.learning_rate for step in steps), "it fell with the clock"
+        evaluated = [event.step for event in events if isinstance(event, Evaluated)]
+        assert evaluated[-1] == result.steps == len(steps)
+        assert not (tmp_path / "m" / "training").exists()
+
+    @pytest.mark.parametrize("named", [True, False])
+    def test_a_recipe_that_was_asked_for_is_not_changed(
+        self, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+    ) -> None:
+        machine(monkeypatch, 1e6)  # so slow that the smallest is best
+        recipe = {"recipe": "tiny"} if named else {}
+        charloom.train(small_text, tmp_path / "m", budget="0.5s", threads=1, device="cpu", **recipe)  # type: ignore[arg-type]
+        config = open_model_directory(tmp_path / "m").config
+        assert config.model.hidden_size == (256 if named else SIZES[0])
+        assert config.training["settings"]["bptt"] == (64 if named else 100)
+
+    def test_a_resumed_run_has_the_rest_of_its_time(self, small_text: Path, tmp_path: Path) -> None:
+        folder, options = tmp_path / "m", {**SMALL, "budget": "600s"}
+        charloom.train(small_text, folder, should_stop=after(30), **options)
+        spent = _progress(folder)["seconds"]
+        assert spent > 0
+        stopped = charloom.train(small_text, folder, should_stop=after(5), resume=True)
+        assert stopped.resumed_from_step == 30
+        assert _progress(folder)["seconds"] > spent
+        # With less time than it has already had, it ends at once; with a little more, it learns on a little.
+        events: list[Event] = []
+        result = charloom.train(
+            small_text, folder, resume=True, budget=f"{_progress(folder)['seconds'] / 2:.6f}s", notify=events.append
+        )
+        assert not result.interrupted
+        assert result.steps == 35
+        assert not [event for event in events if isinstance(event, StepTaken)]
+
+    def test_a_larger_budget_extends_a_run(self, small_text: Path, tmp_path: Path) -> None:
+        folder = tmp_path / "m"
+        charloom.train(small_text, folder, should_stop=after(30), **SMALL, budget="600s")
+        spent = _progress(folder)["seconds"]
+        result = charloom.train(small_text, folder, resume=True, budget=f"{spent + 1.5:.3f}s")
+        assert (result.interrupted, result.resumed_from_step) == (False, 30)
+        assert result.steps > 30
+        assert result.seconds > spent + 0.5
+
+    def test_epochs_and_budget_are_refused_together(self, small_text: Path, tmp_path: Path) -> None:
+        with pytest.raises(UsageError, match="give budget or epochs, not both"):
+            charloom.train(small_text, tmp_path / "m", epochs=2, budget="3s")
+        assert not (tmp_path / "m").exists()
+
+    def test_without_any_length_it_is_a_budget(self, small_text: Path, tmp_path: Path) -> None:
+        charloom.train(small_text, tmp_path / "m", should_stop=after(1), **SMALL)
+        run = json.loads((tmp_path / "m" / "training" / "run.json").read_bytes())
+        assert run["settings"]["training"]["budget"] == "20s", "a short text"
+        assert run["settings"]["training"]["steps"] is run["settings"]["training"]["epochs"] is None
+
+    def test_a_length_replaces_the_recipes_budget(self, small_text: Path, tmp_path: Path) -> None:
+        assert charloom.train(small_text, tmp_path / "m", steps=2, **SMALL).steps == 2
+
+    def test_measuring_leaves_no_trace_in_the_learning(self, small_text: Path, tmp_path: Path) -> None:
+        """The first weights are the seed's, whatever was measured before."""
+        first = []
+        for budget in ({"budget": "600s"}, {"steps": 50}):
+            folder = tmp_path / next(iter(budget))
+            charloom.train(small_text, folder, should_stop=after(1), **SMALL, **budget)
+            (start, _) = sorted((folder / "training").glob("checkpoint-*"))
+            first.append(_weights(start))
+        assert first[0].keys() == first[1].keys()
+        assert all(torch.equal(first[0][name], first[1][name]) for name in first[0])
+
+
+def _weights(checkpoint: Path) -> dict[str, torch.Tensor]:
+    from safetensors.torch import load_file
+
+    return {name: weights for name, weights in load_file(checkpoint).items() if name.startswith(("model.", "random."))}
+
+
+def _progress(folder: Path) -> dict[str, Any]:
+    from safetensors import safe_open
+
+    with safe_open(max((folder / "training").glob("checkpoint-*.safetensors")), framework="pt") as file:
+        progress: dict[str, Any] = json.loads(file.metadata()["progress"])
+    return progress
