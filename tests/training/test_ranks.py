@@ -99,6 +99,29 @@ def test_what_two_ranks_tell_each_other(tmp_path: Path) -> None:
     in_two_processes(_exchange, tmp_path)
 
 
+def _learn_and_leave(rank: int, meeting: int) -> None:
+    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": meeting}
+    os.environ.update({"TORCHELASTIC_RUN_ID": "test", **{name: str(value) for name, value in told.items()}})
+    with joined_ranks(lambda rank: torch.device("cpu")) as ranks:
+        weights = torch.nn.Parameter(torch.full((3,), float(ranks.rank)))
+        optimizer = torch.optim.AdamW([weights])
+        weights.sum().backward()
+        ranks.average([weights.data], [])
+        optimizer.step()
+        assert gloo_threads()
+    assert not gloo_threads(), "a thread that outlives its group can abort the process as it exits"
+
+
+def gloo_threads() -> list[str]:
+    names = [path.read_text().strip() for path in Path("/proc/self/task").glob("*/comm")]
+    return [name for name in names if "gloo" in name]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
+def test_no_thread_outlives_the_group() -> None:
+    spawn(_learn_and_leave, (port(),), nprocs=2)  # type: ignore[no-untyped-call]
+
+
 def test_alone_nothing_is_exchanged() -> None:
     alone, tensor = Ranks(), torch.tensor([1.0, 2.0])
     assert alone.average([tensor], [3.0]) == [3.0]

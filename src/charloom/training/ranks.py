@@ -9,6 +9,7 @@ Legend: L layers, B rows of all ranks together, H hidden units.
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -120,6 +121,9 @@ def joined_ranks(device: Callable[[int], torch.device]) -> Iterator[Ranks]:
     local_rank = int(os.environ["LOCAL_RANK"])
     # CPU tensors (states, clocks, checkpoints) always go through gloo; gradients on a GPU through NCCL.
     backend = "cpu:gloo,cuda:nccl" if device(local_rank).type == "cuda" else "gloo"
+    # This module keeps the group that exists when it is first imported, as default arguments: imported later, by
+    # torch's optimizers, the group's threads would outlive destroy_process_group() and could abort the exit.
+    importlib.import_module("torch.distributed.nn")
     try:
         distributed.init_process_group(backend)
     except (RuntimeError, ValueError) as error:
