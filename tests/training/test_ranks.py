@@ -34,7 +34,8 @@ def flags(**options: object) -> list[object]:
 
 
 def torchrun(*arguments: object, restarts: int = 0) -> subprocess.Popen[str]:
-    launch = ("--nproc-per-node", 2, "--max-restarts", restarts, "--master-addr", "127.0.0.1", "--master-port", port())
+    # Not --master-addr: torchrun's static rendezvous keeps the dead processes' addresses after a restart.
+    launch = ("--standalone", "--local-addr", "127.0.0.1", "--nproc-per-node", 2, "--max-restarts", restarts)
     return start(*launch, "-m", "charloom", *arguments, module="torch.distributed.run")
 
 
