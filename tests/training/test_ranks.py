@@ -106,7 +106,7 @@ def _learn_and_leave(rank: int, meeting: int) -> None:
     with joined_ranks(lambda rank: torch.device("cpu")) as ranks:
         weights = torch.nn.Parameter(torch.full((3,), float(ranks.rank)))
         optimizer = torch.optim.AdamW([weights])
-        weights.sum().backward()
+        weights.sum().backward()  # type: ignore[no-untyped-call]
         ranks.average([weights.data], [])
         optimizer.step()
         assert gloo_threads()
