@@ -26,6 +26,7 @@ ValidationSplit = Literal["tail", "row-tail"]
 CleaningName = Literal["nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"]
 TrackerName = Literal["tensorboard", "mlflow"]
 Protocol = Literal["stateful", "windows-256", "cold-60"]
+Precision = Literal["auto", "float32", "int8"]
 SplitName = Literal["train", "validation", "all"]
 
 MAX_SEED = 2**63 - 1

@@ -25,7 +25,7 @@ from charloom.bundle import (
 )
 from charloom.bundle.config import FileName, parse_config
 from charloom.errors import ModelDirectoryError
-from charloom.settings import SamplingSettings
+from charloom.settings import Precision, SamplingSettings
 from charloom.text.vocabulary import CharacterVocabulary
 
 
@@ -48,10 +48,11 @@ def replace(model: Path, name: str, content: bytes) -> None:
     edit(model, lambda config: config["files"].update({name: hashlib.sha256(content).hexdigest()}))
 
 
-def refused(model: Path) -> str:
-    """Loading must be refused; returns why, which is one line."""
+def refused(model: Path, name: str = "") -> str:
+    """Loading, by way of the file `name` where it is a graph, must be refused; returns why, which is one line."""
+    precision: Precision = "float32" if name == "model.onnx" else "int8" if name == "model.int8.onnx" else "auto"
     with pytest.raises(ModelDirectoryError) as caught:
-        charloom.load(model)
+        charloom.load(model, precision=precision)
     message = str(caught.value)
     assert "\n" not in message
     assert message.isprintable()
@@ -130,6 +131,7 @@ def test_what_training_writes(trained: Path) -> None:
         "vocabulary.json",
         "model.safetensors",
         "model.onnx",
+        "model.int8.onnx",
         "generation_config.json",
         "README.md",
         "metrics.jsonl",
@@ -160,10 +162,10 @@ def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
     assert "--resume" in refused(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["vocabulary.json", "model.onnx"])
+@pytest.mark.parametrize("name", ["vocabulary.json", "model.onnx", "model.int8.onnx"])
 def test_a_missing_file(model: Path, name: str) -> None:
     (model / name).unlink()
-    assert f"{name} is missing" in refused(model)
+    assert f"{name} is missing" in refused(model, name)
 
 
 def test_missing_files_that_running_does_not_need(model: Path) -> None:
@@ -176,7 +178,7 @@ def test_missing_files_that_running_does_not_need(model: Path) -> None:
     assert states["model.onnx"] == "ok"
 
 
-@pytest.mark.parametrize("name", ["vocabulary.json", "model.onnx"])
+@pytest.mark.parametrize("name", ["vocabulary.json", "model.onnx", "model.int8.onnx"])
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
 def test_a_damaged_file(model: Path, name: str, damage: str) -> None:
     content = bytearray((model / name).read_bytes())
@@ -185,7 +187,7 @@ def test_a_damaged_file(model: Path, name: str, damage: str) -> None:
     else:
         del content[0 if damage == "emptied" else len(content) - 1 :]
     (model / name).write_bytes(content)
-    assert f"{name} is damaged: its checksum is not the one in config.json" in refused(model)
+    assert f"{name} is damaged: its checksum is not the one in config.json" in refused(model, name)
 
 
 def test_checks_tell_altered_from_edited_from_extra(model: Path) -> None:
@@ -290,10 +292,11 @@ def test_an_oversize_config_is_not_read(model: Path) -> None:
     assert "too large to be true" in refused(model)
 
 
-def test_an_oversize_graph_is_not_read(model: Path) -> None:
-    with (model / "model.onnx").open("ab") as file:
+@pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
+def test_an_oversize_graph_is_not_read(model: Path, name: str) -> None:
+    with (model / name).open("ab") as file:
         file.truncate(3 << 30)
-    assert "too large to be true" in refused(model)
+    assert "too large to be true" in refused(model, name)
 
 
 def test_a_folder_in_a_files_place(model: Path) -> None:
@@ -331,9 +334,10 @@ def test_a_graph_of_another_shape(model: Path) -> None:
     assert "not the network that config.json describes" in refused(model)
 
 
-def test_a_graph_that_is_none(model: Path) -> None:
-    replace(model, "model.onnx", b"\x00" * 100)
-    assert "model.onnx cannot be loaded" in refused(model)
+@pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
+def test_a_graph_that_is_none(model: Path, name: str) -> None:
+    replace(model, name, b"\x00" * 100)
+    assert f"{name} cannot be loaded" in refused(model, name)
 
 
 class Bomb:
@@ -349,13 +353,14 @@ class Bomb:
 def test_no_pickle_is_read_anywhere(model: Path, tmp_path: Path, small_text: Path) -> None:
     proof = tmp_path / "exploded"
     bomb = pickle.dumps(Bomb(proof))
-    for name in ("model.onnx", "vocabulary.json", "model.safetensors", "generation_config.json"):
+    names = ("model.onnx", "model.int8.onnx", "vocabulary.json", "model.safetensors", "generation_config.json")
+    for name in names:
         spoiled = Path(shutil.copytree(model, tmp_path / f"with-{name}"))
         replace(spoiled, name, bomb)
         if name == "model.safetensors":
             charloom.load(spoiled)  # not read at all when running
         else:
-            refused(spoiled)
+            refused(spoiled, name)
     shutil.rmtree(model)
     folder = model / "training"
     folder.mkdir(parents=True)

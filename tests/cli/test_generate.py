@@ -88,7 +88,6 @@ def test_a_prompt_from_a_file_and_from_stdin(
         (("--samples", "0"), "--samples: input should be greater than or equal to 1"),
         (("--prompt", "a", "--prompt-file", "b"), "not both"),
         (("--samples", "2", "--stream"), "--stream shows one text"),
-        (("--precision", "int8"), "no int8 graph"),
     ],
 )
 def test_options_that_cannot_work_are_usage_errors(

@@ -38,6 +38,8 @@ FileName = Literal[
 EDITABLE: Final = frozenset({GENERATION, CARD})
 REQUIRED: Final = frozenset({VOCABULARY, WEIGHTS, GRAPH})
 
+INT8_TOLERANCE: Final = 0.005  # share of the float32 loss that int8 may lose and still be the default
+
 GATES: Final[dict[Cell, int]] = {"rnn": 1, "gru": 3, "lstm": 4}
 
 
@@ -103,6 +105,22 @@ class Loss(_Record):
     characters: int
 
 
+class PrecisionRecord(_Record):
+    """What the int8 graph costs: the loss of both graphs on the same part of the validation text.
+
+    Measured with `windows-256`, in nats a symbol.
+    """
+
+    float32: float = Field(ge=0)
+    int8: float = Field(ge=0)
+    characters: int = Field(ge=1)
+
+    @property
+    def int8_is_faithful(self) -> bool:
+        """Whether int8 loses so little that it is the better default."""
+        return self.int8 <= self.float32 * (1 + INT8_TOLERANCE)
+
+
 class ModelConfig(_Record):
     """The content of `config.json`."""
 
@@ -112,6 +130,7 @@ class ModelConfig(_Record):
     corpus: CorpusRecord
     training: dict[str, Any] = Field(description="settings and figures of the run that made the model")
     losses: dict[Literal["stateful", "windows-256", "cold-60"], Loss]
+    precision: PrecisionRecord | None = Field(None, description="None without an int8 graph, as in older models")
     files: dict[FileName, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 
     @model_validator(mode="after")

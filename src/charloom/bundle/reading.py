@@ -11,8 +11,10 @@ from typing import Literal
 from charloom.bundle.config import (
     CONFIG,
     EDITABLE,
+    GATES,
     GENERATION,
     GRAPH,
+    STEP_GRAPH,
     TRAINING,
     VOCABULARY,
     WEIGHTS,
@@ -60,6 +62,25 @@ class ModelDirectory:
         """
         limit = 4 * self.config.model.parameters + 4 * self.config.model.vocab_size**2 + (16 << 20)
         return _read_verified(self.path, GRAPH, self.config.files["model.onnx"], limit)
+
+    @property
+    def has_int8_graph(self) -> bool:
+        """Whether the model has the int8 graph too."""
+        return STEP_GRAPH in self.config.files
+
+    def read_int8_graph(self) -> bytes:
+        """The int8 ONNX graph, its checksum verified.
+
+        Raises:
+            UsageError: the model has none.
+            ModelDirectoryError: missing, altered, or far larger than such a model can be.
+        """
+        if not self.has_int8_graph:
+            raise UsageError("precision = 'int8': this model has no int8 graph; use auto or float32")
+        shape = self.config.model
+        table = 4 * shape.vocab_size * GATES[shape.cell] * shape.hidden_size
+        limit = 4 * shape.parameters + table + (16 << 20)
+        return _read_verified(self.path, STEP_GRAPH, self.config.files["model.int8.onnx"], limit)
 
     def read_weights(self) -> bytes:
         """The weights as a safetensors file, its checksum verified.

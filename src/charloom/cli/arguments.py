@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Parameter
 from pydantic import Field
@@ -14,17 +14,6 @@ from charloom.errors import UsageError
 CorpusArgument = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 Threads = Annotated[int, Field(ge=1, le=1024)]
-Precision = Literal["auto", "float32", "int8"]
-
-
-def check_precision(precision: Precision) -> None:
-    """Refuse a graph that no model has yet.
-
-    Raises:
-        UsageError: it is int8.
-    """
-    if precision == "int8":
-        raise UsageError("precision = 'int8': this model has no int8 graph; use auto or float32")
 
 
 def corpus_specs(corpus: Sequence[str]) -> list[str]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from charloom.cli.arguments import CorpusArgument, Precision, Threads, check_precision, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
 from charloom.runtime.model import load
-from charloom.settings import Protocol, SplitName
+from charloom.settings import Precision, Protocol, SplitName
 
 
 def evaluate(
@@ -44,9 +44,10 @@ def evaluate(
     specs = corpus_specs(corpus)
     if not specs:
         raise UsageError("name a corpus to evaluate on")
-    check_precision(precision)
     with TrainingView(out) as view:
-        found = load(model, threads=threads).evaluate(specs, split=split, protocol=protocol, notify=view)
+        found = load(model, threads=threads, precision=precision).evaluate(
+            specs, split=split, protocol=protocol, notify=view
+        )
     if out.json:
         out.result({**asdict(found), "split": split})
         return

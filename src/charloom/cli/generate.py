@@ -10,12 +10,12 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic import Field
 
-from charloom.cli.arguments import Precision, Threads, check_precision
+from charloom.cli.arguments import Threads
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import CharloomError, UsageError
 from charloom.runtime.generation import Generation
 from charloom.runtime.model import MAX_SAMPLES, Model, load
-from charloom.settings import SamplingSettings
+from charloom.settings import Precision, SamplingSettings
 
 _SAMPLING = Group("Sampling (defaults are the model's generation_config.json)", sort_key=10)
 
@@ -52,10 +52,9 @@ def generate(
         Which graph to run; auto takes the best one the model has.
     """
     out = Output(options)
-    check_precision(precision)
     start = _prompt(prompt, prompt_file)
     chosen: dict[str, Any] = {name: getattr(sampling, name) for name in sampling.model_fields_set}
-    loaded = load(model, threads=threads)
+    loaded = load(model, threads=threads, precision=precision)
     if samples > 1:
         if stream:
             raise UsageError("--stream shows one text: leave it out, or leave --samples out")

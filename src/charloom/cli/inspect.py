@@ -18,7 +18,7 @@ from charloom.bundle import (
     read_history,
     read_unfinished,
 )
-from charloom.bundle.config import METRICS
+from charloom.bundle.config import METRICS, STEP_GRAPH
 from charloom.cli.history import history_table
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import ModelDirectoryError
@@ -114,9 +114,11 @@ def _resume_command(model: Path, run: UnfinishedRun) -> str:
 
 
 def _graph_problem(directory: ModelDirectory) -> str | None:
-    """Load the graph as `generate` would; the reason if it cannot be loaded."""
+    """Load the graphs as `generate` would; the reason if one cannot be loaded."""
     try:
         OnnxSession(directory.read_graph(), directory.config.model)
+        if directory.has_int8_graph:
+            OnnxSession(directory.read_int8_graph(), directory.config.model, name=STEP_GRAPH)
     except ModelDirectoryError as error:
         return str(error)
     return None

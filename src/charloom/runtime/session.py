@@ -17,6 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
+from charloom.bundle.config import CONFIG, GRAPH
 from charloom.errors import ModelDirectoryError
 from charloom.text.vocabulary import Ids
 
@@ -47,15 +48,16 @@ def state_names(shape: ModelShape, suffix: str) -> list[str]:
 
 
 class OnnxSession:
-    """The float32 graph of a model directory, run by ONNX Runtime."""
+    """A graph of a model directory, float32 or int8, run by ONNX Runtime."""
 
-    def __init__(self, graph: bytes, shape: ModelShape, threads: int = 1) -> None:
+    def __init__(self, graph: bytes, shape: ModelShape, threads: int = 1, name: str = GRAPH) -> None:
         """Load a graph.
 
         Args:
-            graph: the content of `model.onnx`.
+            graph: the content of `model.onnx` or `model.int8.onnx`.
             shape: what config.json says the network is; the graph must agree.
             threads: processor threads for one run.
+            name: the file, for errors.
 
         Raises:
             ModelDirectoryError: not a graph, or not the one that `shape` describes.
@@ -74,12 +76,13 @@ class OnnxSession:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
             reason = str(error).splitlines()[0][:200]
-            raise ModelDirectoryError(f"model.onnx cannot be loaded: {reason}") from None
+            raise ModelDirectoryError(f"{name} cannot be loaded: {reason}") from None
         self._inputs = ["ids", *state_names(shape, "in")]
         self._outputs = ["logits", *state_names(shape, "out")]
-        self._check_shape()
+        if not self._fits():
+            raise ModelDirectoryError(f"{name} is not the network that {CONFIG} describes")
 
-    def _check_shape(self) -> None:
+    def _fits(self) -> bool:
         inputs = {node.name: node for node in self._session.get_inputs()}
         outputs = {node.name: node for node in self._session.get_outputs()}
         fits = list(inputs) == self._inputs and list(outputs) == self._outputs
@@ -87,8 +90,7 @@ class OnnxSession:
             hidden = [inputs[name].shape[-1] for name in self._inputs[1:]]
             fits = set(hidden) == {self.shape.hidden_size}
             fits = fits and outputs["logits"].shape[-1] == self.shape.vocab_size
-        if not fits:
-            raise ModelDirectoryError("model.onnx is not the network that config.json describes")
+        return fits
 
     def run(self, ids: Ids, state: State) -> tuple[Logits, State]:
         feeds: dict[str, NDArray[Any]] = dict(zip(self._inputs, (ids.astype(np.int64), *state), strict=True))
