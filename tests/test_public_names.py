@@ -7,6 +7,7 @@ import pytest
 
 import charloom
 from charloom.errors import (
+    BusyError,
     CharloomError,
     CorpusError,
     MissingExtraError,
@@ -20,6 +21,8 @@ from charloom.errors import (
 def test_the_public_names_are_pinned() -> None:
     assert charloom.__all__ == [
         "CharloomError",
+        "Continuation",
+        "Engine",
         "Evaluation",
         "Generation",
         "Model",
@@ -78,6 +81,7 @@ def test_one_tree_of_errors() -> None:
         ModelDirectoryError,
         TrainingError,
         StorageError,
+        BusyError,
         MissingExtraError,
     ]
     assert all(issubclass(kind, CharloomError) for kind in kinds)

@@ -12,13 +12,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from charloom.runtime.prompts import PromptReader, prompt_ids
 from charloom.runtime.rows import FinishReason, Row, Rows
-from charloom.runtime.session import Logits, Session, State, initial_state
+from charloom.runtime.session import Session
 from charloom.settings import MAX_SEED, SamplingSettings
 from charloom.text.vocabulary import Ids, Vocabulary
-
-PREFILL_CHUNK = 1024  # prompt characters read in one run
-_LOGITS_LIMIT = 1 << 23  # logits held at a time, 32 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -49,38 +47,14 @@ def chosen_seed(seed: int | None) -> int:
     return secrets.randbelow(2**32) if seed is None else seed
 
 
-def prefill(session: Session, ids: Ids, state: State) -> tuple[Logits, State]:
-    """Read a prompt, ids (T,) with T ≥ 1, in one row; return the last logits (1, V) and the state."""
-    logits: Logits | None = None
-    chunk = prefill_length(session.shape.vocab_size)
-    for start in range(0, len(ids), chunk):
-        all_logits, state = session.run(ids[start : start + chunk, None], state)
-        logits = all_logits[-1]
-    if logits is None:
-        raise ValueError("a prompt needs at least one id")
-    return logits, state
-
-
-def prefill_length(vocab_size: int) -> int:
-    """How many prompt characters to read in one run: bounds the logits held at a time."""
-    return max(1, min(PREFILL_CHUNK, _LOGITS_LIMIT // vocab_size))
-
-
 def started_rows(session: Session, vocabulary: Vocabulary, prompt: Ids, rows: Sequence[Row]) -> Rows:
     """Rows that all continue one prompt, ids (T,), read once."""
-    logits, state = prefill(session, prompt, initial_state(session.shape, 1))
+    logits, state = PromptReader(session).read(prompt)
     together = Rows(session, vocabulary.unknown_id)
     together.join(
         rows, np.repeat(logits, len(rows), axis=0), tuple(np.repeat(part, len(rows), axis=0) for part in state)
     )
     return together
-
-
-def prompt_ids(vocabulary: Vocabulary, cleaned_prompt: str) -> Ids:
-    """The ids a prompt sets the state with; an empty prompt is read as the start of a line."""
-    if not cleaned_prompt:
-        return np.array([vocabulary.opening_id])
-    return vocabulary.encode(cleaned_prompt)
 
 
 class TextStream(Iterator[str]):
@@ -167,5 +141,7 @@ def generate_batch(
 
 def finished(row: Row, prompt: str, text: str, seconds: float, unknown: tuple[str, ...]) -> Generation:
     """The whole of a row that has ended."""
+    if row.error is not None:
+        raise row.error
     assert row.finish_reason is not None
     return Generation(prompt, text, row.finish_reason, len(text), seconds, row.seed, unknown)

@@ -10,6 +10,7 @@ from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
 from charloom.bundle.config import STEP_GRAPH
 from charloom.errors import CorpusError, UsageError
 from charloom.events import Notice, Notify, ignore
+from charloom.runtime.batching import Engine
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
 from charloom.runtime.session import OnnxSession
@@ -97,6 +98,20 @@ class Model:
         settings = self._settings(options)
         cleaned = self._clean(prompt)
         return generate_batch(self._session, self.vocabulary, prompt, cleaned, settings, samples)
+
+    def engine(
+        self, *, max_rows: int = 64, max_queue: int = 256, prompt_chunk: int = 128, cache_bytes: int = 64 << 20
+    ) -> Engine:
+        """Start an engine, which writes many texts at once for as long as it is open; see `Engine`."""
+        return Engine(
+            self._session,
+            self.vocabulary,
+            lambda prompt, options: (self._clean(prompt), self._settings(dict(options))),
+            max_rows=max_rows,
+            max_queue=max_queue,
+            prompt_chunk=prompt_chunk,
+            cache_bytes=cache_bytes,
+        )
 
     def evaluate(
         self,

@@ -17,7 +17,7 @@ from charloom.runtime.stopping import TextAssembler
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Vocabulary
 
-FinishReason = Literal["length", "stop", "cancelled"]
+FinishReason = Literal["length", "stop", "cancelled", "failed"]
 
 _UNIFORMS = 64  # random numbers drawn at a time; one by one they would be the same
 
@@ -29,6 +29,7 @@ class Row:
         settings: how it is drawn, and how long it may become.
         seed: of its own generator.
         finish_reason: None until it has ended.
+        error: why it failed, if it did.
     """
 
     def __init__(self, vocabulary: Vocabulary, settings: SamplingSettings, seed: int) -> None:
@@ -36,6 +37,7 @@ class Row:
         self.settings = settings
         self.seed = seed
         self.finish_reason: FinishReason | None = None if settings.length else "length"
+        self.error: Exception | None = None
         self._assembler = TextAssembler(vocabulary.decoder(), settings.stop)
         self._left = settings.length
         self._generator = np.random.default_rng(seed)
@@ -97,7 +99,7 @@ class Rows:
         allowed = self._allowed(logits.shape[1])
         uniforms = np.array([row.uniform() for row in self._rows])
         self._ids = draw(self._sampler.weights(logits, allowed), uniforms)
-        return [(row, row.push(token)) for row, token in zip(self._rows, self._ids.tolist(), strict=True)]
+        return [(row, _pushed(row, token)) for row, token in zip(self._rows, self._ids.tolist(), strict=True)]
 
     def _next_logits(self) -> Logits:
         """Read what was drawn in the rows that remain, and take in those that have come."""
@@ -140,3 +142,12 @@ class Rows:
         if all(mask is None for mask in masks):
             return None
         return np.stack([np.ones(vocab_size, dtype=bool) if mask is None else mask for mask in masks])
+
+
+def _pushed(row: Row, token: int) -> str:
+    """What `row.push` gives; an error ends this row and no other."""
+    try:
+        return row.push(token)
+    except Exception as error:  # whatever it is, the neighbours go on
+        row.error, row.finish_reason = error, "failed"
+        return ""
