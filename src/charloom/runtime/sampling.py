@@ -34,11 +34,15 @@ class Sampler:
         self._greedy = np.flatnonzero(temperatures == 0)
         self._temperatures = np.where(temperatures == 0, 1.0, temperatures)[:, None]
         self._overflows = bool(np.any(self._temperatures < _TINY))
-        self._filters: list[tuple[Filter, NDArray[np.intp], NDArray[Any]]] = []
+        self._filters: list[tuple[Filter, slice | NDArray[np.intp], ArrayLike]] = []
         for keep, name, off in _FILTERS:
             values = np.array([getattr(row, name) for row in settings])
             using = np.flatnonzero(values != off)
-            if len(using):
+            if not len(using):
+                continue
+            if len(using) == len(settings) and np.all(values == values[0]):
+                self._filters.append((keep, slice(None), values[0]))  # one number for all is faster
+            else:
                 self._filters.append((keep, using, values[using]))
 
     def weights(self, logits: Logits, allowed: NDArray[np.bool_] | None = None) -> Weights:
@@ -73,13 +77,15 @@ def next_probabilities(logits: Logits, settings: SamplingSettings, unknown_id: i
 def top_k(weights: Weights, k: ArrayLike) -> Weights:
     """Keep the k likeliest characters (of equals, the lowest ids); k ≥ 1 is one number or one a row."""
     size = weights.shape[-1]
-    kept_at_most = np.broadcast_to(np.minimum(k, size), len(weights))
-    ascending = np.sort(weights, axis=-1)
-    least = ascending[np.arange(len(weights)), size - kept_at_most][:, None]
+    at_most = np.minimum(k, size)
+    if at_most.ndim == 0:
+        least = np.partition(weights, size - at_most, axis=-1)[:, size - at_most, None]
+    else:
+        least = np.sort(weights, axis=-1)[np.arange(len(weights)), size - at_most][:, None]
     kept = weights >= least
-    if np.any(kept.sum(axis=-1) > kept_at_most):
+    if np.count_nonzero(kept) > np.broadcast_to(at_most, len(weights)).sum():  # several are just as likely as the last
         above = weights > least
-        room = kept_at_most - above.sum(axis=-1)
+        room = at_most - above.sum(axis=-1)
         equal = weights == least
         kept = above | (equal & (np.cumsum(equal, axis=-1) <= room[:, None]))
     return np.where(kept, weights, 0.0)
