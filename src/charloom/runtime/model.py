@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
 from charloom.bundle.config import STEP_GRAPH
 from charloom.errors import CorpusError, UsageError
 from charloom.events import Notice, Notify, ignore
-from charloom.runtime.batching import Engine
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
 from charloom.runtime.session import OnnxSession
@@ -20,6 +19,9 @@ from charloom.text.corpus import load_corpus
 from charloom.text.prepared import prepared_among
 from charloom.text.splits import Segment, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from charloom.runtime.batching import Engine
 
 MAX_SAMPLES = 4096
 
@@ -103,6 +105,8 @@ class Model:
         self, *, max_rows: int = 64, max_queue: int = 256, prompt_chunk: int = 128, cache_bytes: int = 64 << 20
     ) -> Engine:
         """Start an engine, which writes many texts at once for as long as it is open; see `Engine`."""
+        from charloom.runtime.batching import Engine  # brings asyncio, which a single text does without
+
         return Engine(
             self._session,
             self.vocabulary,
