@@ -111,7 +111,8 @@ def most_surprising(scores: Iterable[Score], count: int) -> list[Score]:
 
 def _summarize(out: Output, tally: Tally, seconds: float, what: str, precision: str) -> None:
     if tally.unknown:
-        out.warn(f"{tally.unknown:,} characters are unknown to the model: charged what it gives the unknown character")
+        counted = "1 character is" if tally.unknown == 1 else f"{tally.unknown:,} characters are"
+        out.warn(f"{counted} unknown to the model: charged what it gives the unknown character")
     bits = bits_per_char(tally.nats, tally.characters)
     out.say(
         f"({tally.texts:,} {what}{'' if tally.texts == 1 else 's'}, {tally.characters:,} characters"
