@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 import learning
+import scoring
 import throughput
 from throughput_worker import CASES, PEAKS, operations_per_character
 
@@ -122,3 +123,23 @@ def test_throughput(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
             assert row["speed_up"] == 1
     throughput.show(found)
     assert "charloom, GRU 1 × 8" in capsys.readouterr().out
+
+
+def test_scoring(prose: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(prose.read_text("utf-8")[:3000], "utf-8")
+    scoring.main([str(text), "--hidden-size", "8", "--seconds", "0.02", "--repeats", "1", "--json"])
+    found = report(capsys)
+    assert len(found["characters_per_second"]) == 5
+    assert min(found["characters_per_second"].values()) > 0
+    scoring.show_rates(found)
+    assert "reference: 64 texts written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("way", scoring.WAYS)
+def test_memory_of_scoring(prose: Path, capsys: pytest.CaptureFixture[str], way: str) -> None:
+    scoring.main([str(prose), "--watch", way])
+    found = report(capsys)
+    newlines = prose.read_text("utf-8").count("\n")
+    assert found["characters"] == 100_000 - (0 if way == "whole" else newlines)
+    assert found["end"] > 10

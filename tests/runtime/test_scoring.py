@@ -334,3 +334,11 @@ def test_a_network_too_wide_for_many_rows_is_read_in_few(monkeypatch: pytest.Mon
     found = list(Scorer(session, LETTERS, ()).in_turn(map(in_memory, ["ab", "c", "abc"])))
     assert [one.nats for one in found] == pytest.approx([5 * math.log(2) * size for size in (2, 1, 3)])
     assert all(time * width <= 2 for time, width in session.runs)
+
+
+def test_what_occurs_again_is_read_once() -> None:
+    session = FakeSession(5, score)
+    found = list(Scorer(session, LETTERS, ()).in_turn(map(in_memory, ["ab", "abc", "ab", "", "ab"])))
+    assert found[0] == found[2] == found[4]
+    assert found[0].nats == pytest.approx(by_hand("ab"), abs=1e-5)
+    assert session.runs == [(3, 2)]

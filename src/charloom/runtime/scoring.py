@@ -141,17 +141,22 @@ class Scorer:
             yield readings[number].ids()
 
     def _window(self, texts: Sequence[Text]) -> Iterator[Score]:
-        """Score texts in memory, the longest first, so that those of like length stand side by side."""
+        """Score texts in memory, the longest first, so that those of like length stand side by side.
+
+        A text that occurs again costs the same again and is read once: logs repeat themselves.
+        """
         readings = [_Reading(text, self) for text in texts]
-        stretches = [list(reading.ids()) for reading in readings]
-        order = sorted(range(len(texts)), key=lambda place: -sum(map(len, stretches[place])))
-        nats_of: list[list[Nats]] = [[] for _ in texts]
-        ids = (iter(stretches[place]) for place in order)
-        for number, nats in surprises(self.session, self.vocabulary.opening_id, ids):
+        ids = [np.concatenate(list(reading.ids())) for reading in readings]
+        first: dict[bytes, int] = {}
+        same = [first.setdefault(one.tobytes(), place) for place, one in enumerate(ids)]
+        order = sorted(first.values(), key=lambda place: -len(ids[place]))
+        nats_of: dict[int, list[Nats]] = {place: [] for place in order}
+        distinct = (iter([ids[place]]) for place in order)
+        for number, nats in surprises(self.session, self.vocabulary.opening_id, distinct):
             if nats is not None:
                 nats_of[order[number]].append(nats)
-        for reading, parts in zip(readings, nats_of, strict=True):
-            for nats in parts:
+        for place, reading in zip(same, readings, strict=True):
+            for nats in nats_of[place]:
                 reading.add(nats)
             yield reading.score()
 
