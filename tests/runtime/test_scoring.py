@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import charloom
 from charloom import Score
-from charloom.errors import CorpusError, UsageError
+from charloom.errors import CorpusError, ModelDirectoryError, UsageError
 from charloom.runtime import scored_files, scoring, surprise
 from charloom.runtime.scored_files import in_memory
 from charloom.runtime.scoring import Scorer, Text
@@ -342,3 +342,9 @@ def test_what_occurs_again_is_read_once() -> None:
     assert found[0] == found[2] == found[4]
     assert found[0].nats == pytest.approx(by_hand("ab"), abs=1e-5)
     assert session.runs == [(3, 2)]
+
+
+def test_a_network_without_an_answer_is_an_error() -> None:
+    broken = FakeSession(5, lambda token, count: [math.nan] * 5)
+    with pytest.raises(ModelDirectoryError, match="gives no number"):
+        list(Scorer(broken, LETTERS, ()).in_turn([in_memory("ab")]))

@@ -63,15 +63,15 @@ def score(
         raise UsageError("give --csv or --json, not both")
     specs = corpus_specs(file)
     started = time.perf_counter()
-    with TrainingView(out) as notify:
-        loaded = load(model, threads=threads, precision=precision)
+    loaded = load(model, threads=threads, precision=precision)
+    with TrainingView(out) as notify:  # a bar for what is fetched; it must not be there when stdout is written to
         found = loaded.score_files(specs, lines=lines, per_char=per_char, encoding=encoding, notify=notify)
-        tally = Tally(found)
-        scores: Iterable[Score] = tally if top is None else most_surprising(tally, top)
-        view = _view(out, csv=csv, per_char=per_char, lines=lines)
-        view.begin()
-        for one in scores:
-            view.show(one)
+    tally = Tally(found)
+    scores: Iterable[Score] = tally if top is None else most_surprising(tally, top)
+    view = _view(out, csv=csv, per_char=per_char, lines=lines)
+    view.begin()
+    for one in scores:
+        view.show(one)
     _summarize(out, tally, time.perf_counter() - started, "line" if lines else "file", str(loaded.precision))
 
 

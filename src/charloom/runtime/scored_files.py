@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from charloom.errors import UsageError
-from charloom.events import Notify, ignore
+from charloom.events import Notify
 from charloom.runtime.scoring import LONGEST, Text
 from charloom.text.decoding import check_encoding, decode_chunks
 from charloom.text.lines import Line, split_lines
@@ -44,7 +44,7 @@ class NamedFiles:
         if list(specs).count("-") > 1:
             raise UsageError("standard input can be read once: name - once")
         for spec in specs:
-            next(read_documents([spec], ignore), None)
+            next(read_documents([spec], notify), None)
         self._specs = specs
         self._encoding = encoding
         self._notify = notify

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charloom.errors import CorpusError
+from charloom.errors import CorpusError, ModelDirectoryError
 from charloom.runtime.session import Session
 from charloom.runtime.surprise import Nats, Total, surprises
 from charloom.text.cleaning import STEPS, clean_pieces, expand
@@ -101,6 +101,7 @@ class Scorer:
 
         Raises:
             CorpusError: what every character costs was asked for, of a text too long for that.
+            ModelDirectoryError: the network's answer is not a number.
         """
         window: list[Text] = []
         held = 0
@@ -122,6 +123,7 @@ class Scorer:
 
         Raises:
             CorpusError: what every character costs was asked for, of a text too long for that.
+            ModelDirectoryError: the network's answer is not a number.
         """
         readings: dict[int, _Reading] = {}
         told = 0
@@ -207,6 +209,10 @@ class _Reading:
 
     def score(self) -> Score:
         nats = self._total.nats
+        if not math.isfinite(nats):
+            raise ModelDirectoryError(
+                "the model gives no number for this text: its weights are damaged, train it again"
+            )
         return Score(
             text=self._text.shown,
             characters=self._characters,
