@@ -7,7 +7,6 @@ its own; while it is gone and its successor waits beside, there is something to 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -63,7 +62,7 @@ def _being_replaced(path: Path, before: tuple[int, ...] | None) -> bool:
     if now is not None:
         return now != before
     try:
-        names = os.listdir(path)
+        names = [file.name for file in path.iterdir()]
     except OSError:
         return False
     waiting = any(name.startswith(f".{CONFIG}.") and name.endswith(TEMPORARY_SUFFIX) for name in names)
