@@ -19,6 +19,7 @@ from charloom.errors import (
 
 def test_the_public_names_are_pinned() -> None:
     assert charloom.__all__ == [
+        "Adaptation",
         "CharloomError",
         "Evaluation",
         "Generation",
@@ -27,6 +28,7 @@ def test_the_public_names_are_pinned() -> None:
         "TrainingResult",
         "UsageError",
         "__version__",
+        "adapt",
         "load",
         "train",
     ]
