@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from charloom.bundle import ModelShape
-from charloom.runtime.session import Logits, State
+from charloom.runtime.session import Logits, Session, State
 from charloom.text.vocabulary import Ids
 
 
@@ -15,7 +15,7 @@ def fake_shape(vocab_size: int) -> ModelShape:
     return ModelShape(cell="rnn", num_layers=1, hidden_size=1, embedding_size=1, dropout=0, vocab_size=vocab_size)
 
 
-class FakeSession:
+class FakeSession(Session):
     """Scores that depend on the character just read and on how many were read since the zero state.
 
     The state is that count, so a test sees whether state is carried or begun anew.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,14 @@ def test_the_python_of_the_readme_runs_as_written(workplace: Path) -> None:
     ran = run([sys.executable, "-c", code], workplace)
     assert ran.returncode == 0, ran.stderr
     assert float(ran.stdout.splitlines()[0]) > 1
+
+
+@pytest.mark.parametrize("code", blocks(ROOT / "docs" / "how-to" / "embed-the-engine.md", "python"))
+def test_the_python_of_the_engines_page_runs_as_written(workplace: Path, trained: Path, code: str) -> None:
+    shutil.copytree(trained, workplace / "runs" / "yours")
+    ran = run([sys.executable, "-c", code], workplace)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout
 
 
 def test_the_skipped_commands_parse(workplace: Path) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 import charloom
 from charloom.errors import (
+    BusyError,
     CharloomError,
     CorpusError,
     MissingExtraError,
@@ -21,6 +22,8 @@ def test_the_public_names_are_pinned() -> None:
     assert charloom.__all__ == [
         "Adaptation",
         "CharloomError",
+        "Continuation",
+        "Engine",
         "Evaluation",
         "Generation",
         "Model",
@@ -80,6 +83,7 @@ def test_one_tree_of_errors() -> None:
         ModelDirectoryError,
         TrainingError,
         StorageError,
+        BusyError,
         MissingExtraError,
     ]
     assert all(issubclass(kind, CharloomError) for kind in kinds)

@@ -17,6 +17,8 @@ from charloom.errors import CharloomError, MissingExtraError, UsageError
 from charloom.version import __version__
 
 if TYPE_CHECKING:
+    from charloom.runtime.batching import Engine
+    from charloom.runtime.continuation import Continuation
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.generation import Generation, TextStream
     from charloom.runtime.model import Model, load
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Adaptation": "charloom.training.adaptation",
+    "Continuation": "charloom.runtime.continuation",
+    "Engine": "charloom.runtime.batching",
     "Evaluation": "charloom.runtime.evaluation",
     "Generation": "charloom.runtime.generation",
     "Model": "charloom.runtime.model",
@@ -39,6 +43,8 @@ _HOMES = {
 __all__ = [
     "Adaptation",
     "CharloomError",
+    "Continuation",
+    "Engine",
     "Evaluation",
     "Generation",
     "Model",

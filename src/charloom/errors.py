@@ -6,6 +6,7 @@
     ├── ModelDirectoryError    missing, incomplete, altered, or from a newer version
     ├── TrainingError          training cannot start or go on
     ├── StorageError           a file cannot be written (full disk, no permission)
+    ├── BusyError              an engine has as much to do as it may take on
     └── MissingExtraError      an optional part of charloom is not installed
 
 A message is one line that says what was wrong and what to do about it.
@@ -40,6 +41,10 @@ class TrainingError(CharloomError):
 
 class StorageError(CharloomError):
     """A file cannot be written: the disk is full, or permission is missing."""
+
+
+class BusyError(CharloomError):
+    """An engine has as much to do as it may take on, or is closing: try again later."""
 
 
 class MissingExtraError(CharloomError):

@@ -6,9 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+import generation
 import learning
 import throughput
+from article_generation import TunedGenerator
+from article_loop import ArticleNetwork
 from throughput_worker import CASES, PEAKS, operations_per_character
 
 OURS = ["--ours", "hidden-size=12", "embedding-size=4", "batch_size=8", "bptt=30", "steps=60", "evaluate_every=20"]
@@ -122,3 +126,26 @@ def test_throughput(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
             assert row["speed_up"] == 1
     throughput.show(found)
     assert "charloom, GRU 1 × 8" in capsys.readouterr().out
+
+
+def test_generation(capsys: pytest.CaptureFixture[str]) -> None:
+    generation.main(["--hidden-size", "8", "--characters", "40", "--repeats", "1", "--json"])
+    found = report(capsys)
+    assert found["rates"].keys() >= {"article", "tuned", "int8", "int8_batch", "int8_engine", "limit"}
+    assert all(rate > 0 for rate in found["rates"].values())
+    assert found["seconds"]["charloom_process"] > 0
+    generation.show(found)
+    assert "first character after a prompt of 1,000" in capsys.readouterr().out
+
+
+def test_the_tuned_step_is_the_articles_network() -> None:
+    network = ArticleNetwork(30, 16).eval()
+    tuned = TunedGenerator(network)
+    state = None
+    for token in (3, 7, 29, 0, 3):
+        logits, state = network(torch.tensor([[token]]), state)
+        tuned.step(token)
+        for layer in range(2):
+            for ours, theirs in zip(tuned._state[layer], state, strict=True):
+                torch.testing.assert_close(ours[0], theirs[layer, 0])
+        assert logits.shape == (1, 1, 30)

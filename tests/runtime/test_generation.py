@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 import charloom
 from charloom.errors import UsageError
-from charloom.runtime.generation import PREFILL_CHUNK, Generation, TextStream, generate_batch, prefill
-from charloom.runtime.session import Session, initial_state
+from charloom.runtime.generation import Generation, TextStream, generate_batch
+from charloom.runtime.prompts import READ_AT_ONCE, PromptReader
+from charloom.runtime.session import Session
 from charloom.settings import MAX_SEED, SamplingSettings
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary
 from tests.fakes import FakeSession, cycle, uniform
@@ -130,14 +131,14 @@ def test_a_long_prompt_is_read_in_chunks_with_the_state_carried() -> None:
         return [float(count), float(token)] + [0.0] * (SIZE - 2)
 
     session = FakeSession(SIZE, score)
-    ids = np.arange(2 * PREFILL_CHUNK + 5) % SIZE
-    logits, state = prefill(session, ids, initial_state(session.shape, 1))
+    ids = np.arange(2 * READ_AT_ONCE + 5) % SIZE
+    logits, state = PromptReader(session).read(ids)
     assert logits.shape == (1, SIZE)
     assert logits[0, :2].tolist() == [len(ids), ids[-1]]
     assert state[0].tolist() == [[len(ids)]]
-    assert max(run[0] for run in session.runs) <= PREFILL_CHUNK
+    assert max(run[0] for run in session.runs) <= READ_AT_ONCE
     with pytest.raises(ValueError, match="at least one"):
-        prefill(session, ids[:0], initial_state(session.shape, 1))
+        PromptReader(session).read(ids[:0])
 
 
 def test_bytes_are_shown_as_whole_characters() -> None:

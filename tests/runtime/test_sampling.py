@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.runtime.sampling import draw, min_p, next_probabilities, softmax, top_k, top_p
+from charloom.runtime.sampling import Sampler, draw, min_p, next_probabilities, top_k, top_p
 from charloom.settings import SamplingSettings
 
 P = np.array([[0.1, 0.4, 0.05, 0.25, 0.2]])
@@ -28,16 +28,19 @@ def rows(draw: st.DrawFn) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return np.array([weights], dtype=np.float64) / sum(weights)
 
 
+def share_of(weights: Any) -> Any:
+    return weights / weights.sum(axis=-1, keepdims=True)
+
+
 def test_softmax_by_hand() -> None:
-    np.testing.assert_allclose(softmax(np.log([[1.0, 2.0, 5.0]])), [[0.125, 0.25, 0.625]])
-    np.testing.assert_allclose(softmax(np.array([[1e5, 1e5]])), [[0.5, 0.5]])
-    np.testing.assert_allclose(softmax(np.array([[-1e300, 0.0]])), [[0, 1]])
+    np.testing.assert_allclose(distribution(np.log([1.0, 2.0, 5.0]).tolist(), temperature=1), [0.125, 0.25, 0.625])
+    assert distribution([1e5, 1e5], temperature=1) == [0.5, 0.5]
+    assert distribution([-3e38, 0.0], temperature=1) == [0, 1]
 
 
 @pytest.mark.parametrize(
     ("k", "expected"),
     [
-        (0, [0.1, 0.4, 0.05, 0.25, 0.2]),
         (1, [0, 1, 0, 0, 0]),
         (2, [0, 8 / 13, 0, 5 / 13, 0]),
         (4, [2 / 19, 8 / 19, 0, 5 / 19, 4 / 19]),
@@ -46,11 +49,18 @@ def test_softmax_by_hand() -> None:
     ],
 )
 def test_top_k_by_hand(k: int, expected: list[float]) -> None:
-    np.testing.assert_allclose(top_k(P, k), [expected])
+    np.testing.assert_allclose(share_of(top_k(P, k)), [expected])
+
+
+def test_rows_have_numbers_of_their_own() -> None:
+    two = np.concatenate([P, P])
+    np.testing.assert_allclose(top_k(two, [1, 2]), [[0, 0.4, 0, 0, 0], [0, 0.4, 0, 0.25, 0]])
+    np.testing.assert_allclose(top_p(two, [0.39, 0.41]), [[0, 0.4, 0, 0, 0], [0, 0.4, 0, 0.25, 0]])
+    np.testing.assert_allclose(min_p(two, [0.6, 1]), [[0, 0.4, 0, 0.25, 0], [0, 0.4, 0, 0, 0]])
 
 
 def test_top_k_of_equals_takes_the_lowest_ids() -> None:
-    np.testing.assert_allclose(top_k(np.full((1, 4), 0.25), 2), [[0.5, 0.5, 0, 0]])
+    np.testing.assert_allclose(share_of(top_k(np.full((1, 4), 0.25), 2)), [[0.5, 0.5, 0, 0]])
 
 
 @pytest.mark.parametrize(
@@ -67,7 +77,7 @@ def test_top_k_of_equals_takes_the_lowest_ids() -> None:
     ],
 )
 def test_top_p_by_hand(p: float, expected: list[float]) -> None:
-    np.testing.assert_allclose(top_p(P, p), [expected])
+    np.testing.assert_allclose(share_of(top_p(P, p)), [expected])
 
 
 @pytest.mark.parametrize(
@@ -81,22 +91,22 @@ def test_top_p_by_hand(p: float, expected: list[float]) -> None:
     ],
 )
 def test_min_p_by_hand(share: float, expected: list[float]) -> None:
-    np.testing.assert_allclose(min_p(P, share), [expected])
+    np.testing.assert_allclose(share_of(min_p(P, share)), [expected])
 
 
-@given(rows(), st.integers(0, 25))
+@given(rows(), st.integers(1, 25))
 def test_top_k_keeps_exactly_k(row: Any, k: int) -> None:
     row = (row + 1e-3) / (row + 1e-3).sum()  # all above zero, so that what is kept can be counted
-    kept = top_k(row, k)
-    assert np.count_nonzero(kept) == (min(k, row.size) if k else row.size)
+    kept = share_of(top_k(row, k))
+    assert np.count_nonzero(kept) == min(k, row.size)
     assert kept.sum() == pytest.approx(1)
-    if 0 < k < row.size:
+    if k < row.size:
         assert row[kept > 0].min() >= row[kept == 0].max()
 
 
 @given(rows(), st.floats(0.001, 1))
 def test_top_p_keeps_the_fewest_that_reach_p(row: Any, p: float) -> None:
-    kept = top_p(row, p)
+    kept = share_of(top_p(row, p))
     chosen = row[kept > 0]
     assert kept.sum() == pytest.approx(1)
     assert chosen.sum() >= p - 1e-9
@@ -108,7 +118,7 @@ def test_top_p_keeps_the_fewest_that_reach_p(row: Any, p: float) -> None:
 
 @given(rows(), st.floats(0, 1))
 def test_min_p_keeps_those_above_the_share(row: Any, share: float) -> None:
-    kept = min_p(row, share)
+    kept = share_of(min_p(row, share))
     assert kept.sum() == pytest.approx(1)
     assert kept.argmax() == row.argmax()
     for before, after in zip(row[0], kept[0], strict=True):
@@ -183,3 +193,38 @@ def test_draw_never_takes_the_impossible(row: Any, uniform: float) -> None:
     for number in (uniform, 0.0, float(np.nextafter(1, 0))):
         (token,) = draw(row, np.array([number]))
         assert row[0, token] > 0
+
+
+settings = st.builds(
+    SamplingSettings,
+    temperature=st.sampled_from([0, 0.5, 0.8, 1, 3]),
+    top_k=st.sampled_from([0, 1, 3, 50]),
+    top_p=st.sampled_from([0.2, 0.9, 1]),
+    min_p=st.sampled_from([0, 0.1, 1]),
+)
+
+
+@given(st.lists(settings, min_size=1, max_size=9), st.integers(2, 40), st.integers(0, 2**32 - 1), st.booleans())
+def test_a_row_gets_the_same_bits_whatever_its_neighbours(
+    rows: list[SamplingSettings], size: int, seed: int, constrained: bool
+) -> None:
+    generator = np.random.default_rng(seed)
+    logits = generator.normal(0, 4, (len(rows), size)).astype(np.float32)
+    allowed = None
+    if constrained:
+        allowed = generator.random((len(rows), size)) < 0.5
+        allowed[:, 1] = True
+    together = Sampler(rows, 0).weights(logits, allowed)
+    for index, row in enumerate(rows):
+        mask = None if allowed is None else allowed[index : index + 1]
+        alone = Sampler([row], 0).weights(logits[index : index + 1], mask)
+        assert np.array_equal(alone[0], together[index])
+    if allowed is not None:
+        assert np.all(together[~allowed] == 0)
+
+
+def test_settings_that_switch_a_filter_off_leave_every_bit() -> None:
+    logits = np.random.default_rng(0).normal(size=(3, 30)).astype(np.float32)
+    plain = Sampler([SamplingSettings(temperature=1)] * 3, None).weights(logits)
+    exact = logits.astype(np.float64)
+    np.testing.assert_array_equal(plain, np.exp(exact - exact.max(axis=-1, keepdims=True)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
 from charloom.bundle.config import STEP_GRAPH
@@ -20,6 +20,9 @@ from charloom.text.corpus import load_corpus
 from charloom.text.prepared import prepared_among
 from charloom.text.splits import Segment, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from charloom.runtime.batching import Engine
 
 MAX_SAMPLES = 4096
 
@@ -112,6 +115,22 @@ class Model:
         settings = self._settings(options)
         cleaned = self._clean(prompt)
         return generate_batch(self._session, self.vocabulary, prompt, cleaned, settings, samples)
+
+    def engine(
+        self, *, max_rows: int = 64, max_queue: int = 256, prompt_chunk: int = 128, cache_bytes: int = 64 << 20
+    ) -> Engine:
+        """Start an engine, which writes many texts at once for as long as it is open; see `Engine`."""
+        from charloom.runtime.batching import Engine  # brings asyncio, which a single text does without
+
+        return Engine(
+            self._session,
+            self.vocabulary,
+            lambda prompt, options: (self._clean(prompt), self._settings(dict(options))),
+            max_rows=max_rows,
+            max_queue=max_queue,
+            prompt_chunk=prompt_chunk,
+            cache_bytes=cache_bytes,
+        )
 
     def evaluate(
         self,

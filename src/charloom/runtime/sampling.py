@@ -2,96 +2,130 @@
 
     temperature → top-k → top-p → min-p → draw
 
-Legend: B rows, V vocabulary. Every function takes and returns probabilities (B, V) in float64, rows summing to
-one; a filter zeroes what it drops and rescales the rest. Temperature 0 is the likeliest character (ties:
-the lowest id), whatever the filters say.
+Legend: B rows, V vocabulary. Weights (B, V) in float64 say how likely each character is, and need not sum to one. A
+filter zeroes what it drops. Temperature 0 is the likeliest character (ties: the lowest id), whatever the filters say.
+What a row gets never depends on its neighbours, to the bit.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from charloom.runtime.session import Logits
 from charloom.settings import SamplingSettings
 
-Probabilities = NDArray[np.float64]
+Weights = NDArray[np.float64]
+
+_TINY = 1e-290  # temperatures below it can take a score to −∞
 
 
-def next_probabilities(logits: Logits, settings: SamplingSettings, unknown_id: int | None) -> Probabilities:
-    """The distribution the next character is drawn from: logits (B, V) → (B, V).
+class Sampler:
+    """The sampling settings of rows side by side."""
 
-    The unknown character is masked first: it is never generated.
-    """
-    logits64 = logits.astype(np.float64)
-    if unknown_id is not None:
-        logits64[:, unknown_id] = -np.inf
-    if settings.temperature == 0:
-        return _likeliest(logits64)
-    # Shifted first, so that a temperature near zero takes the others to −∞ and never the likeliest to +∞.
-    with np.errstate(over="ignore"):
-        scaled = (logits64 - logits64.max(axis=-1, keepdims=True)) / settings.temperature
-    probabilities = softmax(scaled)
-    probabilities = top_k(probabilities, settings.top_k)
-    probabilities = top_p(probabilities, settings.top_p)
-    return min_p(probabilities, settings.min_p)
+    def __init__(self, settings: Sequence[SamplingSettings], unknown_id: int | None) -> None:
+        """Lay out the settings of B rows; the unknown character is never generated."""
+        temperatures = np.array([row.temperature for row in settings])
+        self._unknown_id = unknown_id
+        self._greedy = np.flatnonzero(temperatures == 0)
+        self._temperatures = np.where(temperatures == 0, 1.0, temperatures)[:, None]
+        self._overflows = bool(np.any(self._temperatures < _TINY))
+        self._filters: list[tuple[Filter, slice | NDArray[np.intp], ArrayLike]] = []
+        for keep, name, off in _FILTERS:
+            values = np.array([getattr(row, name) for row in settings])
+            using = np.flatnonzero(values != off)
+            if not len(using):
+                continue
+            if len(using) == len(settings) and np.all(values == values[0]):
+                self._filters.append((keep, slice(None), values[0]))  # one number for all is faster
+            else:
+                self._filters.append((keep, using, values[using]))
 
+    def weights(self, logits: Logits, allowed: NDArray[np.bool_] | None = None) -> Weights:
+        """The weights the next characters are drawn by: logits (B, V) → (B, V).
 
-def softmax(logits: NDArray[np.float64]) -> Probabilities:
-    """exp(x) / Σ exp(x) over the last axis, shifted by the maximum so that nothing overflows."""
-    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    result: Probabilities = exponentials / exponentials.sum(axis=-1, keepdims=True)
-    return result
-
-
-def top_k(probabilities: Probabilities, k: int) -> Probabilities:
-    """Keep the k likeliest characters (of equals, the lowest ids); 0 keeps all."""
-    if k == 0 or k >= probabilities.shape[-1]:
-        return probabilities
-    order = _descending(probabilities)
-    kept = np.zeros_like(probabilities, dtype=bool)
-    np.put_along_axis(kept, order[:, :k], True, axis=-1)
-    return _keep(probabilities, kept)
-
-
-def top_p(probabilities: Probabilities, p: float) -> Probabilities:
-    """Keep the fewest likeliest characters whose probabilities reach p (Holtzman et al., 2020)."""
-    if p >= 1:
-        return probabilities
-    order = _descending(probabilities)
-    ranked = np.take_along_axis(probabilities, order, axis=-1)
-    before = np.cumsum(ranked, axis=-1) - ranked  # what stands above each character in the ranking
-    kept = np.zeros_like(probabilities, dtype=bool)
-    np.put_along_axis(kept, order, before < p, axis=-1)
-    return _keep(probabilities, kept)
+        Args:
+            logits: the network's.
+            allowed: the only characters that may come, (B, V), at least one a row beside the unknown; None = all.
+        """
+        scores = logits.astype(np.float64)
+        if self._unknown_id is not None:
+            scores[:, self._unknown_id] = -np.inf
+        if allowed is not None:
+            scores[~allowed] = -np.inf
+        # Shifted first, so that a temperature near zero takes the others to −∞ and never the likeliest to +∞.
+        scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
+        with np.errstate(over="ignore") if self._overflows else contextlib.nullcontext():
+            weights = np.exp(scores / self._temperatures)
+        for keep, rows, values in self._filters:
+            weights[rows] = keep(weights[rows], values)
+        if len(self._greedy):
+            weights[self._greedy] = _likeliest(scores[self._greedy])
+        return weights
 
 
-def min_p(probabilities: Probabilities, share: float) -> Probabilities:
+def next_probabilities(logits: Logits, settings: SamplingSettings, unknown_id: int | None) -> Weights:
+    """The distribution the next character is drawn from where all rows have the same settings: (B, V) → (B, V)."""
+    weights = Sampler([settings] * len(logits), unknown_id).weights(logits)
+    return np.asarray(weights / weights.sum(axis=-1, keepdims=True))
+
+
+def top_k(weights: Weights, k: ArrayLike) -> Weights:
+    """Keep the k likeliest characters (of equals, the lowest ids); k ≥ 1 is one number or one a row."""
+    size = weights.shape[-1]
+    at_most = np.minimum(k, size)
+    if at_most.ndim == 0:
+        least = np.partition(weights, size - at_most, axis=-1)[:, size - at_most, None]
+    else:
+        least = np.sort(weights, axis=-1)[np.arange(len(weights)), size - at_most][:, None]
+    kept = weights >= least
+    if np.count_nonzero(kept) > np.broadcast_to(at_most, len(weights)).sum():  # several are just as likely as the last
+        above = weights > least
+        room = at_most - above.sum(axis=-1)
+        equal = weights == least
+        kept = above | (equal & (np.cumsum(equal, axis=-1) <= room[:, None]))
+    return np.where(kept, weights, 0.0)
+
+
+def top_p(weights: Weights, p: ArrayLike) -> Weights:
+    """Keep the fewest likeliest characters whose share of the whole reaches p (Holtzman et al., 2020)."""
+    descending = np.sort(weights, axis=-1)[:, ::-1]
+    through = np.cumsum(descending, axis=-1)
+    before = through - descending  # what stands above each character in the ranking
+    return top_k(weights, (before < _one_a_row(p) * through[:, -1:]).sum(axis=-1))
+
+
+def min_p(weights: Weights, share: ArrayLike) -> Weights:
     """Keep characters at least `share` times as likely as the likeliest one (Nguyen et al., 2024)."""
-    if share == 0:
-        return probabilities
-    return _keep(probabilities, probabilities >= share * probabilities.max(axis=-1, keepdims=True))
+    return np.where(weights >= _one_a_row(share) * weights.max(axis=-1, keepdims=True), weights, 0.0)
 
 
-def draw(probabilities: Probabilities, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
+Filter = Callable[[Weights, ArrayLike], Weights]
+
+_FILTERS: tuple[tuple[Filter, str, float], ...] = (  # in the documented order, with the value that switches each off
+    (top_k, "top_k", 0),
+    (top_p, "top_p", 1.0),
+    (min_p, "min_p", 0.0),
+)
+
+
+def draw(weights: Weights, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     """Draw one id a row by inverting the cumulative distribution at `uniforms` (B,), each in [0, 1)."""
-    cumulative = np.cumsum(probabilities, axis=-1)
+    cumulative = np.add.accumulate(weights, axis=-1)
     targets = uniforms[:, None] * cumulative[:, -1:]
-    ids: NDArray[np.int64] = (cumulative <= targets).sum(axis=-1)
+    ids: NDArray[np.int64] = np.add.reduce(cumulative <= targets, axis=-1, dtype=np.int64)
     return ids
 
 
-def _likeliest(logits: NDArray[np.float64]) -> Probabilities:
-    result = np.zeros_like(logits)
-    result[np.arange(len(logits)), logits.argmax(axis=-1)] = 1
+def _likeliest(scores: NDArray[np.float64]) -> Weights:
+    result = np.zeros_like(scores)
+    result[np.arange(len(scores)), scores.argmax(axis=-1)] = 1
     return result
 
 
-def _descending(probabilities: Probabilities) -> NDArray[np.intp]:
-    return np.argsort(-probabilities, axis=-1, kind="stable")
-
-
-def _keep(probabilities: Probabilities, kept: NDArray[np.bool_]) -> Probabilities:
-    filtered = np.where(kept, probabilities, 0.0)
-    result: Probabilities = filtered / filtered.sum(axis=-1, keepdims=True)
-    return result
+def _one_a_row(value: ArrayLike) -> NDArray[Any]:
+    return np.reshape(np.asarray(value), (-1, 1))

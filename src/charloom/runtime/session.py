@@ -9,6 +9,7 @@ hidden then cell, the other cells one. All zeros is the state before any text.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,36 @@ class Session(Protocol):
         """Read ids (T, B) from a state; return logits (T, B, V) and the state after the last one."""
         ...
 
+    def stepper(self, state: State) -> Stepper:
+        """Prepare to read one character a row at a time, from a state (B, H)."""
+        return RunStepper(self, state)
+
+
+class Stepper(Protocol):
+    """A network that reads one character a row at a time, always the same rows."""
+
+    def step(self, ids: Ids) -> Logits:
+        """Read ids (B,); return logits (B, V), which may be overwritten by the next step."""
+        ...
+
+    @property
+    def state(self) -> State:
+        """The state after the last step, (B, H) each; it may be overwritten by the next step."""
+        ...
+
+
+class RunStepper:
+    """Steps any session by running it."""
+
+    def __init__(self, session: Session, state: State) -> None:
+        """Step `session` from `state`."""
+        self._session = session
+        self.state = state
+
+    def step(self, ids: Ids) -> Logits:
+        logits, self.state = self._session.run(ids[None, :], self.state)
+        return np.asarray(logits[0])
+
 
 def initial_state(shape: ModelShape, batch: int) -> State:
     """The state before any text: zeros, (B, H) for each of the network's states."""
@@ -47,7 +78,7 @@ def state_names(shape: ModelShape, suffix: str) -> list[str]:
     return [f"{letter}{layer}_{suffix}" for layer in range(shape.num_layers) for letter in letters]
 
 
-class OnnxSession:
+class OnnxSession(Session):
     """A graph of a model directory, float32 or int8, run by ONNX Runtime."""
 
     def __init__(self, graph: bytes, shape: ModelShape, threads: int = 1, name: str = GRAPH) -> None:
@@ -96,3 +127,40 @@ class OnnxSession:
         feeds: dict[str, NDArray[Any]] = dict(zip(self._inputs, (ids.astype(np.int64), *state), strict=True))
         logits, *after = self._session.run(self._outputs, feeds)
         return logits, tuple(after)
+
+    def stepper(self, state: State) -> Stepper:
+        return _OnnxStepper(self._session, self._inputs, self._outputs, state, self.shape.vocab_size)
+
+
+class _OnnxStepper:
+    """Steps a graph in buffers set aside once: two sets of states take turns at being read and written."""
+
+    def __init__(
+        self, session: Any, inputs: Sequence[str], outputs: Sequence[str], state: State, vocab_size: int
+    ) -> None:
+        rows = len(state[0])
+        self._session = session
+        self._ids = np.zeros((1, rows), dtype=np.int64)
+        self._logits = np.empty((1, rows, vocab_size), dtype=np.float32)
+        first = tuple(np.array(part, dtype=np.float32, order="C") for part in state)
+        second = tuple(np.empty_like(part) for part in first)
+        self._turns: list[tuple[Any, State]] = []  # what is bound, and the state that running it writes
+        for read, written in ((first, second), (second, first)):
+            binding = session.io_binding()
+            _bind(binding.bind_input, inputs, (self._ids, *read))
+            _bind(binding.bind_output, outputs, (self._logits, *written))
+            self._turns.append((binding, written))
+        self.state: State = first
+
+    def step(self, ids: Ids) -> Logits:
+        self._ids[0] = ids
+        binding, self.state = self._turns[0]
+        self._session.run_with_iobinding(binding)
+        self._turns.reverse()
+        return np.asarray(self._logits[0])
+
+
+def _bind(bind: Callable[..., None], names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> None:
+    """Tell a binding to read or write these arrays where they lie; whoever binds must keep them alive."""
+    for name, array in zip(names, arrays, strict=True):
+        bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)

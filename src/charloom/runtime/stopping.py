@@ -23,6 +23,8 @@ class TextAssembler:
 
     def push(self, token: int) -> str:
         """Add one id; return the text that is now certain."""
+        if not self._stops:
+            return self._decoder.push(token)
         if self.stopped:
             return ""
         self._held += self._decoder.push(token)

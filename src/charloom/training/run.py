@@ -356,7 +356,7 @@ class _Run:
         )
 
 
-class _Stoppable:
+class _Stoppable(Session):
     """A session that breaks off when the run is asked to stop: a large text must not delay the checkpoint."""
 
     def __init__(self, session: Session, should_stop: Callable[[], bool]) -> None:

@@ -9,13 +9,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from charloom.runtime.session import Logits, State
+from charloom.runtime.session import Logits, Session, State
 from charloom.text.vocabulary import Ids
 from charloom.training.model import CharacterModel
 
 
-class TorchSession:
-    """Implements `charloom.runtime.session.Session` with a torch model."""
+class TorchSession(Session):
+    """A torch model, stepped."""
 
     def __init__(self, model: CharacterModel) -> None:
         """Run `model` as it is at each call."""

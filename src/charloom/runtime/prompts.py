@@ -1,0 +1,90 @@
+"""Prompts on their way through the network, side by side and in bounded pieces.
+
+Legend: T time, B rows, V vocabulary, H hidden units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from charloom.runtime.prefix_cache import PrefixCache
+from charloom.runtime.session import Logits, Session, State, initial_state
+from charloom.text.vocabulary import Ids, Vocabulary
+
+READ_AT_ONCE = 1024  # characters
+_LOGITS_LIMIT = 1 << 23  # logits held at a time, 32 MiB of float32
+
+
+def prompt_ids(vocabulary: Vocabulary, cleaned_prompt: str) -> Ids:
+    """The ids a prompt sets the state with; an empty prompt is read as the start of a line."""
+    if not cleaned_prompt:
+        return np.array([vocabulary.opening_id])
+    return vocabulary.encode(cleaned_prompt)
+
+
+class Reading:
+    """One prompt, ids (T,) with T ≥ 1, read as far as `position`.
+
+    Attributes:
+        state: after what was read, (1, H).
+        logits: what comes after the whole prompt, (1, V); None until it is read.
+    """
+
+    def __init__(self, ids: Ids, state: State) -> None:
+        """Nothing is read yet."""
+        if not len(ids):
+            raise ValueError("a prompt needs at least one id")
+        self.ids = ids
+        self.position = 0
+        self.state = state
+        self.logits: Logits | None = None
+
+    @property
+    def left(self) -> int:
+        """Characters that are still to be read."""
+        return len(self.ids) - self.position
+
+
+class PromptReader:
+    """Reads prompts, at most so many characters in one go, and remembers what it has read."""
+
+    def __init__(self, session: Session, *, at_once: int = READ_AT_ONCE, cache_bytes: int = 0) -> None:
+        """Read at most `at_once` characters in one go, all prompts together; remember up to `cache_bytes`."""
+        self._session = session
+        # A large vocabulary has many logits for each character read.
+        self._at_once = max(1, min(at_once, _LOGITS_LIMIT // session.shape.vocab_size))
+        self.cache = PrefixCache(cache_bytes)
+
+    def begin(self, ids: Ids) -> Reading:
+        """Begin a prompt, ids (T,), from where another one has led already."""
+        reading = Reading(ids, initial_state(self._session.shape, 1))
+        known = self.cache.longest(ids)
+        if known is not None:
+            reading.position, reading.state = known.length, known.state
+            reading.logits = known.logits if known.length == len(ids) else None
+        return reading
+
+    def advance(self, readings: Sequence[Reading]) -> None:
+        """Read on, in all of these prompts that are not read to the end, or in as many as one go allows."""
+        unread = [reading for reading in readings if reading.left][: self._at_once]
+        if not unread:
+            return
+        length = max(1, min(self._at_once // len(unread), *(reading.left for reading in unread)))
+        ids = np.stack([reading.ids[reading.position :][:length] for reading in unread], axis=1)  # (T, B)
+        state = tuple(np.concatenate(parts) for parts in zip(*(reading.state for reading in unread), strict=True))
+        logits, after = self._session.run(ids, state)
+        for row, reading in enumerate(unread):
+            reading.position += length
+            reading.state = tuple(part[row : row + 1].copy() for part in after)
+            if not reading.left:
+                reading.logits = logits[-1, row : row + 1].copy()
+                self.cache.put(reading.ids, reading.logits, reading.state)
+
+    def read(self, ids: Ids) -> tuple[Logits, State]:
+        """Read a whole prompt: what comes after it (1, V), and the state (1, H)."""
+        reading = self.begin(ids)
+        while reading.logits is None:
+            self.advance([reading])
+        return reading.logits, reading.state
