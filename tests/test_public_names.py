@@ -20,6 +20,7 @@ from charloom.errors import (
 
 def test_the_public_names_are_pinned() -> None:
     assert charloom.__all__ == [
+        "Adaptation",
         "CharloomError",
         "Continuation",
         "Engine",
@@ -31,6 +32,7 @@ def test_the_public_names_are_pinned() -> None:
         "TrainingResult",
         "UsageError",
         "__version__",
+        "adapt",
         "load",
         "train",
     ]

@@ -5,7 +5,7 @@
 >>> model = charloom.load("runs/mine")
 >>> print(model.generate("Once upon", length=200).text)
 
-Importing this costs little: each name is loaded when it is first used, and only `train` needs torch.
+Importing this costs little: each name is loaded when it is first used, and only `train` and `adapt` need torch.
 """
 
 from __future__ import annotations
@@ -23,10 +23,12 @@ if TYPE_CHECKING:
     from charloom.runtime.generation import Generation, TextStream
     from charloom.runtime.model import Model, load
     from charloom.runtime.scoring import Score
+    from charloom.training.adaptation import Adaptation, adapt
     from charloom.training.result import TrainingResult
     from charloom.training.run import train
 
 _HOMES = {
+    "Adaptation": "charloom.training.adaptation",
     "Continuation": "charloom.runtime.continuation",
     "Engine": "charloom.runtime.batching",
     "Evaluation": "charloom.runtime.evaluation",
@@ -35,11 +37,13 @@ _HOMES = {
     "Score": "charloom.runtime.scoring",
     "TextStream": "charloom.runtime.generation",
     "TrainingResult": "charloom.training.result",
+    "adapt": "charloom.training.adaptation",
     "load": "charloom.runtime.model",
     "train": "charloom.training.run",
 }
 
 __all__ = [
+    "Adaptation",
     "CharloomError",
     "Continuation",
     "Engine",
@@ -51,9 +55,12 @@ __all__ = [
     "TrainingResult",
     "UsageError",
     "__version__",
+    "adapt",
     "load",
     "train",
 ]
+
+_NEED_TORCH = {"train": "training", "adapt": "--adapt", "Adaptation": "--adapt"}
 
 
 def __getattr__(name: str) -> Any:
@@ -62,8 +69,8 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        if name == "train" and error.name in ("torch", "onnx", "yaml", "matplotlib"):
-            raise MissingExtraError("training", "train") from error
+        if name in _NEED_TORCH and error.name in ("torch", "onnx", "yaml", "matplotlib"):
+            raise MissingExtraError(_NEED_TORCH[name], "train") from error
         raise
     globals()[name] = value
     return value

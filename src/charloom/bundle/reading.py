@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +21,8 @@ from charloom.bundle.config import (
     parse_config,
     parse_json,
 )
+from charloom.bundle.held import HeldFiles
+from charloom.bundle.replacing import unless_replaced
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import sha256_of_file
 from charloom.settings import SamplingSettings, validated
@@ -53,6 +54,7 @@ class ModelDirectory:
     config: ModelConfig
     vocabulary: Vocabulary
     sampling: SamplingSettings
+    _files: HeldFiles = field(repr=False, compare=False)
 
     def read_graph(self) -> bytes:
         """The float32 ONNX graph, its checksum verified.
@@ -61,7 +63,7 @@ class ModelDirectory:
             ModelDirectoryError: missing, altered, or far larger than such a model can be.
         """
         limit = 4 * self.config.model.parameters + 4 * self.config.model.vocab_size**2 + (16 << 20)
-        return _read_verified(self.path, GRAPH, self.config.files["model.onnx"], limit)
+        return self._files.read_verified(GRAPH, self.config.files["model.onnx"], limit)
 
     @property
     def has_int8_graph(self) -> bool:
@@ -80,7 +82,7 @@ class ModelDirectory:
         shape = self.config.model
         table = 4 * shape.vocab_size * GATES[shape.cell] * shape.hidden_size
         limit = 4 * shape.parameters + table + (16 << 20)
-        return _read_verified(self.path, STEP_GRAPH, self.config.files["model.int8.onnx"], limit)
+        return self._files.read_verified(STEP_GRAPH, self.config.files["model.int8.onnx"], limit)
 
     def read_weights(self) -> bytes:
         """The weights as a safetensors file, its checksum verified.
@@ -89,7 +91,7 @@ class ModelDirectory:
             ModelDirectoryError: missing, altered, or far larger than such a model can be.
         """
         limit = 4 * self.config.model.parameters + (1 << 20)
-        return _read_verified(self.path, WEIGHTS, self.config.files["model.safetensors"], limit)
+        return self._files.read_verified(WEIGHTS, self.config.files["model.safetensors"], limit)
 
     def check_files(self) -> Iterator[FileCheck]:
         """Compare every file with its recorded checksum."""
@@ -114,7 +116,9 @@ def holds_model(path: Path) -> bool:
 
 
 def open_model_directory(path: Path | str) -> ModelDirectory:
-    """Read a model directory's configuration, vocabulary and default sampling.
+    """Read a model directory's configuration, vocabulary and default sampling, and hold its large files.
+
+    A model that is being replaced is read whole all the same, the old one or the new one.
 
     Raises:
         ModelDirectoryError: there is no whole model here, or it is damaged, hostile or too new.
@@ -127,17 +131,22 @@ def open_model_directory(path: Path | str) -> ModelDirectory:
         is_folder = False
     if not is_folder:
         raise ModelDirectoryError(f"no such model directory: {path}")
+    return unless_replaced(path, lambda: _open(path))
+
+
+def _open(path: Path) -> ModelDirectory:
     if not holds_model(path):
         raise ModelDirectoryError(_why_no_model(path))
-    config = parse_config(_read(path, CONFIG, _SMALL))
-    content = _read_verified(path, VOCABULARY, config.files["vocabulary.json"], _VOCABULARY_LIMIT)
+    files = HeldFiles(path, (CONFIG, VOCABULARY, GRAPH, STEP_GRAPH, WEIGHTS))
+    config = parse_config(files.read(CONFIG, _SMALL))
+    content = files.read_verified(VOCABULARY, config.files["vocabulary.json"], _VOCABULARY_LIMIT)
     vocabulary = vocabulary_from_json(parse_json(content, VOCABULARY))
     if vocabulary.size != config.model.vocab_size or vocabulary.kind != config.corpus.vocabulary:
         raise ModelDirectoryError(
             f"{path}: {VOCABULARY} ({vocabulary.size} {vocabulary.kind}) and {CONFIG} "
             f"({config.model.vocab_size} {config.corpus.vocabulary}) do not belong together"
         )
-    return ModelDirectory(path, config, vocabulary, _read_sampling(path))
+    return ModelDirectory(path, config, vocabulary, _read_sampling(path, files), files)
 
 
 def _why_no_model(path: Path) -> str:
@@ -149,37 +158,14 @@ def _why_no_model(path: Path) -> str:
     return f"{path} holds no model: there is no {CONFIG} in it"
 
 
-def _read_sampling(path: Path) -> SamplingSettings:
+def _read_sampling(path: Path, files: HeldFiles) -> SamplingSettings:
     """People may edit this file: it is validated, not checksummed. Without it the defaults hold."""
     if not (path / GENERATION).exists():
         return SamplingSettings()
-    data = parse_json(_read(path, GENERATION, _SMALL), GENERATION)
+    data = parse_json(files.read(GENERATION, _SMALL), GENERATION)
     if not isinstance(data, dict):
         raise ModelDirectoryError(f"{path / GENERATION} must hold a JSON object")
     try:
         return validated(SamplingSettings, data, origin=f"{path / GENERATION}: ")
     except UsageError as error:
         raise ModelDirectoryError(str(error)) from None
-
-
-def _read_verified(path: Path, name: str, sha256: str, limit: int) -> bytes:
-    content = _read(path, name, limit)
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise ModelDirectoryError(
-            f"{path / name} is damaged: its checksum is not the one in {CONFIG}; copy the model again or retrain"
-        )
-    return content
-
-
-def _read(path: Path, name: str, limit: int) -> bytes:
-    file = path / name
-    try:
-        size = file.stat().st_size
-        if size > limit:
-            raise ModelDirectoryError(f"{file} is too large to be true: {size:,} bytes, at most {limit:,}")
-        with file.open("rb") as stream:
-            return stream.read(size)  # not `limit`: read() sets aside what it is asked for
-    except FileNotFoundError:
-        raise ModelDirectoryError(f"{path} is incomplete: {name} is missing; copy the model again") from None
-    except OSError as error:
-        raise ModelDirectoryError(f"cannot read {file}: {error.strerror}") from error

@@ -10,9 +10,11 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic import Field
 
+from charloom.cli.adapting import adapted, check_adapting
 from charloom.cli.arguments import Threads
 from charloom.cli.output import Output, OutputOptions
-from charloom.errors import CharloomError, UsageError
+from charloom.cli.texts import read_text
+from charloom.errors import UsageError
 from charloom.runtime.generation import Generation
 from charloom.runtime.model import MAX_SAMPLES, Model, load
 from charloom.settings import Precision, SamplingSettings
@@ -30,6 +32,7 @@ def generate(
     stream: bool | None = None,
     threads: Threads = 1,
     precision: Precision = "auto",
+    adapt: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
     """Continue a prompt with a trained model.
@@ -50,35 +53,35 @@ def generate(
         Processor threads.
     precision
         Which graph to run; auto takes the best one the model has.
+    adapt
+        A text to adjust the model's weights to, for this run only (needs the train extra); - is stdin.
     """
     out = Output(options)
+    if samples > 1 and stream:
+        raise UsageError("--stream shows one text: leave it out, or leave --samples out")
+    if adapt is not None:
+        check_adapting(adapt, prompt_file, precision)
     start = _prompt(prompt, prompt_file)
     chosen: dict[str, Any] = {name: getattr(sampling, name) for name in sampling.model_fields_set}
-    loaded = load(model, threads=threads, precision=precision)
+    loaded, more = load(model, threads=threads, precision=precision), dict[str, Any]()
+    if adapt is not None:
+        loaded, more["adapted"] = adapted(out, loaded, adapt)
     if samples > 1:
-        if stream:
-            raise UsageError("--stream shows one text: leave it out, or leave --samples out")
-        _show_samples(out, loaded.generate_samples(start, samples, **chosen))
+        _show_samples(out, loaded.generate_samples(start, samples, **chosen), more)
     else:
         wanted = sys.stdout.isatty() if stream is None else stream
-        _show_one(out, loaded, start, chosen, stream=wanted and not out.json)
+        _show_one(out, loaded, start, chosen, more, stream=wanted and not out.json)
 
 
 def _prompt(prompt: str | None, file: Path | None) -> str:
     if prompt is not None and file is not None:
         raise UsageError("give --prompt or --prompt-file, not both")
-    if file is None:
-        return prompt or ""
-    try:
-        content = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
-        return content.decode("utf-8")
-    except OSError as error:
-        raise CharloomError(f"cannot read the prompt from {file}: {error.strerror}") from None
-    except UnicodeDecodeError as error:
-        raise CharloomError(f"the prompt in {file} is not UTF-8: byte {error.start:,}") from None
+    return (prompt or "") if file is None else read_text(file, "the prompt")
 
 
-def _show_one(out: Output, model: Model, prompt: str, chosen: dict[str, Any], *, stream: bool) -> None:
+def _show_one(
+    out: Output, model: Model, prompt: str, chosen: dict[str, Any], more: dict[str, Any], *, stream: bool
+) -> None:
     text = model.stream(prompt, **chosen)
     _warn_of_unknown(out, text.unknown)
     if stream:
@@ -88,17 +91,17 @@ def _show_one(out: Output, model: Model, prompt: str, chosen: dict[str, Any], *,
         out.text("")
     generation = text.finish()
     if out.json:
-        out.result(asdict(generation))
+        out.result({**asdict(generation), **more})
     elif not stream:
         out.text(prompt + generation.text)
     _summarize(out, [generation])
 
 
-def _show_samples(out: Output, generations: list[Generation]) -> None:
+def _show_samples(out: Output, generations: list[Generation], more: dict[str, Any]) -> None:
     _warn_of_unknown(out, generations[0].unknown)
     for number, generation in enumerate(generations):
         if out.json:
-            out.result(asdict(generation))
+            out.result({**asdict(generation), **more})
         else:
             out.text(
                 ("" if number == 0 else "\n") + f"--- seed {generation.seed}\n{generation.prompt}{generation.text}"

@@ -28,6 +28,7 @@ app.command("charloom.cli.generate:generate")
 app.command("charloom.cli.score:score")
 app.command("charloom.cli.evaluate:evaluate")
 app.command("charloom.cli.inspect:inspect")
+app.command("charloom.cli.export:export")
 app.command("charloom.cli.corpus:corpus_app", name="corpus")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
@@ -57,6 +58,8 @@ class Model:
         config: what it is and what it was trained on.
         vocabulary: what its ids mean.
         precision: of the graph that writes: `float32` or `int8`.
+        directory: its files.
+        threads: processor threads for one run.
     """
 
     def __init__(self, directory: ModelDirectory, threads: int = 1, precision: Precision = "auto") -> None:
@@ -66,8 +69,8 @@ class Model:
         self.vocabulary: Vocabulary = directory.vocabulary
         self._sampling = directory.sampling
         self.precision: Precision = _best_precision(directory) if precision == "auto" else precision
-        self._directory = directory
-        self._threads = threads
+        self.directory = directory
+        self.threads = threads
         self._session = _session(directory, self.precision, threads)
         self._asked = precision
 
@@ -76,7 +79,19 @@ class Model:
         """Float32 unless int8 was asked for, so that figures of models can be compared."""
         if self._asked == "int8" or self.precision == "float32":
             return self._session
-        return _session(self._directory, "float32", self._threads)
+        return _session(self.directory, "float32", self.threads)
+
+    def with_graph(self, graph: bytes) -> Model:
+        """The same model with other float32 weights, as `charloom.adapt` makes them; its folder is not touched.
+
+        Raises:
+            ModelDirectoryError: not a graph of this model's shape.
+        """
+        other = copy.copy(self)
+        other.__dict__.pop("_evaluating_session", None)
+        other.precision = "float32"
+        other._session = OnnxSession(graph, self.config.model, self.threads)
+        return other
 
     def generate(self, prompt: str = "", **options: Any) -> Generation:
         """Continue a prompt.

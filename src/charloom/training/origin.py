@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from charloom.bundle import ModelShape, open_model_directory
+from charloom.bundle import ModelDirectory, ModelShape, open_model_directory
 from charloom.bundle.config import WEIGHTS
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.settings import RunSettings
@@ -50,14 +50,8 @@ def read_origin(folder: Path) -> Origin:
         ModelDirectoryError: it is not a whole model.
     """
     directory = open_model_directory(folder)
-    try:
-        weights = load(directory.read_weights())
-    except SafetensorError as error:
-        raise ModelDirectoryError(f"{folder}: {WEIGHTS} cannot be read: {error}") from None
+    weights = read_weights(directory)
     config = directory.config
-    expected = {name: tuple(tensor.shape) for name, tensor in CharacterModel(config.model).state_dict().items()}
-    if {name: tuple(tensor.shape) for name, tensor in weights.items()} != expected:
-        raise ModelDirectoryError(f"{folder}: {WEIGHTS} does not hold the network that config.json describes")
     return Origin(
         folder.resolve().name,
         config.model,
@@ -66,6 +60,23 @@ def read_origin(folder: Path) -> Origin:
         weights,
         config.files[WEIGHTS],
     )
+
+
+def read_weights(directory: ModelDirectory) -> Weights:
+    """A model's weights by PyTorch's names.
+
+    Raises:
+        ModelDirectoryError: missing, altered, or of another network.
+    """
+    try:
+        weights = load(directory.read_weights())
+    except SafetensorError as error:
+        raise ModelDirectoryError(f"{directory.path}: {WEIGHTS} cannot be read: {error}") from None
+    shape = directory.config.model
+    expected = {name: tuple(tensor.shape) for name, tensor in CharacterModel(shape).state_dict().items()}
+    if {name: tuple(tensor.shape) for name, tensor in weights.items()} != expected:
+        raise ModelDirectoryError(f"{directory.path}: {WEIGHTS} does not hold the network that config.json describes")
+    return weights
 
 
 def settings_like(origin: Origin, settings: RunSettings, explicit: frozenset[str]) -> RunSettings:

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+import charloom as library
+from charloom.bundle import open_model_directory
+from charloom.runtime.exporting import with_metadata
+from tests.cli.conftest import Charloom, one_line
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "run-the-graph-elsewhere.md"
+
+# Hides charloom from what follows: the example must not need it.
+WITHOUT_CHARLOOM = "import sys\nsys.modules['charloom'] = None\n"
+
+
+@pytest.fixture
+def model(trained: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(trained, tmp_path / "model"))
+
+
+def metadata(path: Path) -> dict[str, str]:
+    session = onnxruntime.InferenceSession(path.read_bytes(), providers=["CPUExecutionProvider"])
+    found: dict[str, str] = session.get_modelmeta().custom_metadata_map
+    return found
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_documented_example_writes_what_charloom_writes(
+    charloom: Charloom, trained: Path, tmp_path: Path, precision: str
+) -> None:
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+    file = tmp_path / "model.onnx"
+    written = charloom("export", trained, "--onnx", file, "--precision", precision, "--json").json
+    assert written["path"] == str(file)
+    assert written["bytes"] == file.stat().st_size
+    assert written["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert written["precision"] == precision
+    (tmp_path / "write.py").write_text(WITHOUT_CHARLOOM + code)
+    for prompt in ("The ", "世界 The", ""):
+        ran = subprocess.run(
+            [sys.executable, "write.py", file.name, prompt, "120"],
+            cwd=tmp_path,
+            capture_output=True,
+            encoding="utf-8",
+            timeout=60,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        greedy = ("--length", 120, "--temperature", 0, "--precision", precision)
+        expected = charloom("generate", trained, "--prompt", prompt, *greedy, "--json").json["text"]
+        assert ran.stdout == expected
+        assert len(expected) == 120
+
+
+def test_the_graph_is_the_models_own_with_metadata(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+    charloom("export", trained, "--onnx", tmp_path / "x.onnx")
+    exported, own = onnx.load(tmp_path / "x.onnx"), onnx.load(trained / "model.onnx")
+    onnx.checker.check_model(exported, full_check=True)
+    added = {entry.key: json.loads(entry.value) for entry in exported.metadata_props}
+    assert added["charloom.vocabulary"] == json.loads((trained / "vocabulary.json").read_bytes())
+    assert added["charloom.opening_id"] == library.load(trained).vocabulary.opening_id
+    assert added["charloom.cleaning"] == []
+    del exported.metadata_props[:]
+    assert exported == own
+
+
+@pytest.mark.parametrize("length", [0, 1, 127, 128, 16_383, 16_384, 3_000_000])
+def test_metadata_of_any_length(trained: Path, tmp_path: Path, length: int) -> None:
+    value = "é" * (length // 2) + "x" * (length % 2)
+    (tmp_path / "x.onnx").write_bytes(with_metadata((trained / "model.onnx").read_bytes(), {"key": value, "é": "2"}))
+    assert metadata(tmp_path / "x.onnx") == {"key": value, "é": "2"}
+
+
+def test_the_cleaning_of_prompts_travels_along(small_text: Path, tmp_path: Path, charloom: Charloom) -> None:
+    options = {"steps": 2, "hidden_size": 8, "embedding_size": 4, "batch_size": 4, "bptt": 16, "threads": 1}
+    library.train(small_text, tmp_path / "m", clean=["article"], vocabulary="characters", device="cpu", **options)  # type: ignore[arg-type]
+    charloom("export", tmp_path / "m", "--onnx", tmp_path / "x.onnx")
+    found = metadata(tmp_path / "x.onnx")
+    assert json.loads(found["charloom.cleaning"]) == ["lowercase", "join-lines"]
+    space = json.loads(found["charloom.vocabulary"])["characters"].index(" ")
+    assert json.loads(found["charloom.opening_id"]) == space  # joined lines leave no newline
+
+
+def test_what_is_there_stays_unless_told(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+    file = tmp_path / "x.onnx"
+    file.write_bytes(b"precious")
+    ran = charloom("export", trained, "--onnx", file)
+    assert ran.status == 2
+    assert "--overwrite" in one_line(ran)
+    assert file.read_bytes() == b"precious"
+    assert charloom("export", trained, "--onnx", file, "--overwrite").status == 0
+    assert metadata(file)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.onnx"]
+
+
+def test_nothing_to_write_is_a_usage_error(trained: Path, charloom: Charloom) -> None:
+    ran = charloom("export", trained)
+    assert ran.status == 2
+    assert "--onnx FILE" in one_line(ran)
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "config.json", "model.safetensors"])
+def test_the_model_itself_is_never_written_over(model: Path, charloom: Charloom, name: str) -> None:
+    before = (model / name).read_bytes()
+    ran = charloom("export", model, "--onnx", model / name, "--overwrite")
+    assert ran.status == 2
+    assert "of the model itself" in one_line(ran)
+    assert (model / name).read_bytes() == before
+    assert all(check.harmless for check in open_model_directory(model).check_files())
+
+
+@pytest.mark.parametrize(("precision", "name"), [("float32", "model.onnx"), ("int8", "model.int8.onnx")])
+def test_an_altered_graph_is_not_exported(
+    model: Path, tmp_path: Path, charloom: Charloom, precision: str, name: str
+) -> None:
+    content = bytearray((model / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (model / name).write_bytes(content)
+    ran = charloom("export", model, "--onnx", tmp_path / "x.onnx", "--precision", precision)
+    assert ran.status == 1
+    assert f"{name} is damaged" in one_line(ran)
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_places_that_cannot_be_written(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+    ran = charloom("export", trained, "--onnx", tmp_path / "no" / "such" / "x.onnx")
+    assert ran.status == 1
+    assert "cannot write" in one_line(ran)
+    ran = charloom("export", trained, "--onnx", tmp_path)
+    assert ran.status == 2
+    assert "is a folder" in one_line(ran)
+
+
+def test_a_model_without_an_int8_graph(model: Path, tmp_path: Path, charloom: Charloom) -> None:
+    config = json.loads((model / "config.json").read_bytes())
+    del config["files"]["model.int8.onnx"]
+    (model / "config.json").write_text(json.dumps(config))
+    ran = charloom("export", model, "--onnx", tmp_path / "x.onnx", "--precision", "int8")
+    assert ran.status == 2
+    assert "no int8 graph" in one_line(ran)
+
+
+def test_the_file_alone_is_enough(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+    """Scores of the exported file are the model's own."""
+    charloom("export", trained, "--onnx", tmp_path / "x.onnx")
+    session = onnxruntime.InferenceSession(str(tmp_path / "x.onnx"), providers=["CPUExecutionProvider"])
+    model = library.load(trained, precision="float32")
+    ids = model.vocabulary.encode("The price")[:, None].astype(np.int64)
+    shapes = [node.shape[1] for node in session.get_inputs()[1:]]
+    zeros = {node.name: np.zeros((1, h), np.float32) for node, h in zip(session.get_inputs()[1:], shapes, strict=True)}
+    logits = session.run(None, {"ids": ids, **zeros})[0]
+    expected, _ = model._session.run(ids, tuple(zeros.values()))
+    np.testing.assert_array_equal(logits, expected)
