@@ -123,7 +123,7 @@ def test_rows_are_the_text_side_by_side() -> None:
     assert adaptation._rows(np.arange(100_000)).shape[1] == 8
 
 
-@pytest.mark.parametrize(("symbols", "passes"), [(400, 8), (50_000, 8), (100_000, 4), (400_000, 1), (1_000_000, 1)])
+@pytest.mark.parametrize(("symbols", "passes"), [(400, 8), (25_000, 8), (50_000, 4), (200_000, 1), (1_000_000, 1)])
 def test_what_is_read_in_all_is_bounded(symbols: int, passes: int) -> None:
     assert adaptation._most_passes(Segment(np.zeros(symbols + 1, dtype=np.uint8))) == passes
 

@@ -45,7 +45,7 @@ _ROW_LENGTH = 250  # characters a row has at least, where there are two or more
 _LEARNING_RATE = 1.5e-3
 _WARMUP = 10  # steps: Adam's first ones know little of the gradients' size
 _PASSES = 8
-_READ_IN_ALL = 400_000  # symbols read in all passes together, where that is more than one
+_READ_IN_ALL = 200_000  # symbols read in all passes together, where that is more than one
 _CHECKED = 256  # symbols on which the graph is compared with PyTorch
 _SEED = 1  # of the dropout masks
 
