@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from dataclasses import dataclass
+from typing import Final
 
 from charloom.errors import UsageError
 from charloom.settings import shortened
@@ -52,6 +53,7 @@ class Repeat:
 
 
 Node = Atom | Anchor | Sequence | Choice | Repeat
+NOTHING: Final = Sequence(())
 
 
 def compiled(source: str, flags: int, pattern: str) -> re.Pattern[str]:
@@ -75,8 +77,8 @@ def refused(pattern: str, reason: str) -> UsageError:
     return UsageError(f"regex = {shortened(pattern)}: {reason}")
 
 
-def without_anchors(node: Node, pattern: str, *, first: bool, last: bool) -> Node:
-    """The tree without the anchors that say nothing there.
+def simplified(node: Node, pattern: str, *, first: bool = True, last: bool = True) -> Node:
+    """The tree without the anchors and the empty parts that say nothing, so that all that is left takes characters.
 
     Args:
         node: the tree, or a part of it.
@@ -93,32 +95,36 @@ def without_anchors(node: Node, pattern: str, *, first: bool, last: bool) -> Nod
             raise refused(
                 pattern, f"{node.source} at position {node.position} is supported only at the {place} of a pattern"
             )
-        return Sequence(())
+        return NOTHING
     if isinstance(node, Choice):
-        return Choice(tuple(without_anchors(branch, pattern, first=first, last=last) for branch in node.branches))
+        branches = [simplified(branch, pattern, first=first, last=last) for branch in node.branches]
+        taking = [branch for branch in branches if not takes_nothing(branch)]
+        return Choice((*taking, NOTHING) if len(taking) < len(branches) else tuple(taking))
     if isinstance(node, Repeat):
         once = node.most is not None and node.most <= 1
-        inside = without_anchors(node.item, pattern, first=first and once, last=last and once)
+        inside = simplified(node.item, pattern, first=first and once, last=last and once)
         return Repeat(inside, node.least, node.most)
     if isinstance(node, Sequence):
-        widths = [not _is_empty(item) for item in node.items]
-        return Sequence(
-            tuple(
-                without_anchors(
-                    item, pattern, first=first and not any(widths[:index]), last=last and not any(widths[index + 1 :])
-                )
-                for index, item in enumerate(node.items)
-            )
-        )
+        return _simplified_sequence(node, pattern, first, last)
     return node
 
 
-def _is_empty(node: Node) -> bool:
+def _simplified_sequence(node: Sequence, pattern: str, first: bool, last: bool) -> Node:
+    taking = [index for index, item in enumerate(node.items) if not takes_nothing(item)]
+    begin, end = (taking[0], taking[-1]) if taking else (len(node.items), -1)
+    items = [
+        simplified(item, pattern, first=first and index <= begin, last=last and index >= end)
+        for index, item in enumerate(node.items)
+    ]
+    return Sequence(tuple(items[index] for index in taking))
+
+
+def takes_nothing(node: Node) -> bool:
     """Whether it never takes a character."""
     if isinstance(node, Sequence):
-        return all(_is_empty(item) for item in node.items)
+        return all(takes_nothing(item) for item in node.items)
     if isinstance(node, Choice):
-        return all(_is_empty(branch) for branch in node.branches)
+        return all(takes_nothing(branch) for branch in node.branches)
     if isinstance(node, Repeat):
-        return node.most == 0 or _is_empty(node.item)
+        return node.most == 0 or takes_nothing(node.item)
     return isinstance(node, Anchor)
