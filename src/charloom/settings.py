@@ -207,6 +207,12 @@ class SamplingSettings(Settings):
         description="The same seed gives the same text; a random one is drawn and shown.",
     )
     stop: list[str] = Field(default_factory=list, description="End before this text; may be given several times.")
+    regex: str | None = Field(
+        None,
+        min_length=1,
+        max_length=10_000,
+        description="Write only what matches this whole pattern (a regular expression, as in Python's re.fullmatch).",
+    )
 
     @model_validator(mode="after")
     def _stops_are_not_empty(self) -> SamplingSettings:
