@@ -220,6 +220,12 @@ class SamplingSettings(Settings):
             raise ValueError("an empty stop text would end every answer at once")
         return self
 
+    @model_validator(mode="after")
+    def _a_match_is_not_cut(self) -> SamplingSettings:
+        if self.regex is not None and self.stop:
+            raise ValueError("give regex or stop, not both: a stop text would cut the match")
+        return self
+
 
 class RunSettings(Settings):
     """Everything `charloom train` can be told; also the shape of a recipe file."""

@@ -98,11 +98,11 @@ class Model:
 
         Args:
             prompt: what to continue; empty starts as if a line had just ended.
-            **options: `length`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `stop`; what is not
-                given comes from the model's `generation_config.json`.
+            **options: `length`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `stop`, `regex`; what is
+                not given comes from the model's `generation_config.json`.
 
         Raises:
-            UsageError: an unknown option, or a value out of its range.
+            UsageError: an unknown option, a value out of its range, or a pattern that cannot be met.
         """
         return self.stream(prompt, **options).finish()
 
@@ -213,7 +213,10 @@ class Model:
         return Scorer(self._session, self.vocabulary, self.config.corpus.cleaning, per_char=per_char)
 
     def _settings(self, options: dict[str, Any]) -> SamplingSettings:
-        return validated(SamplingSettings, {**self._sampling.model_dump(), **options})
+        usual = self._sampling.model_dump()
+        if options.get("regex") is not None:
+            del usual["stop"]  # what ends the text is the pattern
+        return validated(SamplingSettings, {**usual, **options})
 
     def _clean(self, prompt: str) -> str:
         return clean_prompt(prompt, self.config.corpus.cleaning)
