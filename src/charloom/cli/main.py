@@ -26,6 +26,8 @@ app.command("charloom.cli.quickstart:quickstart")
 app.command("charloom.cli.train:train")
 app.command("charloom.cli.generate:generate")
 app.command("charloom.cli.evaluate:evaluate")
+app.command("charloom.cli.recite:recite")
+app.command("charloom.cli.novelty:novelty")
 app.command("charloom.cli.inspect:inspect")
 app.command("charloom.cli.corpus:corpus_app", name="corpus")
 

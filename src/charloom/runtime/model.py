@@ -12,6 +12,8 @@ from charloom.errors import CorpusError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
+from charloom.runtime.novelty import Novelty, NoveltySettings, Searched, novelty
+from charloom.runtime.recitation import Recitation, ReciteSettings, recite
 from charloom.runtime.session import OnnxSession
 from charloom.settings import CorpusSettings, Precision, Protocol, SamplingSettings, SplitName, validated
 from charloom.text.cleaning import clean_prompt
@@ -121,12 +123,61 @@ class Model:
         """
         if protocol not in ("stateful", "windows-256", "cold-60"):
             raise UsageError(f"protocol = {protocol!r}: choose stateful, windows-256 or cold-60")
-        if split not in ("train", "validation", "all"):
-            raise UsageError(f"split = {split!r}: choose train, validation or all")
-        specs = [str(corpus)] if isinstance(corpus, str | Path) else list(corpus)
-        whole, sha256 = self._encoded(specs, notify)
+        whole, sha256 = self._read(corpus, split, notify)
         segments = self._segments(whole, sha256, split, notify)
         return evaluate_segments(self._evaluating_session, self.vocabulary, segments, protocol)
+
+    def recite(
+        self, corpus: str | Path | list[str], *, split: SplitName = "train", notify: Notify = ignore, **options: Any
+    ) -> Recitation:
+        """Measure how much of a corpus the model knows by heart: random passages are begun, it goes on greedily.
+
+        Args:
+            corpus: as for `evaluate`.
+            split: the part that the passages are from; `train` is all of it where a file of its own was validated on.
+            notify: is told when the corpus is not the one the model was trained on.
+            **options: `prompt_length` (57), `length` (128), `samples` (100), `seed` (1).
+
+        Raises:
+            CorpusError: the corpus cannot be read, or is shorter than a passage.
+            UsageError: an unknown option, a value out of its range, or more samples than there are passages.
+        """
+        settings = validated(ReciteSettings, options)
+        _, segments, _ = self._parts(corpus, split, notify)
+        return recite(self._session, self.vocabulary, segments, settings, split)
+
+    def novelty(
+        self,
+        corpus: str | Path | list[str],
+        *,
+        file: str | Path | None = None,
+        split: SplitName = "train",
+        notify: Notify = ignore,
+        **options: Any,
+    ) -> Novelty:
+        """Measure how much of what the model writes stands word for word in a corpus.
+
+        Args:
+            corpus: as for `evaluate`.
+            file: examine this text, cleaned as the corpus is, instead of writing one.
+            split: the part of the corpus that is searched; unless it is `train` there is no unseen text to
+                compare with.
+            notify: is told when the corpus is not the one the model was trained on.
+            **options: `characters` (10,000), `seed` (1), and `temperature`, `top_k`, `top_p`, `min_p` instead of
+                the model's own.
+
+        Raises:
+            CorpusError: the corpus or the file cannot be read.
+            UsageError: an unknown option, or a value out of its range.
+        """
+        settings = validated(NoveltySettings, options)
+        whole, segments, unseen = self._parts(corpus, split, notify)
+        searched = Searched(whole, segments, unseen, split)
+        if file is not None:
+            given = load_corpus([str(file)], self._corpus_settings(), notify).text
+            return novelty(self.vocabulary, [given], searched)
+        written = self.generate_samples("", settings.rows, **settings.sampling)
+        return novelty(self.vocabulary, [one.text for one in written], searched, settings.seed)
 
     def _settings(self, options: dict[str, Any]) -> SamplingSettings:
         return validated(SamplingSettings, {**self._sampling.model_dump(), **options})
@@ -152,6 +203,25 @@ class Model:
             )
         prepared.verify()
         return prepared.whole, prepared.record.sha256
+
+    def _read(self, corpus: str | Path | list[str], split: SplitName, notify: Notify) -> tuple[Segment, str]:
+        if split not in ("train", "validation", "all"):
+            raise UsageError(f"split = {split!r}: choose train, validation or all")
+        return self._encoded([str(corpus)] if isinstance(corpus, str | Path) else list(corpus), notify)
+
+    def _parts(
+        self, corpus: str | Path | list[str], split: SplitName, notify: Notify
+    ) -> tuple[Segment, list[Segment], list[Segment]]:
+        """A corpus, the part of it that was asked for, and, beside the training part, what was kept back."""
+        whole, sha256 = self._read(corpus, split, notify)
+        if split != "train":
+            return whole, self._segments(whole, sha256, split, notify), []
+        if self.config.corpus.validation is not None:
+            if sha256 != self.config.corpus.sha256:
+                notify(Notice("this is not the text that the model was trained on"))
+            return whole, [whole], []
+        train = self._segments(whole, sha256, "train", notify)
+        return whole, train, self._segments(whole, sha256, "validation", ignore)
 
     def _segments(self, whole: Segment, sha256: str, split: SplitName, notify: Notify) -> list[Segment]:
         record = self.config.corpus
