@@ -67,9 +67,10 @@ def novelty(
 def _description(found: Novelty) -> str:
     origin = "given" if found.seed is None else f"written with seed {found.seed}"
     rows = [
-        f"{found.characters:,} characters {origin}, searched for in {found.corpus_characters:,} (the {found.split} split)",
-        "",
-        _row("", [f"copies of {length} or more" for length in found.copied_fraction], "longest"),
+        f"{found.characters:,} characters {origin}, searched for in {found.corpus_characters:,} "
+        f"(the {found.split} split)\n",
+        "share of the characters that stand in copies of at least",
+        _row("", [f"{length} characters" for length in found.copied_fraction], "longest"),
         _share("the text" if found.seed is None else "the model", found),
     ]
     if found.unseen is not None:
@@ -86,4 +87,4 @@ def _share(name: str, share: CopiedShare) -> str:
 
 
 def _row(name: str, shares: list[str], longest: str) -> str:
-    return f"{name:<18}" + "".join(f"{share:>22}" for share in shares) + f"{longest:>10}"
+    return f"{name:<18}" + "".join(f"{share:>16}" for share in shares) + f"{longest:>10}"

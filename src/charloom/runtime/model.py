@@ -172,7 +172,7 @@ class Model:
         """
         settings = validated(NoveltySettings, options)
         whole, segments, unseen = self._parts(corpus, split, notify)
-        searched = Searched(whole, segments, unseen, split)
+        searched = Searched(segments, unseen, split, whole)
         if file is not None:
             given = load_corpus([str(file)], self._corpus_settings(), notify).text
             return novelty(self.vocabulary, [given], searched)

@@ -106,12 +106,19 @@ class Novelty(CopiedShare):
 
 @dataclass(frozen=True)
 class Searched:
-    """Where copies are looked for: the corpus, the part of it that is read, and unseen text of the same kind."""
+    """Where copies are looked for.
 
-    whole: Segment
+    Attributes:
+        segments: the part of the corpus that is read.
+        unseen: text of the same kind that the model was not trained on.
+        split: the name of the part.
+        whole: the corpus, to say in which lines the copies are; without it none are shown.
+    """
+
     segments: Sequence[Segment]
     unseen: Sequence[Segment] = ()
     split: SplitName = "train"
+    whole: Segment | None = None
 
     @property
     def characters(self) -> int:
@@ -140,7 +147,7 @@ def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, se
     return Novelty(
         **vars(_share(written, rows)),
         corpus_characters=searched.characters,
-        copies=tuple(_longest_copies(vocabulary, written, searched.whole)),
+        copies=() if searched.whole is None else tuple(_longest_copies(vocabulary, written, searched.whole)),
         unseen=_share(unseen, stretches) if stretches else None,
         split=searched.split,
         seed=seed,
