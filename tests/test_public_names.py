@@ -23,6 +23,8 @@ def test_the_public_names_are_pinned() -> None:
         "Evaluation",
         "Generation",
         "Model",
+        "Novelty",
+        "Recitation",
         "TextStream",
         "TrainingResult",
         "UsageError",

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.generation import Generation, TextStream
     from charloom.runtime.model import Model, load
+    from charloom.runtime.novelty import Novelty
+    from charloom.runtime.recitation import Recitation
     from charloom.training.result import TrainingResult
     from charloom.training.run import train
 
@@ -27,6 +29,8 @@ _HOMES = {
     "Evaluation": "charloom.runtime.evaluation",
     "Generation": "charloom.runtime.generation",
     "Model": "charloom.runtime.model",
+    "Novelty": "charloom.runtime.novelty",
+    "Recitation": "charloom.runtime.recitation",
     "TextStream": "charloom.runtime.generation",
     "TrainingResult": "charloom.training.result",
     "load": "charloom.runtime.model",
@@ -38,6 +42,8 @@ __all__ = [
     "Evaluation",
     "Generation",
     "Model",
+    "Novelty",
+    "Recitation",
     "TextStream",
     "TrainingResult",
     "UsageError",
