@@ -23,7 +23,7 @@ from charloom.text.vocabulary import Ids, Vocabulary
 ROW_LENGTH = 500
 SHOWN_COPIES = 5
 COPY_LENGTHS = (20, 50, 100)
-MAX_CHARACTERS = 1_000_000  # of the examined text: its automaton takes about half a kilobyte a character
+MAX_CHARACTERS = 1_000_000  # of the examined text: its automaton takes up to a kilobyte a character
 
 _PIECE = 1 << 20
 _SHOWN_CHARACTERS = 400
