@@ -27,6 +27,8 @@ def test_the_public_names_are_pinned() -> None:
         "Evaluation",
         "Generation",
         "Model",
+        "Novelty",
+        "Recitation",
         "Score",
         "TextStream",
         "TrainingResult",

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.generation import Generation, TextStream
     from charloom.runtime.model import Model, load
+    from charloom.runtime.novelty import Novelty
+    from charloom.runtime.recitation import Recitation
     from charloom.runtime.scoring import Score
     from charloom.training.adaptation import Adaptation, adapt
     from charloom.training.result import TrainingResult
@@ -34,6 +36,8 @@ _HOMES = {
     "Evaluation": "charloom.runtime.evaluation",
     "Generation": "charloom.runtime.generation",
     "Model": "charloom.runtime.model",
+    "Novelty": "charloom.runtime.novelty",
+    "Recitation": "charloom.runtime.recitation",
     "Score": "charloom.runtime.scoring",
     "TextStream": "charloom.runtime.generation",
     "TrainingResult": "charloom.training.result",
@@ -50,6 +54,8 @@ __all__ = [
     "Evaluation",
     "Generation",
     "Model",
+    "Novelty",
+    "Recitation",
     "Score",
     "TextStream",
     "TrainingResult",

@@ -130,7 +130,7 @@ def test_every_setting_is_an_option_with_its_own_sentence(charloom: Charloom) ->
 
 
 def test_every_command_has_help(charloom: Charloom) -> None:
-    for command in ("quickstart", "train", "generate", "evaluate", "inspect", "corpus"):
+    for command in ("quickstart", "train", "generate", "evaluate", "recite", "novelty", "inspect", "corpus"):
         assert command in app
         assert charloom(command, "--help").status == 0
 

@@ -10,10 +10,10 @@ from charloom.training.recipes import load_recipe, recipe_names
 
 
 def test_the_shipped_recipes() -> None:
-    assert recipe_names() == ["article", "base", "large", "names", "small", "tiny"]
+    assert recipe_names() == ["article", "base", "large", "memorize", "names", "small", "tiny"]
 
 
-@pytest.mark.parametrize("name", ["article", "base", "large", "names", "small", "tiny"])
+@pytest.mark.parametrize("name", ["article", "base", "large", "memorize", "names", "small", "tiny"])
 def test_every_shipped_recipe_is_valid_and_described(name: str) -> None:
     recipe = load_recipe(name)
     assert len(recipe.description) > 20

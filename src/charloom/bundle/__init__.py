@@ -3,7 +3,7 @@
 `config.json` is written last: where it is, a whole model is. See docs/reference/model-directory.md.
 """
 
-from charloom.bundle.config import FORMAT_VERSION, CorpusRecord, Loss, ModelConfig, ModelShape
+from charloom.bundle.config import FORMAT_VERSION, CorpusRecord, Loss, MemoryRecord, ModelConfig, ModelShape
 from charloom.bundle.history import EvaluationRecord, best_evaluation, evaluations, read_history
 from charloom.bundle.reading import FileCheck, ModelDirectory, holds_model, open_model_directory
 from charloom.bundle.unfinished import UnfinishedRun, read_unfinished
@@ -15,6 +15,7 @@ __all__ = [
     "EvaluationRecord",
     "FileCheck",
     "Loss",
+    "MemoryRecord",
     "ModelConfig",
     "ModelDirectory",
     "ModelShape",

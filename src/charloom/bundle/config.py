@@ -121,6 +121,46 @@ class PrecisionRecord(_Record):
         return self.int8 <= self.float32 * (1 + INT8_TOLERANCE)
 
 
+class RecitedRecord(_Record):
+    """What `charloom recite` says of the training text: passages continued greedily without a fault.
+
+    `mean_matched`, `prompt_length` and `length` are characters (bytes with a bytes vocabulary).
+    """
+
+    samples: int = Field(ge=1)
+    exact: int = Field(ge=0)
+    mean_matched: float = Field(ge=0)
+    prompt_length: int = Field(ge=1)
+    length: int = Field(ge=1)
+
+
+class CopiedRecord(_Record):
+    """What `charloom novelty` says of a text: how much of it stands word for word in the training text.
+
+    `copied_fraction` is the share of the characters that stand in copies of at least 20, 50 and 100.
+    """
+
+    characters: int = Field(ge=1)
+    longest: int = Field(ge=0)
+    copied_fraction: dict[Literal["20", "50", "100"], Annotated[float, Field(ge=0, le=1)]]
+
+
+class MemoryRecord(_Record):
+    """How much of its training text the model repeats, measured at the end of training.
+
+    Attributes:
+        searched: the characters of the training text that were looked at, from its beginning.
+        recited: what it knows by heart.
+        written: how much of what it writes is copied.
+        unseen: the same for text that was kept back; None where the model was validated on a file of its own.
+    """
+
+    searched: int = Field(ge=1)
+    recited: RecitedRecord
+    written: CopiedRecord
+    unseen: CopiedRecord | None
+
+
 class ModelConfig(_Record):
     """The content of `config.json`."""
 
@@ -131,6 +171,7 @@ class ModelConfig(_Record):
     training: dict[str, Any] = Field(description="settings and figures of the run that made the model")
     losses: dict[Literal["stateful", "windows-256", "cold-60"], Loss]
     precision: PrecisionRecord | None = Field(None, description="None without an int8 graph, as in older models")
+    memory: MemoryRecord | None = Field(None, description="None where it was not measured, as in older models")
     files: dict[FileName, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from pathlib import Path
 from charloom.bundle import (
     EvaluationRecord,
     FileCheck,
+    MemoryRecord,
     ModelConfig,
     ModelDirectory,
     UnfinishedRun,
@@ -138,7 +139,17 @@ def _description(config: ModelConfig) -> str:
         f"on {loss.characters:,} characters kept back"
         for protocol, loss in config.losses.items()
     ]
+    if config.memory is not None:
+        lines.append(_memory_line(config.memory))
     return "\n".join(lines)
+
+
+def _memory_line(memory: MemoryRecord) -> str:
+    recited, copied = memory.recited, memory.written.copied_fraction.get("50", 0.0)
+    return (
+        f"by heart: {recited.exact} of {recited.samples} passages of the training text; "
+        f"{copied:.1%} of what it writes in copies of 50 characters or more, the longest {memory.written.longest:,}"
+    )
 
 
 def _file_table(files: list[FileCheck]) -> str:

@@ -49,7 +49,7 @@ def train(
     output
         The model directory to write.
     recipe
-        A named set of settings: tiny, small, base, large, names, article; or a YAML file. Options go over it.
+        A named set of settings: tiny, small, base, large, names, memorize, article; or a YAML file. Options go over it.
     init_from
         A model to go on from: its network and vocabulary are kept, the new text's characters added.
     overwrite

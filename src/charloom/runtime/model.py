@@ -10,18 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
 from charloom.bundle.config import STEP_GRAPH
-from charloom.errors import CorpusError, UsageError
-from charloom.events import Notice, Notify, ignore
+from charloom.errors import UsageError
+from charloom.events import Notify, ignore
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
+from charloom.runtime.model_corpus import CorpusNames, ModelCorpora
+from charloom.runtime.novelty import Novelty, NoveltySettings, Searched, novelty
+from charloom.runtime.recitation import Recitation, ReciteSettings, recite
 from charloom.runtime.scored_files import NamedFiles, in_memory
 from charloom.runtime.scoring import Score, Scorer
 from charloom.runtime.session import OnnxSession
-from charloom.settings import CorpusSettings, Precision, Protocol, SamplingSettings, SplitName, validated
+from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validated
 from charloom.text.cleaning import clean_prompt
-from charloom.text.corpus import load_corpus
-from charloom.text.prepared import prepared_among
-from charloom.text.splits import Segment, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -68,6 +68,7 @@ class Model:
         self.config: ModelConfig = directory.config
         self.vocabulary: Vocabulary = directory.vocabulary
         self._sampling = directory.sampling
+        self._corpora = ModelCorpora(directory.config, directory.vocabulary)
         self.precision: Precision = _best_precision(directory) if precision == "auto" else precision
         self.directory = directory
         self.threads = threads
@@ -137,7 +138,7 @@ class Model:
 
     def evaluate(
         self,
-        corpus: str | Path | list[str],
+        corpus: CorpusNames,
         *,
         split: SplitName = "validation",
         protocol: Protocol = "stateful",
@@ -158,11 +159,7 @@ class Model:
         """
         if protocol not in ("stateful", "windows-256", "cold-60"):
             raise UsageError(f"protocol = {protocol!r}: choose stateful, windows-256 or cold-60")
-        if split not in ("train", "validation", "all"):
-            raise UsageError(f"split = {split!r}: choose train, validation or all")
-        specs = [str(corpus)] if isinstance(corpus, str | Path) else list(corpus)
-        whole, sha256 = self._encoded(specs, notify)
-        segments = self._segments(whole, sha256, split, notify)
+        segments = self._corpora.segments(corpus, split, notify)
         return evaluate_segments(self._evaluating_session, self.vocabulary, segments, protocol)
 
     def score(self, text: str, *, per_char: bool = False) -> Score:
@@ -212,6 +209,57 @@ class Model:
     def _scorer(self, per_char: bool) -> Scorer:
         return Scorer(self._session, self.vocabulary, self.config.corpus.cleaning, per_char=per_char)
 
+    def recite(
+        self, corpus: CorpusNames, *, split: SplitName = "train", notify: Notify = ignore, **options: Any
+    ) -> Recitation:
+        """Measure how much of a corpus the model knows by heart: random passages are begun, it goes on greedily.
+
+        Args:
+            corpus: as for `evaluate`.
+            split: the part that the passages are from; `train` is all of it where a file of its own was validated on.
+            notify: is told when the corpus is not the one the model was trained on.
+            **options: `prompt_length` (57), `length` (128), `samples` (100), `seed` (1).
+
+        Raises:
+            CorpusError: the corpus cannot be read, or is shorter than a passage.
+            UsageError: an unknown option, a value out of its range, or more samples than there are passages.
+        """
+        settings = validated(ReciteSettings, options)
+        parts = self._corpora.parts(corpus, split, notify)
+        return recite(self._session, self.vocabulary, parts.segments, settings, split)
+
+    def novelty(
+        self,
+        corpus: CorpusNames,
+        *,
+        file: str | Path | None = None,
+        split: SplitName = "train",
+        notify: Notify = ignore,
+        **options: Any,
+    ) -> Novelty:
+        """Measure how much of what the model writes stands word for word in a corpus.
+
+        Args:
+            corpus: as for `evaluate`.
+            file: examine this text, cleaned as the corpus is, instead of writing one.
+            split: the part of the corpus that is searched; unless it is `train` there is no unseen text to
+                compare with.
+            notify: is told when the corpus is not the one the model was trained on.
+            **options: `characters` (10,000), `seed` (1), and `temperature`, `top_k`, `top_p`, `min_p` instead of
+                the model's own.
+
+        Raises:
+            CorpusError: the corpus or the file cannot be read.
+            UsageError: an unknown option, or a value out of its range.
+        """
+        settings = validated(NoveltySettings, options)
+        parts = self._corpora.parts(corpus, split, notify)
+        searched = Searched(parts.segments, parts.unseen, split, parts.whole)
+        if file is not None:
+            return novelty(self.vocabulary, [self._corpora.text(file, notify)], searched)
+        written = self.generate_samples("", settings.rows, **settings.sampling)
+        return novelty(self.vocabulary, [one.text for one in written], searched, settings.seed)
+
     def _settings(self, options: dict[str, Any]) -> SamplingSettings:
         usual = self._sampling.model_dump()
         if options.get("regex") is not None:
@@ -220,39 +268,6 @@ class Model:
 
     def _clean(self, prompt: str) -> str:
         return clean_prompt(prompt, self.config.corpus.cleaning)
-
-    def _corpus_settings(self) -> CorpusSettings:
-        record = self.config.corpus
-        return CorpusSettings(clean=list(record.cleaning), encoding=record.encoding, vocabulary=record.vocabulary)
-
-    def _encoded(self, specs: list[str], notify: Notify) -> tuple[Segment, str]:
-        """A corpus as this model reads it, and the fingerprint of its text."""
-        prepared = prepared_among(specs)
-        if prepared is None:
-            corpus = load_corpus(specs, self._corpus_settings(), notify)
-            return with_opening(self.vocabulary.encode(corpus.text), self.vocabulary.opening_id), corpus.sha256
-        same_cleaning = prepared.record.cleaning == self.config.corpus.cleaning
-        if not same_cleaning or prepared.vocabulary.to_json() != self.vocabulary.to_json():
-            raise CorpusError(
-                f"{prepared.path} was prepared with another {'vocabulary' if same_cleaning else 'cleaning'} than the "
-                f"model's: evaluate on the text itself"
-            )
-        prepared.verify()
-        return prepared.whole, prepared.record.sha256
-
-    def _segments(self, whole: Segment, sha256: str, split: SplitName, notify: Notify) -> list[Segment]:
-        record = self.config.corpus
-        if split == "all":
-            return [whole]
-        if record.validation is not None:
-            raise UsageError(
-                f"this model was validated on a file of its own ({record.validation}): "
-                f"evaluate that file, or the corpus, with --split all"
-            )
-        if sha256 != record.sha256:
-            notify(Notice("this is not the text that the model was trained on: it is cut in the same way"))
-        cut = split_ids(whole, record.validation_split, record.validation_fraction, record.validation_characters)
-        return list(cut.train if split == "train" else cut.validation)
 
 
 def _best_precision(directory: ModelDirectory) -> Precision:

@@ -21,9 +21,15 @@ ARTICLE_WINDOW = 60
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of N characters with the one before it: ids, shape (N + 1,)."""
+    """A stretch of N characters with the one before it: ids, shape (N + 1,).
+
+    Attributes:
+        ids: the character before the stretch, then the stretch.
+        start: where the stretch begins in the corpus, counted in ids from 0.
+    """
 
     ids: Ids
+    start: int = 0
 
     @property
     def predicted(self) -> int:
@@ -65,7 +71,7 @@ def split_ids(whole: Segment, kind: ValidationSplit, fraction: float, at_most: i
     cut = max(int(whole.predicted * (1 - fraction)), whole.predicted - limit)
     if cut < 2 or cut == whole.predicted:
         raise CorpusError(f"the text has only {whole.predicted:,} characters: too few to keep some back for validation")
-    return Split([Segment(whole.ids[: cut + 1])], [Segment(whole.ids[cut:])])
+    return Split([Segment(whole.ids[: cut + 1])], [Segment(whole.ids[cut:], cut)])
 
 
 def _row_tail(ids: Ids, fraction: float, limit: int) -> Split:
@@ -82,6 +88,6 @@ def _row_tail(ids: Ids, fraction: float, limit: int) -> Split:
     cut = (windows - kept_back) * ARTICLE_WINDOW
     end = windows * ARTICLE_WINDOW
     return Split(
-        [Segment(row[: cut + 1]) for row in rows],
-        [Segment(row[cut : end + 1]) for row in rows],
+        [Segment(row[: cut + 1], at * row_length + 1) for at, row in enumerate(rows)],
+        [Segment(row[cut : end + 1], at * row_length + cut + 1) for at, row in enumerate(rows)],
     )

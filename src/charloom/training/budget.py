@@ -26,6 +26,7 @@ from charloom.runtime.session import initial_state
 from charloom.settings import ModelSettings, RunSettings, TrainingSettings, duration_seconds
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.learner import Learner
+from charloom.training.memory import memory_seconds
 from charloom.training.plan import Plan
 from charloom.training.preparation import TrainingData, model_shape
 from charloom.training.ranks import Ranks
@@ -217,14 +218,15 @@ def budget_plan(data: TrainingData, settings: RunSettings, steps: int, device: t
 
 
 def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.device) -> float:
-    """About how long the last evaluations will take: the text once as one row, twice in many rows."""
+    """About how long the last measurements take: the text once as one row, twice in many rows; then its memory."""
     model: ModelSettings = settings.model
     session = TorchSession(fresh_state(model_shape(data, model), settings, device, Ranks()).model)
-    seconds = 0.0
+    seconds = each = 0.0
     for rows, length, readings in ((1, 256, 1.0), (32, 256, 2.0)):
         ids = np.zeros((length, rows), dtype=np.int64)
         session.run(ids[:8], initial_state(session.shape, rows))
         started = time.perf_counter()
         session.run(ids, initial_state(session.shape, rows))
-        seconds += readings * (time.perf_counter() - started) / ids.size * data.validation_characters
-    return seconds
+        each = (time.perf_counter() - started) / ids.size
+        seconds += readings * each * data.validation_characters
+    return seconds + memory_seconds(data, each)

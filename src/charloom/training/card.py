@@ -5,14 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from charloom.bundle import CorpusRecord, ModelShape
+from charloom.bundle import CorpusRecord, MemoryRecord, ModelShape
+from charloom.bundle.config import CopiedRecord
 from charloom.runtime.evaluation import Evaluation
 from charloom.training.result import TrainingResult
 from charloom.version import __version__
 
 
 def model_card(
-    shape: ModelShape, corpus: CorpusRecord, evaluations: Sequence[Evaluation], result: TrainingResult
+    shape: ModelShape,
+    corpus: CorpusRecord,
+    evaluations: Sequence[Evaluation],
+    result: TrainingResult,
+    memory: MemoryRecord | None = None,
 ) -> bytes:
     """The card in Markdown."""
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
@@ -62,7 +67,7 @@ From nothing, with the default sampling:
 ~~~text
 {result.sample}
 ~~~
-
+{"" if memory is None else _memory_section(memory)}
 ## Use it
 
 ~~~sh
@@ -70,3 +75,32 @@ charloom generate PATH-OF-THIS-FOLDER --prompt "..."
 ~~~
 """
     return text.encode("utf-8", "replace")
+
+
+def _memory_section(memory: MemoryRecord) -> str:
+    recited = memory.recited
+    rows = [_copied_row("this model", memory.written)]
+    if memory.unseen is not None:
+        rows.append(_copied_row("real text that it was not trained on", memory.unseen))
+    table = "\n".join(rows)
+    return f"""
+## What it knows by heart
+
+Given {recited.prompt_length} characters of its training text, it went on for {recited.length} without a fault
+in **{recited.exact} of {recited.samples}** passages; on average the first {recited.mean_matched:.1f} characters
+were right.
+
+How much of a text stands word for word in the first {memory.searched:,} characters it was trained on, in copies of at
+least 20, 50 and 100 characters:
+
+| Text | Characters | 20 | 50 | 100 | Longest copy |
+|---|---|---|---|---|---|
+{table}
+
+(`charloom recite` and `charloom novelty` measure it again, on more.)
+"""
+
+
+def _copied_row(name: str, copied: CopiedRecord) -> str:
+    shares = " | ".join(f"{fraction:.1%}" for fraction in copied.copied_fraction.values())
+    return f"| {name} | {copied.characters:,} | {shares} | {copied.longest:,} |"

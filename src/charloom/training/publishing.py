@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from safetensors.numpy import save
 
-from charloom.bundle import ModelConfig, ModelShape, read_history, write_model_directory
+from charloom.bundle import MemoryRecord, ModelConfig, ModelShape, read_history, write_model_directory
 from charloom.bundle.config import METRICS, FileName, PrecisionRecord
 from charloom.runtime.evaluation import Evaluation, evaluate_segments, evaluation_of_loss
 from charloom.runtime.generation import generate_batch
@@ -21,6 +21,7 @@ from charloom.text.vocabulary import Ids, Vocabulary
 from charloom.training.card import model_card
 from charloom.training.export import build_graph, verify_graph
 from charloom.training.graph import Arrays
+from charloom.training.memory import measured_memory
 from charloom.training.picture import draw_losses
 from charloom.training.preparation import TrainingData
 from charloom.training.quantization import build_int8_graph
@@ -82,6 +83,7 @@ def publish(data: TrainingData, state: TrainingState, shape: ModelShape, facts: 
     else:
         losses = {protocol: _measure(session, data, protocol) for protocol in data.final_protocols}
     sample = short_sample(session, data.vocabulary, facts.settings)
+    memory = None if facts.stopped else _memory(data, shape, facts.settings, graph, int8_graph, precision)
     result = _result(state, shape, facts, losses, sample)
 
     def config_for(checksums: dict[FileName, str]) -> ModelConfig:
@@ -92,6 +94,7 @@ def publish(data: TrainingData, state: TrainingState, shape: ModelShape, facts: 
             training=_training_record(facts, result, difference),
             losses={protocol: evaluation.record() for protocol, evaluation in losses.items()},
             precision=precision,
+            memory=memory,
             files=checksums,
         )
 
@@ -99,7 +102,7 @@ def publish(data: TrainingData, state: TrainingState, shape: ModelShape, facts: 
         "model.safetensors": save(weights),
         "model.onnx": graph,
         **({} if int8_graph is None else {"model.int8.onnx": int8_graph}),
-        "README.md": model_card(shape, data.record, list(losses.values()), result),
+        "README.md": model_card(shape, data.record, list(losses.values()), result, memory),
         "loss.svg": draw_losses(read_history(facts.folder / METRICS)),
     }
     write_model_directory(facts.folder, config_for, data.vocabulary, facts.settings.sampling, files)
@@ -118,6 +121,20 @@ def _compared(graph: bytes, int8_graph: bytes, shape: ModelShape, data: Training
         for content in (graph, int8_graph)
     )
     return PrecisionRecord(float32=float32.loss, int8=int8.loss, characters=float32.characters)
+
+
+def _memory(
+    data: TrainingData,
+    shape: ModelShape,
+    settings: RunSettings,
+    graph: bytes,
+    int8_graph: bytes | None,
+    precision: PrecisionRecord | None,
+) -> MemoryRecord | None:
+    """What the graph that will write knows by heart."""
+    faithful = int8_graph is not None and precision is not None and precision.int8_is_faithful
+    session = OnnxSession(int8_graph if faithful and int8_graph is not None else graph, shape)
+    return measured_memory(session, data, settings.sampling, settings.training.seed)
 
 
 def _some_text(split: Split) -> Ids:

@@ -1,0 +1,217 @@
+"""How much of what a model writes stands word for word in the corpus, beside how much of real unseen text does.
+
+Short copies occur in honest writing too (names, phrases), so the figures mean something only beside those of text
+by the same authors that the model never saw: the validation split, in stretches of the same length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from charloom.errors import CorpusError, UsageError
+from charloom.runtime.copies import BARRIER, CopyFinder, Matches
+from charloom.settings import MAX_SEED, Settings, SplitName
+from charloom.text.mapping import release
+from charloom.text.splits import Segment
+from charloom.text.vocabulary import Ids, Vocabulary
+
+ROW_LENGTH = 500
+SHOWN_COPIES = 5
+COPY_LENGTHS = (20, 50, 100)
+MAX_CHARACTERS = 1_000_000  # of the examined text: its automaton takes up to a kilobyte a character
+
+_PIECE = 1 << 20
+_SHOWN_CHARACTERS = 400
+
+
+class NoveltySettings(Settings):
+    """How much is written, and how; what is None comes from the model's `generation_config.json`."""
+
+    characters: int = Field(
+        10_000, ge=1, le=MAX_CHARACTERS, description="Characters to write, in texts of about 500 from nothing."
+    )
+    temperature: float | None = Field(None, ge=0, le=1000, description="Instead of the model's own temperature.")
+    top_k: int | None = Field(None, ge=0, le=2**31, description="Instead of the model's own top-k.")
+    top_p: float | None = Field(None, gt=0, le=1, description="Instead of the model's own top-p.")
+    min_p: float | None = Field(None, ge=0, le=1, description="Instead of the model's own min-p.")
+    seed: int = Field(1, ge=0, le=MAX_SEED, description="The same seed writes the same texts.")
+
+    @property
+    def rows(self) -> int:
+        """How many texts are written."""
+        return max(1, self.characters // ROW_LENGTH)
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """The options of one text; no stop text ends it early."""
+        given = self.model_dump(exclude={"characters"}, exclude_none=True)
+        return {**given, "length": -(-self.characters // self.rows), "stop": []}
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A stretch that stands in the corpus.
+
+    Attributes:
+        length: its characters (bytes with a bytes vocabulary).
+        offset: where it begins in the corpus, from 0.
+        line: the line of the corpus that it begins in, from 1.
+        text: its beginning, at most 400 characters.
+    """
+
+    length: int
+    offset: int
+    line: int
+    text: str
+
+
+@dataclass(frozen=True)
+class CopiedShare:
+    """How much of a text is copied from another. Lengths are characters (bytes with a bytes vocabulary).
+
+    Attributes:
+        characters: how many were examined.
+        longest: the length of the longest copy.
+        copied_fraction: the share of the characters that stand in copies of at least 20, 50 and 100.
+    """
+
+    characters: int
+    longest: int
+    copied_fraction: dict[int, float]
+
+
+@dataclass(frozen=True)
+class Novelty(CopiedShare):
+    """How much of a text is copied from a corpus, with what that is to be compared with.
+
+    Attributes:
+        corpus_characters: how much of the corpus was read.
+        copies: the longest different copies, the longest first, at most five.
+        unseen: the same figures for real text that the model was not trained on; None where there is none.
+        split: the part of the corpus that was searched.
+        seed: wrote the text; None for a text that was given.
+    """
+
+    corpus_characters: int
+    copies: tuple[Copy, ...]
+    unseen: CopiedShare | None
+    split: SplitName
+    seed: int | None
+
+
+@dataclass(frozen=True)
+class Searched:
+    """Where copies are looked for.
+
+    Attributes:
+        segments: the part of the corpus that is read.
+        unseen: text of the same kind that the model was not trained on.
+        split: the name of the part.
+        whole: the corpus, to say in which lines the copies are; without it none are shown.
+    """
+
+    segments: Sequence[Segment]
+    unseen: Sequence[Segment] = ()
+    split: SplitName = "train"
+    whole: Segment | None = None
+
+    @property
+    def characters(self) -> int:
+        """How much is searched."""
+        return sum(segment.predicted for segment in self.segments)
+
+
+def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, seed: int | None = None) -> Novelty:
+    """Compare texts with a corpus, character by character. No copy reaches over the end of a text.
+
+    Raises:
+        CorpusError: there is nothing to examine.
+        UsageError: the texts have more than a million characters.
+    """
+    rows = [vocabulary.encode(text) for text in texts if text]
+    characters = sum(len(row) for row in rows)
+    if not characters:
+        raise CorpusError("there is no text to examine")
+    if characters > MAX_CHARACTERS:
+        raise UsageError(f"{characters:,} characters to examine: give at most {MAX_CHARACTERS:,}")
+    stretches = _unseen_rows(searched.unseen, max(len(row) for row in rows), characters)
+    finder = CopyFinder(_examined([*rows, *stretches], vocabulary.unknown_id))
+    for segment in searched.segments:
+        finder.read(_pieces(segment), segment.start)
+    written, unseen = finder.matches().parted(characters + len(rows))
+    return Novelty(
+        **vars(_share(written, rows)),
+        corpus_characters=searched.characters,
+        copies=() if searched.whole is None else tuple(_longest_copies(vocabulary, written, searched.whole)),
+        unseen=_share(unseen, stretches) if stretches else None,
+        split=searched.split,
+        seed=seed,
+    )
+
+
+def _examined(rows: Sequence[Ids], unknown_id: int | None) -> Iterator[int]:
+    for row in rows:
+        for token in row.tolist():
+            yield BARRIER if token == unknown_id else token  # two unknown characters need not be the same one
+        yield BARRIER
+
+
+def _pieces(segment: Segment) -> Iterator[Ids]:
+    for start in range(1, len(segment.ids), _PIECE):
+        piece = segment.ids[start : start + _PIECE]
+        yield piece
+        release(piece)
+
+
+def _share(matches: Matches, rows: Sequence[Ids]) -> CopiedShare:
+    characters = sum(len(row) for row in rows)
+    return CopiedShare(
+        characters=characters,
+        longest=int(matches.lengths.max()),
+        copied_fraction={length: matches.covered(length) / characters for length in COPY_LENGTHS},
+    )
+
+
+def _unseen_rows(segments: Sequence[Segment], length: int, characters: int) -> list[Ids]:
+    """Stretches of unseen text, as long as the rows that were written and as many, evenly spread."""
+    stretches = [
+        segment.ids[start : start + length]
+        for segment in segments
+        for start in range(1, len(segment.ids), length)
+        if start + length <= len(segment.ids) or len(segment.ids) <= length
+    ]
+    wanted = max(1, round(characters / length))
+    if len(stretches) > wanted:
+        stretches = [stretches[index * len(stretches) // wanted] for index in range(wanted)]
+    rows = [np.array(stretch) for stretch in stretches]
+    for stretch in stretches:
+        release(stretch)
+    return [row for row in rows if len(row)]
+
+
+def _longest_copies(vocabulary: Vocabulary, matches: Matches, whole: Segment) -> Iterator[Copy]:
+    ends = matches.maximal()
+    seen: list[str] = []
+    for end in ends[np.argsort(-matches.lengths[ends], kind="stable")].tolist():
+        length = int(matches.lengths[end])
+        offset = int(matches.ends[end]) - length + 1
+        text = vocabulary.decode(whole.ids[1 + offset : 1 + offset + min(length, _SHOWN_CHARACTERS)])
+        if any(text in other for other in seen):
+            continue
+        seen.append(text)
+        yield Copy(length, offset, _line(vocabulary, whole, offset), text)
+        if len(seen) == SHOWN_COPIES:
+            return
+
+
+def _line(vocabulary: Vocabulary, whole: Segment, offset: int) -> int:
+    newline = int(vocabulary.encode("\n")[0])
+    if newline == vocabulary.unknown_id:
+        return 1
+    before = Segment(whole.ids[: offset + 1])
+    return 1 + sum(int((piece == newline).sum()) for piece in _pieces(before))
