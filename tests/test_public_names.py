@@ -27,6 +27,7 @@ def test_the_public_names_are_pinned() -> None:
         "Evaluation",
         "Generation",
         "Model",
+        "Score",
         "TextStream",
         "TrainingResult",
         "UsageError",

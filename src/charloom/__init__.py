@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.generation import Generation, TextStream
     from charloom.runtime.model import Model, load
+    from charloom.runtime.scoring import Score
     from charloom.training.adaptation import Adaptation, adapt
     from charloom.training.result import TrainingResult
     from charloom.training.run import train
@@ -33,6 +34,7 @@ _HOMES = {
     "Evaluation": "charloom.runtime.evaluation",
     "Generation": "charloom.runtime.generation",
     "Model": "charloom.runtime.model",
+    "Score": "charloom.runtime.scoring",
     "TextStream": "charloom.runtime.generation",
     "TrainingResult": "charloom.training.result",
     "adapt": "charloom.training.adaptation",
@@ -48,6 +50,7 @@ __all__ = [
     "Evaluation",
     "Generation",
     "Model",
+    "Score",
     "TextStream",
     "TrainingResult",
     "UsageError",

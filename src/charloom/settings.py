@@ -207,11 +207,23 @@ class SamplingSettings(Settings):
         description="The same seed gives the same text; a random one is drawn and shown.",
     )
     stop: list[str] = Field(default_factory=list, description="End before this text; may be given several times.")
+    regex: str | None = Field(
+        None,
+        min_length=1,
+        max_length=10_000,
+        description="Write only what matches this whole pattern (a regular expression, as in Python's re.fullmatch).",
+    )
 
     @model_validator(mode="after")
     def _stops_are_not_empty(self) -> SamplingSettings:
         if "" in self.stop:
             raise ValueError("an empty stop text would end every answer at once")
+        return self
+
+    @model_validator(mode="after")
+    def _a_match_is_not_cut(self) -> SamplingSettings:
+        if self.regex is not None and self.stop:
+            raise ValueError("give regex or stop, not both: a stop text would cut the match")
         return self
 
 

@@ -10,6 +10,7 @@ import torch
 
 import generation
 import learning
+import scoring
 import throughput
 from article_generation import TunedGenerator
 from article_loop import ArticleNetwork
@@ -149,3 +150,23 @@ def test_the_tuned_step_is_the_articles_network() -> None:
             for ours, theirs in zip(tuned._state[layer], state, strict=True):
                 torch.testing.assert_close(ours[0], theirs[layer, 0])
         assert logits.shape == (1, 1, 30)
+
+
+def test_scoring(prose: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(prose.read_text("utf-8")[:3000], "utf-8")
+    scoring.main([str(text), "--hidden-size", "8", "--seconds", "0.02", "--repeats", "1", "--json"])
+    found = report(capsys)
+    assert len(found["characters_per_second"]) == 5
+    assert min(found["characters_per_second"].values()) > 0
+    scoring.show_rates(found)
+    assert "reference: 64 texts written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("way", scoring.WAYS)
+def test_memory_of_scoring(prose: Path, capsys: pytest.CaptureFixture[str], way: str) -> None:
+    scoring.main([str(prose), "--watch", way])
+    found = report(capsys)
+    newlines = prose.read_text("utf-8").count("\n")
+    assert found["characters"] == 100_000 - (0 if way == "whole" else newlines)
+    assert found["end"] > 10

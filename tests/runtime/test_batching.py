@@ -68,7 +68,9 @@ def until(true: Callable[[], bool]) -> None:
 
 
 def options_of(seed: int) -> dict[str, Any]:
-    kinds: list[dict[str, Any]] = [{}, {"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.05}, {"temperature": 0}]
+    kinds: list[dict[str, Any]] = [
+        {}, {"top_k": 5}, {"top_p": 0.9}, {"min_p": 0.05}, {"temperature": 0}, {"regex": "([a-z]+ )*"},
+    ]  # fmt: skip
     return {"seed": seed, "length": 200, "temperature": 1, **kinds[seed % len(kinds)]}
 
 

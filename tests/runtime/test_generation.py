@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -108,6 +109,62 @@ def test_a_batch_ends_when_all_have_stopped() -> None:
     settings = SamplingSettings(length=1000, stop=["d"], seed=1)
     assert [item.text for item in generate_batch(session, LETTERS, "a", "a", settings, 3)] == ["bc"] * 3
     assert len(session.runs) < 5
+
+
+@pytest.mark.parametrize(
+    ("pattern", "length", "expected", "reason"),
+    [
+        ("abc", 10, "abc", "stop"),  # what the network wants anyway
+        ("[ab]{3}", 10, "aba", "stop"),  # and what it would not write
+        ("(ab)*", 5, "abab", "stop"),  # a fifth could not be finished
+        ("a*", 4, "aaaa", "length"),
+        ("(ad|e)?", 1, "e", "length"),
+        ("", 3, "", "stop"),
+    ],
+)
+def test_a_pattern(pattern: str, length: int, expected: str, reason: str) -> None:
+    found = generate(cycle(SIZE), "\n", regex=pattern or "()", length=length, temperature=0)
+    assert (found.text, found.finish_reason) == (expected, reason)
+    (sample,) = generate_batch(
+        cycle(SIZE), LETTERS, "\n", "\n", SamplingSettings(regex=pattern or "()", length=length, temperature=0), 1
+    )
+    assert sample.text == expected
+
+
+@given(
+    st.sampled_from(["[a-e]+", "(ab|cd)*e?", "a{2,5}b", "(a|b\n)*", ".{3}", "[^a]*", "(abc)*(de)*"]),
+    st.integers(6, 30),
+    st.integers(0, 2**32),
+    st.sampled_from([{}, {"temperature": 0}, {"top_k": 1}, {"top_p": 0.3}, {"min_p": 0.5}]),
+)
+def test_what_is_written_matches_the_whole_pattern(
+    pattern: str, length: int, seed: int, options: dict[str, Any]
+) -> None:
+    settings = SamplingSettings(**{"temperature": 1, **options}, regex=pattern, length=length, seed=seed)
+    for found in generate_batch(uniform(SIZE), LETTERS, "e", "e", settings, 3):
+        assert re.fullmatch(pattern, found.text)
+        assert len(found.text) <= length
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"regex": "a{20}", "length": 10}, "its shortest match has 20 characters, more than length = 10"),
+        ({"regex": "a", "length": 0}, "its shortest match has 1"),
+        ({"regex": "z"}, "'z'"),
+        ({"regex": "(a"}, "unterminated subpattern"),
+        ({"regex": "a", "stop": ["b"]}, "give regex or stop, not both"),
+    ],
+)
+def test_patterns_that_cannot_be_met(options: dict[str, Any], message: str) -> None:
+    with pytest.raises((UsageError, ValueError), match=re.escape(message)):
+        generate(cycle(SIZE), "a", **options)
+
+
+def test_bytes_under_a_pattern() -> None:
+    session = FakeSession(256, lambda token, count: [0.0] * 256)
+    found = generate(session, "", ByteVocabulary(), regex="[é😀€]{4}", length=16, temperature=1, seed=3)
+    assert re.fullmatch("[é😀€]{4}", found.text)
 
 
 def test_an_empty_prompt_is_the_start_of_a_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -62,3 +63,12 @@ def test_evaluation_is_float32_unless_int8_is_asked_for(model: Path, small_text:
 def test_no_such_precision(model: Path) -> None:
     with pytest.raises(UsageError, match="precision = 'int4': choose auto, float32 or int8"):
         charloom.load(model, precision="int4")  # type: ignore[arg-type]
+
+
+def test_a_pattern_goes_before_the_models_usual_stop_texts(model: Path) -> None:
+    (model / "generation_config.json").write_text('{"stop": ["a"], "length": 40}')
+    loaded = charloom.load(model)
+    assert "a" not in loaded.generate("The ", seed=1).text
+    assert re.fullmatch("[ab]{30}", loaded.generate("The ", seed=1, regex="[ab]{30}").text)
+    with pytest.raises(UsageError, match="give regex or stop, not both"):
+        loaded.generate("The ", regex="[ab]{30}", stop=["b"])

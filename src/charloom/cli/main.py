@@ -25,6 +25,7 @@ app = App(
 app.command("charloom.cli.quickstart:quickstart")
 app.command("charloom.cli.train:train")
 app.command("charloom.cli.generate:generate")
+app.command("charloom.cli.score:score")
 app.command("charloom.cli.evaluate:evaluate")
 app.command("charloom.cli.inspect:inspect")
 app.command("charloom.cli.export:export")

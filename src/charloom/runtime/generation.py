@@ -26,7 +26,7 @@ class Generation:
     Attributes:
         prompt: what was continued, as the user wrote it.
         text: the continuation alone.
-        finish_reason: `length`; `stop` where a stop text was met; `cancelled`.
+        finish_reason: `length`; `stop` where a stop text was met, or nothing can follow in the pattern; `cancelled`.
         characters: how many characters `text` has.
         seconds: from the call to the last character; a batch's samples share one figure.
         seed: asking again with it gives the same text.

@@ -1,8 +1,9 @@
-"""`charloom.load`: a trained model as one object that generates, streams and evaluates."""
+"""`charloom.load`: a trained model as one object that generates, streams, scores and evaluates."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from charloom.errors import CorpusError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
+from charloom.runtime.scored_files import NamedFiles, in_memory
+from charloom.runtime.scoring import Score, Scorer
 from charloom.runtime.session import OnnxSession
 from charloom.settings import CorpusSettings, Precision, Protocol, SamplingSettings, SplitName, validated
 from charloom.text.cleaning import clean_prompt
@@ -95,11 +98,11 @@ class Model:
 
         Args:
             prompt: what to continue; empty starts as if a line had just ended.
-            **options: `length`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `stop`; what is not
-                given comes from the model's `generation_config.json`.
+            **options: `length`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `stop`, `regex`; what is
+                not given comes from the model's `generation_config.json`.
 
         Raises:
-            UsageError: an unknown option, or a value out of its range.
+            UsageError: an unknown option, a value out of its range, or a pattern that cannot be met.
         """
         return self.stream(prompt, **options).finish()
 
@@ -162,8 +165,58 @@ class Model:
         segments = self._segments(whole, sha256, split, notify)
         return evaluate_segments(self._evaluating_session, self.vocabulary, segments, protocol)
 
+    def score(self, text: str, *, per_char: bool = False) -> Score:
+        """Measure how surprising a text is, read as if a line had just ended; see `score_texts`."""
+        return next(self.score_texts([text], per_char=per_char))
+
+    def score_texts(self, texts: Iterable[str], *, per_char: bool = False) -> Iterator[Score]:
+        """Measure many texts, each from the state after a line end, in their order, lazily and in bounded memory.
+
+        Args:
+            texts: lines, say; they are taken thousands at a time and read side by side.
+            per_char: also say what every character costs, of texts of at most 262,144 characters.
+
+        Raises:
+            CorpusError: a text is too long for `per_char`.
+        """
+        return self._scorer(per_char).in_turn(map(in_memory, texts))
+
+    def score_files(
+        self,
+        files: str | Path | list[str],
+        *,
+        lines: bool = False,
+        per_char: bool = False,
+        encoding: str | None = None,
+        notify: Notify = ignore,
+    ) -> Iterator[Score]:
+        """Measure files of any size, or each of their lines, in their order, lazily and in bounded memory.
+
+        Args:
+            files: file, folder, glob, address or name, `-` for standard input, or several of these.
+            lines: score each line by itself, without the newline that ends it.
+            per_char: also say what every character costs, of texts of at most 262,144 characters.
+            encoding: of the files; if not given, that of the text the model was trained on.
+            notify: is told what is passed over and fetched.
+
+        Raises:
+            CorpusError: a file is not there or cannot be read, or a text is too long for `per_char`.
+            UsageError: nothing is named, or the encoding has no such name.
+        """
+        specs = [str(files)] if isinstance(files, str | Path) else list(files)
+        keep_bytes = self.vocabulary.kind == "bytes"
+        named = NamedFiles(specs, encoding or self.config.corpus.encoding, notify, keep_bytes=keep_bytes)
+        scorer = self._scorer(per_char)
+        return scorer.in_turn(named.lines()) if lines else scorer.side_by_side(named.whole())
+
+    def _scorer(self, per_char: bool) -> Scorer:
+        return Scorer(self._session, self.vocabulary, self.config.corpus.cleaning, per_char=per_char)
+
     def _settings(self, options: dict[str, Any]) -> SamplingSettings:
-        return validated(SamplingSettings, {**self._sampling.model_dump(), **options})
+        usual = self._sampling.model_dump()
+        if options.get("regex") is not None:
+            del usual["stop"]  # what ends the text is the pattern
+        return validated(SamplingSettings, {**usual, **options})
 
     def _clean(self, prompt: str) -> str:
         return clean_prompt(prompt, self.config.corpus.cleaning)

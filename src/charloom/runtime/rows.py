@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.runtime.constraints import RegexConstraint, compile_constraint
 from charloom.runtime.sampling import Sampler, draw
 from charloom.runtime.session import Logits, Session, State, Stepper
 from charloom.runtime.stopping import TextAssembler
@@ -33,20 +34,24 @@ class Row:
     """
 
     def __init__(self, vocabulary: Vocabulary, settings: SamplingSettings, seed: int) -> None:
-        """Begin a text; a length of 0 ends it at once."""
+        """Begin a text; a length of 0, or a pattern that only nothing matches, ends it at once.
+
+        Raises:
+            UsageError: the pattern is none, or no match of it can be written with this vocabulary and length.
+        """
         self.settings = settings
         self.seed = seed
         self.finish_reason: FinishReason | None = None if settings.length else "length"
         self.error: Exception | None = None
+        self.allowed: NDArray[np.bool_] | None = None  # the only characters that may come next (V,); None = all
         self._assembler = TextAssembler(vocabulary.decoder(), settings.stop)
         self._left = settings.length
+        self._constraint = None if settings.regex is None else compile_constraint(settings.regex, vocabulary)
+        if self._constraint is not None:
+            self._constraint.check_length(settings.length)
+            self._follow(self._constraint, self._constraint.start)
         self._generator = np.random.default_rng(seed)
         self._uniforms: list[float] = []
-
-    @property
-    def allowed(self) -> NDArray[np.bool_] | None:
-        """The only characters that may come next, (V,); None = all."""
-        return None
 
     def uniform(self) -> float:
         """The next random number of this row, in [0, 1)."""
@@ -62,8 +67,16 @@ class Row:
             self.finish_reason = "stop"
         elif self._left == 0:
             self.finish_reason = "length"
-            piece += self._assembler.finish()
-        return piece
+        elif self._constraint is not None:
+            self._follow(self._constraint, self._constraint.advance(self._place, token))
+        return piece if self.finish_reason is None else piece + self._assembler.finish()
+
+    def _follow(self, constraint: RegexConstraint, place: int) -> None:
+        """Go to a place in the pattern; where nothing can follow, the text has ended."""
+        self._place = place
+        self.allowed = constraint.allowed(place, self._left)
+        if self.finish_reason is None and not self.allowed.any():
+            self.finish_reason = "stop"
 
 
 class Rows:

@@ -1,0 +1,124 @@
+"""Scores as people, programs and spreadsheets read them."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from rich.cells import cell_len, set_cell_size
+
+from charloom.cli.output import Output
+from charloom.runtime.scoring import Score
+
+_MOST_MARKED = 9  # bits that a mark can show
+_INDENT = " " * 4
+
+
+class ScoreView(Protocol):
+    """Shows scores one by one on stdout."""
+
+    def begin(self) -> None:
+        """Nothing was scored yet: a header, where there is one."""
+
+    def show(self, score: Score) -> None:
+        """Show one score."""
+
+
+class JsonView:
+    """One JSON object a score."""
+
+    def __init__(self, out: Output, lines: bool) -> None:
+        """Show lines, or whole files, which have neither number nor text."""
+        self._out = out
+        self._lines = lines
+
+    def begin(self) -> None:
+        """JSON lines have no header."""
+
+    def show(self, score: Score) -> None:
+        """One object: file, then line and text, then figures, then the characters."""
+        self._out.result(_fields(score, self._lines))
+
+
+class CsvView:
+    """A row a score, or a row a character; the first row names the columns."""
+
+    _PER_CHAR = ("position", "character", "bits")
+
+    def __init__(self, lines: bool, per_char: bool) -> None:
+        """Show lines or files, or each of their characters."""
+        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        self._lines = lines
+        self._per_char = per_char
+
+    def begin(self) -> None:
+        """The names of the columns."""
+        if self._per_char:
+            self._writer.writerow(["file", *(["line"] if self._lines else []), *self._PER_CHAR])
+        else:
+            empty = Score(text="", characters=0, unknown=0, nats=0.0, bits_per_char=None)
+            self._writer.writerow(_fields(empty, self._lines))
+
+    def show(self, score: Score) -> None:
+        """The rows of one score; what there is no number for is left empty."""
+        if self._per_char:
+            place = [score.file, score.line] if self._lines else [score.file]
+            characters = enumerate(score.per_char or (), start=1)
+            self._writer.writerows([*place, number, letter, bits] for number, (letter, bits) in characters)
+        else:
+            self._writer.writerow(_fields(score, self._lines).values())
+
+
+class TableView:
+    """Columns for people; what cannot be printed is shown as a question mark in a box."""
+
+    def __init__(self, out: Output) -> None:
+        """Cut long lines where a terminal would break them."""
+        self._out = out
+        self._width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+    def begin(self) -> None:
+        """The names of the columns."""
+        self._out.text("bits/char  characters  where")
+
+    def show(self, score: Score) -> None:
+        """One line of figures; below it, where asked for, the text with what each character costs."""
+        bits = "-" if score.bits_per_char is None else f"{score.bits_per_char:.3f}"
+        where = _printable(score.file or "") + ("" if score.line is None else f":{score.line}")
+        shown = "" if score.text is None or score.per_char else f"  {_printable(score.text)}"
+        line = f"{bits:>9}  {score.characters:>10,}  {where}{shown}"
+        if self._width is not None and cell_len(line) > self._width:
+            line = set_cell_size(line, self._width - 1) + "…"
+        self._out.text(line)
+        for text, marks in _marked(score.per_char or ()):
+            self._out.text(f"{_INDENT}{text}\n{_INDENT}{marks}")
+
+
+def _fields(score: Score, lines: bool) -> dict[str, Any]:
+    """A score's fields by the names and in the order that JSON and CSV share."""
+    fields = asdict(score)
+    names = ["file", *(["line", "text"] if lines else []), "characters", "unknown", "nats", "bits_per_char"]
+    return {name: fields[name] for name in [*names, *(["per_char"] if score.per_char is not None else [])]}
+
+
+def _printable(text: str) -> str:
+    """Without what would move the cursor: a text may hold anything, and it goes to a terminal."""
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text.expandtabs(4))
+
+
+def _marked(per_char: tuple[tuple[str, float], ...]) -> Iterator[tuple[str, str]]:
+    """The text, line by line, and below each character its bits, rounded down; 9 is nine or more."""
+    text = marks = ""
+    for letter, bits in per_char:
+        visible = letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
+        text += visible
+        marks += f"{min(_MOST_MARKED, int(bits))}" + " " * (cell_len(visible) - 1)
+        if letter == "\n":
+            yield text, marks
+            text = marks = ""
+    if text:
+        yield text, marks

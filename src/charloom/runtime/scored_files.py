@@ -1,0 +1,75 @@
+"""From the files a user names to the texts that are scored: each whole, or each of its lines."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+
+from charloom.errors import UsageError
+from charloom.events import Notify
+from charloom.runtime.scoring import LONGEST, Text
+from charloom.text.decoding import check_encoding, decode_chunks
+from charloom.text.lines import Line, split_lines
+from charloom.text.sources import Document, read_documents
+
+_CHUNK = 1 << 16  # bytes read at a time of each of several files, and characters of a text in memory
+
+
+def in_memory(text: str) -> Text:
+    """A text that is not in a file."""
+    if len(text) <= LONGEST:
+        return Text([text], text, whole=True)
+    return Text((text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)), text[:LONGEST])
+
+
+class NamedFiles:
+    """The files that corpus arguments name; nothing of them is read before a text is asked for."""
+
+    def __init__(self, specs: Sequence[str], encoding: str, notify: Notify, *, keep_bytes: bool = False) -> None:
+        """Look whether everything is there.
+
+        Args:
+            specs: files, folders, globs, addresses, names, or `-`.
+            encoding: how the files are encoded.
+            notify: is told what is passed over and fetched.
+            keep_bytes: keep bytes that are not valid in the encoding, for a bytes vocabulary.
+
+        Raises:
+            CorpusError: something is not there.
+            UsageError: nothing is named, standard input twice, or the encoding has no such name.
+        """
+        check_encoding(encoding)
+        if not specs:
+            raise UsageError("name a file to score, or - for standard input")
+        if list(specs).count("-") > 1:
+            raise UsageError("standard input can be read once: name - once")
+        for spec in specs:
+            next(read_documents([spec], notify), None)
+        self._specs = specs
+        self._encoding = encoding
+        self._notify = notify
+        self._keep_bytes = keep_bytes
+
+    def whole(self) -> Iterator[Text]:
+        """Each file as one text."""
+        for document in self._documents():
+            yield Text(self._pieces(document), file=document.address)
+
+    def lines(self) -> Iterator[Text]:
+        """Each line of each file as a text."""
+        for document in self._documents():
+            for number, line in enumerate(split_lines(self._pieces(document), LONGEST), start=1):
+                yield _text_of(line, document.address, number)
+
+    def _documents(self) -> Iterable[Document]:
+        return read_documents(self._specs, self._notify)
+
+    def _pieces(self, document: Document) -> Iterator[str]:
+        chunks = document.chunks(_CHUNK)
+        return decode_chunks(chunks, document.address, self._encoding, keep_bytes=self._keep_bytes)
+
+
+def _text_of(line: Line, file: str, number: int) -> Text:
+    if line.rest is None:
+        return Text([line.text], line.text[:LONGEST], file, number, whole=True)
+    return Text(chain([line.text], line.rest), line.text[:LONGEST], file, number)
