@@ -2,6 +2,9 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -102,3 +105,21 @@ def test_without_torch_it_says_what_to_install(trained: Path, text: Path) -> Non
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 1
     assert ran.stderr == "charloom: --adapt needs the 'train' extra: pip install 'charloom[train]'\n"
+
+
+def test_the_documented_command_and_python(
+    charloom: Charloom, trained: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "how-to" / "adapt-to-your-text.md").read_text("utf-8")
+    shutil.copytree(trained, tmp_path / "my-model")
+    text.rename(tmp_path / "my-notes.txt")
+    monkeypatch.chdir(tmp_path)
+    (command,) = re.findall(r"^```sh\ncharloom (.*?)\n```", page, re.M | re.S)
+    ran = charloom(*shlex.split(command))
+    assert ran.status == 0, ran.err
+    assert ran.out.startswith("Today ")
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    python = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert python.returncode == 0, python.stderr
+    before, after = map(float, python.stdout.splitlines()[0].split())
+    assert after < before
