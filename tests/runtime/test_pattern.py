@@ -56,7 +56,7 @@ pieces = st.sampled_from(
 
 
 @pytest.mark.filterwarnings("ignore:Possible:FutureWarning")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(["", "(?i)", "(?x)", "(?s)", "(?m)"]), st.lists(pieces, max_size=8).map("".join))
 def test_any_text_is_read_as_re_reads_it_or_refused(flags: str, text: str) -> None:
     vocabulary = CharacterVocabulary("abA\n #]-{},2")
@@ -126,7 +126,7 @@ def test_a_bad_pattern_is_refused_in_one_line_with_its_place(pattern: str, messa
         ("a" * (MAX_PATTERN + 1), "it has 10,001 characters, more than 10,000"),
         ("(" * 5000 + ")" * 5000, "its groups are nested more than 100 deep"),
         ("(?:" * 101 + "a" + ")" * 101, "its groups are nested more than 100 deep"),
-        ("".join(f"[{chr(code)}-\uffff]" for code in range(97, 198)), "it has more than 100 different classes"),
+        ("".join(f"[{chr(code)}-\uffff]" for code in range(97, 198)), "it has more than 64 different classes"),
         ("(?i)" + "[!-\ufffe]" * 1000, "the ranges of its case-insensitive classes are too wide"),
         ("a{" + "9" * 5000 + "}", "(4300 digits)"),
     ],
