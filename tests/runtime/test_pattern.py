@@ -37,9 +37,9 @@ def test_means_what_it_means_to_re(pattern: str) -> None:
     """Texts of up to two characters, and some longer ones, are accepted or refused as `re.fullmatch` does."""
     letters = "abckxAÉéß .-]|[{}#\n€0"
     longer = [
-        "2024-12-01", "2024-12", "2024-12-01\n", "0xab", "abc", "abb", "aab", "a b", "a b c", "ab c", "a bc", "ac", "bc",
-        "Éx", "éx", "éX", "a.bc", "a\nbc", "  a", "  (a", "a{x}", "a{1", "a{1,2", "aa{", "a{}", "a{1 }", "ab b", "a b##",
-        "a bb#", "a b ##",
+        "2024-12-01", "2024-12", "2024-12-01\n", "0xab", "abc", "abb", "aab", "a b", "a b c", "ab c", "a bc", "ac",
+        "bc", "Éx", "éx", "éX", "a.bc", "a\nbc", "  a", "  (a", "a{x}", "a{1", "a{1,2", "aa{", "a{}", "a{1 }", "ab b",
+        "a b##", "a bb#", "a b ##",
     ]  # fmt: skip
     vocabulary = CharacterVocabulary(sorted(set("".join([letters, *longer])) | set("\0\t\b(")))
     words = ["".join(word) for length in range(3) for word in itertools.product(letters, repeat=length)] + longer
@@ -56,7 +56,7 @@ pieces = st.sampled_from(
 
 
 @pytest.mark.filterwarnings("ignore:Possible:FutureWarning")
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(st.sampled_from(["", "(?i)", "(?x)", "(?s)", "(?m)"]), st.lists(pieces, max_size=8).map("".join))
 def test_any_text_is_read_as_re_reads_it_or_refused(flags: str, text: str) -> None:
     vocabulary = CharacterVocabulary("abA\n #]-{},2")
@@ -126,7 +126,7 @@ def test_a_bad_pattern_is_refused_in_one_line_with_its_place(pattern: str, messa
         ("a" * (MAX_PATTERN + 1), "it has 10,001 characters, more than 10,000"),
         ("(" * 5000 + ")" * 5000, "its groups are nested more than 100 deep"),
         ("(?:" * 101 + "a" + ")" * 101, "its groups are nested more than 100 deep"),
-        ("".join(f"[{chr(code)}-\uffff]" for code in range(97, 198)), "it has more than 100 different classes"),
+        ("".join(f"[{chr(code)}-\uffff]" for code in range(97, 198)), "it has more than 64 different classes"),
         ("(?i)" + "[!-\ufffe]" * 1000, "the ranges of its case-insensitive classes are too wide"),
         ("a{" + "9" * 5000 + "}", "(4300 digits)"),
     ],

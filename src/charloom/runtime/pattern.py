@@ -30,7 +30,7 @@ from charloom.runtime.expression import (
 
 MAX_PATTERN: Final = 10_000  # characters of a pattern
 MAX_DEPTH: Final = 100  # groups within groups
-MAX_CLASSES: Final = 100  # different classes of a pattern: each is asked about every character
+MAX_CLASSES: Final = 64  # different classes of a pattern: each is asked about every character
 MAX_CASELESS: Final = 1 << 20  # characters that the ranges of case-insensitive classes span together: `re` walks them
 
 _TYPES: Final = re.ASCII | re.UNICODE
