@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -83,6 +84,18 @@ def test_several_processes_as_the_page_starts_them(workplace: Path) -> None:
     ran = run([sys.executable, "-m", "torch.distributed.run", *command[1:], *short], workplace)
     assert ran.returncode == 0, ran.stderr
     assert len(ran.stdout.splitlines()) <= 2, "one process speaks"
+
+
+def test_the_page_on_patterns_writes_what_matches(workplace: Path, trained: Path) -> None:
+    for name in ("names", "prose", "log"):
+        shutil.copytree(trained, workplace / "runs" / name)
+    for block in blocks(ROOT / "docs" / "how-to" / "constrain-output.md", "sh"):
+        command = shlex.split(block)
+        ran = run([sys.executable, "-m", *command, "--json"], workplace)
+        assert ran.returncode == 0, f"{block}\n{ran.stderr}"
+        pattern = command[command.index("--regex") + 1]
+        for line in ran.stdout.splitlines():
+            assert re.fullmatch(pattern, json.loads(line)["text"])
 
 
 def test_the_page_on_odd_lines_finds_them(tmp_path: Path) -> None:
