@@ -41,7 +41,25 @@ def test_the_base_install_generates_without_torch(trained: Path, small_text: Pat
     generated = run(charloom, "generate", trained, "--prompt", "The ", "--length", "50", "--json", cwd=tmp_path)
     assert generated.returncode == 0, generated.stderr
     assert len(json.loads(generated.stdout)["text"]) == 50
-    assert run(charloom, "inspect", trained, cwd=tmp_path).returncode == 0
+    others = [
+        ["generate", trained, "--regex", "[A-Z][a-z]{3,8}"],
+        ["generate", trained, "--samples", "64", "--length", "20"],
+        ["score", trained, small_text, "--lines", "--top", "3"],
+        ["recite", trained, small_text],
+        ["novelty", trained, small_text, "--characters", "2000"],
+        ["export", trained, "--onnx", "graph.onnx"],
+        ["inspect", trained],
+    ]
+    for command in others:
+        ran = run(charloom, *command, "--json", cwd=tmp_path)
+        assert ran.returncode == 0, ran.stderr
+        assert [json.loads(line) for line in ran.stdout.splitlines()]
+    engine = (
+        "import charloom, sys; e = charloom.load(sys.argv[1]).engine(); print(e.submit('a', length=9).result().text)"
+    )
+    assert run(python, "-c", engine, trained, cwd=tmp_path).returncode == 0
+    refused = run(charloom, "generate", trained, "--adapt", small_text, cwd=tmp_path)
+    assert (refused.returncode, "pip install 'charloom[train]'" in refused.stderr) == (1, True)
     evaluated = run(charloom, "evaluate", trained, small_text, "--json", cwd=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
     recorded = json.loads((trained / "config.json").read_text())["losses"]["stateful"]["loss"]

@@ -66,6 +66,19 @@ def test_int8_stays_close_to_float32(shape: ModelShape) -> None:
     found, _ = int8_session(shape, weights).run(ids, state)
     assert np.abs(expected).max() > 0.5
     assert np.abs(found - expected).mean() < 0.02 * np.abs(expected).max()
+    assert np.abs(found - expected).max() < 0.5 * np.abs(expected).max(), "no row is wrong"
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
+def test_threads_change_no_bit(shape: ModelShape) -> None:
+    _, weights = weights_of(shape)
+    graph = build_int8_graph(shape, weights)
+    assert graph is not None
+    ids, state = random_ids(shape, 30, 64), initial_state(shape, 64)
+    one, end = OnnxSession(graph, shape).run(ids, state)
+    four, end_of_four = OnnxSession(graph, shape, threads=4).run(ids, state)
+    assert np.array_equal(one, four)
+    assert all(np.array_equal(ours, theirs) for ours, theirs in zip(end, end_of_four, strict=True))
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)

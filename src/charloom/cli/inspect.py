@@ -19,7 +19,7 @@ from charloom.bundle import (
     read_history,
     read_unfinished,
 )
-from charloom.bundle.config import METRICS, STEP_GRAPH
+from charloom.bundle.config import METRICS, STEP_GRAPH, PrecisionRecord
 from charloom.cli.history import history_table
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import ModelDirectoryError
@@ -139,9 +139,19 @@ def _description(config: ModelConfig) -> str:
         f"on {loss.characters:,} characters kept back"
         for protocol, loss in config.losses.items()
     ]
+    if config.precision is not None:
+        lines.append(_precision_line(config.precision))
     if config.memory is not None:
         lines.append(_memory_line(config.memory))
     return "\n".join(lines)
+
+
+def _precision_line(precision: PrecisionRecord) -> str:
+    writes = "int8" if precision.int8_is_faithful else "float32"
+    return (
+        f"writes with {writes}: {precision.int8:.4f} nats in int8, {precision.float32:.4f} in float32 "
+        f"on {precision.characters:,} characters"
+    )
 
 
 def _memory_line(memory: MemoryRecord) -> str:

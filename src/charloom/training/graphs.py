@@ -1,0 +1,74 @@
+"""The graphs of a finished network, checked and measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from charloom.bundle import ModelShape
+from charloom.bundle.config import FileName, PrecisionRecord
+from charloom.runtime.evaluation import evaluate_segments
+from charloom.runtime.session import OnnxSession
+from charloom.text.splits import Segment
+from charloom.training.export import build_graph, verify_graph
+from charloom.training.graph import Arrays
+from charloom.training.preparation import TrainingData
+from charloom.training.quantization import build_int8_graph
+from charloom.training.session import TorchSession
+
+_CHECKED_CHARACTERS = 256  # of the validation text, to compare the float32 graph with PyTorch
+_COMPARED_CHARACTERS = 32_768  # of the validation text, to compare int8 with float32
+
+
+@dataclass(frozen=True)
+class Graphs:
+    """What a model directory runs.
+
+    Attributes:
+        shape: the network.
+        float32: the content of `model.onnx`.
+        int8: the content of `model.int8.onnx`; None where the vocabulary is too large for it.
+        difference: the largest between a logit of the float32 graph and PyTorch's.
+        precision: what int8 costs.
+    """
+
+    shape: ModelShape
+    float32: bytes
+    int8: bytes | None
+    difference: float
+    precision: PrecisionRecord | None
+
+    @property
+    def files(self) -> dict[FileName, bytes]:
+        """The graphs by their names in a model directory."""
+        return {"model.onnx": self.float32, **({} if self.int8 is None else {"model.int8.onnx": self.int8})}
+
+    def writing_session(self) -> OnnxSession:
+        """The graph that `auto` writes with."""
+        if self.int8 is not None and self.precision is not None and self.precision.int8_is_faithful:
+            return OnnxSession(self.int8, self.shape)
+        return OnnxSession(self.float32, self.shape)
+
+
+def build_graphs(weights: Arrays, session: TorchSession, data: TrainingData) -> Graphs:
+    """Build both graphs of a network, and measure them on its validation text.
+
+    Args:
+        weights: by PyTorch's names, as in `model.safetensors`.
+        session: the network with these weights in PyTorch.
+        data: what it was trained on.
+
+    Raises:
+        TrainingError: the float32 graph does not agree with PyTorch.
+    """
+    shape, text = session.shape, data.split.validation[0].ids
+    float32, int8 = build_graph(shape, weights), build_int8_graph(shape, weights)
+    difference = verify_graph(float32, session, text[:_CHECKED_CHARACTERS, None])
+    precision = None
+    if int8 is not None:
+        part = [Segment(text[: _COMPARED_CHARACTERS + 1])]
+        ours, theirs = (
+            evaluate_segments(OnnxSession(graph, shape), data.vocabulary, part, "windows-256")
+            for graph in (float32, int8)
+        )
+        precision = PrecisionRecord(float32=ours.loss, int8=theirs.loss, characters=ours.characters)
+    return Graphs(shape, float32, int8, difference, precision)
