@@ -87,3 +87,13 @@ def test_an_older_model_has_none_and_a_hostile_one_is_refused(trained: Path) -> 
         parse_config(json.dumps(damaged).encode())
     del data["memory"]
     assert parse_config(json.dumps(data).encode()).memory is None
+
+
+def test_who_interrupts_does_not_wait_for_it(small_text: Path, tmp_path: Path) -> None:
+    asked = iter([False, True])
+    stopped = charloom.train(
+        small_text, tmp_path / "m", hidden_size=8, steps=9, threads=1, device="cpu", should_stop=lambda: next(asked)
+    )
+    assert stopped.interrupted
+    assert parse_config((tmp_path / "m" / "config.json").read_bytes()).memory is None
+    assert "by heart" not in (tmp_path / "m" / "README.md").read_text("utf-8")
