@@ -41,7 +41,7 @@ def test_the_base_install_generates_without_torch(trained: Path, small_text: Pat
     generated = run(charloom, "generate", trained, "--prompt", "The ", "--length", "50", "--json", cwd=tmp_path)
     assert generated.returncode == 0, generated.stderr
     assert len(json.loads(generated.stdout)["text"]) == 50
-    others = [
+    others: list[list[str | Path]] = [
         ["generate", trained, "--regex", "[A-Z][a-z]{3,8}"],
         ["generate", trained, "--samples", "64", "--length", "20"],
         ["score", trained, small_text, "--lines", "--top", "3"],
@@ -58,8 +58,8 @@ def test_the_base_install_generates_without_torch(trained: Path, small_text: Pat
         "import charloom, sys; e = charloom.load(sys.argv[1]).engine(); print(e.submit('a', length=9).result().text)"
     )
     assert run(python, "-c", engine, trained, cwd=tmp_path).returncode == 0
-    refused = run(charloom, "generate", trained, "--adapt", small_text, cwd=tmp_path)
-    assert (refused.returncode, "pip install 'charloom[train]'" in refused.stderr) == (1, True)
+    adapting = run(charloom, "generate", trained, "--adapt", small_text, cwd=tmp_path)
+    assert (adapting.returncode, "pip install 'charloom[train]'" in adapting.stderr) == (1, True)
     evaluated = run(charloom, "evaluate", trained, small_text, "--json", cwd=tmp_path)
     assert evaluated.returncode == 0, evaluated.stderr
     recorded = json.loads((trained / "config.json").read_text())["losses"]["stateful"]["loss"]
