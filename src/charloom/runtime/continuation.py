@@ -54,6 +54,21 @@ class Continuation:
         """Whether the text has ended, for whatever reason."""
         return self._reason is not None
 
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the text has ended; None until it has."""
+        return self._reason
+
+    @property
+    def text(self) -> str:
+        """What is written so far."""
+        return _joined(list(self._pieces)).text
+
+    @property
+    def seconds(self) -> float:
+        """From the request to the end; 0 before it."""
+        return self._seconds
+
     def cancel(self) -> None:
         """Give the text up: its row is free at the next step. Does nothing where the text has ended."""
         with self._changed:

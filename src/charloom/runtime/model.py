@@ -148,16 +148,7 @@ class Model:
         return self._sampling
 
     def activations(self, text: str, *, layer: int | None = None, units: Sequence[int] | None = None) -> Activations:
-        """The hidden states of some units after each character of a text.
-
-        Args:
-            text: read as if a line had just ended; at most 5,000 characters.
-            layer: from 0; the last if not given.
-            units: which of its units; the eight most variable ones if not given.
-
-        Raises:
-            UsageError: the text is too long, or there is no such layer or unit.
-        """
+        """The hidden states of some units after each character of a text; see `runtime/activations.py`."""
         ids = self.vocabulary.encode(self._clean(text))
         return activations(self._session, self.vocabulary, ids, layer=layer, units=units)
 
