@@ -106,7 +106,7 @@ def figures(seen: Sequence[Stream], seconds: float) -> Record:
 
 
 @contextmanager
-def server(command: Sequence[str | Path]) -> Iterator[str]:
+def server(command: Sequence[str | Path | int]) -> Iterator[str]:
     """A server process; its address."""
     process = subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -141,7 +141,7 @@ def measure(streams: Sequence[int], characters: int, flood: int, hidden_size: in
         model = charloom.load(path, precision="int8")
         report: Record = {"hidden_size": hidden_size, "characters": characters, "ours": [], "article": []}
         report["engine"] = engine_rate(model, 64, characters)
-        serve = [
+        serve: list[str | Path | int] = [
             "-m",
             "charloom",
             "serve",
