@@ -54,7 +54,7 @@ class _Announced(uvicorn.Server):
     async def startup(self, sockets: Any = None) -> None:
         await super().startup(sockets)
         port = self.servers[0].sockets[0].getsockname()[1]
-        print(json.dumps({"url": f"http://127.0.0.1:{port}"}), flush=True)
+        print(json.dumps({"address": f"http://127.0.0.1:{port}"}), flush=True)
 
 
 def main() -> None:

@@ -108,16 +108,16 @@ def figures(seen: Sequence[Stream], seconds: float) -> Record:
 @contextmanager
 def server(command: Sequence[str | Path | int]) -> Iterator[str]:
     """A server process; its address."""
-    process = subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    try:
-        line = process.stdout.readline()
-        if not line:
-            raise SystemExit("the server did not start: see its message above")
-        yield json.loads(line)["url"]
-    finally:
-        process.terminate()
-        process.wait(60)
+    with subprocess.Popen([sys.executable, *map(str, command)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            line = process.stdout.readline()
+            if not line:
+                raise SystemExit("the server did not start: see its message above")
+            yield json.loads(line)["address"]
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def engine_rate(model: charloom.Model, streams: int, characters: int) -> float:

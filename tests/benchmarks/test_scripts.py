@@ -11,6 +11,7 @@ import torch
 import generation
 import learning
 import scoring
+import serving
 import throughput
 from article_generation import TunedGenerator
 from article_loop import ArticleNetwork
@@ -170,3 +171,15 @@ def test_memory_of_scoring(prose: Path, capsys: pytest.CaptureFixture[str], way:
     newlines = prose.read_text("utf-8").count("\n")
     assert found["characters"] == 100_000 - (0 if way == "whole" else newlines)
     assert found["end"] > 10
+
+
+def test_serving(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--hidden-size", "8", "--streams", "1,5", "--characters", "30", "--flood", "70", "--json"]
+    serving.main(arguments)
+    found = report(capsys)
+    assert [row["streams"] for row in found["ours"]] == [1, 5]
+    rows = [*found["ours"], found["flood"]]
+    assert all(row["characters_per_second"] > 0 for row in [*rows, *found["article"]])
+    assert [row["wrong"] for row in rows] == [0, 0, 0]
+    serving.show(found)
+    assert "charloom serve, flood" in capsys.readouterr().out
