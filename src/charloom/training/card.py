@@ -75,8 +75,8 @@ def _kept_back(corpus: CorpusRecord) -> str:
 
 def _losses_table(evaluations: Sequence[Evaluation]) -> str:
     rows = [
-        f"| {item.protocol} | {item.loss:.4f} | {item.bits_per_char:.4f} | {item.perplexity:.3f} | {item.characters:,} |"
-        for item in evaluations
+        f"| {one.protocol} | {one.loss:.4f} | {one.bits_per_char:.4f} | {one.perplexity:.3f} | {one.characters:,} |"
+        for one in evaluations
     ]
     return "\n".join(
         ["| Protocol | Nats | Bits a character | Perplexity | Characters |", "|---|---|---|---|---|", *rows]
