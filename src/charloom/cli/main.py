@@ -16,25 +16,6 @@ from charloom.errors import CharloomError, UsageError
 from charloom.settings import explain
 from charloom.version import __version__
 
-<<<<<<< HEAD
-app = App(
-    name="charloom",
-    help="Train a character-level language model on your own text, and write with it.",
-    version=__version__,
-    default_parameter=Parameter(negative_iterable=(), show_default=True),
-)
-app.command("charloom.cli.quickstart:quickstart")
-app.command("charloom.cli.train:train")
-app.command("charloom.cli.generate:generate")
-app.command("charloom.cli.score:score")
-app.command("charloom.cli.evaluate:evaluate")
-app.command("charloom.cli.recite:recite")
-app.command("charloom.cli.novelty:novelty")
-app.command("charloom.cli.inspect:inspect")
-app.command("charloom.cli.export:export")
-app.command("charloom.cli.serve:serve")
-app.command("charloom.cli.corpus:corpus_app", name="corpus")
-=======
 # Each command is imported when it is called. So that `charloom --help` imports none, it is told here what they do.
 COMMANDS = {
     "quickstart": "From nothing to text in about a minute.",
@@ -46,6 +27,7 @@ COMMANDS = {
     "novelty": "Measure how much of what a model writes is copied.",
     "inspect": "Say what a model is, what it was trained on, and whether it is whole.",
     "export": "Write a model as one file that other programs can run.",
+    "serve": "Serve models over HTTP, with a page to play with them.",
     "corpus": "Named corpora, a look at any text, large texts prepared.",
 }
 
@@ -62,7 +44,6 @@ def make_app(*, overview: bool) -> App:
         home = f"charloom.cli.{name}:{'corpus_app' if name == 'corpus' else name}"
         app.command(home, name=name, sort_key=place, **({"help": does} if overview else {}))
     return app
->>>>>>> main
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
