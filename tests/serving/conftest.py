@@ -119,7 +119,9 @@ def events(text: str) -> list[Any]:
 def raw_request(client: httpx.Client, body: bytes, path: str = "/v1/completions") -> socket.socket:
     """A connection that has sent a request and reads nothing."""
     address = (client.base_url.host, client.base_url.port)
-    connection = socket.create_connection(address, timeout=10)  # type: ignore[arg-type]
-    head = f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection = socket.create_connection(address, timeout=10)
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
     connection.sendall(head.encode() + body)
     return connection

@@ -68,10 +68,19 @@ class _Server(uvicorn.Server):
             if self._deadline is None and self._should_stop():
                 self.handle_exit(signal.SIGTERM, None)
             if self._deadline is not None:
+                if self._server.lifecycle.requests and time.monotonic() > self._deadline:
+                    await self._give_up()
                 self.should_exit = not self._server.lifecycle.requests or time.monotonic() > self._deadline
             elif self._server.models.failure is not None:
                 failed_at = failed_at or time.monotonic()
                 self.should_exit = time.monotonic() > failed_at + self._server.settings.seconds("failure_linger")
+
+    async def _give_up(self) -> None:
+        """Cancel the texts that are not finished: their clients are told so."""
+        await asyncio.to_thread(self._server.models.stop)
+        patience = time.monotonic() + _LAST_ANSWERS
+        while self._server.lifecycle.requests and time.monotonic() < patience:
+            await asyncio.sleep(_TICK)
 
 
 def serve(
