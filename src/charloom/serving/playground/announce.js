@@ -1,0 +1,53 @@
+/** What a screen reader is told while text comes: whole sentences, never single characters. */
+
+const ENOUGH = 240; // characters without an end in sight
+
+/**
+ * Cut the sentences off the beginning of a text.
+ * @param {string} text
+ * @returns {[string[], string]} the sentences that have ended, and the rest.
+ */
+export function sentences(text) {
+  const found = [];
+  let rest = text;
+  for (;;) {
+    const end = rest.match(/[.!?]["')\]]*\s+|\n{2,}/);
+    let length = end ? (end.index ?? 0) + end[0].length : 0;
+    if ((!length || length > ENOUGH) && rest.length > ENOUGH) {
+      const space = rest.lastIndexOf(" ", ENOUGH);
+      length = space > 0 ? space + 1 : ENOUGH;
+    }
+    if (!length) return [found, rest];
+    const sentence = rest.slice(0, length).trim();
+    if (sentence) found.push(sentence);
+    rest = rest.slice(length);
+  }
+}
+
+/** Speaks through a polite live region. */
+export class Announcer {
+  /** @param {HTMLElement} region with aria-live="polite". */
+  constructor(region) {
+    this.region = region;
+    this.held = "";
+  }
+
+  /** Text that was written. @param {string} text */
+  add(text) {
+    const [found, rest] = sentences(this.held + text);
+    this.held = rest;
+    if (found.length) this.say(found.join(" "));
+  }
+
+  /** The text has ended. @param {string} message */
+  end(message) {
+    const rest = this.held.trim();
+    this.held = "";
+    this.say(rest ? `${rest} — ${message}` : message);
+  }
+
+  /** @param {string} message */
+  say(message) {
+    this.region.textContent = message;
+  }
+}
