@@ -25,7 +25,7 @@ export class Panel {
     view.place.after(this.place);
     view.onShow = (index, at) => this.show(index, at);
     view.onLeave = () => this.#leaveSoon();
-    view.place.addEventListener("scroll", () => this.hide());
+    view.place.addEventListener("scroll", () => this.#follow());
     this.place.addEventListener("pointerenter", () => clearTimeout(this.timer));
     this.place.addEventListener("pointerleave", () => this.#leaveSoon());
     this.place.addEventListener("focusin", () => clearTimeout(this.timer));
@@ -57,6 +57,15 @@ export class Panel {
   /** Go into the panel, by keyboard. */
   enter() {
     /** @type {HTMLElement | null} */ (this.place.querySelector("button"))?.focus();
+  }
+
+  /** The text moved under the panel: go along, or away with a character that is out of sight. */
+  #follow() {
+    const at = this.index < 0 ? null : this.view.at(this.index);
+    if (!at) return;
+    const [rect, frame] = [at.getClientRects()[0], this.view.place.getBoundingClientRect()];
+    if (rect.bottom < frame.top || rect.top > frame.bottom) this.hide();
+    else this.#stand(at);
   }
 
   #unmark() {

@@ -1,6 +1,7 @@
 /** What a screen reader is told while text comes: whole sentences, never single characters. */
 
 const ENOUGH = 240; // characters without an end in sight
+const PAUSE = 1500; // milliseconds between two announcements, at least: nobody listens faster
 
 /**
  * Cut the sentences off the beginning of a text.
@@ -30,18 +31,24 @@ export class Announcer {
   constructor(region) {
     this.region = region;
     this.held = "";
+    this.last = -Infinity;
   }
 
-  /** Text that was written. @param {string} text */
+  /** Text that was written; it waits for its sentence to end. @param {string} text */
   add(text) {
-    const [found, rest] = sentences(this.held + text);
+    this.held += text;
+    const now = performance.now();
+    if (now - this.last < PAUSE) return;
+    const [found, rest] = sentences(this.held);
+    if (!found.length) return;
     this.held = rest;
-    if (found.length) this.say(found.join(" "));
+    this.last = now;
+    this.say(found.join(" "));
   }
 
-  /** The text has ended. @param {string} message */
+  /** The text has ended: say the last of it, and a message. @param {string} message */
   end(message) {
-    const rest = this.held.trim();
+    const rest = this.held.slice(-ENOUGH).trim();
     this.held = "";
     this.say(rest ? `${rest} — ${message}` : message);
   }

@@ -50,13 +50,12 @@ export async function modelFacts(name) {
  */
 export async function* complete(body, signal) {
   const answer = await asked("/v1/completions", { ...body, stream: true, logprobs: 5 }, signal);
-  const join = joiner();
   for await (const event of events(/** @type {ReadableStream<Uint8Array>} */ (answer.body))) {
     if (event === "[DONE]") return;
     const data = JSON.parse(event);
     if (data.error) throw new ApiError(data.error.message, 500);
     const choice = data.choices[0];
-    if (choice) yield charactersOf(choice, join);
+    if (choice) yield charactersOf(choice);
   }
   throw new ApiError("the connection ended before the text did: try again", 0);
 }
@@ -80,10 +79,14 @@ export async function nextCharacters(model, prompt) {
  */
 export async function score(model, text) {
   const answer = await (await asked("/api/score", { model, text })).json();
-  const join = joiner();
-  const characters = answer.tokens.flatMap((/** @type {any} */ one) =>
-    join(one.text, one.bits, one.top.map((/** @type {any} */ other) => [other.text, other.probability])),
-  );
+  const tokens = answer.tokens.map((/** @type {any} */ one) => ({
+    text: one.text,
+    bits: one.bits,
+    top: one.top.map((/** @type {any} */ other) => [other.text, other.probability]),
+  }));
+  // A token of a model of characters is the character as the model read it, which cleaning may have changed.
+  const known = tokens.every((/** @type {Token} */ token) => token.text !== "");
+  const characters = joined(known ? tokens.map((/** @type {Token} */ token) => token.text).join("") : text, tokens);
   return { characters, bitsPerChar: answer.bits_per_char, unknown: answer.unknown ?? 0 };
 }
 
@@ -170,35 +173,45 @@ export async function* events(body) {
 }
 
 /**
- * Characters of bytes come in several tokens, all but the last without text: their bits are added up.
- * @returns {(text: string, bits: number | null, top: [string, number][]) => Character[]}
+ * @typedef {object} Token
+ * @property {string} text empty, or something else than a character, where it is one byte of several.
+ * @property {number | null} bits
+ * @property {[string, number][]} top
  */
-export function joiner() {
-  let pending = 0;
-  let parts = 0;
-  return (text, bits, top) => {
-    pending += bits ?? 0;
-    parts += 1;
-    if (!text) return [];
-    const whole = { text, bits: bits === null ? null : pending, top: parts === 1 ? top : [] };
-    pending = 0;
-    parts = 0;
-    return [whole];
-  };
+
+const encoder = new TextEncoder();
+
+/**
+ * A text's characters with their tokens: one each, or of a model of bytes as many as the character has bytes. The bits
+ * of several are added up.
+ * @param {string} text
+ * @param {Token[]} tokens
+ * @returns {Character[]}
+ */
+export function joined(text, tokens) {
+  let place = 0;
+  return [...text].map((character) => {
+    const first = tokens[place];
+    if (!first) return { text: character, bits: null, top: [] };
+    const count = first.text === character ? 1 : encoder.encode(character).length;
+    const parts = tokens.slice(place, place + count);
+    place += count;
+    const bits = parts.some((part) => part.bits === null) ? null : parts.reduce((sum, part) => sum + Number(part.bits), 0);
+    return { text: character, bits, top: count === 1 ? first.top : [] };
+  });
 }
 
 /**
  * @param {any} choice of a completion.
- * @param {ReturnType<typeof joiner>} join
  * @returns {Character[]}
  */
-export function charactersOf(choice, join) {
+export function charactersOf(choice) {
   const { logprobs, text } = choice;
-  if (!logprobs?.tokens?.length) return [...(text ?? "")].map((one) => ({ text: one, bits: null, top: [] }));
-  return logprobs.tokens.flatMap((/** @type {string} */ token, /** @type {number} */ index) => {
+  const tokens = (logprobs?.tokens ?? []).map((/** @type {string} */ token, /** @type {number} */ index) => {
     const logprob = logprobs.token_logprobs[index];
-    return join(token, logprob === null ? null : bitsOf(logprob), topOf(logprobs.top_logprobs?.[index]));
+    return { text: token, bits: logprob === null ? null : bitsOf(logprob), top: topOf(logprobs.top_logprobs?.[index]) };
   });
+  return joined(text ?? "", tokens);
 }
 
 /**

@@ -64,6 +64,7 @@ const neurons = new Neurons({
 });
 
 const openTab = connectTabs(byId("views"), (id) => {
+  byId("surprise").hidden = id === "neurons-view"; // which has colours of its own
   if (id === "neurons-view") neurons.opened();
 });
 
@@ -131,7 +132,7 @@ function addressed() {
 function settingsChanged() {
   const now = settings();
   for (const output of form.querySelectorAll("output")) output.value = form.elements.namedItem(output.htmlFor.value).value;
-  byId("new-seed").textContent = now.seed === null ? "Keep this seed" : "Draw a new one";
+  byId("new-seed").textContent = now.seed === null ? "Keep this seed" : "Draw anew";
   byId("new-seed").disabled = now.seed === null && writer.seed === null;
   history.replaceState(null, "", `#${addressed()}`);
   showRequest(now, writer.seed, own(), hasKey());
