@@ -31,6 +31,7 @@ app.command("charloom.cli.recite:recite")
 app.command("charloom.cli.novelty:novelty")
 app.command("charloom.cli.inspect:inspect")
 app.command("charloom.cli.export:export")
+app.command("charloom.cli.serve:serve")
 app.command("charloom.cli.corpus:corpus_app", name="corpus")
 
 

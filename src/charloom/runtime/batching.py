@@ -294,6 +294,8 @@ class Engine:
                 self._waiting.popleft()
                 if request.wanted:
                     self._reading.append(request)
+                    for continuation in request.rows.values():
+                        continuation.begin()
         for request in self._reading:
             if request.reading is None:
                 request.reading = self._reader.begin(request.ids, request.writer)

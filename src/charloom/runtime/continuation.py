@@ -27,6 +27,8 @@ class Continuation:
         unknown: the prompt's characters that the model does not know, each once.
         prompt_tokens: where they were asked for and the prompt has been read, what the model thought of each of its
             characters; None for the first.
+        waited: seconds in the queue; None while it waits.
+        first_after: seconds until the first piece of text; None before it.
     """
 
     def __init__(self, row: Row, prompt: str, unknown: tuple[str, ...]) -> None:
@@ -38,16 +40,34 @@ class Continuation:
         self._started = time.perf_counter()
         self._changed = threading.Condition()
         self.prompt_tokens: list[Token | None] = []
+        self.waited: float | None = None
+        self.first_after: float | None = None
         self._pieces: list[Chunk] = []
         self._reason: FinishReason | None = None
         self._error: CharloomError | None = None
         self._seconds = 0.0
         self._wakers: list[Callable[[], None]] = []
+        self._end_wakers: list[Callable[[], None]] = []
 
     @property
     def done(self) -> bool:
         """Whether the text has ended, for whatever reason."""
         return self._reason is not None
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the text has ended; None until it has."""
+        return self._reason
+
+    @property
+    def text(self) -> str:
+        """What is written so far."""
+        return _joined(list(self._pieces)).text
+
+    @property
+    def seconds(self) -> float:
+        """From the request to the end; 0 before it."""
+        return self._seconds
 
     def cancel(self) -> None:
         """Give the text up: its row is free at the next step. Does nothing where the text has ended."""
@@ -123,11 +143,17 @@ class Continuation:
     ) -> None:
         self.cancel()
 
+    def begin(self) -> None:
+        """For the engine: it waits no longer."""
+        self.waited = time.perf_counter() - self._started
+
     def add(self, piece: str) -> None:
         """For the engine: the row has come further, and may have ended."""
         with self._changed:
             if self._reason is not None:
                 return
+            if piece and self.first_after is None:
+                self.first_after = time.perf_counter() - self._started
             if piece or self._row.tokens:
                 self._pieces.append(Chunk(piece, self._row.tokens))
             if self._row.finish_reason is not None:
@@ -147,6 +173,9 @@ class Continuation:
         self._reason = reason
         self._seconds = time.perf_counter() - self._started
         self._tell()
+        wakers, self._end_wakers = self._end_wakers, []
+        for wake in wakers:
+            wake()
 
     def _tell(self) -> None:
         self._changed.notify_all()
@@ -164,29 +193,53 @@ class Continuation:
         if self._error is not None:
             raise self._error
 
+    async def ended(self, timeout: float | None = None) -> bool:
+        """Wait in an event loop for the end, at most `timeout` seconds; return whether it has come.
+
+        Whoever reads a text in large pieces waits here between them: unlike the text's pieces, its end wakes but once.
+        """
+        loop = asyncio.get_running_loop()
+        woken = asyncio.Event()
+        wake = _waker(loop, woken)
+        with self._changed:
+            if self.done:
+                return True
+            self._end_wakers.append(wake)
+        timer = None if timeout is None else loop.call_later(timeout, woken.set)
+        try:
+            await woken.wait()
+        finally:
+            if timer is not None:
+                timer.cancel()
+            with self._changed:
+                if wake in self._end_wakers:
+                    self._end_wakers.remove(wake)
+        return self.done
+
     async def _ended(self) -> Generation:
-        place = 0
-        while not self.done:
-            await self._news_after(place)
-            place = len(self._pieces)
+        await self.ended()
         return self._whole()
 
     async def _news_after(self, place: int) -> None:
         """Return when there are more than `place` pieces, or the text has ended."""
-        loop = asyncio.get_running_loop()
         news = asyncio.Event()
-
-        def wake() -> None:
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-                loop.call_soon_threadsafe(news.set)
-
         with self._changed:
             if self.done or len(self._pieces) > place:
                 return
-            self._wakers.append(wake)
+            self._wakers.append(_waker(asyncio.get_running_loop(), news))
         await news.wait()
 
 
 def _joined(chunks: Sequence[Chunk]) -> Chunk:
     text = "".join(chunk.text for chunk in chunks)
     return Chunk(text, tuple(token for chunk in chunks for token in chunk.tokens))
+
+
+def _waker(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[[], None]:
+    """What sets an event from another thread."""
+
+    def wake() -> None:
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(event.set)
+
+    return wake

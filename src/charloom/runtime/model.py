@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
 from charloom.bundle.config import STEP_GRAPH
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore
+from charloom.runtime.activations import Activations, activations
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
 from charloom.runtime.model_corpus import CorpusNames, ModelCorpora
@@ -135,6 +136,21 @@ class Model:
             prompt_chunk=prompt_chunk,
             cache_bytes=cache_bytes,
         )
+
+    def encode(self, text: str) -> list[int]:
+        """The ids of a text as the model reads it: cleaned as its training text was."""
+        ids: list[int] = self.vocabulary.encode(self._clean(text)).tolist()
+        return ids
+
+    @property
+    def sampling(self) -> SamplingSettings:
+        """How it draws where nothing else is asked for: its `generation_config.json`."""
+        return self._sampling
+
+    def activations(self, text: str, *, layer: int | None = None, units: Sequence[int] | None = None) -> Activations:
+        """The hidden states of some units after each character of a text; see `runtime/activations.py`."""
+        ids = self.vocabulary.encode(self._clean(text))
+        return activations(self._session, self.vocabulary, ids, layer=layer, units=units)
 
     def evaluate(
         self,

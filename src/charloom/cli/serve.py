@@ -1,0 +1,72 @@
+"""`charloom serve`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from charloom.bundle import holds_model
+from charloom.cli.interrupt import INTERRUPTED
+from charloom.cli.output import Output, OutputOptions
+from charloom.errors import MissingExtraError, ModelDirectoryError
+from charloom.serving.settings import ServeSettings, container_model, gathered, in_container
+
+if TYPE_CHECKING:
+    from charloom.serving.run import Listening
+
+_SERVING = Group("Serving (also CHARLOOM_SERVE_... in the environment, and --config)", sort_key=10)
+
+
+def serve(
+    *model: str,
+    config: Path | None = None,
+    serving: Annotated[ServeSettings, Parameter(name="*", group=_SERVING)] = ServeSettings(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> int:
+    """Serve models over HTTP, with a page to play with them.
+
+    Keys may also stand in CHARLOOM_SERVE_API_KEY. SIGTERM and Ctrl-C finish what is being answered, then end.
+
+    Parameters
+    ----------
+    model
+        Model directories, each as PATH or NAME=PATH; under SageMaker /opt/ml/model if none is given.
+    config
+        A TOML file of settings, named as the options are; options and environment go over it.
+    """
+    out = Output(options)
+    contained = in_container(model, os.environ)
+    chosen: dict[str, Any] = {name: getattr(serving, name) for name in serving.model_fields_set}
+    settings = gathered(chosen, os.environ, config, in_container=contained)
+    try:
+        from charloom.serving import auth, logs, models, run
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] in ("fastapi", "starlette", "uvicorn", "prometheus_client", "anyio"):
+            raise MissingExtraError("serving", "serve") from error
+        raise
+    named = models.named_paths(model or ([str(container_model(os.environ))] if contained else []))
+    if not contained:
+        _check_there(named)
+    keys = auth.read_keys(settings.api_key_file, os.environ)
+    logs.set_up(settings.log_format, quiet=options.quiet)
+
+    def announce(listening: Listening) -> None:
+        if out.json:
+            out.result({"address": listening.address, "host": listening.host, "port": listening.port, "models": list(named)})
+        out.say(f"serving {', '.join(named)} at {listening.address}")
+
+    return INTERRUPTED if run.serve(named, settings, keys=keys, announce=announce) else 0
+
+
+def _check_there(named: dict[str, Any]) -> None:
+    """Say at once what needs no loading to be seen.
+
+    Raises:
+        ModelDirectoryError: a folder is not there, or holds no model.
+    """
+    for path in named.values():
+        if not holds_model(Path(path).expanduser()):
+            raise ModelDirectoryError(f"no model to serve at {path}")

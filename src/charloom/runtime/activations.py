@@ -1,0 +1,85 @@
+"""What hidden units do while a text is read.
+
+Legend: T time, H hidden units, U chosen units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.errors import UsageError
+from charloom.runtime.session import Session, initial_state
+from charloom.text.vocabulary import Ids, Vocabulary
+
+LONGEST = 5_000  # ids: each is a step of its own
+MOST = 8  # units that are chosen where none are named
+
+
+@dataclass(frozen=True)
+class Activations:
+    """The hidden states of some units of a layer.
+
+    Attributes:
+        layer: from 0.
+        characters: what was read (T,); of bytes the last one of a character has it, the others have "".
+        units: which (U,).
+        values: after each character, from −1 to 1 (T, U).
+    """
+
+    layer: int
+    characters: tuple[str, ...]
+    units: tuple[int, ...]
+    values: NDArray[np.float32]
+
+
+def activations(
+    session: Session,
+    vocabulary: Vocabulary,
+    ids: Ids,
+    *,
+    layer: int | None = None,
+    units: Sequence[int] | None = None,
+) -> Activations:
+    """Read ids (T,) from the start of a line and note the hidden state after each.
+
+    Raises:
+        UsageError: more than 5,000 ids, or there is no such layer or unit.
+    """
+    shape = session.shape
+    if len(ids) > LONGEST:
+        raise UsageError(f"text: {len(ids):,} characters are too many to look at, give at most {LONGEST:,}")
+    last = shape.num_layers - 1
+    layer = last if layer is None else layer
+    if not 0 <= layer <= last:
+        raise UsageError(f"layer = {layer}: give one from 0 to {last}")
+    for unit in units or ():
+        if not 0 <= unit < shape.hidden_size:
+            raise UsageError(f"units: there is no unit {unit}, give some from 0 to {shape.hidden_size - 1}")
+    hidden = _hidden(session, vocabulary, ids, layer * shape.states_per_layer)
+    chosen = list(units) if units is not None else _most_variable(hidden)
+    decoder = vocabulary.decoder()
+    characters = tuple(decoder.push(int(token)) for token in ids)
+    return Activations(layer, characters, tuple(chosen), hidden[:, chosen])
+
+
+def _hidden(session: Session, vocabulary: Vocabulary, ids: Ids, place: int) -> NDArray[np.float32]:
+    """One part of the state after each id, (T, H)."""
+    _, state = session.run(np.array([[vocabulary.opening_id]]), initial_state(session.shape, 1))
+    hidden = np.empty((len(ids), session.shape.hidden_size), dtype=np.float32)
+    stepper = session.stepper(state)
+    for time, token in enumerate(ids):
+        stepper.step(np.array([token]))
+        hidden[time] = stepper.state[place][0]
+    return hidden
+
+
+def _most_variable(hidden: NDArray[np.float32]) -> list[int]:
+    """The units that change most over the text, the most variable first; of equals the lower number."""
+    if not len(hidden):
+        return []
+    order: list[int] = np.argsort(-hidden.var(axis=0), kind="stable")[:MOST].tolist()
+    return order

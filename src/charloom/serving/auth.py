@@ -1,0 +1,61 @@
+"""API keys: compared in constant time, read from a file or the environment."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from pathlib import Path
+
+from charloom.errors import UsageError
+from charloom.serving.errors import ApiError
+from charloom.serving.settings import API_KEYS
+
+_FILE_LIMIT = 1 << 20
+
+
+def read_keys(file: Path | None, environment: Mapping[str, str]) -> list[str]:
+    """The keys that requests may carry; none of them means that all are let in.
+
+    Raises:
+        UsageError: the file cannot be read, or holds no key.
+    """
+    keys = [key.strip() for key in environment.get(API_KEYS, "").split(",")]
+    if file is not None:
+        try:
+            with file.expanduser().open(encoding="utf-8") as opened:
+                lines = opened.read(_FILE_LIMIT).splitlines()
+        except (OSError, UnicodeDecodeError, RuntimeError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"cannot read --api-key-file {file}: {reason}") from None
+        held = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
+        if not held:
+            raise UsageError(f"--api-key-file {file} holds no key: write one a line")
+        keys += held
+    return [key for key in keys if key]
+
+
+class Keys:
+    """Keys that let a request in. Only their digests are kept."""
+
+    def __init__(self, keys: list[str]) -> None:
+        """Let in whoever has one of `keys`; everybody, if there is none."""
+        self._digests = [_digest(key.encode()) for key in keys]
+
+    def check(self, authorization: bytes | None) -> None:
+        """Look at an Authorization header.
+
+        Raises:
+            ApiError: 401, keys are asked for and this is none.
+        """
+        if not self._digests:
+            return
+        scheme, _, key = (authorization or b"").partition(b" ")
+        digest = _digest(key.strip())
+        known = [hmac.compare_digest(digest, one) for one in self._digests]  # all of them: the time tells nothing
+        if scheme.lower() != b"bearer" or not any(known):
+            raise ApiError(401, "give one of the server's keys: Authorization: Bearer KEY", code="invalid_api_key")
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -1,0 +1,88 @@
+"""Request bodies: read in bounded memory and time, then checked."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TypeVar
+
+from fastapi import Request
+from pydantic import BaseModel, ValidationError
+from starlette.requests import ClientDisconnect
+
+from charloom.serving.context import context
+from charloom.serving.errors import ApiError, ClientGone, invalid
+
+Body = TypeVar("Body", bound=BaseModel)
+
+
+async def read_body(request: Request) -> bytes:
+    """The whole body, of whatever type.
+
+    Raises:
+        ApiError: 408, it comes too slowly; 413, it is too large, as its head says or as it turns out.
+        ClientGone: the client went away.
+    """
+    settings = context(request).settings
+    _check_size(request.headers.get("content-length"), settings.max_body)
+    if request.headers.get("content-encoding", "identity").lower() != "identity":
+        raise ApiError(415, "send the body as it is: a content encoding is not supported")
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(settings.seconds("request_timeout")):
+            async for part in request.stream():
+                size += len(part)
+                if size > settings.max_body:
+                    raise _too_large(settings.max_body)
+                parts.append(part)
+    except TimeoutError:
+        raise ApiError(408, "the body did not come in time", code="request_timeout") from None
+    except ClientDisconnect:
+        raise ClientGone from None
+    return b"".join(parts)
+
+
+async def read_json(request: Request, kind: type[Body]) -> Body:
+    """The body as a checked request.
+
+    Raises:
+        ApiError: 415, it is not called JSON; 400, it is none, or not what `kind` says; as `read_body`.
+    """
+    check_json(content_type(request))
+    return parsed(await read_body(request), kind)
+
+
+def parsed(body: bytes, kind: type[Body]) -> Body:
+    """A body's JSON as a checked request.
+
+    Raises:
+        ApiError: 400, it is not JSON, or not what `kind` says.
+    """
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise invalid(error) from None
+
+
+def content_type(request: Request) -> str:
+    """What the body is called, in lower case and without parameters; empty if it has no name."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def check_json(name: str) -> None:
+    """Refuse what is not called JSON; what has no name may be.
+
+    Raises:
+        ApiError: 415.
+    """
+    if name not in ("", "application/json") and not (name.startswith("application/") and name.endswith("+json")):
+        raise ApiError(415, f"send application/json, not {name[:100]}")
+
+
+def _check_size(length: str | None, limit: int) -> None:
+    if length is not None and (not length.isdecimal() or len(length) > 18 or int(length) > limit):
+        raise _too_large(limit)
+
+
+def _too_large(limit: int) -> ApiError:
+    return ApiError(413, f"the body is larger than {limit:,} bytes", code="body_too_large")

@@ -1,0 +1,38 @@
+"""What the handlers of one server share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from fastapi import Request
+
+from charloom.serving.lifecycle import Lifecycle
+from charloom.serving.metrics import Metrics
+from charloom.serving.models import Models
+from charloom.serving.settings import ServeSettings
+
+_NOTES = "charloom.notes"
+
+
+@dataclass(frozen=True)
+class Context:
+    """A server's parts."""
+
+    models: Models
+    settings: ServeSettings
+    lifecycle: Lifecycle
+    metrics: Metrics
+    heavy: dict[str, Any] = field(default_factory=dict)
+
+
+def notes(scope: Any) -> dict[str, Any]:
+    """What the log will say of a request, besides how it was answered."""
+    found: dict[str, Any] = scope.setdefault(_NOTES, {})
+    return found
+
+
+def context(request: Request) -> Context:
+    """The parts of the server that a request has come to."""
+    found: Context = request.app.state.context
+    return found

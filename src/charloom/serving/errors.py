@@ -1,0 +1,130 @@
+"""Errors as clients of text-generation servers read them: `{"error": {"message", "type", "param", "code"}}`."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import Response
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+
+from charloom.errors import BusyError, CharloomError, UsageError
+from charloom.settings import explain
+
+_TYPES = {
+    401: "authentication_error",
+    404: "not_found_error",
+    408: "timeout_error",
+    500: "server_error",
+    503: "unavailable_error",
+    504: "timeout_error",
+}
+_WORDS = {
+    404: "there is nothing at this address: /docs lists what there is",
+    405: "this address does not take this method",
+}
+
+RETRY_AFTER = "1"
+"""Seconds after which a client may try again: a text takes about that long."""
+
+
+class ApiError(Exception):
+    """Something that a client is told.
+
+    Attributes:
+        status: of the answer.
+        message: one line: what was wrong and what to do.
+        param: the field it is about.
+        code: a name for it that programs can compare.
+    """
+
+    def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
+        """Tell `message` with `status`."""
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+
+    def body(self) -> dict[str, Any]:
+        """The documented shape."""
+        kind = _TYPES.get(self.status, "invalid_request_error")
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def headers(self) -> dict[str, str]:
+        """What goes with it."""
+        if self.status == 503:
+            return {"Retry-After": RETRY_AFTER}
+        return {"WWW-Authenticate": "Bearer"} if self.status == 401 else {}
+
+    def response(self) -> Response:
+        """The whole answer."""
+        return json_response(self.body(), self.status, self.headers())
+
+
+class ClientGone(Exception):
+    """The client has gone away: nobody is there to be told anything."""
+
+
+def json_response(data: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    """Data as JSON, compact and in UTF-8."""
+    return Response(json_text(data), status, headers, "application/json")
+
+
+def json_text(data: object) -> str:
+    """JSON as compact as it can be."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def as_api_error(error: CharloomError, param: str | None = None) -> ApiError | None:
+    """What a client is told of an error of ours; None where the fault is the server's.
+
+    Args:
+        error: what was raised.
+        param: the field that it must be about, where that is known.
+    """
+    if isinstance(error, BusyError):
+        return ApiError(503, str(error), code="queue_full")
+    return ApiError(400, str(error), param=param) if isinstance(error, UsageError) else None
+
+
+def invalid(error: ValidationError) -> ApiError:
+    """A 400 naming the first field that is wrong."""
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if problem["type"] == "json_invalid":
+        return ApiError(400, f"the body is not JSON: {problem['msg'].removeprefix('Invalid JSON: ')}", code="json")
+    param = str(problem["loc"][0]) if problem["loc"] else None
+    return ApiError(400, explain(error, in_file=True)[:500], param=param)
+
+
+def server_error(identity: str) -> ApiError:
+    """A 500 that can be found in the log, and says nothing more."""
+    return ApiError(500, f"the server failed; its log says why, under the id {identity}", code=identity)
+
+
+def install(app: FastAPI) -> None:
+    """Let every refusal take the documented shape."""
+
+    @app.exception_handler(ApiError)
+    async def told(request: Request, error: ApiError) -> Response:
+        return error.response()
+
+    @app.exception_handler(HTTPException)
+    async def by_the_framework(request: Request, error: HTTPException) -> Response:
+        shown = ApiError(error.status_code, _WORDS.get(error.status_code, str(error.detail)))
+        return json_response(shown.body(), error.status_code, {**(error.headers or {}), **shown.headers()})
+
+    @app.exception_handler(RequestValidationError)
+    async def unfit(request: Request, error: RequestValidationError) -> Response:
+        problem = error.errors()[0]
+        return ApiError(400, str(problem["msg"]), param=str(problem["loc"][-1])).response()
+
+    @app.exception_handler(CharloomError)
+    async def ours(request: Request, error: CharloomError) -> Response:
+        shown = as_api_error(error)
+        if shown is None:
+            raise error
+        return shown.response()

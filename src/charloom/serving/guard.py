@@ -1,0 +1,115 @@
+"""What every request passes: it gets an id, a line in the log and safe headers; keys are asked for; errors stay inside."""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+import uuid
+from typing import Any
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from charloom.serving.auth import Keys
+from charloom.serving.context import Context, notes
+from charloom.serving.errors import ApiError, ClientGone, server_error
+
+_log = logging.getLogger("charloom.serving")
+_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+
+_SAFE = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "object-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+CLIENT_GONE = 499
+"""What the log says of a request whose client went away; nobody is sent it."""
+
+_ASKED_OFTEN = frozenset({"/health", "/ping", "/metrics"})
+
+
+class Guard:
+    """The outermost part of the app."""
+
+    def __init__(self, app: ASGIApp, server: Context, keys: Keys, open_paths: frozenset[str]) -> None:
+        """Guard an app.
+
+        Args:
+            app: what answers.
+            server: whose requests are counted.
+            keys: one of them is asked for.
+            open_paths: but not here.
+        """
+        self._app = app
+        self._server = server
+        self._keys = keys
+        self._open = open_paths
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        answer = _Answer(send, scope)
+        try:
+            if scope["path"] in _ASKED_OFTEN:
+                await self._answer(scope, receive, answer)
+            else:
+                with self._server.lifecycle.answering():
+                    await self._answer(scope, receive, answer)
+        finally:
+            answer.log(scope)
+
+    async def _answer(self, scope: Scope, receive: Receive, answer: _Answer) -> None:
+        try:
+            if scope["path"] not in self._open and scope["method"] != "OPTIONS":
+                self._keys.check(Headers(scope=scope).get("authorization", "").encode("latin-1"))
+            await self._app(scope, receive, answer)
+        except ApiError as error:
+            await error.response()(scope, receive, answer)
+        except ClientGone:
+            answer.status = CLIENT_GONE
+            if answer.begun:
+                raise
+        except Exception as error:
+            _log.exception("failed", extra={"request_id": answer.identity})
+            if answer.begun:
+                raise ClientGone from error  # the connection is closed: half an answer must not look whole
+            await server_error(answer.identity).response()(scope, receive, answer)
+
+
+class _Answer:
+    """Passes an answer on with the headers that every one has, and remembers what the log will say."""
+
+    def __init__(self, send: Send, scope: Scope) -> None:
+        self.status = 0
+        self.begun = False
+        given = Headers(scope=scope).get("x-request-id", "").encode("latin-1")
+        self.identity = given.decode() if _ID.fullmatch(given) else uuid.uuid4().hex
+        notes(scope)["request_id"] = self.identity
+        self._send = send
+        self._started = time.perf_counter()
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status, self.begun = message["status"], True
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self.identity
+            for name, value in _SAFE.items():
+                headers[name] = value
+        await self._send(message)
+
+    def log(self, scope: Scope) -> None:
+        level = logging.DEBUG if scope["path"] in _ASKED_OFTEN else logging.INFO
+        client: Any = scope.get("client")
+        extra = {
+            "method": scope["method"],
+            "path": scope["path"][:200],
+            "status": self.status or CLIENT_GONE,
+            "milliseconds": round((time.perf_counter() - self._started) * 1000, 1),
+            "client": client[0] if client else None,
+            **notes(scope),
+        }
+        _log.log(level, "request", extra=extra)

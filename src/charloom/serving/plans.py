@@ -1,0 +1,136 @@
+"""From a request to what the engine is asked: every limit is checked here, before anything is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from charloom.serving.context import Context
+from charloom.serving.errors import ApiError
+from charloom.serving.models import Served
+from charloom.serving.requests import CompletionRequest, Ids
+from charloom.serving.settings import ServeSettings
+
+_UNSUPPORTED: dict[str, tuple[object, ...]] = {
+    "suffix": (None, ""),
+    "presence_penalty": (None, 0, 0.0),
+    "frequency_penalty": (None, 0, 0.0),
+    "logit_bias": (None, {}),
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be written.
+
+    Attributes:
+        served: by which model.
+        prompts: what is continued, as text or ids.
+        ids: how many ids each prompt has, as the model reads it.
+        samples: continuations of each prompt.
+        options: how they are drawn.
+        alternatives: likeliest characters to name at each place; None names none and tells no log-probabilities.
+        echo: the answer begins with the prompt.
+        stream: the answer comes as it is written.
+        usage: a stream tells the usage at its end.
+    """
+
+    served: Served
+    prompts: list[str] | list[Ids]
+    ids: list[int]
+    samples: int
+    options: dict[str, Any] = field(repr=False)
+    alternatives: int | None = None
+    echo: bool = False
+    stream: bool = False
+    usage: bool = False
+
+    @property
+    def prompt_tokens(self) -> int:
+        """Characters of all prompts."""
+        return sum(self.ids)
+
+    @property
+    def takes_long_to_begin(self) -> bool:
+        """Whether asking the engine costs more than an event loop should spend at once."""
+        return self.options.get("regex") is not None or self.prompt_tokens > 20_000
+
+
+def planned(request: CompletionRequest, server: Context) -> Plan:
+    """Check a request against the server's limits.
+
+    Raises:
+        ApiError: 400 naming the field that is wrong; 404, there is no such model; 503, it is not loaded.
+    """
+    settings = server.settings
+    served = server.models.named(request.model)
+    _check_unsupported(request)
+    samples = 1 if request.n is None else request.n
+    length = 16 if request.max_tokens is None else request.max_tokens
+    _at_most("n", samples, min(settings.max_samples, settings.max_rows))
+    _at_most("max_tokens", length, settings.max_tokens)
+    _at_most("logprobs", request.logprobs or 0, settings.max_logprobs)
+    _check_stops(request.stop, settings)
+    _check_prompts(request.prompt, served, settings)
+    ids = [len(served.model.encode(one)) if isinstance(one, str) else len(one) for one in request.prompt]
+    return Plan(
+        served=served,
+        prompts=request.prompt,
+        ids=ids,
+        samples=samples,
+        options={"length": length, **_sampling(request)},
+        alternatives=request.logprobs,
+        echo=bool(request.echo),
+        stream=bool(request.stream),
+        usage=request.stream_options is not None and bool(request.stream_options.include_usage),
+    )
+
+
+def _sampling(request: CompletionRequest) -> dict[str, Any]:
+    """What is given of how texts are drawn; the rest is the model's own."""
+    names = ("temperature", "top_p", "min_p", "seed", "stop", "regex")
+    given = {name: getattr(request, name) for name in names if getattr(request, name) is not None}
+    if request.top_k is not None:
+        given["top_k"] = max(0, request.top_k)
+    return given
+
+
+def _check_unsupported(request: CompletionRequest) -> None:
+    for name, passed_over in _UNSUPPORTED.items():
+        if getattr(request, name) not in passed_over:
+            raise _bad(name, f"{name} is not supported: leave it out", "unsupported_parameter")
+    if request.best_of is not None and request.best_of != (request.n or 1):
+        raise _bad("best_of", "best_of is not supported: leave it out, or give the same as n", "unsupported_parameter")
+
+
+def _at_most(name: str, value: int, most: int) -> None:
+    if value > most:
+        raise _bad(name, f"{name} = {value}: this server allows at most {most:,}")
+
+
+def _check_stops(stops: list[str] | None, settings: ServeSettings) -> None:
+    if stops is None:
+        return
+    if len(stops) > settings.max_stops:
+        raise _bad("stop", f"stop: {len(stops):,} texts, this server allows at most {settings.max_stops}")
+    longest = max(map(len, stops), default=0)
+    if longest > settings.max_stop_length:
+        raise _bad("stop", f"stop: a text of {longest:,} characters, the limit is {settings.max_stop_length}")
+    if "" in stops:
+        raise _bad("stop", "stop: an empty text would end every answer at once")
+
+
+def _check_prompts(prompts: list[str] | list[Ids], served: Served, settings: ServeSettings) -> None:
+    if len(prompts) > settings.max_prompts:
+        raise _bad("prompt", f"prompt: {len(prompts):,} of them, this server allows at most {settings.max_prompts}")
+    size = served.model.vocabulary.size
+    for prompt in prompts:
+        if len(prompt) > settings.max_prompt:
+            message = f"prompt: {len(prompt):,} characters, this server allows at most {settings.max_prompt:,}"
+            raise _bad("prompt", message, "context_length_exceeded")
+        if not isinstance(prompt, str) and prompt and not (min(prompt) >= 0 and max(prompt) < size):
+            raise _bad("prompt", f"prompt: the model's ids are those from 0 to {size - 1}")
+
+
+def _bad(param: str, message: str, code: str | None = None) -> ApiError:
+    return ApiError(400, message, param=param, code=code)

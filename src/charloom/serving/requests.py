@@ -1,0 +1,127 @@
+"""What clients send: checked types, and a schema for `/openapi.json`. A token is one character of the vocabulary."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+
+from charloom.settings import MAX_SEED
+
+Ids = list[int]
+
+
+class _Request(BaseModel):
+    """Types are strict; what we do not know is passed over, for clients say more than servers read."""
+
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True, allow_inf_nan=False)
+
+
+def _is_ids(value: object) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
+
+
+def _prompts(value: object) -> list[str] | list[Ids]:
+    """Whatever form it has, as a list of prompts."""
+    if value is None:
+        return [""]
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and value:
+        if _is_ids(value):
+            return [value]
+        if all(isinstance(item, str) for item in value) or all(_is_ids(item) for item in value):
+            return value
+    raise ValueError("give a text, a list of texts, a list of ids, or a list of lists of ids")
+
+
+def _stops(value: object) -> list[str] | None:
+    if value is None or isinstance(value, str):
+        return None if value is None else [value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return value
+    raise ValueError("give a text or a list of texts")
+
+
+_TEXT = {"type": "string"}
+_IDS = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
+_PROMPT_SCHEMA = {
+    "anyOf": [
+        _TEXT,
+        {"type": "array", "items": _TEXT, "minItems": 1},
+        _IDS,
+        {"type": "array", "items": _IDS, "minItems": 1},
+        {"type": "null"},
+    ],
+    "description": "What to continue: a text, several, the ids of one, or of several.",
+    "default": "",
+}
+_STOP_SCHEMA = {
+    "anyOf": [{**_TEXT, "minLength": 1}, {"type": "array", "items": {**_TEXT, "minLength": 1}}, {"type": "null"}],
+    "description": "End before this text, or before the first of these; it is left out.",
+}
+
+Prompts = Annotated[list[str] | list[Ids], PlainValidator(_prompts), WithJsonSchema(_PROMPT_SCHEMA)]
+Stops = Annotated[list[str] | None, PlainValidator(_stops), WithJsonSchema(_STOP_SCHEMA)]
+
+
+class StreamOptions(_Request):
+    """How a stream ends."""
+
+    include_usage: bool | None = Field(None, description="Send the usage in an event before the last.")
+
+
+class CompletionRequest(_Request):
+    """The body of `POST /v1/completions`. What is not given comes from the model's generation_config.json."""
+
+    model: str | None = Field(None, description="Which of the models that are served; the first if not given.")
+    prompt: Prompts = [""]
+    max_tokens: int | None = Field(16, ge=0, description="Characters to write.")
+    temperature: float | None = Field(None, ge=0, le=1000, description="0 always takes the likeliest character.")
+    top_p: float | None = Field(None, gt=0, le=1, description="The fewest characters that hold this probability.")
+    top_k: int | None = Field(None, ge=-1, le=2**31, description="The k likeliest characters only; 0 or -1 = all.")
+    min_p: float | None = Field(None, ge=0, le=1, description="Drop what is less likely than this share of the best.")
+    n: int | None = Field(1, ge=1, description="Continuations of each prompt; number i has seed + i.")
+    stream: bool | None = Field(False, description="Send the text as it is written, as server-sent events.")
+    stream_options: StreamOptions | None = None
+    stop: Stops = None
+    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The same seed gives the same text.")
+    echo: bool | None = Field(False, description="Begin the answer with the prompt.")
+    logprobs: int | None = Field(None, ge=0, description="Say what each character costs, and so many in its place.")
+    regex: str | None = Field(None, min_length=1, max_length=10_000, description="What is written matches this whole.")
+    presence_penalty: float | None = Field(None, description="Not supported: 0.")
+    frequency_penalty: float | None = Field(None, description="Not supported: 0.")
+    logit_bias: dict[str, Any] | None = Field(None, description="Not supported: empty.")
+    suffix: str | None = Field(None, description="Not supported.")
+    best_of: int | None = Field(None, description="Not supported: the same as n.")
+    user: str | None = Field(None, description="Passed over.")
+
+
+class TokenizeRequest(_Request):
+    """The body of `POST /tokenize`."""
+
+    model: str | None = None
+    prompt: str
+
+
+class DetokenizeRequest(_Request):
+    """The body of `POST /detokenize`."""
+
+    model: str | None = None
+    tokens: list[int]
+
+
+class ScoreRequest(_Request):
+    """The body of `POST /api/score`."""
+
+    model: str | None = None
+    text: str
+
+
+class ActivationsRequest(_Request):
+    """The body of `POST /api/activations`."""
+
+    model: str | None = None
+    text: str = Field(max_length=5_000)
+    layer: int | None = Field(None, ge=0, description="From 0; the last if not given.")
+    units: list[int] | None = Field(None, max_length=64, description="The most variable ones if not given.")

@@ -1,0 +1,154 @@
+"""Run the server in this process until it is told to end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import uvicorn
+
+from charloom.errors import CharloomError
+from charloom.runtime.model import Model
+from charloom.serving.app import create_app
+from charloom.serving.connections import bounded_protocol
+from charloom.serving.context import Context
+from charloom.serving.settings import ServeSettings
+
+_TICK = 0.02  # seconds
+_SHOWN_LOADING = 2.0  # seconds: small models are ready by then, so that who reads the address may ask at once
+_LAST_ANSWERS = 1  # seconds for answers that were cut short to reach their clients
+
+
+@dataclass(frozen=True)
+class Listening:
+    """Where a server can be reached.
+
+    Attributes:
+        address: for a browser.
+        host: as it was asked for.
+        port: the one that is listened on.
+        status: of the models: `ok`, `loading` or `failed`.
+    """
+
+    address: str
+    host: str
+    port: int
+    status: str
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's own, which drains before it ends: the app goes on refusing requests, in its own words."""
+
+    def __init__(self, config: uvicorn.Config, server: Context) -> None:
+        super().__init__(config)
+        self.interrupted = False
+        self._server = server
+        self._deadline: float | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal: once drains, twice ends at once."""
+        self.interrupted = self.interrupted or sig == signal.SIGINT
+        if self._deadline is not None:
+            self.should_exit = self.force_exit = True
+        else:
+            self._deadline = time.monotonic() + self._server.settings.seconds("drain")
+            self._server.lifecycle.drain()
+
+    async def end_when_drained(self, failed_at: float | None = None) -> None:
+        """Watch for the end: all is answered, the time for that is over, or a model has failed to load."""
+        while not self.should_exit:
+            await asyncio.sleep(_TICK)
+            if self._deadline is not None:
+                self.should_exit = not self._server.lifecycle.requests or time.monotonic() > self._deadline
+            elif self._server.models.failure is not None:
+                failed_at = failed_at or time.monotonic()
+                self.should_exit = time.monotonic() > failed_at + self._server.settings.seconds("failure_linger")
+
+
+def serve(
+    models: Mapping[str, Model | str | Path],
+    settings: ServeSettings,
+    *,
+    keys: Sequence[str] = (),
+    announce: Callable[[Listening], None] = lambda listening: None,
+) -> bool:
+    """Serve models until a signal says to end.
+
+    SIGTERM and SIGINT end admission; what is being answered is finished, for at most `drain`; a second one ends at once.
+
+    Args:
+        models: by name; see `create_app`.
+        settings: where to listen, limits and times.
+        keys: requests must carry one of them, if there are any.
+        announce: is told where the server listens, once models are loaded or have failed to, or after two seconds.
+
+    Returns:
+        Whether it was interrupted from the keyboard.
+
+    Raises:
+        CharloomError: the address cannot be listened on, or a model could not be loaded.
+    """
+    app = create_app(models, settings, keys=keys)
+    server: Context = app.state.context
+    listener = _listener(settings.host, settings.port)
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        ws="none",
+        lifespan="on",
+        http=bounded_protocol(settings.max_connections, settings.seconds("head_timeout")),
+        timeout_keep_alive=max(1, round(settings.seconds("keep_alive"))),
+        timeout_graceful_shutdown=_LAST_ANSWERS,
+        backlog=2048,
+    )
+    running = _Server(config, server)
+    asyncio.run(_run(running, server, listener, announce))
+    if server.models.failure is not None:
+        raise CharloomError(f"a model could not be loaded: {server.models.failure}")
+    return running.interrupted
+
+
+async def _run(
+    running: _Server, server: Context, listener: socket.socket, announce: Callable[[Listening], None]
+) -> None:
+    watching = asyncio.create_task(running.end_when_drained())
+    telling = asyncio.create_task(_announced(running, server, listener, announce))
+    try:
+        await running.serve(sockets=[listener])
+    finally:
+        for task in (watching, telling):
+            task.cancel()
+        await asyncio.gather(watching, telling, return_exceptions=True)
+
+
+async def _announced(
+    running: _Server, server: Context, listener: socket.socket, announce: Callable[[Listening], None]
+) -> None:
+    patience = time.monotonic() + _SHOWN_LOADING
+    while not running.started or (server.lifecycle.status == "loading" and time.monotonic() < patience):
+        await asyncio.sleep(_TICK)
+    host, port = server.settings.host, listener.getsockname()[1]
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    address = f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+    announce(Listening(address, host, port, server.lifecycle.status))
+
+
+def _listener(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.setblocking(False)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise CharloomError(f"cannot listen on {host}, port {port}: {reason} (--host, --port)") from None
+    return listener

@@ -1,0 +1,151 @@
+"""SageMaker's `/invocations`: completions as JSON, a line each, or the article's plain text."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import re
+from collections import deque
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from charloom.errors import CharloomError
+from charloom.serving.answers import Completion, ErrorAnswer, completion
+from charloom.serving.bodies import check_json, content_type, parsed, read_body
+from charloom.serving.completions import answered, finished, unknown_header
+from charloom.serving.context import Context, context, notes
+from charloom.serving.errors import ApiError, json_response, json_text
+from charloom.serving.jobs import Job, begun
+from charloom.serving.plans import Plan, planned
+from charloom.serving.requests import CompletionRequest
+from charloom.serving.schema import described
+from charloom.serving.streams import OUT_OF_TIME, Streamed, told
+
+router = APIRouter()
+
+LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
+_AT_ONCE = 32  # lines that are worked on at the same time: the engine's rows are others' too
+_FULL = 0.02  # seconds before a line asks again where the queue is full
+_PAYLOAD = re.compile(r"\s*([0-9]{1,9})-(.*)", re.S)
+_BYTES_A_CHARACTER = 4
+
+
+def _declared() -> dict[str, Any]:
+    declared = described(CompletionRequest, Completion, "SageMaker's address: completions by content type.")
+    text = {"schema": {"type": "string"}, "example": "100-you are "}
+    declared["openapi_extra"]["requestBody"]["content"] |= {"application/jsonlines": text, "text/plain": text}
+    declared["responses"][200]["content"] = {"application/jsonlines": {}, "text/plain": {}, "text/event-stream": {}}
+    declared["responses"][500] = {"model": ErrorAnswer, "description": "The server failed."}
+    return declared
+
+
+@router.post("/invocations", **_declared())
+async def invocations(request: Request) -> Response:
+    """Answer by content type: JSON, JSON lines, or `<total length>-<start text>` as plain text."""
+    server = context(request)
+    server.lifecycle.check()
+    name = content_type(request)
+    if name in LINES:
+        return await _lines(request, server)
+    if name == "text/plain":
+        return await _continued(request, server)
+    if not name.endswith("json") and name:
+        raise ApiError(415, f"send application/json, application/jsonlines or text/plain, not {name[:100]}")
+    check_json(name)
+    return await answered(request, parsed(await read_body(request), CompletionRequest))
+
+
+async def _lines(request: Request, server: Context) -> Response:
+    body = io.BytesIO(await read_body(request))
+    identity = notes(request.scope)["request_id"]
+    return Streamed(
+        _answers(body, server, identity),
+        json_text(OUT_OF_TIME.body()).encode() + b"\n",
+        server.settings.seconds("request_timeout"),
+        LINES[0],
+        {},
+    )
+
+
+async def _answers(body: io.BytesIO, server: Context, identity: str) -> AsyncGenerator[bytes, None]:
+    """An answer for each line, in their order; some lines are worked on ahead."""
+    tasks: deque[asyncio.Task[dict[str, Any]]] = deque()
+    try:
+        while True:
+            while len(tasks) < min(_AT_ONCE, server.settings.max_rows) and (line := body.readline()):
+                tasks.append(asyncio.create_task(_line(line, server, identity)))
+            if not tasks:
+                return
+            answer = await tasks[0]
+            tasks.popleft()
+            yield json_text(answer).encode() + b"\n"
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def _line(line: bytes, server: Context, identity: str) -> dict[str, Any]:
+    try:
+        plan = planned(parsed(line.strip(), CompletionRequest), server)
+        with await _patiently_begun(plan, server) as job:
+            await job.ended()
+            return completion(job)
+    except ApiError as error:
+        return error.body()
+    except CharloomError as error:
+        return told(error, identity).body()
+
+
+async def _patiently_begun(plan: Plan, server: Context) -> Job:
+    """Ask until there is room: a line of many waits for its turn."""
+    while True:
+        try:
+            return await begun(plan, server)
+        except ApiError as error:
+            if error.code != "queue_full":
+                raise
+            await asyncio.sleep(_FULL)
+
+
+async def _continued(request: Request, server: Context) -> Response:
+    """The article's request: a start text continued to a total length."""
+    total, start = _payload(await read_body(request))
+    missing = total - len(start)
+    if missing < 0:
+        message = f"the start text has {len(start):,} characters already, more than the {total:,} asked for"
+        raise ApiError(400, message, param="total length")
+    plan = planned(CompletionRequest(prompt=[start], max_tokens=missing, stop=[], echo=True), server)
+    plan.options["regex"] = None  # exactly that length, whatever the model's own settings are
+    in_bytes = plan.served.model.vocabulary.kind == "bytes"
+    plan.options["length"] = missing * (_BYTES_A_CHARACTER if in_bytes else 1)
+    job = await begun(plan, server)
+    await finished(request, job, server)
+    headers = unknown_header(job.unknown)
+    text = start + job.continuations[0].text[:missing]
+    if "application/json" in request.headers.get("accept", "").lower():
+        answer = completion(job)
+        answer["choices"][0]["text"] = text
+        return json_response(answer, headers=headers)
+    return Response(text.encode("utf-8", "replace"), headers=headers, media_type="text/plain; charset=utf-8")
+
+
+def _payload(body: bytes) -> tuple[int, str]:
+    """The total length and the start text of `<total length>-<start text>`.
+
+    Raises:
+        ApiError: 400, it is not such a text.
+    """
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise ApiError(400, f"the body is not UTF-8: byte {error.start} is not") from None
+    found = _PAYLOAD.fullmatch(text)
+    if found is None:
+        raise ApiError(400, "send <total length>-<start text>, such as 100-you are", code="payload")
+    return int(found[1]), found[2]
+
+

@@ -1,0 +1,146 @@
+"""What `charloom serve` can be told: flags, environment and file have one source; flag over environment over file."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from charloom.errors import UsageError
+from charloom.settings import Duration, Precision, Settings, duration_seconds, validated
+
+PREFIX = "CHARLOOM_SERVE_"
+"""A setting such as `max_rows` is `CHARLOOM_SERVE_MAX_ROWS` in the environment."""
+
+API_KEYS = PREFIX + "API_KEY"
+"""Keys in the environment, separated by commas: not a flag, which everybody on the machine could read."""
+
+CONFIG = PREFIX + "CONFIG"
+SAGEMAKER_PORT = "SAGEMAKER_BIND_TO_PORT"
+SAGEMAKER_BASE = "SAGEMAKER_BASE_DIR"
+
+_FILE_LIMIT = 1 << 20
+
+
+def _in_words(value: object) -> object:
+    """A file may say 30 instead of "30s"."""
+    return f"{value}s" if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _split_commas(value: object) -> object:
+    """The environment says `a,b` where a flag is given twice."""
+    return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+Time = Annotated[Duration, BeforeValidator(_in_words)]
+
+
+class ServeSettings(Settings):
+    """Where the server listens, and how much it may be asked for."""
+
+    host: str = Field("127.0.0.1", description="The address to listen on; 0.0.0.0 lets other machines in.")
+    port: int = Field(8000, ge=0, le=65_535, description="The port to listen on; 0 picks a free one.")
+    precision: Precision = Field("auto", description="Which graph to run; auto takes the fastest faithful one.")
+    threads: int = Field(1, ge=1, le=1024, description="Processor threads for each model's network.")
+    max_rows: int = Field(64, ge=1, le=4096, description="Texts written at the same time, each model.")
+    max_queue: int = Field(256, ge=0, le=1_000_000, description="Requests that may wait beside them; more get a 503.")
+    max_prompt: int = Field(100_000, ge=1, le=100_000_000, description="Characters of one prompt.")
+    max_prompts: int = Field(128, ge=1, le=4096, description="Prompts in one request.")
+    max_tokens: int = Field(10_000, ge=1, le=100_000_000, description="Characters that one request may ask for.")
+    max_samples: int = Field(64, ge=1, le=4096, description="Continuations of one prompt (n).")
+    max_stops: int = Field(16, ge=0, le=1024, description="Stop texts of one request.")
+    max_stop_length: int = Field(256, ge=1, le=65_536, description="Characters of one stop text.")
+    max_logprobs: int = Field(20, ge=0, le=1000, description="Likeliest characters named at each place (logprobs).")
+    max_body: int = Field(25 << 20, ge=1024, le=1 << 30, description="Bytes of a request's body.")
+    max_connections: int = Field(4096, ge=1, le=1_000_000, description="Connections open at the same time.")
+    request_timeout: Time = Field("300s", description="Time for a request, from its first byte to the answer's last.")
+    head_timeout: Time = Field("20s", description="Time for a connection to send the head of its first request.")
+    keep_alive: Time = Field("65s", description="Time that an idle connection is kept open.")
+    drain: Time = Field("25s", description="Time to finish what there is, once told to end.")
+    failure_linger: Time = Field("5s", description="Time that a model's failure to load is told before the server ends.")
+    coalesce: int = Field(20, ge=0, le=10_000, description="Milliseconds of a stream that share one event.")
+    api_key_file: Path | None = Field(None, description="A file of keys, one a line: requests must carry one of them.")
+    cors_origin: Annotated[list[str], BeforeValidator(_split_commas)] = Field(
+        default_factory=list, description="An origin whose pages may call the server; may be given several times."
+    )
+    log_prompts: bool = Field(False, description="Write prompts to the log too.")
+    log_format: Literal["auto", "json", "text"] = Field(
+        "auto", description="Log lines as JSON or for people; auto: for people on a terminal."
+    )
+
+    def seconds(self, name: str) -> float:
+        """A setting that is a time, in seconds."""
+        return duration_seconds(getattr(self, name))
+
+
+def gathered(
+    flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None, *, in_container: bool
+) -> ServeSettings:
+    """Settings from all their sources.
+
+    Args:
+        flags: what the command line says.
+        environment: of the process.
+        file: a TOML file of settings, if one is named; otherwise CHARLOOM_SERVE_CONFIG may name it.
+        in_container: whether SageMaker has started us: other machines must reach port 8080, and failures are told
+            for as long as it takes to be asked.
+
+    Raises:
+        UsageError: a source names a setting that does not exist, or a value out of its range.
+    """
+    named = environment.get(CONFIG)
+    file = file or (Path(named) if named else None)
+    layers = [_container(environment)] if in_container else []
+    if file is not None:
+        layers.append(_from_file(file))
+    layers += [_from_environment(environment), dict(flags)]
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged |= layer
+    return validated(ServeSettings, merged)
+
+
+def in_container(models: Iterable[str], environment: Mapping[str, str]) -> bool:
+    """Whether SageMaker has started us: it says so, or no model is named and one stands where it puts them."""
+    return SAGEMAKER_PORT in environment or (not list(models) and container_model(environment).is_dir())
+
+
+def container_model(environment: Mapping[str, str]) -> Path:
+    """Where SageMaker unpacks a model."""
+    return Path(environment.get(SAGEMAKER_BASE) or "/opt/ml") / "model"
+
+
+def _container(environment: Mapping[str, str]) -> dict[str, Any]:
+    given = {"host": "0.0.0.0", "port": environment.get(SAGEMAKER_PORT) or 8080, "failure_linger": "30s"}
+    validated(ServeSettings, given, origin=f"{SAGEMAKER_PORT}: ")
+    return given
+
+
+def _from_file(file: Path) -> dict[str, Any]:
+    try:
+        with file.expanduser().open("rb") as opened:
+            content = opened.read(_FILE_LIMIT + 1)
+    except (OSError, RuntimeError) as error:
+        raise UsageError(f"cannot read --config {file}: {getattr(error, 'strerror', None) or error}") from None
+    if len(content) > _FILE_LIMIT:
+        raise UsageError(f"{file} is larger than any file of settings")
+    try:
+        values = tomllib.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{file} is not TOML: {' '.join(str(error).split())[:200]}") from None
+    values = {name.replace("-", "_"): value for name, value in values.items()}
+    validated(ServeSettings, values, origin=f"{file}: ")
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
+    values = {
+        name.removeprefix(PREFIX).lower(): value
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in (API_KEYS, CONFIG)
+    }
+    validated(ServeSettings, values, origin=PREFIX + "...: ")
+    return values

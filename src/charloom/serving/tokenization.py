@@ -1,0 +1,76 @@
+"""Characters to ids and back: `/tokenize`, `/detokenize`, `/tokenizer_info`."""
+
+from __future__ import annotations
+
+import numpy as np
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+from pydantic import BaseModel
+
+from charloom.serving.bodies import read_json
+from charloom.serving.context import context
+from charloom.serving.errors import ApiError, json_response
+from charloom.serving.requests import DetokenizeRequest, TokenizeRequest
+from charloom.serving.schema import described
+
+router = APIRouter()
+
+
+class Tokens(BaseModel):
+    """A text as ids."""
+
+    tokens: list[int]
+    count: int
+
+
+class Detokenized(BaseModel):
+    """Ids as a text."""
+
+    prompt: str
+
+
+class TokenizerInfo(BaseModel):
+    """A vocabulary of characters: none of them has a special meaning."""
+
+    kind: str
+    vocab_size: int
+    eos_token: str | None
+    bos_token: str | None
+    pad_token: str | None
+    unk_token: str | None
+    chat_template: str | None
+
+
+@router.post("/tokenize", **described(TokenizeRequest, Tokens, "The ids of a text as the model reads it."))
+async def tokenize(request: Request) -> Response:
+    """The ids of a text as the model reads it: cleaned, one for each character."""
+    asked = await read_json(request, TokenizeRequest)
+    server = context(request)
+    served = server.models.named(asked.model)
+    if len(asked.prompt) > server.settings.max_prompt:
+        message = f"prompt: {len(asked.prompt):,} characters, this server allows at most {server.settings.max_prompt:,}"
+        raise ApiError(400, message, param="prompt", code="context_length_exceeded")
+    tokens = served.model.encode(asked.prompt)
+    return json_response({"tokens": tokens, "count": len(tokens)})
+
+
+@router.post("/detokenize", **described(DetokenizeRequest, Detokenized, "The text of ids."))
+async def detokenize(request: Request) -> Response:
+    """The text of ids."""
+    asked = await read_json(request, DetokenizeRequest)
+    server = context(request)
+    vocabulary = server.models.named(asked.model).model.vocabulary
+    if len(asked.tokens) > server.settings.max_prompt:
+        message = f"tokens: {len(asked.tokens):,} of them, this server allows at most {server.settings.max_prompt:,}"
+        raise ApiError(400, message, param="tokens", code="context_length_exceeded")
+    if asked.tokens and not (min(asked.tokens) >= 0 and max(asked.tokens) < vocabulary.size):
+        raise ApiError(400, f"tokens: the model's ids are those from 0 to {vocabulary.size - 1}", param="tokens")
+    return json_response({"prompt": vocabulary.decode(np.array(asked.tokens, dtype=np.int64))})
+
+
+@router.get("/tokenizer_info", **described(None, TokenizerInfo, "What the ids are.", refusals=(503,)))
+async def tokenizer_info(request: Request) -> Response:
+    """What the ids of the first model are."""
+    vocabulary = context(request).models.named(None).model.vocabulary
+    special = dict.fromkeys(("eos_token", "bos_token", "pad_token", "unk_token", "chat_template"))
+    return json_response({"kind": vocabulary.kind, "vocab_size": vocabulary.size, **special})
