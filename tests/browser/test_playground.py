@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.pages import characters, chromium, install_axe, violations, watched
+from tests.browser.watching import characters, chromium, install_axe, violations, watched
 
 import charloom
 from charloom.runtime.model import Model
@@ -107,7 +107,7 @@ def test_an_alternative_branches_from_there(page: Page, model: Model) -> None:
     expect(panel).to_be_visible()
     choices = panel.get_by_role("button")
     assert choices.count() in (5, 6)
-    other = next(choice for choice in choices.all() if "stands here" not in str(choice.get_attribute("aria-label")))
+    other = next(choice for choice in choices.all() if "stands here" not in str(choice.text_content()))
     character = {"␣": " ", "⏎": "\n"}.get(shown := str(other.locator(".glyph").text_content()), shown)
     other.click()
     expect(page.get_by_label("Prompt")).to_have_value(prompt := PROMPT + text[:30] + character)
@@ -228,9 +228,10 @@ def test_settings_are_in_the_address_and_nowhere_else(browser: Browser, page: Pa
 
 
 def test_another_model_can_be_chosen(page: Page) -> None:
-    expect(page.get_by_label("Model")).to_be_visible()
+    models = page.get_by_role("combobox", name="Model")
+    expect(models).to_be_visible()
     with page.expect_request("**/v1/completions") as asked:
-        page.get_by_label("Model").select_option("other")
+        models.select_option("other")
     assert asked.value.post_data_json["model"] == "other"
     assert "model=other" in page.url
     write(page)

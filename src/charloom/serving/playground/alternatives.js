@@ -110,21 +110,21 @@ export class Panel {
  * @returns {Node[]}
  */
 export function alternativesOf(one, branch) {
-  const what = element("p", { class: "what" }, shownCharacter(one.text), ` ${surpriseOf(one)}`);
+  const what = element("p", { class: "what" }, ...glyph(one.text), ` ${surpriseOf(one)}`);
   if (!one.top.length) return [what];
   const list = element("ol", { on: { keydown: /** @type {EventListener} */ (/** @type {unknown} */ (walk)) } });
   for (const [character, share] of one.top) {
     const chosen = character === one.text;
     const bar = element("span", { class: "bar", "aria-hidden": "true" });
     bar.style.width = `${Math.max(2, share * 100)}%`;
-    const label = `${spokenName(character)}, ${percent(share)}${chosen ? ", stands here" : ""}: go on from here`;
     const button = element(
       "button",
-      { type: "button", "aria-label": label, class: chosen ? "stands" : null, on: { click: () => branch(character) } },
+      { type: "button", class: chosen ? "stands" : null, on: { click: () => branch(character) } },
       bar,
-      element("span", { class: "glyph", text: shownAlone(character) }),
+      ...glyph(character),
       element("span", { class: "share", text: percent(share) }),
       element("span", { class: "tick", "aria-hidden": "true", text: chosen ? "✓" : "" }),
+      element("span", { class: "unseen", text: `${chosen ? ", stands here" : ""}: go on from here` }),
     );
     list.append(element("li", {}, button));
   }
@@ -146,9 +146,11 @@ function surpriseOf(one) {
   return `${one.bits.toFixed(2)} bits (${percent(2 ** -one.bits)})${note}`;
 }
 
-/** @param {string} character */
-function shownCharacter(character) {
-  return element("span", { class: "glyph", text: shownAlone(character) });
+/** A character as it is seen, and where that says nothing to the ear, as it is heard. @param {string} character */
+export function glyph(character) {
+  const [seen, heard] = [shownAlone(character), spokenName(character)];
+  if (seen === heard) return [element("span", { class: "glyph", text: seen })];
+  return [element("span", { class: "glyph", "aria-hidden": "true", text: seen }), element("span", { class: "unseen", text: heard })];
 }
 
 /** Up and down between the buttons. @param {KeyboardEvent} event */

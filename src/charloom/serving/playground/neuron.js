@@ -1,9 +1,9 @@
 /** The neuron explorer: one unit of the hidden state, over a text. */
 
-import { Panel } from "./alternatives.js";
+import { Panel, glyph } from "./alternatives.js";
 import { activations } from "./api.js";
 import { byId, element, fill } from "./dom.js";
-import { activationStep, shownAlone, spokenName } from "./surprise.js";
+import { activationStep, spokenName } from "./surprise.js";
 import { TextView } from "./text.js";
 
 /** @typedef {import("./api.js").Activations} Activations */
@@ -129,7 +129,7 @@ export class Neurons {
     const mark = element("span", { class: "mark" });
     mark.style.left = `${50 + 50 * Math.max(-1, Math.min(1, value))}%`;
     return [
-      element("p", { class: "what" }, element("span", { class: "glyph", text: shownAlone(character) }), ` ${signed(value)}`),
+      element("p", { class: "what" }, ...glyph(character), ` ${signed(value)}`),
       element("div", { class: "scale", "aria-hidden": "true" }, mark),
     ];
   }

@@ -1,5 +1,6 @@
 /** Three short notes that teach on live values: what a temperature, a hidden state and a gate are. */
 
+import { glyph } from "./alternatives.js";
 import { byId, drawn, element, fill } from "./dom.js";
 import { signed } from "./neuron.js";
 import { atTemperature, percent, shownAlone, spokenName } from "./surprise.js";
@@ -24,7 +25,7 @@ export function temperatureNote(top, temperature) {
     return element(
       "li",
       {},
-      element("span", { class: "glyph", "aria-label": spokenName(character), role: "img", text: shownAlone(character) }),
+      element("span", {}, ...glyph(character)),
       element("span", { class: "track", "aria-hidden": "true" }, ghost, bar),
       element("span", { class: "share", text: percent(share) }),
     );
