@@ -1,5 +1,5 @@
 // The text, character by character: coloured by surprise, one tab stop for all of it, and the five likeliest
-// alternatives of the character that is pointed at or focused. `source.css` classes: colours.css and style.css.
+// alternatives of the character that is pointed at or focused. Its classes are in colours.css and style.css.
 
 import { bitsInWords, characterInWords, shareInWords, surpriseClass } from "./surprise.js";
 
@@ -41,10 +41,10 @@ export class TextView {
   }
 
   /** Add tokens {index, id, bits, likeliest}; those from `promptLength` on were written, not given.
-   *  Returns the text that was added. */
+   *  Returns the cells that were added. */
   append(tokens, promptLength) {
     const added = document.createDocumentFragment();
-    let text = "";
+    const before = this.cells.length;
     for (const { index, id, bits, likeliest } of tokens) {
       const cell = this.partial ?? { start: index, text: "", bits: null, likeliest, written: index >= promptLength };
       if (bits !== null) cell.bits = (cell.bits ?? 0) + bits;
@@ -52,13 +52,12 @@ export class TextView {
       cell.text = this.decode(id);
       this.partial = cell.text ? null : cell;
       if (this.partial) continue;
-      text += cell.text;
       added.append(this.element(cell));
       this.cells.push(cell);
     }
     this.text.append(added);
     if (!this.current && this.cells.length) this.setCurrent(this.cells[0]);
-    return text;
+    return this.cells.slice(before);
   }
 
   /** Move the focus to the character that id number `index` belongs to. */

@@ -72,7 +72,7 @@ function go(ids, from, given) {
   else view.clear();
   speech.clear();
   Object.assign(text, { ids: text.ids.slice(0, from), given, bits: 0, counted: 0, written: 0 });
-  for (const cell of view.cells) count(cell);
+  view.cells.forEach(count);
   run += 1;
   writing = { started: performance.now() };
   controls();
@@ -82,9 +82,9 @@ function go(ids, from, given) {
   say("Writing …");
 }
 
-function count({ start, bits, index = start }) {
-  if (bits === null || index < text.given) return;
-  text.bits += bits;
+function count(cell) {
+  if (cell.bits === null || !cell.written) return;
+  text.bits += cell.bits;
   text.counted += 1;
 }
 
@@ -92,10 +92,12 @@ function show(tokens) {
   for (const token of tokens) {
     token.index -= text.opened ? 1 : 0;
     text.ids.push(token.id);
-    text.written += token.index >= text.given ? 1 : 0;
-    count(token);
   }
-  speech.add(view.append(tokens, text.given));
+  const cells = view.append(tokens, text.given);
+  cells.forEach(count);
+  const written = cells.filter((cell) => cell.written);
+  text.written += written.length;
+  speech.add(written.map((cell) => cell.text).join(""));
   if (focusOn !== null && text.ids.length > focusOn) {
     view.focus(focusOn);
     focusOn = null;
