@@ -1,7 +1,7 @@
 // What a screen reader is told of a text that is being written: whole sentences, never single characters.
 
 const SENTENCE = /^[^]*?[.!?…。！？]["'”’)]*\s+|^[^]*\n/;
-const LONGEST = 240; // characters without an end of a sentence
+const LONGEST_SENTENCE = 240; // characters without an end of a sentence
 
 /** Collects text and says it in `region` (aria-live="polite"), a sentence at a time. */
 export class Speech {
@@ -20,7 +20,7 @@ export class Speech {
   add(text) {
     this.waiting += text;
     let sentence;
-    while ((sentence = SENTENCE.exec(this.waiting)?.[0] ?? (this.waiting.length > LONGEST ? this.waiting : null))) {
+    while ((sentence = SENTENCE.exec(this.waiting)?.[0] ?? (this.waiting.length > LONGEST_SENTENCE ? this.waiting : null))) {
       this.say(sentence);
       this.waiting = this.waiting.slice(sentence.length);
     }

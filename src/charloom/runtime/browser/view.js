@@ -11,6 +11,7 @@ const description = JSON.parse(part("description").textContent);
 const vocabulary = new Vocabulary(description.vocabulary);
 const speech = new Speech(part("speech"));
 const form = part("form");
+const field = (name) => form.elements.namedItem(name); // form.elements.length is something else
 
 /** What is on the page: the ids shown, how many of them were given, and what their writing cost. */
 const text = { ids: [], given: 0, opened: false, seed: 0, bits: 0, counted: 0, written: 0 };
@@ -42,7 +43,7 @@ worker.onmessage = ({ data }) => {
 };
 
 function settings() {
-  const number = (name) => form.elements[name].valueAsNumber;
+  const number = (name) => field(name).valueAsNumber;
   const entered = { temperature: 0, top_k: 0, top_p: 0, min_p: 0 };
   for (const name of Object.keys(entered)) entered[name] = number(name);
   text.seed = Number.isNaN(number("seed")) ? Math.floor(Math.random() * 2 ** 32) : number("seed");
@@ -50,7 +51,7 @@ function settings() {
 }
 
 function generate() {
-  const prompt = cleanedPrompt(form.elements.prompt.value, description.cleaning);
+  const prompt = cleanedPrompt(field("prompt").value, description.cleaning);
   const ids = vocabulary.encode(prompt);
   const unknown = vocabulary.unknownCharacters(prompt);
   part("unknown").hidden = !unknown.length;
@@ -63,7 +64,7 @@ function generate() {
 /** Show `ids` from number `from` on, and write more; the first `given` of them were not written by the model. */
 function go(ids, from, given) {
   if (!form.reportValidity()) return;
-  const length = form.elements.length.valueAsNumber;
+  const length = field("length").valueAsNumber;
   if (ids.length + length > LONGEST) {
     say(`This page shows texts of at most ${LONGEST.toLocaleString("en")} characters: choose a smaller length.`);
     return;
@@ -146,12 +147,12 @@ function facts() {
   }
 }
 
-for (const [name, value] of Object.entries(description.sampling)) form.elements[name].value = value;
+for (const [name, value] of Object.entries(description.sampling)) field(name).value = value;
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   generate();
 });
-form.elements.prompt.addEventListener("keydown", (event) => {
+field("prompt").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
 });
 part("stop").addEventListener("click", () => {
