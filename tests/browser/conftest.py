@@ -81,7 +81,7 @@ class Models:
         """The model directory."""
         folder = self._folder / name
         if not folder.exists():
-            rest = {"batch_size": 8, "bptt": 32, "steps": 100, "learning_rate": 0.01, "threads": 1, "device": "cpu"}
+            rest = {"batch_size": 8, "bptt": 32, "steps": 60, "learning_rate": 0.01, "threads": 1, "device": "cpu"}
             charloom.train(self._text, folder, **SHAPES[name], **rest)
         return folder
 

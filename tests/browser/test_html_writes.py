@@ -117,10 +117,3 @@ def test_a_prompt_alone_is_scored(page: Page, models: Models) -> None:
     page.locator("#text span").nth(5).hover()
     expected = surprise(content, vocabulary.encode("The price").tolist())[5]
     assert f"{expected:.2f} bits" in page.locator("#guesses").inner_text()
-
-
-SAMPLING = """([logits, settings, uniforms]) => {
-    const text = document.getElementById("worker").textContent;
-    const { nextId } = new Function(text.slice(0, text.indexOf("// The thread")) + "; return { nextId };")();
-    return uniforms.map((uniform) => nextId(Float32Array.from(logits), settings, 0, uniform));
-}"""
