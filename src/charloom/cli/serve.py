@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from charloom.bundle import holds_model
+from charloom.bundle import holds_model, open_model_directory
 from charloom.cli.interrupt import INTERRUPTED
 from charloom.cli.output import Output, OutputOptions
-from charloom.errors import MissingExtraError, ModelDirectoryError
+from charloom.errors import MissingExtraError
 from charloom.serving.settings import ServeSettings, container_model, gathered, in_container
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def serve(
 
     def announce(listening: Listening) -> None:
         if out.json:
-            out.result({"address": listening.address, "host": listening.host, "port": listening.port, "models": list(named)})
+            out.result(
+                {"address": listening.address, "host": listening.host, "port": listening.port, "models": list(named)}
+            )
         out.say(f"serving {', '.join(named)} at {listening.address}")
 
     return INTERRUPTED if run.serve(named, settings, keys=keys, announce=announce) else 0
@@ -68,5 +70,5 @@ def _check_there(named: dict[str, Any]) -> None:
         ModelDirectoryError: a folder is not there, or holds no model.
     """
     for path in named.values():
-        if not holds_model(Path(path).expanduser()):
-            raise ModelDirectoryError(f"no model to serve at {path}")
+        if not holds_model(Path(path)):
+            open_model_directory(path)

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.requests import ClientDisconnect
 
 from charloom.serving.context import context
-from charloom.serving.errors import ApiError, ClientGone, invalid
+from charloom.serving.errors import ApiError, ClientGoneError, invalid
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -20,7 +20,7 @@ async def read_body(request: Request) -> bytes:
 
     Raises:
         ApiError: 408, it comes too slowly; 413, it is too large, as its head says or as it turns out.
-        ClientGone: the client went away.
+        ClientGoneError: the client went away.
     """
     settings = context(request).settings
     _check_size(request.headers.get("content-length"), settings.max_body)
@@ -38,7 +38,7 @@ async def read_body(request: Request) -> bytes:
     except TimeoutError:
         raise ApiError(408, "the body did not come in time", code="request_timeout") from None
     except ClientDisconnect:
-        raise ClientGone from None
+        raise ClientGoneError from None
     return b"".join(parts)
 
 

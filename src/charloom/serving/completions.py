@@ -36,7 +36,7 @@ async def answered(request: Request, asked: CompletionRequest) -> Response:
 
     Raises:
         ApiError: it is refused, or takes too long.
-        ClientGone: the client went away.
+        ClientGoneError: the client went away.
     """
     server = context(request)
     plan = planned(asked, server)
@@ -55,7 +55,7 @@ async def finished(request: Request, job: Job, server: Context) -> None:
 
     Raises:
         ApiError: 504, the time is over; 503, the server gave the texts up.
-        ClientGone: the client went away.
+        ClientGoneError: the client went away.
         CharloomError: one of the texts failed.
     """
     with job:

@@ -38,13 +38,14 @@ def bounded_protocol(most: int, head_timeout: float) -> type[H11Protocol]:
 
         def _no_head(self) -> None:
             """Close a connection that has asked nothing."""
-            if self.cycle is None and not self.transport.is_closing():
+            asked = bool(self.cycle)  # None before the first request
+            if not asked and not self.transport.is_closing():
                 self.transport.write(_raw(ApiError(408, "no request came in time", code="request_timeout")))
                 self.transport.close()
 
         def _look(self) -> None:
             """Cut off whoever neither reads what was sent before closing nor stops sending after the answer."""
-            answered = self.cycle is not None and self.cycle.response_complete
+            answered = bool(self.cycle) and self.cycle.response_complete
             stuck = self.transport.is_closing() or (answered and self.conn.their_state is h11.SEND_BODY)
             self._looks = self._looks + 1 if stuck else 0
             if self._looks > 2:

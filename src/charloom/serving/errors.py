@@ -65,7 +65,7 @@ class ApiError(Exception):
         return json_response(self.body(), self.status, self.headers())
 
 
-class ClientGone(Exception):
+class ClientGoneError(Exception):
     """The client has gone away: nobody is there to be told anything."""
 
 

@@ -1,4 +1,4 @@
-"""What every request passes: it gets an id, a line in the log and safe headers; keys are asked for; errors stay inside."""
+"""What every request passes: an id, a line in the log, safe headers; keys are asked for; errors stay inside."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from charloom.serving.auth import Keys
 from charloom.serving.context import Context, notes
-from charloom.serving.errors import ApiError, ClientGone, server_error
+from charloom.serving.errors import ApiError, ClientGoneError, server_error
 
 _log = logging.getLogger("charloom.serving")
 _ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
@@ -69,14 +69,14 @@ class Guard:
             await self._app(scope, receive, answer)
         except ApiError as error:
             await error.response()(scope, receive, answer)
-        except ClientGone:
+        except ClientGoneError:
             answer.status = CLIENT_GONE
             if answer.begun:
                 raise
         except Exception as error:
             _log.exception("failed", extra={"request_id": answer.identity})
             if answer.begun:
-                raise ClientGone from error  # the connection is closed: half an answer must not look whole
+                raise ClientGoneError from error  # the connection is closed: half an answer must not look whole
             await server_error(answer.identity).response()(scope, receive, answer)
 
 

@@ -1,4 +1,4 @@
-"""The pages that people see: the playground at `/`, the description of the interface at `/docs`. Files, nothing inline."""
+"""The pages people see: the playground at `/`, the interface at `/docs`. Files, nothing inline."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ def serve(
 ) -> bool:
     """Serve models until a signal says to end.
 
-    SIGTERM and SIGINT end admission; what is being answered is finished, for at most `drain`; a second one ends at once.
+    SIGTERM and SIGINT end admission; what is being answered is finished, for at most `drain`; a second one ends it.
 
     Args:
         models: by name; see `create_app`.

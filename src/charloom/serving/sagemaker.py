@@ -147,5 +147,3 @@ def _payload(body: bytes) -> tuple[int, str]:
     if found is None:
         raise ApiError(400, "send <total length>-<start text>, such as 100-you are", code="payload")
     return int(found[1]), found[2]
-
-

@@ -60,7 +60,9 @@ class ServeSettings(Settings):
     head_timeout: Time = Field("20s", description="Time for a connection to send the head of its first request.")
     keep_alive: Time = Field("65s", description="Time that an idle connection is kept open.")
     drain: Time = Field("25s", description="Time to finish what there is, once told to end.")
-    failure_linger: Time = Field("5s", description="Time that a model's failure to load is told before the server ends.")
+    failure_linger: Time = Field(
+        "5s", description="Time that a model's failure to load is told before the server ends."
+    )
     coalesce: int = Field(20, ge=0, le=10_000, description="Milliseconds of a stream that share one event.")
     api_key_file: Path | None = Field(None, description="A file of keys, one a line: requests must carry one of them.")
     cors_origin: Annotated[list[str], BeforeValidator(_split_commas)] = Field(

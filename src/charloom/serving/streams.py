@@ -16,7 +16,7 @@ from charloom.errors import CharloomError
 from charloom.runtime.tokens import Chunk
 from charloom.serving.answers import Frame, Offsets, choice
 from charloom.serving.context import Context, notes
-from charloom.serving.errors import ApiError, ClientGone, as_api_error, json_text, server_error
+from charloom.serving.errors import ApiError, ClientGoneError, as_api_error, json_text, server_error
 from charloom.serving.jobs import Job, check_whole, merged
 
 _log = logging.getLogger("charloom.serving")
@@ -29,14 +29,14 @@ async def unless_gone(receive: Callable[[], Awaitable[Message]], work: Awaitable
     """Do work for a client, and stop it when the client goes away.
 
     Raises:
-        ClientGone: it has gone away.
+        ClientGoneError: it has gone away.
     """
     watching = asyncio.ensure_future(_gone(receive))
     working = asyncio.ensure_future(work)
     try:
         await asyncio.wait([watching, working], return_when=asyncio.FIRST_COMPLETED)
         if not working.done():
-            raise ClientGone
+            raise ClientGoneError
         return working.result()
     finally:
         for task in (watching, working):
@@ -93,7 +93,7 @@ class Streamed(Response):
             async with asyncio.timeout(_LAST_WORDS):
                 await send({"type": "http.response.body", "body": self._last_words, "more_body": False})
         except TimeoutError:  # nobody reads: the connection is cut
-            raise ClientGone from None
+            raise ClientGoneError from None
 
     async def _send(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
