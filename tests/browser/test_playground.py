@@ -14,18 +14,15 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from tests.browser.watching import characters, chromium, install_axe, violations, watched
 
 import charloom
 from charloom.runtime.model import Model
+from tests.browser.conftest import Models
+from tests.browser.watching import characters, install_axe, served, violations, visit, watched, write, written
 
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "src" / "charloom" / "serving" / "playground"
 PROMPT = "The "
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as found:
-        yield found
 
 
 @pytest.fixture(scope="module")
@@ -38,14 +35,8 @@ def address(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     """A server with two models."""
     other = tmp_path_factory.mktemp("models") / "other"
     shutil.copytree(trained, other)
-    command = [sys.executable, "-m", "charloom", "serve", str(trained), str(other), "--port", "0", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
-        assert server.stdout is not None
-        try:
-            yield json.loads(server.stdout.readline())["address"]
-        finally:
-            server.terminate()
-            server.wait(30)
+    with served(trained, other) as found:
+        yield found
 
 
 @pytest.fixture
@@ -56,28 +47,11 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
         yield opened
 
 
-def visit(page: Page, address: str, settings: str = "length=120&seed=7") -> None:
-    page.goto(f"{address}/#{settings}")
-    expect(page.locator(".facts")).to_be_visible()
-
-
-def write(page: Page, prompt: str = PROMPT) -> str:
-    """Generate, wait for the end, and return what was written."""
-    page.get_by_label("Prompt").fill(prompt)
-    page.get_by_role("button", name="Generate").click()
-    return written(page)
-
-
-def written(page: Page) -> str:
-    expect(page.locator("#live")).to_contain_text("Done: ")
-    return "".join(characters(page.locator("#written")))
-
-
 def test_a_seeded_text_is_the_models_with_its_bits(page: Page, model: Model) -> None:
     with model.engine() as engine:
         continuation = engine.submit(PROMPT, alternatives=5, length=120, seed=7)
         text, tokens = continuation.result().text, continuation.tokens
-    assert write(page) == text == model.generate(PROMPT, length=120, seed=7).text
+    assert write(page, PROMPT) == text == model.generate(PROMPT, length=120, seed=7).text
     bits = [-token.logprob / math.log(2) for token in tokens]
     said = page.locator("#written [role=option]").evaluate_all("all => all.map((one) => one.ariaLabel)")
     found = [float(match[1]) for label in said if (match := re.search(r", ([\d.]+) bits", label))]
@@ -101,7 +75,7 @@ def test_stop_ends_it_at_once(page: Page) -> None:
 
 
 def test_an_alternative_branches_from_there(page: Page, model: Model) -> None:
-    text = write(page)
+    text = write(page, PROMPT)
     page.locator("#written [role=option]").nth(30).hover()
     panel = page.get_by_role("group", name="What else could stand here").first
     expect(panel).to_be_visible()
@@ -131,7 +105,7 @@ def test_scores_are_the_models(page: Page, model: Model) -> None:
 
 
 def test_a_unit_colours_the_text_by_its_values(page: Page) -> None:
-    text = write(page)
+    text = write(page, PROMPT)
     with page.expect_response("**/api/activations") as answered:
         page.get_by_role("tab", name="Neurons").click()
     unit = answered.value.json()["units"][0]
@@ -196,7 +170,7 @@ def test_a_screen_reader_hears_sentences(page: Page) -> None:
         }"""
     )
     page.locator("#length").fill("1500")
-    write(page)
+    write(page, PROMPT)
     heard = page.evaluate("window.heard")
     assert 1 <= len(heard) <= 20
     assert all(len(each) > 20 for each in heard)
@@ -232,9 +206,9 @@ def test_another_model_can_be_chosen(page: Page) -> None:
     expect(models).to_be_visible()
     with page.expect_request("**/v1/completions") as asked:
         models.select_option("other")
-    assert asked.value.post_data_json["model"] == "other"
+    assert json.loads(asked.value.post_data or "")["model"] == "other"
     assert "model=other" in page.url
-    write(page)
+    write(page, PROMPT)
 
 
 def test_the_request_as_shown_gives_the_text(page: Page) -> None:
@@ -253,7 +227,7 @@ def test_the_request_as_shown_gives_the_text(page: Page) -> None:
 
 
 def test_the_notes_are_live(page: Page) -> None:
-    write(page)
+    write(page, PROMPT)
     shares = page.locator("#temperature-live .share")
     page.locator("#temperature").fill("0")
     expect(shares.first).to_have_text("100 %")
@@ -262,6 +236,50 @@ def test_the_notes_are_live(page: Page) -> None:
     expect(page.locator("#state-said")).to_contain_text("stands at")
     expect(page.locator("#gate-said")).to_contain_text("an LSTM")
     expect(page.locator("#curve svg")).to_be_visible()
+
+
+def test_bytes_layers_and_a_key(browser: Browser, models: Models, tmp_path: Path) -> None:
+    """A server that wants a key, with a model whose characters may be several bytes."""
+    (tmp_path / "keys").write_text("open-sesame\n")
+    folder = models.directory("bytes")
+    with served(folder, options=["--api-key-file", str(tmp_path / "keys")]) as address, watched(browser) as page:
+        page.goto(f"{address}/#length=90&seed=5&temperature=1.3")
+        page.get_by_label("API key").fill("open-sesame")
+        page.get_by_role("button", name="Use it").click()
+        expect(page.locator(".facts")).to_contain_text("256 bytes")
+        text = write(page, "Über – ")
+        assert text == charloom.load(folder).generate("Über – ", length=90, seed=5, temperature=1.3).text
+        page.get_by_text("The same by program").click()
+        expect(page.locator("#curl")).to_contain_text("$CHARLOOM_API_KEY")
+        page.get_by_role("tab", name="Score my text").click()
+        page.get_by_label("Your text", exact=True).fill("naïve €5")
+        page.get_by_role("button", name="Score", exact=True).click()
+        expect(page.locator("#scored [role=option]")).to_have_count(8)
+        assert characters(page.locator("#scored")) == list("naïve €5")
+
+
+def test_each_layer_has_its_units(browser: Browser, models: Models) -> None:
+    with served(models.directory("gru")) as address, watched(browser) as page:
+        visit(page, address, "length=40&seed=5&prompt=Ein")
+        write(page, "The naïve ")
+        expect(page.locator("#gate-said")).to_contain_text("two gates")
+        page.get_by_role("tab", name="Neurons").click()
+        expect(page.locator("#neuron-figures")).to_contain_text("of layer 2")
+        page.get_by_label("Layer").select_option("1")
+        expect(page.locator("#neuron-figures")).to_contain_text("of layer 1")
+
+
+def test_the_page_about_it_says_what_works(model: Model, tmp_path: Path, browser: Browser) -> None:
+    page = (ROOT / "docs" / "how-to" / "playground.md").read_text("utf-8")
+    serve = re.findall(r"^charloom serve (.*)$", page, re.M)
+    assert serve
+    shutil.copytree(model.path, tmp_path / "yours")
+    for line in serve:
+        names = [tmp_path / "yours" if word.startswith("runs/") else Path(word) for word in line.split()[:1]]
+        with served(*names) as address, watched(browser) as opened:
+            visit(opened, address)
+    for label in re.findall(r"\*\*([^*]+)\*\*", page):
+        assert label in (FOLDER / "index.html").read_text("utf-8"), label
 
 
 @pytest.fixture(scope="module")
@@ -274,7 +292,7 @@ def test_axe_finds_nothing_serious(browser: Browser, address: str, axe: str, sch
     with watched(browser, color_scheme=scheme) as page:
         visit(page, address)
         assert violations(page, axe) == []
-        write(page)
+        write(page, PROMPT)
         for summary in page.locator("summary").all():
             if not summary.evaluate("one => one.parentNode.open"):
                 summary.click()
@@ -294,7 +312,7 @@ def test_axe_finds_nothing_serious(browser: Browser, address: str, axe: str, sch
 def test_a_phone_has_no_need_to_scroll_sideways(browser: Browser, address: str) -> None:
     with watched(browser, viewport={"width": 360, "height": 740}, has_touch=True) as page:
         visit(page, address)
-        write(page)
+        write(page, PROMPT)
         page.locator("#written [role=option]").nth(12).tap()
         panel = page.locator(".panel:visible")
         expect(panel).to_have_count(1)

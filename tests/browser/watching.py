@@ -1,40 +1,53 @@
-"""What the tests of pages share: Debian's Chromium, a page that is watched, and axe-core."""
+"""What the tests of the playground share: a server, a page that is watched, and axe-core."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect
 
-CHROMIUM = Path("/usr/bin/chromium")
-QUIET = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 AXE = "axe-core@4.14.1"
 
 
 @contextmanager
-def chromium() -> Iterator[Browser]:
-    """The browser, or a skipped test where there is none."""
-    if not CHROMIUM.exists():
-        pytest.skip(f"{CHROMIUM} is not there: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
-        yield browser
-        browser.close()
+def served(*models: Path, options: Sequence[str] = ()) -> Iterator[str]:
+    """The address of a server of these models."""
+    names = [str(model) for model in models]
+    command = [sys.executable, "-m", "charloom", "serve", *names, "--port", "0", "--json", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield json.loads(server.stdout.readline())["address"]
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def visit(page: Page, address: str, settings: str = "length=120&seed=7") -> None:
+    """Open the playground with settings in the address."""
+    page.goto(f"{address}/#{settings}")
+    expect(page.locator(".facts")).to_be_visible()
+
+
+def write(page: Page, prompt: str) -> str:
+    """Generate, wait for the end, and return what was written."""
+    page.get_by_label("Prompt").fill(prompt)
+    page.get_by_role("button", name="Generate").click()
+    return written(page)
+
+
+def written(page: Page) -> str:
+    """Wait for the end, and return what was written."""
+    expect(page.locator("#live")).to_contain_text("Done: ")
+    return "".join(characters(page.locator("#written")))
 
 
 @contextmanager
