@@ -238,19 +238,42 @@ def test_the_notes_are_live(page: Page) -> None:
     expect(page.locator("#curve svg")).to_be_visible()
 
 
-def test_bytes_layers_and_a_key(browser: Browser, models: Models, tmp_path: Path) -> None:
-    """A server that wants a key, with a model whose characters may be several bytes."""
-    (tmp_path / "keys").write_text("open-sesame\n")
-    folder = models.directory("bytes")
-    with served(folder, options=["--api-key-file", str(tmp_path / "keys")]) as address, watched(browser) as page:
-        page.goto(f"{address}/#length=90&seed=5&temperature=1.3")
+@pytest.fixture(scope="module")
+def keyed(models: Models, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server that wants a key, with a model of bytes and one of two layers."""
+    keys = tmp_path_factory.mktemp("keys") / "keys"
+    keys.write_text("open-sesame\n")
+    folders = models.directory("bytes"), models.directory("gru")
+    with served(*folders, options=["--api-key-file", str(keys)]) as found:
+        yield found
+
+
+def unlock(page: Page, address: str, settings: str, key: str = "open-sesame") -> None:
+    page.goto(f"{address}/#{settings}")
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Use it").click()
+
+
+def test_a_server_that_wants_a_key_is_given_it(browser: Browser, keyed: str) -> None:
+    with watched(browser) as page:
+        unlock(page, keyed, "length=40", "wrong")
+        expect(page.get_by_role("alert")).to_be_visible()
+        expect(page.get_by_label("API key")).to_be_focused()
         page.get_by_label("API key").fill("open-sesame")
-        page.get_by_role("button", name="Use it").click()
+        page.keyboard.press("Enter")
+        expect(page.locator(".facts")).to_be_visible()
+        expect(page.get_by_role("alert")).to_be_hidden()
+        page.get_by_text("The same by program").click()
+        expect(page.locator("#curl")).to_contain_text("$CHARLOOM_API_KEY")
+
+
+def test_characters_of_several_bytes_are_whole(browser: Browser, keyed: str, models: Models) -> None:
+    folder = models.directory("bytes")
+    with watched(browser) as page:
+        unlock(page, keyed, "length=90&seed=5&temperature=1.3")
         expect(page.locator(".facts")).to_contain_text("256 bytes")
         text = write(page, "Über – ")
         assert text == charloom.load(folder).generate("Über – ", length=90, seed=5, temperature=1.3).text
-        page.get_by_text("The same by program").click()
-        expect(page.locator("#curl")).to_contain_text("$CHARLOOM_API_KEY")
         page.get_by_role("tab", name="Score my text").click()
         page.get_by_label("Your text", exact=True).fill("naïve €5")
         page.get_by_role("button", name="Score", exact=True).click()
@@ -258,9 +281,10 @@ def test_bytes_layers_and_a_key(browser: Browser, models: Models, tmp_path: Path
         assert characters(page.locator("#scored")) == list("naïve €5")
 
 
-def test_each_layer_has_its_units(browser: Browser, models: Models) -> None:
-    with served(models.directory("gru")) as address, watched(browser) as page:
-        visit(page, address, "length=40&seed=5&prompt=Ein")
+def test_each_layer_has_its_units(browser: Browser, keyed: str) -> None:
+    with watched(browser) as page:
+        unlock(page, keyed, "length=40&seed=5&model=gru")
+        expect(page.locator(".facts")).to_contain_text("GRU, 2 × 30")
         write(page, "The naïve ")
         expect(page.locator("#gate-said")).to_contain_text("two gates")
         page.get_by_role("tab", name="Neurons").click()

@@ -71,3 +71,19 @@ def test_nothing_comes_from_elsewhere_or_stands_inline() -> None:
         assert not re.search(r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|eval|localStorage|cookie)\b", text), (
             module.name
         )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_the_types_in_the_comments_agree(tmp_path: Path) -> None:
+    command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(tmp_path), "typescript@5"]
+    if subprocess.run(command, capture_output=True, timeout=120, check=False).returncode:
+        pytest.skip("npm cannot install typescript")
+    options = "--noEmit --allowJs --checkJs --strict --target es2022 --module es2022 --moduleResolution bundler"
+    library = ["--lib", "es2022,dom,dom.iterable,dom.asynciterable"]
+    compiler = tmp_path / "node_modules" / ".bin" / "tsc"
+    files = [str(module) for module in MODULES]
+    ran = subprocess.run(
+        [str(compiler), *options.split(), *library, *files], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout

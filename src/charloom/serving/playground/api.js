@@ -154,13 +154,14 @@ async function errorOf(answer) {
  * @returns {AsyncGenerator<string>}
  */
 export async function* events(body) {
-  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = body.getReader();
+  const decoder = new TextDecoder();
   let held = "";
   try {
     for (;;) {
       const { value, done } = await reader.read();
       if (done) return;
-      const parts = (held + value).split(/\r?\n\r?\n/);
+      const parts = (held + decoder.decode(value, { stream: true })).split(/\r?\n\r?\n/);
       held = parts.pop() ?? "";
       for (const part of parts) {
         const data = part.split(/\r?\n/).filter((line) => line.startsWith("data:"));

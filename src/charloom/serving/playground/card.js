@@ -43,8 +43,8 @@ export function fromMarkdown(source) {
 }
 
 /**
- * @typedef {{kind: "heading", level: number, text: string} | {kind: "code" | "paragraph", text: string}
- *   | {kind: "list" | "table", lines: string[]}} Block
+ * @typedef {{kind: "heading", level: number, text: string} | {kind: "code", text: string}
+ *   | {kind: "paragraph", text: string} | {kind: "list", lines: string[]} | {kind: "table", lines: string[]}} Block
  */
 
 /** @param {string} source @returns {Block[]} */

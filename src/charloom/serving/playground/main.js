@@ -25,6 +25,7 @@ let facts = null;
 let chosenUnit = null;
 /** @type {[string, number][]} */
 let nextTop = [];
+let looks = 0; // inside the model: of several on the way the last one counts
 
 const settings = () => {
   const given = fromForm(form);
@@ -163,11 +164,15 @@ async function modelChanged() {
   chosenUnit = null;
   neurons.reset();
   unitNotes(null);
+  let found;
   try {
-    facts = await modelFacts(model);
+    found = await modelFacts(model);
   } catch (error) {
     return failed(error);
   }
+  if (settings().model !== model) return; // another one was chosen meanwhile
+  facts = found;
+  showRequest(settings(), writer.seed, own(), hasKey());
   fill(byId("facts"), factList(mainFacts(facts)));
   fill(byId("curve"), lossCurve(facts.history ?? []) ?? element("p", { class: "soft", text: "There is no history of its training." }));
   fill(byId("card"), ...fromMarkdown(facts.card ?? ""));
@@ -177,11 +182,15 @@ async function modelChanged() {
 /** Ask what may follow the prompt, so that the first note has something to show before a text is written. */
 async function aheadOfText() {
   const { model, prompt, temperature } = settings();
+  /** @type {[string, number][]} */
+  let found = [];
   try {
-    nextTop = await nextCharacters(model, prompt);
+    found = await nextCharacters(model, prompt);
   } catch {
-    nextTop = []; // the note does without
+    // the note does without
   }
+  if (settings().model !== model) return;
+  nextTop = found;
   temperatureNote(writer.top.length ? writer.top : nextTop, temperature);
 }
 
@@ -190,12 +199,14 @@ async function lookInside() {
   const text = (writer.text || settings().prompt).slice(-CONTEXT);
   if (!text) return unitNotes(null);
   const where = chosenUnit ? { layer: chosenUnit.layer, units: [chosenUnit.unit] } : {};
+  looks += 1;
+  const look = looks;
   try {
     const found = await activations({ model: settings().model, text, ...where });
     const [{ unit, values }] = found.units;
-    unitNotes({ characters: found.characters, values, unit, cell: facts?.config?.model?.cell ?? "" });
+    if (look === looks) unitNotes({ characters: found.characters, values, unit, cell: facts?.config?.model?.cell ?? "" });
   } catch {
-    unitNotes(null); // the text itself is what matters
+    if (look === looks) unitNotes(null); // the text itself is what matters
   }
 }
 
