@@ -1,6 +1,6 @@
 """How fast is an exported page in Chromium? Characters a second of `charloom export --html`, beside charloom itself.
 
-python benchmarks/browser.py [--hidden-size 512] [--num-layers 1] [--cell lstm] [--characters 2000] [--repeats 5] [--json]
+python benchmarks/browser.py [--cell lstm] [--num-layers 1] [--hidden-size 512] [--repeats 5] [--json]
 
 Random weights, 65 symbols. The page is opened from a file with the network off and generates as a person would have it
 do: colours, alternatives and all. The best of several turns counts. Needs Debian's chromium and the package playwright.

@@ -36,7 +36,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 TEXT = "The naïve café – “Über” €5: Ærø.\n" * 3
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while it is open no other test can run an event loop of its own
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     if CHROMIUM is None:

@@ -225,3 +225,15 @@ def test_weights_of_another_network_make_no_page(model: Path, tmp_path: Path, ch
     ran = charloom("export", model, "--html", tmp_path / "x.html")
     assert ran.status == 1
     assert "model.safetensors is damaged" in one_line(ran)
+
+
+def test_the_commands_of_the_page_on_pages_run(
+    model: Path, charloom: Charloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = PAGE.with_name("run-in-one-html-file.md")
+    commands = re.findall(r"^charloom (.*)$", page.read_text("utf-8"), re.M)
+    assert commands
+    monkeypatch.chdir(model.parent)
+    model.rename("my-model")
+    for command in commands:
+        assert charloom(*command.split()).status == 0
