@@ -36,7 +36,7 @@ SHAPES: dict[str, dict[str, Any]] = {
 TEXT = "The naïve café – “Über” €5: Ærø.\n" * 3
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # while it is open no other test can run an event loop of its own
 def browser() -> Iterator[Browser]:
     """Debian's Chromium."""
     if CHROMIUM is None:
@@ -81,7 +81,14 @@ class Models:
         """The model directory."""
         folder = self._folder / name
         if not folder.exists():
-            rest = {"batch_size": 8, "bptt": 32, "steps": 60, "learning_rate": 0.01, "threads": 1, "device": "cpu"}
+            rest: dict[str, Any] = {
+                "batch_size": 8,
+                "bptt": 32,
+                "steps": 60,
+                "learning_rate": 0.01,
+                "threads": 1,
+                "device": "cpu",
+            }
             charloom.train(self._text, folder, **SHAPES[name], **rest)
         return folder
 
@@ -97,5 +104,5 @@ class Models:
 def models(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Models:
     folder = tmp_path_factory.mktemp("pages")
     text = folder / "text.txt"
-    text.write_text(TEXT + small_text.read_text("utf-8"), "utf-8")
+    text.write_text(TEXT + small_text.read_text("utf-8")[:6000], "utf-8")
     return Models(folder, text)

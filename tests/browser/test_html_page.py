@@ -130,7 +130,7 @@ def test_a_screen_reader_hears_sentences(page: Page, models: Models) -> None:
     text = written(page, "", temperature=1, length=600, seed=1)
     heard = page.evaluate("heard")
     assert heard[-1] == "Done, 600 characters."
-    assert "".join(heard[:-1]).split() == [] or re.sub(r"\s", "", "".join(heard[:-1])) == re.sub(r"\s", "", text)
+    assert "".join("".join(heard[:-1]).split()) == "".join(text.split())
     assert len(heard) < 60
     assert page.locator("#speech").get_attribute("aria-live") == "polite"
 
@@ -193,7 +193,7 @@ def test_nothing_moves_for_those_who_asked(browser: Browser, models: Models) -> 
     context.close()
 
 
-def test_the_policy_lets_no_other_script_run(context: object, models: Models, page: Page, tmp_path: Path) -> None:
+def test_the_policy_lets_no_other_script_run(models: Models, page: Page, tmp_path: Path) -> None:
     """A page that somebody tampered with does not run what was put in, and reaches no address."""
     file = tmp_path / "tampered.html"
     text = models.page("gru").read_text("utf-8")
@@ -206,7 +206,7 @@ def test_the_policy_lets_no_other_script_run(context: object, models: Models, pa
     assert "Content Security Policy" in refused[0]
     blocked = other.evaluate("fetch('https://example.org').then(() => 'reached', (error) => String(error))")
     assert "Failed to fetch" in blocked
-    assert "connect-src" in refused[-1] or "default-src" in refused[-1]
+    assert "Content Security Policy" in refused[-1]
 
 
 def test_hostile_names_and_characters_stay_text(page: Page, tmp_path: Path) -> None:

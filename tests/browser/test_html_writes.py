@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,7 @@ def surprise(content: PageContent, ids: list[int]) -> list[float | None]:
     """What each id but the first costs, in bits."""
     state: list[Any] = []
     bits: list[float | None] = [None]
-    for before, token in zip(ids, ids[1:], strict=False):
+    for before, token in itertools.pairwise(ids):
         logits = reference_logits(content, [before], state).astype(np.float64)
         bits.append(float((np.logaddexp.reduce(logits) - logits[token]) / np.log(2)))
     return bits

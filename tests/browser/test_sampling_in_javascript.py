@@ -18,7 +18,8 @@ SOURCE = joined_modules("sampling.js")
 NEXT = (
     f"([logits, settings, unknown, us]) => {{ {SOURCE}\nreturn us.map((u) => nextId(logits, settings, unknown, u)); }}"
 )
-UNIFORMS = f"([seed, count]) => {{ {SOURCE}\nconst next = seededUniforms(seed); return Array.from({{ length: count }}, next); }}"
+UNIFORMS = f"""([seed, count]) => {{ {SOURCE}
+const next = seededUniforms(seed); return Array.from({{ length: count }}, next); }}"""
 
 
 @pytest.fixture(scope="module")

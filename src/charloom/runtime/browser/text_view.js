@@ -211,13 +211,12 @@ export class TextView {
     const [mark, bar, number] = ["mark", "bar", "share"].map((name) => {
       const part = document.createElement("span");
       part.className = name;
-      button.append(part);
+      button.append(part, " ");
       return part;
     });
     mark.textContent = this.name(id);
     bar.style.setProperty("--share", share.toFixed(4));
     number.textContent = shareInWords(share);
-    button.ariaLabel = `Go on from here with ${this.name(id)}, ${shareInWords(share)}`;
     button.addEventListener("click", () => this.branch(cell.start, id));
     const item = document.createElement("li");
     item.append(button);
