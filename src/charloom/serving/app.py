@@ -60,6 +60,7 @@ def create_app(
     for part in (completions, tokenization, health, sagemaker, inspection):
         app.include_router(part.router)
     pages = add_pages(app)
+    app.add_middleware(Guard, server=server, keys=Keys(list(keys)), open_paths=_OPEN | pages)
     if settings.cors_origin:
         app.add_middleware(
             CORSMiddleware,
@@ -68,5 +69,4 @@ def create_app(
             allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
             expose_headers=["X-Request-Id", "X-Charloom-Unknown", "Retry-After"],
         )
-    app.add_middleware(Guard, server=server, keys=Keys(list(keys)), open_paths=_OPEN | pages)
     return app

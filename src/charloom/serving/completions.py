@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import quote
 
+import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
@@ -21,6 +22,7 @@ from charloom.serving.streams import OUT_OF_TIME, streamed_completion, unless_go
 router = APIRouter()
 
 UNKNOWN_SHOWN = 100  # characters
+_LARGE = 20_000  # characters of prompts that are cleaned in a thread, lest the others wait
 
 
 @router.post("/v1/completions", **described(CompletionRequest, Completion, "Continue prompts."))
@@ -39,14 +41,14 @@ async def answered(request: Request, asked: CompletionRequest) -> Response:
         ClientGoneError: the client went away.
     """
     server = context(request)
-    plan = planned(asked, server)
+    large = sum(map(len, asked.prompt)) > _LARGE
+    plan = await anyio.to_thread.run_sync(planned, asked, server) if large else planned(asked, server)
     _note(request, plan, server)
-    job = await begun(plan, server)
+    job = await begun(plan, server, notes(request.scope))
     headers = unknown_header(job.unknown)
     if plan.stream:
         return streamed_completion(job, server, notes(request.scope)["request_id"], headers)
     await finished(request, job, server)
-    notes(request.scope)["completion_tokens"] = job.usage["completion_tokens"]
     return json_response(completion(job), headers=headers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,13 +18,16 @@ _NOTES = "charloom.notes"
 
 @dataclass(frozen=True)
 class Context:
-    """A server's parts."""
+    """A server's parts.
+
+    `looking` lets one text at a time be watched over: that takes a thread for a second.
+    """
 
     models: Models
     settings: ServeSettings
     lifecycle: Lifecycle
     metrics: Metrics
-    heavy: dict[str, Any] = field(default_factory=dict)
+    looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 
 def notes(scope: Any) -> dict[str, Any]:

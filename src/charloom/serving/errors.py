@@ -95,7 +95,9 @@ def invalid(error: ValidationError) -> ApiError:
     """A 400 naming the first field that is wrong."""
     problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
     if problem["type"] == "json_invalid":
-        return ApiError(400, f"the body is not JSON: {problem['msg'].removeprefix('Invalid JSON: ')}", code="json")
+        return ApiError(
+            400, f"the body is not JSON: {problem['msg'].removeprefix('Invalid JSON: ')}", code="invalid_json"
+        )
     param = str(problem["loc"][0]) if problem["loc"] else None
     return ApiError(400, explain(error, in_file=True)[:500], param=param)
 

@@ -71,13 +71,10 @@ class Guard:
             await error.response()(scope, receive, answer)
         except ClientGoneError:
             answer.status = CLIENT_GONE
-            if answer.begun:
-                raise
-        except Exception as error:
+        except Exception:
             _log.exception("failed", extra={"request_id": answer.identity})
-            if answer.begun:
-                raise ClientGoneError from error  # the connection is closed: half an answer must not look whole
-            await server_error(answer.identity).response()(scope, receive, answer)
+            if not answer.begun:  # otherwise the connection is closed: half an answer does not look whole
+                await server_error(answer.identity).response()(scope, receive, answer)
 
 
 class _Answer:

@@ -29,7 +29,6 @@ router = APIRouter(prefix="/api")
 _TOP = 5
 _CARD_LIMIT = 1 << 18
 _HISTORY_LIMIT = 5_000
-_looking = asyncio.Semaphore(1)  # texts that hidden units are watched over: each takes a thread for a second
 
 
 class ModelFacts(BaseModel):
@@ -163,7 +162,7 @@ async def activations(request: Request) -> Response:
     served = server.models.named(asked.model)
     model = served.model
     try:
-        async with _looking:
+        async with server.looking:
             found = await anyio.to_thread.run_sync(
                 lambda: model.activations(asked.text, layer=asked.layer, units=asked.units)
             )

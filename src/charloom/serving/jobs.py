@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from types import TracebackType
+from typing import Any
 
 import anyio.to_thread
 
@@ -26,11 +27,14 @@ class Job:
         continuations: the texts.
     """
 
-    def __init__(self, plan: Plan, continuations: list[Continuation], server: Context) -> None:
-        """Follow continuations; use `begun` instead."""
+    def __init__(
+        self, plan: Plan, continuations: list[Continuation], server: Context, noted: dict[str, Any] | None = None
+    ) -> None:
+        """Follow continuations; use `begun` instead. `noted` is told for the log how it ended."""
         self.plan = plan
         self.continuations = continuations
         self._server = server
+        self._noted = {} if noted is None else noted
 
     def __enter__(self) -> Job:
         return self
@@ -42,6 +46,8 @@ class Job:
             continuation.cancel()
         for continuation in self.continuations:
             self._server.metrics.ended(self.plan.served.name, continuation, self.tokens_of(continuation))
+        self._noted["completion_tokens"] = self.usage["completion_tokens"]
+        self._noted["finish_reasons"] = sorted({str(one.finish_reason) for one in self.continuations})
 
     @property
     def unknown(self) -> str:
@@ -89,7 +95,7 @@ def check_whole(continuation: Continuation) -> None:
         raise ApiError(503, "the server is ending: the text was given up", code="draining")
 
 
-async def begun(plan: Plan, server: Context) -> Job:
+async def begun(plan: Plan, server: Context, noted: dict[str, Any] | None = None) -> Job:
     """Ask the engine for all of a plan's texts, or for none of them.
 
     Raises:
@@ -107,7 +113,7 @@ async def begun(plan: Plan, server: Context) -> Job:
         server.metrics.refused(plan.served.name, shown.status)
         raise shown from None
     server.metrics.begun(plan.served.name, plan.prompt_tokens)
-    return Job(plan, continuations, server)
+    return Job(plan, continuations, server, noted)
 
 
 def _submitted(plan: Plan) -> list[Continuation]:

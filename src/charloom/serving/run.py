@@ -45,10 +45,11 @@ class Listening:
 class _Server(uvicorn.Server):
     """uvicorn's own, which drains before it ends: the app goes on refusing requests, in its own words."""
 
-    def __init__(self, config: uvicorn.Config, server: Context) -> None:
+    def __init__(self, config: uvicorn.Config, server: Context, should_stop: Callable[[], bool]) -> None:
         super().__init__(config)
         self.interrupted = False
         self._server = server
+        self._should_stop = should_stop
         self._deadline: float | None = None
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
@@ -64,11 +65,22 @@ class _Server(uvicorn.Server):
         """Watch for the end: all is answered, the time for that is over, or a model has failed to load."""
         while not self.should_exit:
             await asyncio.sleep(_TICK)
+            if self._deadline is None and self._should_stop():
+                self.handle_exit(signal.SIGTERM, None)
             if self._deadline is not None:
+                if self._server.lifecycle.requests and time.monotonic() > self._deadline:
+                    await self._give_up()
                 self.should_exit = not self._server.lifecycle.requests or time.monotonic() > self._deadline
             elif self._server.models.failure is not None:
                 failed_at = failed_at or time.monotonic()
                 self.should_exit = time.monotonic() > failed_at + self._server.settings.seconds("failure_linger")
+
+    async def _give_up(self) -> None:
+        """Cancel the texts that are not finished: their clients are told so."""
+        await asyncio.to_thread(self._server.models.stop)
+        patience = time.monotonic() + _LAST_ANSWERS
+        while self._server.lifecycle.requests and time.monotonic() < patience:
+            await asyncio.sleep(_TICK)
 
 
 def serve(
@@ -77,6 +89,7 @@ def serve(
     *,
     keys: Sequence[str] = (),
     announce: Callable[[Listening], None] = lambda listening: None,
+    should_stop: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Serve models until a signal says to end.
 
@@ -87,6 +100,7 @@ def serve(
         settings: where to listen, limits and times.
         keys: requests must carry one of them, if there are any.
         announce: is told where the server listens, once models are loaded or have failed to, or after two seconds.
+        should_stop: is asked often; True does what SIGTERM does, for servers in a thread.
 
     Returns:
         Whether it was interrupted from the keyboard.
@@ -109,7 +123,7 @@ def serve(
         timeout_graceful_shutdown=_LAST_ANSWERS,
         backlog=2048,
     )
-    running = _Server(config, server)
+    running = _Server(config, server, should_stop)
     asyncio.run(_run(running, server, listener, announce))
     if server.models.failure is not None:
         raise CharloomError(f"a model could not be loaded: {server.models.failure}")
