@@ -11,7 +11,7 @@ from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.watching import served, visit, watched, write
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
-PLACE = 47  # the character whose alternatives are shown
+PLACE = 20  # the character whose alternatives are shown
 
 
 def take(browser: Browser, address: str, folder: Path) -> list[Path]:
@@ -19,7 +19,7 @@ def take(browser: Browser, address: str, folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     pictures = []
     for scheme in ("light", "dark"):
-        with watched(browser, color_scheme=scheme, viewport={"width": 1080, "height": 1000}) as page:
+        with watched(browser, color_scheme=scheme, viewport={"width": 1080, "height": 1330}) as page:
             visit(page, address, "length=360&seed=3")
             write(page, "ROMEO:\n")
             page.locator("#written [role=option]").nth(PLACE).hover()

@@ -56,6 +56,13 @@ def test_files_are_small_and_of_one_subject() -> None:
         assert module.read_text("utf-8").startswith("/** "), f"{module.name} does not say what it is"
 
 
+def test_the_ramp_is_that_of_the_exported_page() -> None:
+    exported = FOLDER.parents[1] / "runtime" / "browser"
+    assert (FOLDER / "colours.css").read_text("utf-8") == (exported / "colours.css").read_text("utf-8")
+    (steps,) = re.findall(r"SURPRISE_STEPS = (.*);", (FOLDER / "surprise.js").read_text("utf-8"))
+    assert f"SURPRISE_STEPS = {steps};" in (exported / "surprise.js").read_text("utf-8")
+
+
 def test_nothing_comes_from_elsewhere_or_stands_inline() -> None:
     page = (FOLDER / "index.html").read_text("utf-8")
     assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?![^>]*\bsrc=)", page)
