@@ -34,6 +34,12 @@ export class Announcer {
     this.last = -Infinity;
   }
 
+  /** Another text begins: what was left of the one before is not said. */
+  begin() {
+    this.held = "";
+    this.say("");
+  }
+
   /** Text that was written; it waits for its sentence to end. @param {string} text */
   add(text) {
     this.held += text;

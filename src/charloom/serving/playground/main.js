@@ -47,6 +47,7 @@ const writer = new Writer({
   changed: (ended) => {
     temperatureNote(writer.top.length ? writer.top : nextTop, settings().temperature);
     if (!ended) return;
+    seedButton(settings().seed);
     showRequest(settings(), writer.seed, own(), hasKey());
     lookInside();
   },
@@ -133,11 +134,16 @@ function addressed() {
 function settingsChanged() {
   const now = settings();
   for (const output of form.querySelectorAll("output")) output.value = form.elements.namedItem(output.htmlFor.value).value;
-  byId("new-seed").textContent = now.seed === null ? "Keep this seed" : "Draw anew";
-  byId("new-seed").disabled = now.seed === null && writer.seed === null;
+  seedButton(now.seed);
   history.replaceState(null, "", `#${addressed()}`);
   showRequest(now, writer.seed, own(), hasKey());
   temperatureNote(writer.top.length ? writer.top : nextTop, now.temperature);
+}
+
+/** @param {number | null} seed that is set. */
+function seedButton(seed) {
+  byId("new-seed").textContent = seed === null ? "Keep this seed" : "Draw anew";
+  byId("new-seed").disabled = seed === null && writer.seed === null;
 }
 
 async function start() {

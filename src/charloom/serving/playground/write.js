@@ -114,6 +114,7 @@ export class Writer {
     const settings = this.page.settings();
     this.seed = settings.seed ?? randomSeed();
     this.page.began();
+    this.page.announcer.begin();
     this.#show(true);
     const started = performance.now();
     const already = this.view.characters.length;
