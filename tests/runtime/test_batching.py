@@ -19,9 +19,10 @@ from charloom.runtime.batching import Engine
 from charloom.runtime.continuation import Continuation
 from charloom.runtime.prompts import PromptReader
 from charloom.runtime.rows import Row
-from charloom.runtime.session import Logits, Session, State
+from charloom.runtime.session import Logits, Session, State, initial_state
+from charloom.runtime.tokens import LogProbabilities, log_probabilities
 from charloom.settings import SamplingSettings, validated
-from charloom.text.vocabulary import CharacterVocabulary, Ids
+from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Ids
 from tests.fakes import FakeSession, cycle
 
 LETTERS = CharacterVocabulary("abcde\n")
@@ -164,9 +165,9 @@ def test_what_was_read_is_not_read_again() -> None:
 
 def test_the_queue_is_bounded(gated: Gated) -> None:
     with engine_of(gated, max_rows=2, max_queue=3) as engine:
-        texts = [engine.submit("a", length=3) for _ in range(2)]
-        until(lambda: engine.status().reading == 2)
-        texts += [engine.submit("a", length=3) for _ in range(3)]
+        texts = [engine.submit("a", length=3)]
+        until(lambda: engine.status().reading == 1)  # the second row may still be free when the network is held up
+        texts += [engine.submit("a", length=3) for _ in range(4)]
         with pytest.raises(BusyError, match="3 requests are waiting already: try again later"):
             engine.submit("a", length=3)
         texts[-1].cancel()
@@ -251,7 +252,11 @@ def test_a_text_that_fails_fails_alone() -> None:
         engine.submit("a", length=1).result(30)
         good = engine.submit("a", length=2000)
         bad = engine.submit("a", length=2000)
-        bad._row.push = lambda token: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+
+        def broken(token: int, distribution: LogProbabilities | None = None) -> str:
+            raise ZeroDivisionError("division by zero")
+
+        bad._row.push = broken  # type: ignore[method-assign]
         with pytest.raises(CharloomError, match="this text failed: division by zero"):
             bad.result(30)
         with pytest.raises(CharloomError, match="this text failed"):
@@ -394,3 +399,87 @@ def test_the_random_numbers_of_a_row_do_not_depend_on_how_many_are_drawn_at_a_ti
     row = Row(LETTERS, SamplingSettings(), 7)
     one_by_one = np.random.default_rng(7)
     assert [row.uniform() for _ in range(200)] == [one_by_one.random() for _ in range(200)]
+
+
+# --- what the model thought
+
+
+def test_tokens_say_what_the_model_thought(trained: Path) -> None:
+    model = charloom.load(trained, precision="int8")
+    with model.engine(prompt_chunk=3) as engine:
+        text = engine.submit("The cat", length=50, seed=3, alternatives=5, prompt_alternatives=2, temperature=2)
+        plain = engine.submit("The cat", length=50, seed=3, temperature=2)
+        generation = text.result(60)
+        assert generation.text == plain.result(60).text
+        assert not plain.tokens
+    written = "".join(token.text for token in text.tokens)
+    assert written == generation.text
+    ids = model.vocabulary.encode("\nThe cat" + written).astype(np.int64)
+    assert text.prompt_tokens[0] is None
+    expected = log_probabilities(model._session.run(ids[1:-1, None], initial_state(model.config.model, 1))[0][:, 0])
+    found = [token for token in [*text.prompt_tokens[1:], *text.tokens] if token is not None]
+    assert len(found) == len(expected) == 6 + 50
+    for token, distribution, after in zip(found, expected, ids[2:], strict=True):
+        assert token.id == after
+        assert token.logprob == distribution[after]
+        best = np.argsort(-distribution[1:], kind="stable")[:5] + 1
+        shown = [(model.vocabulary.decode(np.array([other])), distribution[other]) for other in best]
+        assert list(token.top) == shown[: len(token.top)]
+    assert {len(token.top) for token in text.tokens} == {5}
+    assert {len(token.top) for token in text.prompt_tokens[1:] if token is not None} == {2}
+
+
+def test_a_prompt_alone_can_be_scored() -> None:
+    with engine_of(cycle(LETTERS.size), cache_bytes=1 << 20) as engine:
+        for _ in range(2):  # what is remembered of a prompt has no tokens
+            text = engine.submit("abd", length=0, prompt_alternatives=1)
+            assert text.result(30).text == ""
+            first, likely, odd = text.prompt_tokens
+            assert first is None
+            assert likely is not None
+            assert (likely.text, likely.top) == ("b", (("b", likely.logprob),))
+            assert likely.logprob == pytest.approx(0, abs=1e-9)
+            assert odd is not None
+            assert (odd.text, odd.top[0][0]) == ("d", "c")
+            assert odd.logprob == pytest.approx(-50, abs=1e-6)
+        assert engine.submit("", length=0, prompt_alternatives=1).result(1).text == ""
+
+
+def test_ids_are_a_prompt_too() -> None:
+    with engine_of(cycle(LETTERS.size)) as engine:
+        text = engine.submit([1, 2], length=3)
+        assert (text.prompt, text.result(30).text) == ("ab", "cde")
+        assert engine.submit([], length=2).result(30).text == "ab"
+        for wrong in (7, -1):
+            with pytest.raises(UsageError, match=f"there is no id {wrong}; the vocabulary has those from 0 to 6"):
+                engine.submit([1, wrong])
+        with pytest.raises(UsageError, match="alternatives = -1"):
+            engine.submit("a", alternatives=-1)
+
+
+def test_tokens_of_what_a_stop_text_cuts_are_left_out() -> None:
+    with engine_of(cycle(LETTERS.size)) as engine:
+        text = engine.submit("a", length=100, stop=["e\na"], alternatives=1)
+        assert text.result(30).text == "bcd"
+        assert [token.text for token in text.tokens] == ["b", "c", "d"]
+        chunks = list(text.chunks())
+        assert "".join(chunk.text for chunk in chunks) == "bcd"
+        assert [token.text for chunk in chunks for token in chunk.tokens] == ["b", "c", "d"]
+
+
+def test_tokens_of_bytes_come_with_their_characters() -> None:
+    cycle_of_bytes = "aé€".encode()
+
+    def score(token: int, count: int) -> list[float]:
+        scores = [0.0] * 256
+        scores[cycle_of_bytes[(count - 1) % len(cycle_of_bytes)]] = 90.0
+        return scores
+
+    session = FakeSession(256, score)
+    with Engine(session, ByteVocabulary(), lambda prompt, options: (prompt, SamplingSettings(**options))) as engine:
+        text = engine.submit("", length=8, alternatives=1)
+        assert text.result(30).text == "aé€a"
+        assert bytes(token.id for token in text.tokens) == "aé€aé".encode()[:8]
+        assert [token.text for token in text.tokens] == ["a", "", "", "", "", "", "a", ""]
+        for chunk in text.chunks():
+            assert "".join(chunk.text) in "aé€a"

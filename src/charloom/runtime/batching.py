@@ -25,6 +25,7 @@ from charloom.runtime.generation import chosen_seed
 from charloom.runtime.prompts import PromptReader, Reading, prompt_ids
 from charloom.runtime.rows import Row, Rows
 from charloom.runtime.session import Session
+from charloom.runtime.tokens import TokenWriter
 from charloom.settings import MAX_SEED, SamplingSettings
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -60,11 +61,14 @@ class _Request:
 
     ids: Ids
     rows: dict[Row, Continuation]
+    writer: TokenWriter | None = None  # of the prompt's tokens
     reading: Reading | None = None
 
     @property
     def wanted(self) -> bool:
-        return any(row.finish_reason is None for row in self.rows)
+        """Whether there is something to write, or to say of the prompt."""
+        unfinished = any(row.finish_reason is None for row in self.rows)
+        return unfinished or (self.writer is not None and not all(one.done for one in self.rows.values()))
 
 
 class Engine:
@@ -119,20 +123,40 @@ class Engine:
         self._thread = threading.Thread(target=self._work, name="charloom-engine", daemon=True)
         self._thread.start()
 
-    def submit(self, prompt: str = "", **options: Any) -> Continuation:
+    def submit(
+        self,
+        prompt: str | Sequence[int] = "",
+        *,
+        alternatives: int | None = None,
+        prompt_alternatives: int | None = None,
+        **options: Any,
+    ) -> Continuation:
         """Continue a prompt; returns at once.
 
         Args:
-            prompt: what to continue; empty starts as if a line had just ended.
+            prompt: what to continue, as text or as ids; empty starts as if a line had just ended.
+            alternatives: where given, tokens come with the text: what the model thought of each character, with so
+                many of the likeliest in its place.
+            prompt_alternatives: the same of the prompt's characters; its beginning is then not taken from memory.
             **options: as `Model.generate`.
 
         Raises:
-            UsageError: an unknown option, or a value out of its range.
+            UsageError: an unknown option, a value out of its range, or an id that the vocabulary lacks.
             BusyError: as many requests wait as may, or the engine is closing.
         """
-        return self.submit_samples(prompt, 1, **options)[0]
+        return self.submit_samples(
+            prompt, 1, alternatives=alternatives, prompt_alternatives=prompt_alternatives, **options
+        )[0]
 
-    def submit_samples(self, prompt: str, samples: int, **options: Any) -> list[Continuation]:
+    def submit_samples(
+        self,
+        prompt: str | Sequence[int],
+        samples: int,
+        *,
+        alternatives: int | None = None,
+        prompt_alternatives: int | None = None,
+        **options: Any,
+    ) -> list[Continuation]:
         """Several continuations of a prompt, which is read once; sample i has seed + i. They begin together.
 
         Raises:
@@ -141,18 +165,38 @@ class Engine:
         """
         if not 1 <= samples <= self._max_rows:
             raise UsageError(f"samples = {samples}: give a number from 1 to {self._max_rows}, the engine's rows")
-        cleaned, settings = self._interpret(prompt, options)
-        unknown = tuple(self._vocabulary.unknown_characters(cleaned))
+        for name, value in (("alternatives", alternatives), ("prompt_alternatives", prompt_alternatives)):
+            if value is not None:
+                _check(name, value, 0)
+        text, ids, unknown, settings = self._understood(prompt, options)
         first = chosen_seed(settings.seed)
-        rows = [Row(self._vocabulary, settings, (first + index) % (MAX_SEED + 1)) for index in range(samples)]
-        continuations = [Continuation(row, prompt, unknown) for row in rows]
-        request = _Request(prompt_ids(self._vocabulary, cleaned), dict(zip(rows, continuations, strict=True)))
+        seeds = [(first + index) % (MAX_SEED + 1) for index in range(samples)]
+        rows = [Row(self._vocabulary, settings, seed, alternatives) for seed in seeds]
+        continuations = [Continuation(row, text, unknown) for row in rows]
+        writer = None if prompt_alternatives is None else TokenWriter(self._vocabulary, prompt_alternatives)
+        request = _Request(ids, dict(zip(rows, continuations, strict=True)), writer if text else None)
         if request.wanted:
             self._enqueue(request)
         else:  # nothing is to be written
             for continuation in continuations:
                 continuation.add("")
         return continuations
+
+    def _understood(
+        self, prompt: str | Sequence[int], options: Mapping[str, Any]
+    ) -> tuple[str, Ids, tuple[str, ...], SamplingSettings]:
+        """A prompt as text and as ids, its unknown characters, and whole settings."""
+        if isinstance(prompt, str):
+            cleaned, settings = self._interpret(prompt, options)
+            unknown = tuple(self._vocabulary.unknown_characters(cleaned))
+            return prompt, prompt_ids(self._vocabulary, cleaned), unknown, settings
+        size = self._vocabulary.size
+        for token in prompt:
+            if not 0 <= token < size:
+                raise UsageError(f"prompt: there is no id {token}; the vocabulary has those from 0 to {size - 1}")
+        _, settings = self._interpret("", options)
+        ids = np.array(prompt, dtype=np.int64) if prompt else prompt_ids(self._vocabulary, "")
+        return self._vocabulary.decode(np.array(prompt, dtype=np.int64)), ids, (), settings
 
     def _enqueue(self, request: _Request) -> None:
         with self._changed:
@@ -252,7 +296,7 @@ class Engine:
                     self._reading.append(request)
         for request in self._reading:
             if request.reading is None:
-                request.reading = self._reader.begin(request.ids)
+                request.reading = self._reader.begin(request.ids, request.writer)
 
     def _join_the_read(self) -> None:
         """Let the rows whose prompt is read take part; forget the requests that nobody wants any more."""
@@ -265,6 +309,11 @@ class Engine:
                 still.append(request)
                 continue
             rows: Sequence[Row] = list(request.rows)
+            for row, continuation in request.rows.items():
+                if request.writer is not None:
+                    continuation.prompt_tokens = reading.tokens
+                if row.finish_reason is not None:  # nothing is to be written: it was about the prompt
+                    continuation.add("")
             state = tuple(np.repeat(part, len(rows), axis=0) for part in reading.state)
             self._rows.join(rows, np.repeat(reading.logits, len(rows), axis=0), state)
             self._active.update(request.rows)

@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
 from types import TracebackType
 
 from charloom.errors import CharloomError
 from charloom.runtime.generation import Generation
 from charloom.runtime.rows import FinishReason, Row
+from charloom.runtime.tokens import Chunk, Token
 
 
 class Continuation:
@@ -24,6 +25,8 @@ class Continuation:
         prompt: what is continued, as the user wrote it.
         seed: asking again with it gives the same text.
         unknown: the prompt's characters that the model does not know, each once.
+        prompt_tokens: where they were asked for and the prompt has been read, what the model thought of each of its
+            characters; None for the first.
     """
 
     def __init__(self, row: Row, prompt: str, unknown: tuple[str, ...]) -> None:
@@ -34,7 +37,8 @@ class Continuation:
         self._row = row
         self._started = time.perf_counter()
         self._changed = threading.Condition()
-        self._pieces: list[str] = []
+        self.prompt_tokens: list[Token | None] = []
+        self._pieces: list[Chunk] = []
         self._reason: FinishReason | None = None
         self._error: CharloomError | None = None
         self._seconds = 0.0
@@ -64,8 +68,25 @@ class Continuation:
                 raise TimeoutError(f"the text has not ended after {timeout} s")
             return self._whole()
 
+    @property
+    def tokens(self) -> list[Token]:
+        """What the model thought of each character so far, where alternatives were asked for."""
+        return [token for piece in list(self._pieces) for token in piece.tokens]
+
     def __iter__(self) -> Iterator[str]:
         """The pieces of text, from the first, as they come; none is empty."""
+        for chunk in self.chunks():
+            if chunk.text:
+                yield chunk.text
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        """The same in an event loop, which is not held up."""
+        async for chunk in self.achunks():
+            if chunk.text:
+                yield chunk.text
+
+    def chunks(self) -> Iterator[Chunk]:
+        """The pieces of text with their tokens, from the first, as they come."""
         place = 0
         while True:
             with self._changed:
@@ -76,9 +97,9 @@ class Continuation:
                 self._raise_error()
                 return
             place += len(news)
-            yield "".join(news)
+            yield _joined(news)
 
-    async def __aiter__(self) -> AsyncIterator[str]:
+    async def achunks(self) -> AsyncIterator[Chunk]:
         """The same in an event loop, which is not held up."""
         place = 0
         while True:
@@ -88,7 +109,7 @@ class Continuation:
                 self._raise_error()
                 return
             place += len(news)
-            yield "".join(news)
+            yield _joined(news)
 
     def __await__(self) -> Generator[object, None, Generation]:
         """Wait for the end in an event loop, and return the whole."""
@@ -107,8 +128,8 @@ class Continuation:
         with self._changed:
             if self._reason is not None:
                 return
-            if piece:
-                self._pieces.append(piece)
+            if piece or self._row.tokens:
+                self._pieces.append(Chunk(piece, self._row.tokens))
             if self._row.finish_reason is not None:
                 self._end(self._row.finish_reason)
             elif piece:
@@ -136,7 +157,7 @@ class Continuation:
     def _whole(self) -> Generation:
         self._raise_error()
         assert self._reason is not None
-        text = "".join(self._pieces)
+        text = _joined(self._pieces).text
         return Generation(self.prompt, text, self._reason, len(text), self._seconds, self.seed, self.unknown)
 
     def _raise_error(self) -> None:
@@ -164,3 +185,8 @@ class Continuation:
                 return
             self._wakers.append(wake)
         await news.wait()
+
+
+def _joined(chunks: Sequence[Chunk]) -> Chunk:
+    text = "".join(chunk.text for chunk in chunks)
+    return Chunk(text, tuple(token for chunk in chunks for token in chunk.tokens))

@@ -11,6 +11,7 @@ import numpy as np
 
 from charloom.runtime.prefix_cache import PrefixCache
 from charloom.runtime.session import Logits, Session, State, initial_state
+from charloom.runtime.tokens import Token, TokenWriter, log_probabilities
 from charloom.text.vocabulary import Ids, Vocabulary
 
 READ_AT_ONCE = 1024  # characters
@@ -30,9 +31,10 @@ class Reading:
     Attributes:
         state: after what was read, (1, H).
         logits: what comes after the whole prompt, (1, V); None until it is read.
+        tokens: where they were asked for, what the model thought of each character; None for the first.
     """
 
-    def __init__(self, ids: Ids, state: State) -> None:
+    def __init__(self, ids: Ids, state: State, writer: TokenWriter | None = None) -> None:
         """Nothing is read yet."""
         if not len(ids):
             raise ValueError("a prompt needs at least one id")
@@ -40,11 +42,24 @@ class Reading:
         self.position = 0
         self.state = state
         self.logits: Logits | None = None
+        self.tokens: list[Token | None] = [None]
+        self._writer = writer
 
     @property
     def left(self) -> int:
         """Characters that are still to be read."""
         return len(self.ids) - self.position
+
+    def advance(self, logits: Logits, state: State) -> None:
+        """Characters were read: what came after each (T, V), and the state after the last (1, H)."""
+        if self._writer is not None:
+            following = self.ids[self.position + 1 :][: len(logits)].tolist()
+            for token, distribution in zip(following, log_probabilities(logits), strict=False):
+                self.tokens.append(self._writer.token(token, distribution))
+        self.position += len(logits)
+        self.state = state
+        if not self.left:
+            self.logits = logits[-1:].copy()
 
 
 class PromptReader:
@@ -57,10 +72,10 @@ class PromptReader:
         self._at_once = max(1, min(at_once, _LOGITS_LIMIT // session.shape.vocab_size))
         self.cache = PrefixCache(cache_bytes)
 
-    def begin(self, ids: Ids) -> Reading:
-        """Begin a prompt, ids (T,), from where another one has led already."""
-        reading = Reading(ids, initial_state(self._session.shape, 1))
-        known = self.cache.longest(ids)
+    def begin(self, ids: Ids, writer: TokenWriter | None = None) -> Reading:
+        """Begin a prompt, ids (T,), from where another one has led already, unless tokens are wanted of it."""
+        reading = Reading(ids, initial_state(self._session.shape, 1), writer)
+        known = None if writer is not None else self.cache.longest(ids)
         if known is not None:
             reading.position, reading.state = known.length, known.state
             reading.logits = known.logits if known.length == len(ids) else None
@@ -76,10 +91,8 @@ class PromptReader:
         state = tuple(np.concatenate(parts) for parts in zip(*(reading.state for reading in unread), strict=True))
         logits, after = self._session.run(ids, state)
         for row, reading in enumerate(unread):
-            reading.position += length
-            reading.state = tuple(part[row : row + 1].copy() for part in after)
-            if not reading.left:
-                reading.logits = logits[-1, row : row + 1].copy()
+            reading.advance(logits[:, row], tuple(part[row : row + 1].copy() for part in after))
+            if reading.logits is not None:
                 self.cache.put(reading.ids, reading.logits, reading.state)
 
     def read(self, ids: Ids) -> tuple[Logits, State]:

@@ -15,6 +15,7 @@ from charloom.runtime.constraints import RegexConstraint, compile_constraint
 from charloom.runtime.sampling import Sampler, draw
 from charloom.runtime.session import Logits, Session, State, Stepper
 from charloom.runtime.stopping import TextAssembler
+from charloom.runtime.tokens import LogProbabilities, Token, TokenQueue, TokenWriter, log_probabilities
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Vocabulary
 
@@ -31,10 +32,19 @@ class Row:
         seed: of its own generator.
         finish_reason: None until it has ended.
         error: why it failed, if it did.
+        tokens: of the piece that the last `push` gave, where alternatives were asked for.
     """
 
-    def __init__(self, vocabulary: Vocabulary, settings: SamplingSettings, seed: int) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, settings: SamplingSettings, seed: int, alternatives: int | None = None
+    ) -> None:
         """Begin a text; a length of 0, or a pattern that only nothing matches, ends it at once.
+
+        Args:
+            vocabulary: what its ids mean.
+            settings: how it is drawn.
+            seed: of its generator.
+            alternatives: how many of the likeliest characters to name at each place; None makes no tokens.
 
         Raises:
             UsageError: the pattern is none, or no match of it can be written with this vocabulary and length.
@@ -50,8 +60,15 @@ class Row:
         if self._constraint is not None:
             self._constraint.check_length(settings.length)
             self._follow(self._constraint, self._constraint.start)
+        self.tokens: tuple[Token, ...] = ()
+        self._queue = None if alternatives is None else TokenQueue(TokenWriter(vocabulary, alternatives))
         self._generator = np.random.default_rng(seed)
         self._uniforms: list[float] = []
+
+    @property
+    def wants_tokens(self) -> bool:
+        """Whether `push` needs the distribution that each id was drawn from."""
+        return self._queue is not None
 
     def uniform(self) -> float:
         """The next random number of this row, in [0, 1)."""
@@ -59,9 +76,12 @@ class Row:
             self._uniforms = self._generator.random(_UNIFORMS).tolist()[::-1]
         return self._uniforms.pop()
 
-    def push(self, token: int) -> str:
-        """Add one id; return the text that is now certain."""
+    def push(self, token: int, distribution: LogProbabilities | None = None) -> str:
+        """Add one id, of a place with these log-probabilities (V,); return the text that is now certain."""
+        before = self._assembler.decoded
         piece = self._assembler.push(token)
+        if self._queue is not None and distribution is not None:
+            self._queue.add(token, distribution, self._assembler.decoded - before)
         self._left -= 1
         if self._assembler.stopped:
             self.finish_reason = "stop"
@@ -69,7 +89,13 @@ class Row:
             self.finish_reason = "length"
         elif self._constraint is not None:
             self._follow(self._constraint, self._constraint.advance(self._place, token))
-        return piece if self.finish_reason is None else piece + self._assembler.finish()
+        if self.finish_reason is not None:
+            piece += self._assembler.finish()
+        if self._queue is not None:
+            self.tokens = self._queue.release(len(piece))
+            if self.finish_reason is not None and not self._assembler.stopped:
+                self.tokens += self._queue.rest()
+        return piece
 
     def _follow(self, constraint: RegexConstraint, place: int) -> None:
         """Go to a place in the pattern; where nothing can follow, the text has ended."""
@@ -92,11 +118,6 @@ class Rows:
         self._stepper: Stepper | None = None
         self._sampler = Sampler([], unknown_id)
 
-    def __len__(self) -> int:
-        """How many rows are being written."""
-        present = [*self._rows, *(row for rows, _, _ in self._arrived for row in rows)]
-        return sum(row.finish_reason is None for row in present)
-
     def join(self, rows: Sequence[Row], logits: Logits, state: State) -> None:
         """Let rows take part from the next step on: what comes after their prompts (B, V), and their state (B, H)."""
         self._arrived.append((rows, logits, state))
@@ -112,7 +133,11 @@ class Rows:
         allowed = self._allowed(logits.shape[1])
         uniforms = np.array([row.uniform() for row in self._rows])
         self._ids = draw(self._sampler.weights(logits, allowed), uniforms)
-        return [(row, _pushed(row, token)) for row, token in zip(self._rows, self._ids.tolist(), strict=True)]
+        distributions = self._distributions(logits)
+        return [
+            (row, _pushed(row, token, distributions.get(index)))
+            for index, (row, token) in enumerate(zip(self._rows, self._ids.tolist(), strict=True))
+        ]
 
     def _next_logits(self) -> Logits:
         """Read what was drawn in the rows that remain, and take in those that have come."""
@@ -150,6 +175,11 @@ class Rows:
         self._stepper = self._session.stepper(state) if self._rows else None
         self._sampler = Sampler([row.settings for row in self._rows], self._unknown_id)
 
+    def _distributions(self, logits: Logits) -> dict[int, LogProbabilities]:
+        """The model's own distributions (V,) of the rows that want them, by their place."""
+        wanting = [index for index, row in enumerate(self._rows) if row.wants_tokens]
+        return dict(zip(wanting, log_probabilities(logits[wanting]), strict=True)) if wanting else {}
+
     def _allowed(self, vocab_size: int) -> NDArray[np.bool_] | None:
         masks = [row.allowed for row in self._rows]
         if all(mask is None for mask in masks):
@@ -157,10 +187,10 @@ class Rows:
         return np.stack([np.ones(vocab_size, dtype=bool) if mask is None else mask for mask in masks])
 
 
-def _pushed(row: Row, token: int) -> str:
+def _pushed(row: Row, token: int, distribution: LogProbabilities | None) -> str:
     """What `row.push` gives; an error ends this row and no other."""
     try:
-        return row.push(token)
+        return row.push(token, distribution)
     except Exception as error:  # whatever it is, the neighbours go on
         row.error, row.finish_reason = error, "failed"
         return ""

@@ -12,6 +12,7 @@ class TextAssembler:
 
     Attributes:
         stopped: a stop text was met; it and what follows are left out.
+        decoded: how many characters the ids so far have made.
     """
 
     def __init__(self, decoder: Decoder, stops: Sequence[str]) -> None:
@@ -20,14 +21,17 @@ class TextAssembler:
         self._stops = tuple(stops)
         self._held = ""
         self.stopped = False
+        self.decoded = 0
 
     def push(self, token: int) -> str:
         """Add one id; return the text that is now certain."""
-        if not self._stops:
-            return self._decoder.push(token)
         if self.stopped:
             return ""
-        self._held += self._decoder.push(token)
+        text = self._decoder.push(token)
+        self.decoded += len(text)
+        if not self._stops:
+            return text
+        self._held += text
         found = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
         if found:
             self.stopped = True
