@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from charloom.cli.main import app
+from charloom.cli.main import COMMANDS
 from charloom.settings import CorpusSettings, ModelSettings, SamplingSettings, TrainingSettings
 from tests.cli.conftest import Charloom, one_line
 
@@ -130,9 +130,14 @@ def test_every_setting_is_an_option_with_its_own_sentence(charloom: Charloom) ->
 
 
 def test_every_command_has_help(charloom: Charloom) -> None:
-    for command in ("quickstart", "train", "generate", "evaluate", "recite", "novelty", "inspect", "corpus"):
-        assert command in app
-        assert charloom(command, "--help").status == 0
+    overview = charloom("--help").out
+    for command, does in COMMANDS.items():
+        assert f"│ {command} " in overview
+        assert does.split()[0] in overview
+        own = charloom(command, "--help")
+        assert own.status == 0
+        assert len(own.out) > 500
+    assert charloom().out == overview, "no command shows them all"
 
 
 def test_version(charloom: Charloom) -> None:

@@ -16,23 +16,34 @@ from charloom.errors import CharloomError, UsageError
 from charloom.settings import explain
 from charloom.version import __version__
 
-app = App(
-    name="charloom",
-    help="Train a character-level language model on your own text, and write with it.",
-    version=__version__,
-    default_parameter=Parameter(negative_iterable=(), show_default=True),
-)
-app.command("charloom.cli.quickstart:quickstart")
-app.command("charloom.cli.train:train")
-app.command("charloom.cli.generate:generate")
-app.command("charloom.cli.score:score")
-app.command("charloom.cli.evaluate:evaluate")
-app.command("charloom.cli.recite:recite")
-app.command("charloom.cli.novelty:novelty")
-app.command("charloom.cli.inspect:inspect")
-app.command("charloom.cli.export:export")
-app.command("charloom.cli.serve:serve")
-app.command("charloom.cli.corpus:corpus_app", name="corpus")
+# Each command is imported when it is called. So that `charloom --help` imports none, it is told here what they do.
+COMMANDS = {
+    "quickstart": "From nothing to text in about a minute.",
+    "train": "Train a model on a text and write its model directory.",
+    "generate": "Continue a prompt with a trained model.",
+    "score": "Measure how surprising files, or lines, are to a model.",
+    "evaluate": "Measure how well a model predicts a corpus.",
+    "recite": "Measure how much of a text a model knows by heart.",
+    "novelty": "Measure how much of what a model writes is copied.",
+    "inspect": "Say what a model is, what it was trained on, and whether it is whole.",
+    "export": "Write a model as one file that other programs can run.",
+    "serve": "Serve models over HTTP, with a page to play with them.",
+    "corpus": "Named corpora, a look at any text, large texts prepared.",
+}
+
+
+def make_app(*, overview: bool) -> App:
+    """The commands; for an overview of all of them with what they do, else each speaks for itself."""
+    app = App(
+        name="charloom",
+        help="Train a character-level language model on your own text, and write with it.",
+        version=__version__,
+        default_parameter=Parameter(negative_iterable=(), show_default=True),
+    )
+    for place, (name, does) in enumerate(COMMANDS.items()):
+        home = f"charloom.cli.{name}:{'corpus_app' if name == 'corpus' else name}"
+        app.command(home, name=name, sort_key=place, **({"help": does} if overview else {}))
+    return app
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -49,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _run(arguments: list[str]) -> int:
     try:
+        app = make_app(overview=not arguments or arguments[0].startswith("-"))
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         return INTERRUPTED

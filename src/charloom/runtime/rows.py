@@ -118,11 +118,6 @@ class Rows:
         self._stepper: Stepper | None = None
         self._sampler = Sampler([], unknown_id)
 
-    def __len__(self) -> int:
-        """How many rows are being written."""
-        present = [*self._rows, *(row for rows, _, _ in self._arrived for row in rows)]
-        return sum(row.finish_reason is None for row in present)
-
     def join(self, rows: Sequence[Row], logits: Logits, state: State) -> None:
         """Let rows take part from the next step on: what comes after their prompts (B, V), and their state (B, H)."""
         self._arrived.append((rows, logits, state))

@@ -22,19 +22,6 @@ def model_card(
 ) -> bytes:
     """The card in Markdown."""
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
-    losses = "\n".join(
-        f"| {item.protocol} | {item.loss:.4f} | {item.bits_per_char:.4f} | {item.perplexity:.3f} "
-        f"| {item.characters:,} |"
-        for item in evaluations
-    )
-    bounded = (corpus.validation_characters or math.inf) < corpus.validation_fraction * corpus.characters
-    at_most = f", at most {corpus.validation_characters:,} characters" if bounded else ""
-    kept_back = (
-        f"a text of its own, {corpus.validation}"
-        if corpus.validation
-        else f"the last {corpus.validation_fraction:.0%} ({corpus.validation_split}){at_most}, "
-        "which it was not trained on"
-    )
     text = f"""# A character-level language model
 
 {shape.cell.upper()}, {shape.num_layers} × {shape.hidden_size}, {embedding}, {shape.parameters:,} parameters,
@@ -49,11 +36,9 @@ It has seen nothing else. It knows spelling and rhythm, not facts, and it may re
 
 ## How well it predicts
 
-Measured on {kept_back}. Figures of different protocols cannot be compared.
+Measured on {_kept_back(corpus)}. Figures of different protocols cannot be compared.
 
-| Protocol | Nats | Bits a character | Perplexity | Characters |
-|---|---|---|---|---|
-{losses}
+{_losses_table(evaluations)}
 {"" if precision is None else _precision_lines(precision)}
 Training: {result.epochs:.2f} epochs, {result.steps:,} steps, {result.seconds:,.0f} s
 ({result.characters_per_second:,.0f} characters a second). The weights are those after step {result.best_step:,},
@@ -76,6 +61,26 @@ charloom generate PATH-OF-THIS-FOLDER --prompt "..."
 ~~~
 """
     return text.encode("utf-8", "replace")
+
+
+def _kept_back(corpus: CorpusRecord) -> str:
+    """The text that was measured on, in words."""
+    if corpus.validation:
+        return f"a text of its own, {corpus.validation}"
+    bounded = (corpus.validation_characters or math.inf) < corpus.validation_fraction * corpus.characters
+    at_most = f", at most {corpus.validation_characters:,} characters" if bounded else ""
+    share = f"the last {corpus.validation_fraction:.0%} ({corpus.validation_split})"
+    return f"{share}{at_most}, which it was not trained on"
+
+
+def _losses_table(evaluations: Sequence[Evaluation]) -> str:
+    rows = [
+        f"| {one.protocol} | {one.loss:.4f} | {one.bits_per_char:.4f} | {one.perplexity:.3f} | {one.characters:,} |"
+        for one in evaluations
+    ]
+    return "\n".join(
+        ["| Protocol | Nats | Bits a character | Perplexity | Characters |", "|---|---|---|---|---|", *rows]
+    )
 
 
 def _precision_lines(precision: PrecisionRecord) -> str:
