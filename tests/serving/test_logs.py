@@ -19,8 +19,9 @@ def _as_it_was() -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in (logs.LOGGER, "uvicorn")]
     kept = [(one.handlers, one.level, one.propagate) for one in loggers]
     yield
-    for one, (one.handlers, one.level, one.propagate) in zip(loggers, kept, strict=True):
-        pass
+    for logger, (handlers, level, propagate) in zip(loggers, kept, strict=True):
+        logger.handlers, logger.propagate = handlers, propagate
+        logger.setLevel(level)
 
 
 def lines_of(trained: Path, *, log_prompts: bool, log_format: str = "auto") -> str:
