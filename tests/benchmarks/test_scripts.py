@@ -13,6 +13,7 @@ import browser
 import generation
 import learning
 import scoring
+import serving
 import throughput
 from article_generation import TunedGenerator
 from article_loop import ArticleNetwork
@@ -183,3 +184,15 @@ def test_browser(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["bytes_beyond"] < 65_536
     browser.show(found)
     assert "target 500" in capsys.readouterr().out
+
+
+def test_serving(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--hidden-size", "8", "--streams", "1,5", "--characters", "30", "--flood", "70", "--json"]
+    serving.main(arguments)
+    found = report(capsys)
+    assert [row["streams"] for row in found["ours"]] == [1, 5]
+    rows = [*found["ours"], found["flood"]]
+    assert all(row["characters_per_second"] > 0 for row in [*rows, *found["article"]])
+    assert [row["wrong"] for row in rows] == [0, 0, 0]
+    serving.show(found)
+    assert "charloom serve, flood" in capsys.readouterr().out
