@@ -79,6 +79,12 @@ def test_the_keyboard_alone_is_enough(page: Page, models: Models) -> None:
     spoken = page.evaluate("document.activeElement.ariaLabel")
     assert re.fullmatch(r".+, [\d.]+ bits, likeliest .+ %, .+ %", spoken)
     expect(page.locator("#guesses button")).to_have_count(5)
+    branched_by_keyboard(page, before, 9)
+
+
+def branched_by_keyboard(page: Page, before: str, place: int) -> None:
+    """From the focused character to an alternative, there and back and there again, and on from it."""
+    press = page.keyboard.press
     press("Enter")
     press("ArrowDown")
     press("ArrowDown")
@@ -91,9 +97,9 @@ def test_the_keyboard_alone_is_enough(page: Page, models: Models) -> None:
     press("Enter")
     expect(page.locator("#status")).to_contain_text("Done")
     after = text_of(page)
-    assert after[:9] == before[:9]
-    assert after[9] == {"space": " ", "line end": "\n"}.get(chosen, chosen)
-    assert page.evaluate("[...document.activeElement.parentNode.children].indexOf(document.activeElement)") == 9
+    assert after[:place] == before[:place]
+    assert after[place] == {"space": " ", "line end": "\n"}.get(chosen, chosen)
+    assert page.evaluate("[...document.activeElement.parentNode.children].indexOf(document.activeElement)") == place
     press("Home")
     press("ArrowDown")
     press("ArrowUp")

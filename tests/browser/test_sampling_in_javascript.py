@@ -29,7 +29,7 @@ def blank(browser: Browser) -> Any:
     page.close()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     logits=st.lists(st.one_of(st.floats(-30, 30, width=32), st.sampled_from([0.0, 1.0, 2.0])), min_size=3, max_size=40),
     temperature=st.sampled_from([0, 1e-300, 0.01, 0.5, 1, 3, 1000]),
