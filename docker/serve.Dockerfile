@@ -1,0 +1,23 @@
+# charloom's server: `docker build -f docker/serve.Dockerfile -t charloom-serve .`
+#
+#   docker run -p 8080:8080 -v "$PWD/runs/mine:/opt/ml/model:ro" charloom-serve
+#
+# Amazon SageMaker starts it as `docker run IMAGE serve`, as root, with the model in /opt/ml/model; anywhere else
+# `--user 1000` works as well: nothing is written. No torch in it.
+FROM python:3.12-slim AS build
+WORKDIR /build
+COPY pyproject.toml README.md LICENSE ./
+COPY src src
+RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+
+FROM python:3.12-slim
+SHELL ["/bin/bash", "-o", "pipefail", "-c"]
+ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+COPY constraints.txt /tmp/constraints.txt
+RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
+    printf '%s[serve]\n' /wheels/*.whl | xargs pip install --no-cache-dir --constraint /tmp/constraints.txt \
+    && rm /tmp/constraints.txt
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+ENTRYPOINT ["charloom"]
+CMD ["serve"]
