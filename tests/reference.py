@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 Weights = Mapping[str, NDArray[np.floating[Any]]]
 
 

@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+import browser
 import generation
 import learning
 import scoring
@@ -171,6 +173,17 @@ def test_memory_of_scoring(prose: Path, capsys: pytest.CaptureFixture[str], way:
     newlines = prose.read_text("utf-8").count("\n")
     assert found["characters"] == 100_000 - (0 if way == "whole" else newlines)
     assert found["end"] > 10
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed (apt-get install chromium)")
+def test_browser(capsys: pytest.CaptureFixture[str]) -> None:
+    browser.main(["--hidden-size", "8", "--characters", "40", "--repeats", "1", "--json"])
+    found = report(capsys)
+    assert found["rates"].keys() == {"page", "charloom_int8"}
+    assert all(rate > 0 for rate in found["rates"].values())
+    assert found["bytes_beyond"] < 65_536
+    browser.show(found)
+    assert "target 500" in capsys.readouterr().out
 
 
 def test_serving(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+from safetensors.numpy import load, save
 
 import charloom as library
 from charloom.bundle import open_model_directory
@@ -162,3 +163,77 @@ def test_the_file_alone_is_enough(trained: Path, tmp_path: Path, charloom: Charl
     logits = session.run(None, {"ids": ids, **zeros})[0]
     expected, _ = model._session.run(ids, tuple(zeros.values()))
     np.testing.assert_array_equal(logits, expected)
+
+
+def test_a_page_is_the_model_in_one_file(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+    file = tmp_path / "model.html"
+    written = charloom("export", trained, "--html", file, "--json").json
+    content = file.read_bytes()
+    assert written["path"] == str(file)
+    assert written["bytes"] == len(content)
+    assert written["sha256"] == hashlib.sha256(content).hexdigest()
+    assert len(content) <= 1.4 * library.load(trained).config.model.parameters + 65_536
+    addresses = set(re.findall(rb"https?://[^\s\"'<)]+", content))
+    assert not addresses, "nothing to fetch"
+    charloom("export", trained, "--html", tmp_path / "again.html")
+    assert (tmp_path / "again.html").read_bytes() == content
+
+
+def test_a_page_is_written_over_only_when_told(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+    file = tmp_path / "model.html"
+    file.write_bytes(b"precious")
+    ran = charloom("export", trained, "--html", file)
+    assert ran.status == 2
+    assert "--overwrite" in one_line(ran)
+    assert file.read_bytes() == b"precious"
+    assert charloom("export", trained, "--html", file, "--overwrite").status == 0
+    assert file.read_bytes().startswith(b"<!doctype html>")
+    assert [path.name for path in tmp_path.iterdir()] == ["model.html"]
+
+
+def test_one_file_at_a_time(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+    ran = charloom("export", trained, "--html", tmp_path / "x.html", "--onnx", tmp_path / "x.onnx")
+    assert ran.status == 2
+    assert "--html FILE or --onnx FILE" in one_line(ran)
+    assert not list(tmp_path.iterdir())
+
+
+def test_altered_weights_make_no_page(model: Path, tmp_path: Path, charloom: Charloom) -> None:
+    content = bytearray((model / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (model / "model.safetensors").write_bytes(content)
+    ran = charloom("export", model, "--html", tmp_path / "x.html")
+    assert ran.status == 1
+    assert "model.safetensors is damaged" in one_line(ran)
+    assert not (tmp_path / "x.html").exists()
+
+
+@pytest.mark.parametrize("fault", ["missing", "shape", "infinite", "no tensors"])
+def test_weights_of_another_network_make_no_page(model: Path, tmp_path: Path, charloom: Charloom, fault: str) -> None:
+    weights = load((model / "model.safetensors").read_bytes())
+    if fault == "missing":
+        del weights["output.bias"]
+    elif fault == "shape":
+        weights["output.bias"] = weights["output.bias"][:-1]
+    elif fault == "infinite":
+        weights["output.bias"][0] = np.inf
+    content = b"\xff" * 64 if fault == "no tensors" else save(weights)
+    (model / "model.safetensors").write_bytes(content)
+    config = json.loads((model / "config.json").read_bytes())
+    config["files"]["model.safetensors"] = hashlib.sha256(content).hexdigest()
+    (model / "config.json").write_text(json.dumps(config))
+    ran = charloom("export", model, "--html", tmp_path / "x.html")
+    assert ran.status == 1
+    assert "model.safetensors is damaged" in one_line(ran)
+
+
+def test_the_commands_of_the_page_on_pages_run(
+    model: Path, charloom: Charloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = PAGE.with_name("run-in-one-html-file.md")
+    commands = re.findall(r"^charloom (.*)$", page.read_text("utf-8"), re.M)
+    assert commands
+    monkeypatch.chdir(model.parent)
+    model.rename("my-model")
+    for command in commands:
+        assert charloom(*command.split()).status == 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -12,34 +12,48 @@ from charloom.bundle import open_model_directory
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import UsageError
 from charloom.runtime.exporting import export_onnx
+from charloom.runtime.exporting_html import export_html
 
 
 def export(
     model: Path,
     *,
+    html: Path | None = None,
     onnx: Path | None = None,
     precision: Literal["float32", "int8"] = "float32",
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
-    """Write a model as one file that other programs can run.
+    """Write a model as one file that runs without charloom.
 
     Parameters
     ----------
     model
         The model directory.
+    html
+        The file to write: a page that runs the model in a browser, with no network.
     onnx
-        The file to write: an ONNX graph with the vocabulary in its metadata.
+        The file to write: an ONNX graph with the vocabulary in its metadata, for other programs.
     precision
-        Which of the model's graphs.
+        Which of the model's graphs, for --onnx; a page has int8 weights.
     overwrite
         Replace the file if it is there.
     """
     out = Output(options)
-    if onnx is None:
-        raise UsageError("say what to write: --onnx FILE")
-    written = export_onnx(open_model_directory(model), onnx.expanduser(), precision=precision, overwrite=overwrite)
+    if (html is None) == (onnx is None):
+        raise UsageError("say what to write: --html FILE or --onnx FILE")
+    directory = open_model_directory(model)
+    if html is not None:
+        page = export_html(directory, html.expanduser(), overwrite=overwrite)
+        _show(out, asdict(page), f"{page.path}: {page.bytes:,} bytes; open it in a browser")
+    elif onnx is not None:
+        graph = export_onnx(directory, onnx.expanduser(), precision=precision, overwrite=overwrite)
+        text = f"{graph.path}: {graph.bytes:,} bytes, {graph.precision}, {graph.vocab_size} symbols"
+        _show(out, asdict(graph), text)
+
+
+def _show(out: Output, record: dict[str, Any], text: str) -> None:
     if out.json:
-        out.result(asdict(written))
+        out.result(record)
     else:
-        out.text(f"{written.path}: {written.bytes:,} bytes, {written.precision}, {written.vocab_size} symbols")
+        out.text(text)

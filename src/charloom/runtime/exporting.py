@@ -66,7 +66,7 @@ def export_onnx(
         ModelDirectoryError: the graph is missing or altered.
         StorageError: the file cannot be written.
     """
-    _check_target(directory, file, overwrite)
+    check_target(directory, file, overwrite)
     graph = directory.read_int8_graph() if precision == "int8" else directory.read_graph()
     content = with_metadata(graph, _description(directory))
     with atomic_write(file) as stream:
@@ -93,7 +93,12 @@ def _description(directory: ModelDirectory) -> dict[str, str]:
     }
 
 
-def _check_target(directory: ModelDirectory, file: Path, overwrite: bool) -> None:
+def check_target(directory: ModelDirectory, file: Path, overwrite: bool) -> None:
+    """Refuse to write over what must stay.
+
+    Raises:
+        UsageError: `file` is a folder, a file of the model itself, or there already and `overwrite` was not said.
+    """
     if file.is_dir():
         raise UsageError(f"{file} is a folder: name a file")
     own = {CONFIG, *directory.config.files}

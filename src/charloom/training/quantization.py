@@ -19,10 +19,10 @@ from onnx import TensorProto, helper
 
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES
+from charloom.runtime.quantizing import quantized_columns
 from charloom.training.graph import Arrays, GraphBuilder
 
 LARGEST_TABLE = 1 << 24  # numbers (64 MiB): with more characters than that allows there is no int8 graph
-_WEIGHT_LEVELS = 63
 _ACTIVATION_LEVELS = 127
 _ZERO_POINT = 128
 
@@ -37,13 +37,6 @@ def build_int8_graph(shape: ModelShape, weights: Arrays) -> bytes | None:
     if shape.vocab_size * GATES[shape.cell] * shape.hidden_size > LARGEST_TABLE:
         return None
     return _Int8Builder(shape, weights).build()
-
-
-def quantized_columns(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A matrix (I, O) as whole numbers from -63 to 63 and a scale for each column (O,)."""
-    scales = np.abs(matrix).max(axis=0).astype(np.float64) / _WEIGHT_LEVELS
-    scales[scales == 0] = 1.0
-    return np.rint(matrix / scales).astype(np.int8), scales.astype(np.float32)
 
 
 class _Int8Builder(GraphBuilder):

@@ -1,0 +1,91 @@
+/** The request as a person would write it elsewhere: for curl, and for the openai client in Python. */
+
+import { byId } from "./dom.js";
+import { requestBody } from "./settings.js";
+
+/** @typedef {import("./settings.js").Settings} Settings */
+
+const KNOWN_TO_OPENAI = new Set(["model", "prompt", "max_tokens", "temperature", "top_p", "seed"]);
+
+/**
+ * @param {string} origin the server's address.
+ * @param {Record<string, unknown>} body
+ * @param {boolean} keyed whether the server wants a key.
+ * @returns {string} a command for a POSIX shell.
+ */
+export function asCurl(origin, body, keyed = false) {
+  const data = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
+  const key = keyed ? '  -H "Authorization: Bearer $CHARLOOM_API_KEY" \\\n' : "";
+  return `curl ${origin}/v1/completions \\\n  -H 'Content-Type: application/json' \\\n${key}  -d '${data}'`;
+}
+
+/**
+ * @param {string} origin the server's address.
+ * @param {Record<string, unknown>} body
+ * @returns {string} a program that prints the text.
+ */
+export function asPython(origin, body) {
+  const entries = Object.entries(body);
+  const lines = entries
+    .filter(([name]) => KNOWN_TO_OPENAI.has(name))
+    .map(([name, value]) => `    ${name}=${literal(value)},`);
+  const others = entries.filter(([name]) => !KNOWN_TO_OPENAI.has(name));
+  if (others.length) {
+    const pairs = others.map(([name, value]) => `"${name}": ${literal(value)}`).join(", ");
+    lines.push(`    extra_body={${pairs}},`);
+  }
+  return [
+    "from openai import OpenAI",
+    "",
+    `client = OpenAI(base_url=${literal(`${origin}/v1`)}, api_key="your key, if the server wants one")`,
+    "answer = client.completions.create(",
+    ...lines,
+    ")",
+    "print(answer.choices[0].text)",
+  ].join("\n");
+}
+
+/** A JSON string or number is one in Python too. @param {unknown} value */
+function literal(value) {
+  return JSON.stringify(value);
+}
+
+/**
+ * Show the request for these settings in the page.
+ * @param {Settings} settings
+ * @param {number | null} seed of the last text, where none is set.
+ * @param {Record<string, any>} own the model's own sampling.
+ * @param {boolean} keyed
+ */
+export function showRequest(settings, seed, own, keyed) {
+  const body = requestBody(settings, settings.seed ?? seed, own);
+  byId("curl").textContent = asCurl(location.origin, body, keyed);
+  byId("python").textContent = asPython(location.origin, body);
+}
+
+/** Let the buttons copy what stands beside them. @param {(message: string) => void} say */
+export function connectCopying(say) {
+  for (const button of document.querySelectorAll("button[data-copy]")) {
+    button.addEventListener("click", async () => {
+      const source = byId(button.getAttribute("data-copy") ?? "");
+      const done = await copied(source.textContent ?? "", source);
+      const message = done ? "Copied" : "Selected: press Ctrl+C";
+      const usual = button.textContent;
+      button.textContent = message;
+      say(message);
+      setTimeout(() => (button.textContent = usual), 1600);
+    });
+  }
+}
+
+/** @param {string} text @param {Element} source @returns {Promise<boolean>} */
+async function copied(text, source) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    getSelection()?.selectAllChildren(source); // where a page may not use the clipboard, a person still can
+    return false;
+  }
+}
+

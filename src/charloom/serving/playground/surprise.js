@@ -1,0 +1,83 @@
+/** Numbers of a character: how surprising it was, on which step of the ramp, and how they are written. */
+
+/**
+ * A character of a text with what the model thought of it.
+ * @typedef {object} Character
+ * @property {string} text one character (or what a token stands for).
+ * @property {number | null} bits −log2 of its probability; null where the model was not asked.
+ * @property {[string, number][]} top the likeliest characters with their probabilities, likeliest first.
+ * @property {boolean} [branched] whether a person chose it.
+ */
+
+/** Bits from which the next step of the surprise ramp is used; step 0 is below the first. The classes are in colours.css. */
+export const SURPRISE_STEPS = [0.5, 1, 2, 4, 6, 8];
+
+/** @param {number} logprob natural logarithm of a probability. @returns {number} bits, never −0. */
+export function bitsOf(logprob) {
+  return Math.max(0, -logprob / Math.LN2);
+}
+
+/** @param {number | null} bits @returns {number} the step of the ramp, 0 to 6. */
+export function surpriseStep(bits) {
+  if (bits === null || Number.isNaN(bits)) return 0;
+  return SURPRISE_STEPS.filter((least) => bits >= least).length;
+}
+
+/** @param {number} value from −1 to 1. @returns {number} the step of the diverging ramp, −4 to 4. */
+export function activationStep(value) {
+  const size = Math.min(1, Math.abs(value));
+  return Math.sign(value) * [0.1, 0.3, 0.55, 0.8].filter((least) => size >= least).length + 0;
+}
+
+/** @param {Character[]} characters @returns {number | null} bits per character over those that were measured. */
+export function bitsPerCharacter(characters) {
+  const known = characters.filter((one) => one.bits !== null);
+  if (!known.length) return null;
+  return known.reduce((sum, one) => sum + Number(one.bits), 0) / known.length;
+}
+
+/** @param {number} share from 0 to 1. @returns {string} as a percentage that is never rounded to a false 0 or 100. */
+export function percent(share) {
+  const value = share * 100;
+  if (value >= 99.95 && share < 1) return "> 99.9 %";
+  if (value >= 9.95) return `${value.toFixed(value >= 99.95 ? 0 : 1)} %`;
+  if (value >= 0.01) return `${value.toFixed(2)} %`;
+  return value > 0 ? "< 0.01 %" : "0 %";
+}
+
+const NAMES = new Map([
+  [" ", "space"], ["\n", "line end"], ["\t", "tab"], ["\r", "carriage return"], ["\u00a0", "no-break space"],
+  [".", "full stop"], [",", "comma"], [":", "colon"], [";", "semicolon"], ["'", "apostrophe"], ['"', "quote"],
+  ["!", "exclamation mark"], ["?", "question mark"], ["-", "hyphen"], ["(", "open bracket"], [")", "close bracket"],
+  ["\ufffd", "unknown character"],
+]);
+
+/** What a screen reader says for a character: punctuation and spaces have names. @param {string} character */
+export function spokenName(character) {
+  const known = NAMES.get(character);
+  if (known) return known;
+  return character !== character.toLowerCase() ? `capital ${character}` : character;
+}
+
+/** What stands for a character where it stands alone. @param {string} character */
+export function shownAlone(character) {
+  return { " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽" }[character] ?? character;
+}
+
+/**
+ * The distribution at a temperature, of the characters that are known, as if there were no others.
+ * @param {[string, number][]} top characters and their probabilities at temperature 1.
+ * @param {number} temperature 0 takes the likeliest.
+ * @returns {[string, number][]} shares that sum to 1.
+ */
+export function atTemperature(top, temperature) {
+  if (!top.length) return [];
+  const best = Math.max(...top.map(([, share]) => share));
+  const likeliest = top.findIndex(([, share]) => share === best);
+  const weights = top.map(([, share], index) => {
+    if (temperature <= 0) return index === likeliest ? 1 : 0;
+    return share > 0 ? Math.exp(Math.log(share / best) / temperature) : 0;
+  });
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return top.map(([character], index) => [character, weights[index] / sum]);
+}

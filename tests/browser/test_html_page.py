@@ -1,0 +1,229 @@
+"""An exported page in the hands of a person: mouse, keyboard, phone, both colour schemes."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+import charloom
+from charloom.bundle import open_model_directory
+from charloom.runtime.exporting_html import export_html
+from tests.browser.conftest import Models
+from tests.browser.pages import read_page
+from tests.browser.test_html_writes import opened, written
+
+
+def text_of(page: Page) -> str:
+    return page.locator("#text").evaluate("text => text.textContent")  # type: ignore[no-any-return]
+
+
+def test_stop_works_at_once(page: Page, models: Models) -> None:
+    opened(page, models.page("lstm"))
+    page.fill("#length", "20000")
+    page.click("#generate")
+    expect(page.locator("#text span").nth(20)).to_be_attached()
+    page.click("#stop")
+    stopped = text_of(page)
+    expect(page.locator("#status")).to_contain_text("Stopped")
+    expect(page.locator("#stop")).to_be_disabled()
+    page.wait_for_timeout(300)
+    assert text_of(page) == stopped
+    assert 20 < len(stopped) < 20_000
+    assert len(written(page, "", length=10)) == 10, "and it goes on"
+
+
+def test_an_alternative_clicked_is_gone_on_from(page: Page, models: Models) -> None:
+    opened(page, models.page("lstm"))
+    before = written(page, "The price", temperature=0, length=120)
+    for place in (100, 40, 5):  # further and further back, past remembered states, into the prompt
+        page.locator("#text span").nth(place).click()
+        guess = page.locator("#guesses button:not(.chosen)").first
+        mark = guess.locator(".mark").inner_text()
+        character = {"space": " ", "line end": "\n"}.get(mark, mark)
+        guess.click()
+        expect(page.locator("#status")).to_contain_text("Done")
+        after = text_of(page)
+        assert after[: place + 1] == before[:place] + character
+        assert len(after) == place + 1 + 120
+        assert written(page, after[: place + 1], length=120) == after, "as if it had been the prompt"
+        before = after
+    expect(page.locator("#text span[tabindex='0']")).to_have_count(1)
+
+
+def test_the_keyboard_alone_is_enough(page: Page, models: Models) -> None:
+    opened(page, models.page("gru"))
+    press = page.keyboard.press
+    press("Tab")
+    page.keyboard.type("The ")
+    press("Tab")
+    press("Control+a")
+    page.keyboard.type("80")
+    press("Enter")
+    expect(page.locator("#status")).to_contain_text("Done")
+    before = text_of(page)
+    assert before.startswith("The ")
+    assert len(before) == 84
+    for _ in range(6):  # the other settings, then Generate (Stop is off when nothing is being written)
+        press("Tab")
+    assert page.evaluate("document.activeElement.id") == "generate"
+    press("Tab")
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "option"
+    expect(page.locator("#text [tabindex='0']")).to_have_count(1)
+    for _ in range(10):
+        press("ArrowRight")
+    press("ArrowLeft")
+    assert page.evaluate("[...document.activeElement.parentNode.children].indexOf(document.activeElement)") == 9
+    spoken = page.evaluate("document.activeElement.ariaLabel")
+    assert re.fullmatch(r".+, [\d.]+ bits, likeliest .+ %, .+ %", spoken)
+    expect(page.locator("#guesses button")).to_have_count(5)
+    branched_by_keyboard(page, before, 9)
+
+
+def branched_by_keyboard(page: Page, before: str, place: int) -> None:
+    """From the focused character to an alternative, there and back and there again, and on from it."""
+    press = page.keyboard.press
+    press("Enter")
+    press("ArrowDown")
+    press("ArrowDown")
+    press("ArrowUp")
+    press("Escape")
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "option"
+    press("Enter")
+    press("End")
+    chosen = page.evaluate("document.activeElement.querySelector('.mark').textContent")
+    press("Enter")
+    expect(page.locator("#status")).to_contain_text("Done")
+    after = text_of(page)
+    assert after[:place] == before[:place]
+    assert after[place] == {"space": " ", "line end": "\n"}.get(chosen, chosen)
+    assert page.evaluate("[...document.activeElement.parentNode.children].indexOf(document.activeElement)") == place
+    press("Home")
+    press("ArrowDown")
+    press("ArrowUp")
+    press("End")
+    assert page.evaluate("document.activeElement.nextSibling") is None
+    press("Tab")
+    expect(page.locator("#guesses button").first).to_be_focused()
+
+
+def test_what_is_wrong_is_said_and_nothing_is_written(page: Page, models: Models) -> None:
+    opened(page, models.page("gru"))
+    for name, value in (("length", "-1"), ("temperature", ""), ("top_p", "0"), ("min_p", "2"), ("seed", "0.5")):
+        usual = page.locator(f"#{name}").input_value()
+        page.fill(f"#{name}", value)
+        page.click("#generate")
+        assert page.locator(f"#{name}").evaluate("input => !input.validity.valid")
+        assert text_of(page) == ""
+        page.fill(f"#{name}", usual)
+    page.fill("#prompt", "a" * 40_000)
+    page.fill("#length", "20000")
+    page.click("#generate")
+    expect(page.locator("#status")).to_contain_text("at most 50,000 characters")
+
+
+def test_a_screen_reader_hears_sentences(page: Page, models: Models) -> None:
+    opened(page, models.page("lstm"))
+    page.evaluate("""() => {
+        window.heard = [];
+        const region = document.getElementById("speech");
+        const tell = (changes) => changes.forEach((change) => change.addedNodes.forEach((node) =>
+            heard.push(node.textContent)));
+        new MutationObserver(tell).observe(region, { childList: true });
+    }""")
+    text = written(page, "", temperature=1, length=600, seed=1)
+    heard = page.evaluate("heard")
+    assert heard[-1] == "Done, 600 characters."
+    assert "".join("".join(heard[:-1]).split()) == "".join(text.split())
+    assert len(heard) < 60
+    assert page.locator("#speech").get_attribute("aria-live") == "polite"
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_can_be_read_on_every_step_of_surprise(browser: Browser, models: Models, scheme: str) -> None:
+    context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
+    page = context.new_page()
+    opened(page, models.page("gru"))
+    pairs = page.evaluate("""() => [...document.querySelectorAll("#legend span, .main, small, .figures, .facts dt")]
+        .map((element) => {
+            let behind = element;
+            while (getComputedStyle(behind).backgroundColor === "rgba(0, 0, 0, 0)") behind = behind.parentElement;
+            return [getComputedStyle(element).color, getComputedStyle(behind).backgroundColor];
+        })""")
+    assert len({behind for _, behind in pairs}) >= 7
+    for colour, behind in pairs:
+        assert contrast(colour, behind) >= 4.5, (colour, behind)
+    dark = luminance(page.evaluate("getComputedStyle(document.body).backgroundColor")) < 0.2
+    assert dark == (scheme == "dark")
+    context.close()
+
+
+def luminance(colour: str) -> float:
+    parts = [int(part) / 255 for part in re.findall(r"\d+", colour)[:3]]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_a_phone_shows_all_without_scrolling_sideways(browser: Browser, models: Models) -> None:
+    context = browser.new_context(viewport={"width": 360, "height": 740}, has_touch=True, is_mobile=True)
+    page = context.new_page()
+    opened(page, models.page("lstm"))
+    page.fill("#length", "200")
+    page.tap("#generate")
+    expect(page.locator("#status")).to_contain_text("Done")
+    page.locator("#text span").nth(150).tap()
+    expect(page.locator("#guesses")).to_be_visible()
+    box = page.locator("#guesses").bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 360
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    context.close()
+
+
+def test_nothing_moves_for_those_who_asked(browser: Browser, models: Models) -> None:
+    context = browser.new_context(reduced_motion="reduce")
+    page = context.new_page()
+    opened(page, models.page("gru"))
+    page.fill("#length", "20000")
+    page.click("#generate")
+    assert page.evaluate("getComputedStyle(document.getElementById('text'), '::after').animationName") == "none"
+    page.click("#stop")
+    context.close()
+
+
+def test_the_policy_lets_no_other_script_run(models: Models, page: Page, tmp_path: Path) -> None:
+    """A page that somebody tampered with does not run what was put in, and reaches no address."""
+    file = tmp_path / "tampered.html"
+    text = models.page("gru").read_text("utf-8")
+    file.write_text(text.replace("<main>", "<main><script>window.intruder = true</script>"), "utf-8")
+    refused: list[str] = []
+    other = page.context.new_page()
+    other.on("console", lambda message: refused.append(message.text))
+    opened(other, file)
+    assert other.evaluate("window.intruder") is None
+    assert "Content Security Policy" in refused[0]
+    blocked = other.evaluate("fetch('https://example.org').then(() => 'reached', (error) => String(error))")
+    assert "Failed to fetch" in blocked
+    assert "Content Security Policy" in refused[-1]
+
+
+def test_hostile_names_and_characters_stay_text(page: Page, tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("</script><script>alert(1)</script><!-- {{script}} \u2028 \u2029 ]]> &lt; '\"`${x} " * 40, "utf-8")
+    folder = tmp_path / "a <b> & {{weights}} </title>"
+    options = {"steps": 2, "hidden_size": 8, "embedding_size": 4, "batch_size": 4, "bptt": 16, "threads": 1}
+    charloom.train(text, folder, device="cpu", **options)  # type: ignore[arg-type]
+    file = tmp_path / "page.html"
+    export_html(open_model_directory(folder), file)
+    opened(page, file)
+    assert page.locator("h1").inner_text() == folder.name
+    assert len(written(page, "<", length=50)) == 51
+    assert read_page(file).vocab_size == len(set(text.read_text("utf-8"))) + 1

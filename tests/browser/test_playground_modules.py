@@ -1,0 +1,96 @@
+"""The playground's modules by themselves: they are sound JavaScript, and their pure functions do what they say."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import charloom
+
+FOLDER = Path(charloom.__file__).parent / "serving" / "playground"
+MODULES = sorted(FOLDER.glob("*.js"))
+TESTS = Path(__file__).parent / "playground"
+
+needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Path:
+    """The modules and their tests where node takes them for modules, whatever its version."""
+    (tmp_path / "package.json").write_text('{"type": "module"}')
+    shutil.copytree(FOLDER, tmp_path / "modules")
+    for test in TESTS.glob("*.test.mjs"):
+        shutil.copy(test, tmp_path)
+    return tmp_path
+
+
+@needs_node
+def test_every_module_parses(workshop: Path) -> None:
+    for module in MODULES:
+        ran = subprocess.run(
+            ["node", "--check", str(workshop / "modules" / module.name)], capture_output=True, text=True, check=False
+        )
+        assert ran.returncode == 0, f"{module.name}\n{ran.stderr}"
+
+
+@needs_node
+def test_the_pure_functions(workshop: Path) -> None:
+    tests = sorted(path.name for path in workshop.glob("*.test.mjs"))
+    assert tests
+    ran = subprocess.run(
+        ["node", "--test", *tests], cwd=workshop, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert re.search(r"^# pass [1-9]", ran.stdout, re.M) or re.search(r"pass [1-9]", ran.stdout)
+
+
+def test_files_are_small_and_of_one_subject() -> None:
+    for path in FOLDER.iterdir():
+        lines = path.read_text("utf-8").splitlines()
+        assert len(lines) <= 300, path.name
+    for module in MODULES:
+        assert module.read_text("utf-8").startswith("/** "), f"{module.name} does not say what it is"
+
+
+def test_the_ramp_is_that_of_the_exported_page() -> None:
+    exported = FOLDER.parents[1] / "runtime" / "browser"
+    assert (FOLDER / "colours.css").read_text("utf-8") == (exported / "colours.css").read_text("utf-8")
+    (steps,) = re.findall(r"SURPRISE_STEPS = (.*);", (FOLDER / "surprise.js").read_text("utf-8"))
+    assert f"SURPRISE_STEPS = {steps};" in (exported / "surprise.js").read_text("utf-8")
+
+
+def test_nothing_comes_from_elsewhere_or_stands_inline() -> None:
+    page = (FOLDER / "index.html").read_text("utf-8")
+    assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?![^>]*\bsrc=)", page)
+    for path in FOLDER.iterdir():
+        for address in re.findall(r"(?:https?:)?//[\w.-]+\.\w+", path.read_text("utf-8")):
+            assert address == "http://www.w3.org", f"{path.name}: {address}"  # the name of SVG, never fetched
+    for name in re.findall(r'(?:href|src)="([\w.-]+\.\w+)"', page):
+        assert (FOLDER / name).is_file(), name
+    for module in MODULES:
+        text = module.read_text("utf-8")
+        for name in re.findall(r'from "\./([\w.-]+)"', text):
+            assert (FOLDER / name).is_file(), f"{module.name} imports {name}"
+        assert not re.search(r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|eval|localStorage|cookie)\b", text), (
+            module.name
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("npm") is None, reason="npm is not installed")
+def test_the_types_in_the_comments_agree(tmp_path: Path) -> None:
+    command = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", str(tmp_path), "typescript@5"]
+    if subprocess.run(command, capture_output=True, timeout=120, check=False).returncode:
+        pytest.skip("npm cannot install typescript")
+    options = "--noEmit --allowJs --checkJs --strict --target es2022 --module es2022 --moduleResolution bundler"
+    library = ["--lib", "es2022,dom,dom.iterable,dom.asynciterable"]
+    compiler = tmp_path / "node_modules" / ".bin" / "tsc"
+    files = [str(module) for module in MODULES]
+    ran = subprocess.run(
+        [str(compiler), *options.split(), *library, *files], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout

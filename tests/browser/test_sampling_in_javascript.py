@@ -1,0 +1,62 @@
+"""The page's sampling is charloom's own, number for number; only the generator of its random numbers is another."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from playwright.sync_api import Browser, Page
+
+from charloom.runtime.browser_page import joined_modules
+from charloom.runtime.sampling import Sampler, draw
+from charloom.settings import SamplingSettings
+
+SOURCE = joined_modules("sampling.js")
+NEXT = (
+    f"([logits, settings, unknown, us]) => {{ {SOURCE}\nreturn us.map((u) => nextId(logits, settings, unknown, u)); }}"
+)
+UNIFORMS = f"""([seed, count]) => {{ {SOURCE}
+const next = seededUniforms(seed); return Array.from({{ length: count }}, next); }}"""
+
+
+@pytest.fixture(scope="module")
+def blank(browser: Browser) -> Any:
+    page = browser.new_page()
+    yield page
+    page.close()
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    logits=st.lists(st.one_of(st.floats(-30, 30, width=32), st.sampled_from([0.0, 1.0, 2.0])), min_size=3, max_size=40),
+    temperature=st.sampled_from([0, 1e-300, 0.01, 0.5, 1, 3, 1000]),
+    top_k=st.sampled_from([0, 1, 2, 5, 1000]),
+    top_p=st.sampled_from([1e-6, 0.3, 0.5, 0.9, 1]),
+    min_p=st.sampled_from([0, 0.05, 0.5, 1]),
+    unknown=st.sampled_from([0, None]),
+)
+def test_the_filters_keep_what_pythons_keep(
+    blank: Page, logits: list[float], temperature: float, top_k: int, top_p: float, min_p: float, unknown: int | None
+) -> None:
+    options = {"temperature": temperature, "top_k": top_k, "top_p": top_p, "min_p": min_p}
+    uniforms = np.random.default_rng(0).random(24)
+    row = np.array([logits], dtype=np.float32)
+    weights = Sampler([SamplingSettings.model_validate(options)], unknown).weights(row)
+    expected = [int(draw(weights, uniforms[place : place + 1])[0]) for place in range(len(uniforms))]
+    found = blank.evaluate(NEXT, [row[0].tolist(), options, unknown, uniforms.tolist()])
+    assert found == expected
+
+
+def test_the_generator_is_even_and_seeds_differ(blank: Page) -> None:
+    many = np.array(blank.evaluate(UNIFORMS, [1, 40_000]))
+    assert 0 <= many.min() < many.max() < 1
+    counts, _ = np.histogram(many, 50, (0, 1))
+    assert ((counts - 800) ** 2 / 800).sum() < 100, "chi-squared of 49 degrees: beyond it one time in 20,000"
+    assert abs(np.corrcoef(many[:-1], many[1:])[0, 1]) < 0.02
+    seeds = [0, 1, 2, 3, 2**32 - 1, 2**32, 2**53 - 1]
+    firsts = [tuple(blank.evaluate(UNIFORMS, [seed, 3])) for seed in seeds]
+    assert len(set(firsts)) == len(seeds)
+    assert firsts[1] == tuple(many[:3])
