@@ -483,3 +483,23 @@ def test_tokens_of_bytes_come_with_their_characters() -> None:
         assert [token.text for token in text.tokens] == ["a", "", "", "", "", "", "a", ""]
         for chunk in text.chunks():
             assert "".join(chunk.text) in "aé€a"
+
+
+def test_waiting_for_the_end_in_an_event_loop(gated: Gated) -> None:
+    """`ended` returns when the text has ended or the time is over, and tells which; the times are told too."""
+
+    async def wait() -> None:
+        with engine_of(gated) as engine:
+            text = engine.submit("a", length=5)
+            assert not await text.ended(0.05)
+            assert (text.done, text.text, text.first_after, text.seconds) == (False, "", None, 0)
+            waiting = asyncio.create_task(text.ended(30))
+            gated.gate.set()
+            assert await waiting
+            assert await text.ended()
+            assert (text.text, text.finish_reason) == ("bcde\n", "length")
+            assert text.waited is not None
+            assert text.first_after is not None
+            assert 0 <= text.waited <= text.first_after <= text.seconds
+
+    asyncio.run(wait())

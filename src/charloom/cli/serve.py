@@ -33,12 +33,11 @@ def serve(
     Parameters
     ----------
     model
-        Model directories, each as PATH or NAME=PATH; under SageMaker /opt/ml/model if none is given.
+        Model directories, each PATH or NAME=PATH; under SageMaker /opt/ml/model if none is given.
     config
         A TOML file of settings, named as the options are; options and environment go over it.
     """
-    out = Output(options)
-    contained = in_container(model, os.environ)
+    out, contained = Output(options), in_container(model, os.environ)
     chosen: dict[str, Any] = {name: getattr(serving, name) for name in serving.model_fields_set}
     settings = gathered(chosen, os.environ, config, in_container=contained)
     try:
@@ -47,7 +46,7 @@ def serve(
         if (error.name or "").partition(".")[0] in ("fastapi", "starlette", "uvicorn", "prometheus_client", "anyio"):
             raise MissingExtraError("serving", "serve") from error
         raise
-    named = models.named_paths(model or ([str(container_model(os.environ))] if contained else []))
+    named = models.named_paths(model or [str(container_model(os.environ))] * contained)
     if not contained:
         _check_there(named)
     keys = auth.read_keys(settings.api_key_file, os.environ)

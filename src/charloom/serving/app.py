@@ -61,12 +61,17 @@ def create_app(
         app.include_router(part.router)
     pages = add_pages(app)
     app.add_middleware(Guard, server=server, keys=Keys(list(keys)), open_paths=_OPEN | pages)
-    if settings.cors_origin:
+    _let_in(app, settings.cors_origin)
+    return app
+
+
+def _let_in(app: FastAPI, origins: list[str]) -> None:
+    """Let the pages of these origins call the app; outermost, so that they can read refusals too."""
+    if origins:
         app.add_middleware(
             CORSMiddleware,
-            allow_origins=settings.cors_origin,
+            allow_origins=origins,
             allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
             expose_headers=["X-Request-Id", "X-Charloom-Unknown", "Retry-After"],
         )
-    return app

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any
+from typing import Any, ClassVar
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,51 +14,54 @@ from charloom.serving.errors import RETRY_AFTER, ApiError
 _LOOK_EVERY = 5.0  # seconds
 
 
-def bounded_protocol(most: int, head_timeout: float) -> type[H11Protocol]:
-    """A protocol for at most so many connections, each of which must send the head of a request in time."""
+class Connection(H11Protocol):
+    """uvicorn's own, with an eye on connections that do nothing."""
 
-    class Bounded(H11Protocol):
-        """uvicorn's own, with an eye on connections that do nothing."""
+    most: ClassVar[int]
+    head_timeout: ClassVar[float]
 
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            super().connection_made(transport)
-            self._looks = 0
-            if len(self.connections) > most:
-                transport.write(_raw(ApiError(503, "this server has as many connections as it may", code="full")))
-                transport.close()
-                return
-            self._timer = self.loop.call_later(head_timeout, self._no_head)
-            self._looking = self.loop.call_later(_LOOK_EVERY, self._look)
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._looks = 0
+        if len(self.connections) > self.most:
+            transport.write(_raw(ApiError(503, "this server has as many connections as it may", code="full")))
+            transport.close()
+            return
+        self._timer = self.loop.call_later(self.head_timeout, self._no_head)
+        self._looking = self.loop.call_later(_LOOK_EVERY, self._look)
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            for timer in (getattr(self, "_timer", None), getattr(self, "_looking", None)):
-                if timer is not None:
-                    timer.cancel()
-            super().connection_lost(exc)
+    def connection_lost(self, exc: Exception | None) -> None:
+        for timer in (getattr(self, "_timer", None), getattr(self, "_looking", None)):
+            if timer is not None:
+                timer.cancel()
+        super().connection_lost(exc)
 
-        def _no_head(self) -> None:
-            """Close a connection that has asked nothing."""
-            asked = bool(self.cycle)  # None before the first request
-            if not asked and not self.transport.is_closing():
-                self.transport.write(_raw(ApiError(408, "no request came in time", code="request_timeout")))
-                self.transport.close()
-
-        def _look(self) -> None:
-            """Cut off whoever neither reads what was sent before closing nor stops sending after the answer."""
-            answered = bool(self.cycle) and self.cycle.response_complete
-            stuck = self.transport.is_closing() or (answered and self.conn.their_state is h11.SEND_BODY)
-            self._looks = self._looks + 1 if stuck else 0
-            if self._looks > 2:
-                self.transport.abort()
-                return
-            self._looking = self.loop.call_later(_LOOK_EVERY, self._look)
-
-        def send_400_response(self, msg: str) -> None:
-            """Refuse what is not HTTP, in the documented shape."""
-            self.transport.write(_raw(ApiError(400, f"this is not HTTP that can be answered: {msg}")))
+    def _no_head(self) -> None:
+        """Close a connection that has asked nothing."""
+        asked = bool(self.cycle)  # None before the first request
+        if not asked and not self.transport.is_closing():
+            self.transport.write(_raw(ApiError(408, "no request came in time", code="request_timeout")))
             self.transport.close()
 
-    return Bounded
+    def _look(self) -> None:
+        """Cut off whoever neither reads what was sent before closing nor stops sending after the answer."""
+        answered = bool(self.cycle) and self.cycle.response_complete
+        stuck = self.transport.is_closing() or (answered and self.conn.their_state is h11.SEND_BODY)
+        self._looks = self._looks + 1 if stuck else 0
+        if self._looks > 2:
+            self.transport.abort()
+            return
+        self._looking = self.loop.call_later(_LOOK_EVERY, self._look)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, in the documented shape."""
+        self.transport.write(_raw(ApiError(400, f"this is not HTTP that can be answered: {msg}")))
+        self.transport.close()
+
+
+def bounded_protocol(most: int, head_timeout: float) -> type[H11Protocol]:
+    """A protocol for at most so many connections, each of which must send the head of a request in time."""
+    return type("Bounded", (Connection,), {"most": most, "head_timeout": head_timeout})
 
 
 def _raw(error: ApiError) -> bytes:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 
 from charloom.errors import CharloomError
 from charloom.runtime.model import Model
@@ -111,7 +112,15 @@ def serve(
     app = create_app(models, settings, keys=keys)
     server: Context = app.state.context
     listener = _listener(settings.host, settings.port)
-    config = uvicorn.Config(
+    running = _Server(_config(app, settings), server, should_stop)
+    asyncio.run(_run(running, server, listener, announce))
+    if server.models.failure is not None:
+        raise CharloomError(f"a model could not be loaded: {server.models.failure}")
+    return running.interrupted
+
+
+def _config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
+    return uvicorn.Config(
         app,
         log_config=None,
         access_log=False,
@@ -123,11 +132,6 @@ def serve(
         timeout_graceful_shutdown=_LAST_ANSWERS,
         backlog=2048,
     )
-    running = _Server(config, server, should_stop)
-    asyncio.run(_run(running, server, listener, announce))
-    if server.models.failure is not None:
-        raise CharloomError(f"a model could not be loaded: {server.models.failure}")
-    return running.interrupted
 
 
 async def _run(
