@@ -25,7 +25,11 @@ UNKNOWN_SHOWN = 100  # characters
 _LARGE = 20_000  # characters of prompts that are cleaned in a thread, lest the others wait
 
 
-@router.post("/v1/completions", **described(CompletionRequest, Completion, "Continue prompts."))
+_DECLARED = described(CompletionRequest, Completion, "Continue prompts.")
+_DECLARED["responses"][200]["content"] = {"text/event-stream": {}}
+
+
+@router.post("/v1/completions", **_DECLARED)
 async def completions(request: Request) -> Response:
     """Continue prompts, whole or as a stream."""
     server = context(request)
