@@ -1,4 +1,4 @@
-"""The server's image, as far as it can be looked at without Docker. `tests/proofs/test_container.py` runs its command."""
+"""The server's image, as far as it can be looked at without Docker; tests/proofs/test_container.py runs its command."""
 
 from __future__ import annotations
 

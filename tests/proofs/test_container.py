@@ -1,4 +1,4 @@
-"""What docker/serve.Dockerfile makes, without Docker: the same installation, the same command, SageMaker's surroundings."""
+"""What docker/serve.Dockerfile makes, without Docker: its installation, its command, in SageMaker's surroundings."""
 
 from __future__ import annotations
 
