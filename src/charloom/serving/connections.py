@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from typing import Any, ClassVar
 
@@ -12,6 +13,30 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from charloom.serving.errors import RETRY_AFTER, ApiError
 
 _LOOK_EVERY = 5.0  # seconds
+_OTHER_FILES = 64  # that the process has open: models, pages, the log
+
+ACCEPTED_AT_ONCE = 128
+"""Connections that an event loop accepts before it looks at the first of them."""
+
+
+def openable(most: int) -> int:
+    """How many connections there can be, at most `most`: each takes a file descriptor, and these are limited.
+
+    The process's limit is raised where it is too low and may be. Beyond it a connection could not even be refused:
+    accepting it would fail over and over.
+    """
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows, which has no such limit
+        return most
+    beside = ACCEPTED_AT_ONCE + _OTHER_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != resource.RLIM_INFINITY and soft < most + beside:
+        with contextlib.suppress(ValueError, OSError):  # some systems allow less than they say
+            within = most + beside if hard == resource.RLIM_INFINITY else min(most + beside, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (within, hard))
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft - beside))
 
 
 class Connection(H11Protocol):

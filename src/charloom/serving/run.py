@@ -17,12 +17,13 @@ from fastapi import FastAPI
 from charloom.errors import CharloomError
 from charloom.runtime.model import Model
 from charloom.serving.app import create_app
-from charloom.serving.connections import bounded_protocol
+from charloom.serving.connections import ACCEPTED_AT_ONCE, bounded_protocol, openable
 from charloom.serving.context import Context
 from charloom.serving.settings import ServeSettings
 
 _TICK = 0.02  # seconds
 _SHOWN_LOADING = 2.0  # seconds: small models are ready by then, so that who reads the address may ask at once
+_WAITING = 2048  # connections that are not accepted yet
 _LAST_ANSWERS = 1  # seconds for answers that were cut short to reach their clients
 
 
@@ -52,6 +53,13 @@ class _Server(uvicorn.Server):
         self._server = server
         self._should_stop = should_stop
         self._deadline: float | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen; the system keeps more connections waiting than are accepted at once."""
+        await super().startup(sockets)
+        for listener in sockets or ():
+            if not self.should_exit:
+                listener.listen(_WAITING)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal: once drains, twice ends at once."""
@@ -127,10 +135,10 @@ def _config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
         server_header=False,
         ws="none",
         lifespan="on",
-        http=bounded_protocol(settings.max_connections, settings.seconds("head_timeout")),
+        http=bounded_protocol(openable(settings.max_connections), settings.seconds("head_timeout")),
         timeout_keep_alive=max(1, round(settings.seconds("keep_alive"))),
         timeout_graceful_shutdown=_LAST_ANSWERS,
-        backlog=2048,
+        backlog=ACCEPTED_AT_ONCE,
     )
 
 
