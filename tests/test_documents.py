@@ -9,8 +9,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,6 +67,25 @@ def test_the_python_of_the_engines_page_runs_as_written(workplace: Path, trained
     ran = run([sys.executable, "-c", code], workplace)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout
+
+
+def test_the_server_of_the_readme_starts_as_written(workplace: Path, trained: Path) -> None:
+    (block,) = blocks(ROOT / "README.md", "sh serve")
+    shutil.copytree(trained, workplace / "runs" / "yours")
+    command = [sys.executable, "-m", *shlex.split(block), "--port", "0", "--json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    with subprocess.Popen(command, cwd=workplace, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            url = json.loads(server.stdout.readline())["address"]
+            for _ in range(200):
+                if httpx.get(f"{url}/health").status_code == 200:
+                    break
+                time.sleep(0.1)
+            assert "<title>" in httpx.get(url).text
+        finally:
+            server.terminate()
+    assert server.returncode == 0
 
 
 def test_the_skipped_commands_parse(workplace: Path) -> None:
