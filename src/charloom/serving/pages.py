@@ -8,10 +8,12 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 
+from charloom.runtime import browser_page
 from charloom.serving.errors import json_response
 from charloom.serving.schema import openapi
 
 _HERE = Path(__file__).parent
+_COLOURS = Path(browser_page.__file__).parent / "browser" / "colours.css"  # one palette for both pages
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 
@@ -25,6 +27,7 @@ def add_pages(app: FastAPI) -> frozenset[str]:
         for path in sorted(playground.rglob("*")):
             if path.is_file() and path.suffix != ".py":
                 files["/" + path.relative_to(playground).as_posix()] = path
+        files["/colours.css"] = _COLOURS
     for address, path in files.items():
         _add_file(app, address, path)
     _add_description(app)
