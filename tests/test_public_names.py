@@ -9,6 +9,7 @@ import charloom
 from charloom.errors import (
     BusyError,
     CharloomError,
+    CloudError,
     CorpusError,
     MissingExtraError,
     ModelDirectoryError,
@@ -87,6 +88,7 @@ def test_one_tree_of_errors() -> None:
         TrainingError,
         StorageError,
         BusyError,
+        CloudError,
         MissingExtraError,
     ]
     assert all(issubclass(kind, CharloomError) for kind in kinds)

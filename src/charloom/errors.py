@@ -7,6 +7,7 @@
     ├── TrainingError          training cannot start or go on
     ├── StorageError           a file cannot be written (full disk, no permission)
     ├── BusyError              an engine has as much to do as it may take on
+    ├── CloudError             Amazon Web Services refused, or could not be reached
     └── MissingExtraError      an optional part of charloom is not installed
 
 A message is one line that says what was wrong and what to do about it.
@@ -45,6 +46,16 @@ class StorageError(CharloomError):
 
 class BusyError(CharloomError):
     """An engine has as much to do as it may take on, or is closing: try again later."""
+
+
+class CloudError(CharloomError):
+    """Amazon Web Services refused a request, could not be reached, or something there has failed."""
+
+    def __init__(self, message: str, code: str = "", reason: str = "") -> None:
+        """Say `message`; `code` is Amazon's name for the trouble, `reason` its own words, where there are some."""
+        super().__init__(message)
+        self.code = code
+        self.reason = reason
 
 
 class MissingExtraError(CharloomError):

@@ -89,7 +89,43 @@ class ModelSaved:
     step: int
 
 
-Event = Notice | DownloadProgress | PreparationProgress | TrainingStarted | StepTaken | Evaluated | ModelSaved
+@dataclass(frozen=True)
+class TransferProgress:
+    """A file is on its way to or from S3. In bytes."""
+
+    name: str
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class StatusChanged:
+    """A job or an endpoint has come to another state."""
+
+    name: str
+    status: str
+    detail: str = ""
+
+
+@dataclass(frozen=True)
+class LogLine:
+    """A line that a job or an endpoint far away has written."""
+
+    message: str
+
+
+Event = (
+    Notice
+    | DownloadProgress
+    | PreparationProgress
+    | TrainingStarted
+    | StepTaken
+    | Evaluated
+    | ModelSaved
+    | TransferProgress
+    | StatusChanged
+    | LogLine
+)
 Notify = Callable[[Event], None]
 
 

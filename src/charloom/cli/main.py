@@ -29,7 +29,9 @@ COMMANDS = {
     "export": "Write a model as one file that other programs can run.",
     "serve": "Serve models over HTTP, with a page to play with them.",
     "corpus": "Named corpora, a look at any text, large texts prepared.",
+    "sagemaker": "Amazon SageMaker: upload, train, attach, deploy, invoke, delete.",
 }
+_APPS = {"corpus": "corpus_app", "sagemaker": "sagemaker_app"}  # those with commands of their own
 
 
 def make_app(*, overview: bool) -> App:
@@ -41,7 +43,7 @@ def make_app(*, overview: bool) -> App:
         default_parameter=Parameter(negative_iterable=(), show_default=True),
     )
     for place, (name, does) in enumerate(COMMANDS.items()):
-        home = f"charloom.cli.{name}:{'corpus_app' if name == 'corpus' else name}"
+        home = f"charloom.cli.{name}:{_APPS.get(name, name)}"
         app.command(home, name=name, sort_key=place, **({"help": does} if overview else {}))
     return app
 

@@ -1,0 +1,105 @@
+"""What all commands of `charloom sagemaker` share: the account, the dry run, and how the far side is shown."""
+
+from __future__ import annotations
+
+import json
+import time
+from types import TracebackType
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from pydantic import BaseModel, Field
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from charloom.cli.output import Output
+from charloom.events import Event, LogLine, Notice, StatusChanged, TransferProgress
+from charloom.sagemaker.account import connect
+from charloom.sagemaker.aws import Aws, DryRun, Request
+
+CLOUD_GROUP = Group("Amazon Web Services", sort_key=90)
+_BODY_SHOWN = 2000  # characters of a body that is bytes
+
+
+@Parameter(name="*", group=CLOUD_GROUP)
+class CloudOptions(BaseModel):
+    """Where requests go."""
+
+    region: str | None = Field(None, description="The region; else AWS_REGION, or the profile's.")
+    profile: str | None = Field(None, description="A profile of the AWS configuration.")
+    dry_run: Annotated[bool, Parameter(negative=())] = Field(
+        False, description="Show every request as JSON and send none: no credentials, region or network needed."
+    )
+
+
+def reached(cloud: CloudOptions, out: Output) -> Aws:
+    """The account that the options name, or a dry run that prints each request as JSON.
+
+    Raises:
+        CloudError: no region is set, or there is no such profile.
+    """
+    if not cloud.dry_run:
+        return connect(cloud.region, cloud.profile)
+    return DryRun(lambda request: _show(request, out), cloud.region)
+
+
+def _show(request: Request, out: Output) -> None:
+    operation = "".join(part.title() for part in request.operation.split("_"))
+    shown = {"service": request.service, "operation": operation, "request": _plain(dict(request.request))}
+    if out.json:
+        out.result(shown)
+    else:
+        out.text(json.dumps(shown, indent=2, ensure_ascii=False))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, bytes | bytearray):
+        return value[:_BODY_SHOWN].decode("utf-8", "backslashreplace")
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(inner) for inner in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+class CloudView:
+    """Renders what happens far away. Use as a context manager; call it with each event."""
+
+    def __init__(self, output: Output) -> None:
+        """Show to `output`'s stderr."""
+        self._output = output
+        self._live = output.console.is_interactive and not output.quiet
+        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+        self._bar = Progress(*columns, console=output.console, disable=not self._live, transient=True)
+        self._began = time.monotonic()
+        self._transfer: tuple[str, Any] | None = None
+
+    def __enter__(self) -> CloudView:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+    def __call__(self, event: Event) -> None:
+        """Show one event."""
+        match event:
+            case Notice():
+                self._output.say(f"note: {event.message}", style="yellow")
+            case LogLine():
+                self._output.say(event.message)
+            case StatusChanged():
+                detail = f": {event.detail}" if event.detail else ""
+                self._output.say(f"{time.monotonic() - self._began:5.0f} s  {event.name} {event.status}{detail}")
+            case TransferProgress():
+                self._moving(event)
+
+    def _moving(self, event: TransferProgress) -> None:
+        if self._transfer is None or self._transfer[0] != event.name:
+            self._transfer = (event.name, self._bar.add_task(event.name, total=event.total))
+        self._bar.update(self._transfer[1], completed=event.done)
+        if event.done >= event.total:
+            self._output.say(f"{event.name}: {event.total / 1e6:,.1f} MB transferred")
+            self._bar.remove_task(self._transfer[1])
+            self._transfer = None

@@ -1,0 +1,109 @@
+"""An account of Amazon Web Services, reached through boto3."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from charloom.errors import CloudError, MissingExtraError, UsageError
+from charloom.sagemaker.aws import Answer, Aws, arn
+from charloom.version import __version__
+
+ROLE = "CHARLOOM_SAGEMAKER_ROLE"
+"""The role that jobs and endpoints run under, where no option names one."""
+
+_ATTEMPTS = 8  # with backoff and jitter, by botocore's standard retry mode
+
+
+class Account:
+    """Sends requests with the credentials that boto3 finds: environment, profile, SSO, instance role."""
+
+    dry = False
+
+    def __init__(self, session: Any) -> None:
+        """Work with a `boto3.Session`, which has a region."""
+        self._session = session
+        self._clients: dict[str, Any] = {}
+        self.region: str = session.region_name
+
+    @cached_property
+    def account_id(self) -> str:
+        """Twelve digits, asked for once."""
+        return str(self.call("sts", "get_caller_identity")["Account"])
+
+    def client(self, service: str) -> Any:
+        """The boto3 client of a service, for what `call` cannot do (transfers in parts)."""
+        if service not in self._clients:
+            from botocore.config import Config
+
+            config = Config(
+                retries={"mode": "standard", "max_attempts": _ATTEMPTS},
+                connect_timeout=10,
+                user_agent_extra=f"charloom/{__version__}",
+            )
+            with _refusals(service, "", self.region):
+                self._clients[service] = self._session.client(service, config=config)
+        return self._clients[service]
+
+    def call(self, service: str, operation: str, **request: Any) -> Answer:
+        """Send a request and give the answer.
+
+        Raises:
+            CloudError: it was refused, or could not be sent.
+        """
+        with _refusals(service, operation, self.region):
+            answer: Answer = getattr(self.client(service), operation)(**request)
+            return answer
+
+    def pages(self, service: str, operation: str, **request: Any) -> Iterator[Answer]:
+        """Send a request whose answer comes in pages.
+
+        Raises:
+            CloudError: it was refused, or could not be sent.
+        """
+        with _refusals(service, operation, self.region):
+            yield from self.client(service).get_paginator(operation).paginate(**request)
+
+
+def _refusals(service: str, operation: str, region: str) -> Any:
+    from charloom.sagemaker.refusals import refusals
+
+    return refusals(service, operation, region)
+
+
+def connect(region: str | None = None, profile: str | None = None) -> Account:
+    """The account that boto3's configuration names.
+
+    Raises:
+        MissingExtraError: boto3 is not installed.
+        CloudError: there is no such profile, or no region is set.
+    """
+    try:
+        import boto3
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Amazon SageMaker", "sagemaker") from error
+    with _refusals("", "", region or ""):
+        session = boto3.Session(region_name=region, profile_name=profile)
+    if not session.region_name:
+        raise CloudError("no region is set: give --region, or set AWS_REGION or the profile's region", "NoRegion")
+    return Account(session)
+
+
+def role_arn(aws: Aws, role: str | None) -> str:
+    """The full name of the role that jobs and endpoints run under.
+
+    Args:
+        aws: the account.
+        role: its name or full name; CHARLOOM_SAGEMAKER_ROLE in the environment if none is given.
+
+    Raises:
+        UsageError: none is given anywhere, and it is not a dry run.
+    """
+    role = role or os.environ.get(ROLE) or ("ROLE" if aws.dry else None)
+    if role is None:
+        raise UsageError(
+            f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}; see docs/how-to/sagemaker.md"
+        )
+    return role if role.startswith("arn:") else arn(aws, "iam", f"role/{role}", regional=False)

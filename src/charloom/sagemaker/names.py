@@ -1,0 +1,92 @@
+"""Names as Amazon wants them: resources, addresses in S3, partitions, tags."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import dataclass
+from secrets import token_hex
+
+from charloom.errors import UsageError
+from charloom.version import __version__
+
+OURS = "charloom"
+"""The tag that marks a resource as ours; its value is the version that made it."""
+
+OWNER, EXPIRES = "charloom:owner", "charloom:expires"
+"""Tags that say who made an endpoint, and when it is to go (seconds since 1970 as ISO 8601, UTC)."""
+
+_NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
+_NAME_LIMIT = 63
+_BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}")
+
+
+def partition(region: str) -> str:
+    """The part of the cloud that a region belongs to, as it stands in resource names."""
+    if region.startswith("cn-"):
+        return "aws-cn"
+    return "aws-us-gov" if region.startswith("us-gov-") else "aws"
+
+
+def dns_suffix(region: str) -> str:
+    """The domain of a region's services."""
+    return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+
+
+def checked_name(name: str, what: str) -> str:
+    """A name of a job, model or endpoint.
+
+    Raises:
+        UsageError: SageMaker does not allow it.
+    """
+    if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"{what} {name[:80]!r}: letters, digits and single hyphens between them, {_NAME_LIMIT} at most"
+        )
+    return name
+
+
+def fresh_name(stem: str) -> str:
+    """A name that nothing else has: the stem made fit, the time to the second (UTC), four random digits."""
+    fit = re.sub(r"[^a-zA-Z0-9]+", "-", stem).strip("-") or OURS
+    mark = f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{token_hex(2)}"
+    return f"{fit[: _NAME_LIMIT - len(mark) - 1].rstrip('-')}-{mark}"
+
+
+def tags(**more: str) -> list[dict[str, str]]:
+    """What every resource of ours is marked with, and more."""
+    return [{"Key": key, "Value": value} for key, value in {OURS: __version__, **more}.items()]
+
+
+@dataclass(frozen=True)
+class S3Uri:
+    """An address in S3: `s3://bucket/key`. A key may be empty, and ends in a slash where it names a folder."""
+
+    bucket: str
+    key: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> S3Uri:
+        """Read an address.
+
+        Raises:
+            UsageError: it is none.
+        """
+        scheme, _, rest = text.partition("://")
+        bucket, _, key = rest.partition("/")
+        if scheme.lower() != "s3" or not _BUCKET.fullmatch(bucket):
+            raise UsageError(f"{text[:120]!r} is not an address in S3, such as s3://bucket/folder/file")
+        return cls(bucket, key)
+
+    def __truediv__(self, part: str) -> S3Uri:
+        """An address below this one."""
+        return S3Uri(self.bucket, f"{self.key.rstrip('/')}/{part}".lstrip("/"))
+
+    def __str__(self) -> str:
+        """The address itself."""
+        return f"s3://{self.bucket}/{self.key}"
+
+
+def is_s3(text: str) -> bool:
+    """Whether a text is meant as an address in S3."""
+    return text.lower().startswith("s3://")

@@ -1,0 +1,44 @@
+"""A pretended Amazon: moto's server, which real boto3 talks to."""
+
+from __future__ import annotations
+
+import urllib.request
+from collections.abc import Iterator
+
+import pytest
+from moto.server import ThreadedMotoServer
+
+from charloom.sagemaker.account import ROLE, Account, connect
+
+REGION = "eu-west-1"
+
+
+@pytest.fixture(scope="session")
+def moto_address() -> Iterator[str]:
+    """The server, the whole session long."""
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+@pytest.fixture
+def pretended(moto_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Everything is sent to an account with nothing in it; subprocesses' requests too."""
+    urllib.request.urlopen(urllib.request.Request(f"{moto_address}/moto-api/reset", method="POST"), timeout=10).close()
+    for name in ("AWS_PROFILE", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_SESSION_TOKEN", ROLE):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nonexistent")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", REGION)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", moto_address)
+    return moto_address
+
+
+@pytest.fixture
+def account(pretended: str) -> Account:
+    """The pretended account."""
+    return connect()
