@@ -45,7 +45,7 @@ def _refused(error: ClientError, service: str, operation: str) -> CloudError:
     code, message = str(told.get("Code", "Unknown")), " ".join(str(told.get("Message", "")).split())
     action = f"{service}:{''.join(part.title() for part in operation.split('_'))}"
     if code in ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"):
-        advice = f"not allowed: {action} (the policies that are needed: docs/reference/iam)"
+        advice = f"not allowed: {action} (the policies that are needed: docs/reference/iam.md)"
     elif "assume" in message.lower() and "role" in message.lower():
         advice = "SageMaker may not take on that role: its trust policy must name sagemaker.amazonaws.com"
     else:
