@@ -194,8 +194,10 @@ class _Run:
 
     def _wait(self, process: Process, followed: Followed) -> None:
         """Until it has ended, or has had its time to do so."""
-        while process.alive and time.monotonic() < self._deadline:
+        while True:
             try:
+                if not process.alive or time.monotonic() > self._deadline:
+                    return
                 followed.tell()
                 if self._marker.exists():
                     self._deadline = min(self._deadline, time.monotonic() + STOP_PATIENCE)

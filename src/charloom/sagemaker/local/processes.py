@@ -34,8 +34,8 @@ class Process(BaseModel):
     def alive(self) -> bool:
         """Whether it still runs."""
         child = _children.get(self.pid)
-        if child is not None and child.poll() is not None:
-            return False
+        if child is not None:
+            return child.poll() is None
         return _began(self.pid) == self.began
 
     def status(self) -> int | None:
