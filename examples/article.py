@@ -22,7 +22,7 @@ from pathlib import Path
 from moto.server import ThreadedMotoServer
 
 CORPUS = "tiny-shakespeare"
-FEWER = "--hidden-size 192 --epochs 2"
+FEWER = "--hidden-size 128 --epochs 2"
 """What makes the article's training short; its own network has 512 units, and learns for 50 epochs."""
 
 COMMANDS = (

@@ -144,12 +144,10 @@ def _unpack(model: Path, folder: Path, notify: Notify) -> None:
     from charloom.sagemaker.packaging import package
     from charloom.sagemaker.unpacking import unpack_model
 
-    with storage_errors(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
     if not model.is_dir():
         unpack_model(model, folder)
         return
-    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+    with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
         archive = Path(temporary) / "model.tar.gz"
         package(model, archive, check=False, notify=notify)  # it is about to serve: that is the check
         unpack_model(archive, folder)

@@ -252,10 +252,6 @@ class _Run:
 def _unpack(archive: Path, output: Path) -> None:
     from charloom.sagemaker.unpacking import unpack_model
 
-    with storage_errors(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        if output.is_dir():
-            output.rmdir()  # it is empty
     unpack_model(archive, output)
 
 
