@@ -52,7 +52,7 @@ def test_a_model_is_served_until_it_is_deleted(trained: Path, own_home: Path) ->
     assert find("mine") is not None
     with pytest.raises(UsageError, match=f"already, at {endpoint.address}"):
         deploy_here("mine", trained)
-    assert endpoint.alive, "who is refused a name does not end what has it"
+    assert [one.alive for one in running()] == [True], "who is refused a name does not end what has it"
     assert delete_here("mine")
     assert not endpoint.alive
     assert find("mine") is None
