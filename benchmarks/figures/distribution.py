@@ -40,6 +40,7 @@ def draw(directory: ModelDirectory, found: Mapping[str, Values]) -> bytes:
     order = ranking(found)[:SHOWN]
     labels = [_label(directory.vocabulary.decode(np.array([token]))) for token in order]
     plain = found["temperature 1"]
+    most = max(float(values.max()) for values in found.values())
     with style.figure(7.6, 5.4) as figure:
         panels = figure.subplots(2, 4, sharey=True)
         names = [f"temperature {value:g}" for value in TEMPERATURES] + list(FILTERS)
@@ -48,14 +49,13 @@ def draw(directory: ModelDirectory, found: Mapping[str, Values]) -> bytes:
             values = found[name][order]
             places = np.arange(len(order))
             if name in FILTERS:
-                axes.barh(places, plain[order], color=style.FAINT)
+                axes.barh(places, plain[order], color=style.FAINT, height=0.95)
             axes.barh(places, values, color=style.ORANGE if name in FILTERS else style.BLUE, height=0.6)
             axes.set_yticks(places, labels, family="monospace")
             axes.tick_params(labelleft=True)
             axes.set_title(name)
             axes.grid(axis="x", linewidth=0.8)
-            axes.set_xlim(0, 1)
-            axes.set_xticks([0, 0.5, 1])
+            axes.set_xlim(0, most * 1.05)
         panels[0][0].invert_yaxis()
         return style.svg(figure, f"The next character after {PROMPT!r}")
 

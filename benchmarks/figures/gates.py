@@ -18,7 +18,7 @@ from figures import style
 
 Values = NDArray[np.float64]
 
-SENTENCE = "ROMEO:\nIs the day so young?\n\nBENVOLIO:\nBut new struck nine."
+SENTENCE = "That I'll try.\n\nPETRUCHIO:\nI swear I'll cuff you, if you strike again."
 STUDIED = 5_000  # characters of held-out text by which units are chosen
 
 
@@ -82,7 +82,7 @@ def choose_units(directory: ModelDirectory, held_out: Ids) -> list[tuple[int, st
 
 def draw(sentence: str, forget: Values, units: list[tuple[int, str]]) -> bytes:
     """One line a unit: its forget gate (T, H) after each character of the sentence."""
-    with style.figure(7.6, 4.6) as figure:
+    with style.figure(8.2, 4.6) as figure:
         every = figure.subplots(len(units), 1, sharex=True)
         places = np.arange(len(sentence))
         for axes, (unit, why) in zip(every, units, strict=True):
@@ -94,6 +94,7 @@ def draw(sentence: str, forget: Values, units: list[tuple[int, str]]) -> bytes:
             axes.set_xlim(-0.6, len(sentence) - 0.4)
             axes.grid(axis="y", linewidth=0.8)
         shown = ["⏎" if character == "\n" else character for character in sentence]
+            axes.tick_params(bottom=False, labelbottom=axes is every[-1])
         every[-1].set_xticks(places, shown, fontsize=8, family="monospace")
         return style.svg(figure, "Forget gates along a sentence")
 

@@ -19,6 +19,8 @@ _SMALL: dict[str, Any] = {
     "dropout": 0.0,
     "batch_size": 16,
     "bptt": 100,
+    "learning_rate": 0.006,
+    "evaluate_every": 300,
     "seed": 1,
     "threads": 1,
     "device": "cpu",
@@ -31,9 +33,9 @@ CELLS = ("rnn", "lstm", "gru")
 
 TRAINED: Mapping[str, dict[str, Any]] = {
     **{cell: {**_SMALL, "cell": cell, "epochs": 3} for cell in CELLS},
-    "docs": {**_SMALL, "hidden_size": 192, "dropout": 0.1, "epochs": 5},
+    "docs": {**_SMALL, "epochs": 5},
     **{
-        f"bptt-{bptt}": {**_SMALL, "bptt": bptt, "batch_size": rows, "epochs": 1, "state_reset": 0.0}
+        f"bptt-{bptt}": {**_SMALL, "bptt": bptt, "batch_size": rows, "epochs": 1, "evaluate_every": 100}
         for bptt, rows in WINDOWS.items()
     },
 }

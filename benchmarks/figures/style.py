@@ -9,7 +9,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 INK, FAINT, PAPER = "#4a4f57", "#e4e7eb", "#fcfdfe"
@@ -25,6 +24,7 @@ _DARK = {
     GREEN: "#93c36f",
     GREY: "#8d99a8",
 }
+_NAMES = dict(zip(_DARK, "abcdefg", strict=True))  # of the variables, short because they occur often
 _RC = {
     "svg.hashsalt": "charloom",  # the same figures give the same bytes
     "svg.fonttype": "none",
@@ -67,22 +67,17 @@ def svg(drawn: Figure, title: str) -> bytes:
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "charloom, scripts/figures", "Title": title})
     text = buffer.getvalue().decode()
-    for light in _DARK:
-        text = text.replace(light, f"var(--c{light[1:]}, {light})")
+    for light, name in _NAMES.items():
+        text = text.replace(light, f"var(--{name},{light})")
     return _with_colours(_without_trailing_blanks(text)).encode()
 
 
 def _with_colours(text: str) -> str:
-    light = "".join(f"--c{name[1:]}:{name};" for name in _DARK)
-    dark = "".join(f"--c{name[1:]}:{colour};" for name, colour in _DARK.items())
+    light = "".join(f"--{name}:{colour};" for colour, name in _NAMES.items())
+    dark = "".join(f"--{name}:{_DARK[colour]};" for colour, name in _NAMES.items())
     rule = f"<style>:root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"
     return re.sub(r"(<svg[^>]*>)", rf"\1\n {rule}", text, count=1)
 
 
 def _without_trailing_blanks(text: str) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
-
-
-def label_line(axes: Axes, x: float, y: float, text: str, colour: str) -> None:
-    """Name a line at its end."""
-    axes.annotate(text, (x, y), xytext=(5, 0), textcoords="offset points", color=colour, va="center", fontsize=9)
