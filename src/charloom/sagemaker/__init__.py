@@ -12,15 +12,35 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charloom.sagemaker.account import Account, connect
     from charloom.sagemaker.aws import Aws, DryRun
+    from charloom.sagemaker.image import ServingImage, build_image, serving_image
+    from charloom.sagemaker.packaging import Package, package
+    from charloom.sagemaker.unpacking import unpack_model
 
 _HOMES = {
     "Account": "account",
     "Aws": "aws",
     "DryRun": "aws",
+    "Package": "packaging",
+    "ServingImage": "image",
+    "build_image": "image",
     "connect": "account",
+    "package": "packaging",
+    "serving_image": "image",
+    "unpack_model": "unpacking",
 }
 
-__all__ = ["Account", "Aws", "DryRun", "connect"]
+__all__ = [
+    "Account",
+    "Aws",
+    "DryRun",
+    "Package",
+    "ServingImage",
+    "build_image",
+    "connect",
+    "package",
+    "serving_image",
+    "unpack_model",
+]
 
 
 def __getattr__(name: str) -> Any:
