@@ -11,16 +11,35 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from charloom.sagemaker.account import Account, connect
+    from charloom.sagemaker.async_invoking import collect, invoke_later
     from charloom.sagemaker.aws import Aws, DryRun
+    from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
 
 _HOMES = {
     "Account": "account",
+    "Answer": "invoking",
     "Aws": "aws",
     "DryRun": "aws",
+    "collect": "async_invoking",
     "connect": "account",
+    "invoke": "invoking",
+    "invoke_later": "async_invoking",
+    "invoke_stream": "invoking",
+    "invoke_text": "invoking",
 }
 
-__all__ = ["Account", "Aws", "DryRun", "connect"]
+__all__ = [
+    "Account",
+    "Answer",
+    "Aws",
+    "DryRun",
+    "collect",
+    "connect",
+    "invoke",
+    "invoke_later",
+    "invoke_stream",
+    "invoke_text",
+]
 
 
 def __getattr__(name: str) -> Any:
