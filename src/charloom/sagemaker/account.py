@@ -15,6 +15,7 @@ ROLE = "CHARLOOM_SAGEMAKER_ROLE"
 """The role that jobs and endpoints run under, where no option names one."""
 
 _ATTEMPTS = 8  # with backoff and jitter, by botocore's standard retry mode
+_SILENCE = {"sagemaker-runtime": 70}  # seconds without a byte: an endpoint may take sixty for an answer
 
 
 class Account:
@@ -41,6 +42,7 @@ class Account:
             config = Config(
                 retries={"mode": "standard", "max_attempts": _ATTEMPTS},
                 connect_timeout=10,
+                read_timeout=_SILENCE.get(service, 60),
                 user_agent_extra=f"charloom/{__version__}",
             )
             with _refusals(service, "", self.region):
@@ -104,6 +106,6 @@ def role_arn(aws: Aws, role: str | None) -> str:
     role = role or os.environ.get(ROLE) or ("ROLE" if aws.dry else None)
     if role is None:
         raise UsageError(
-            f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}; see docs/how-to/train-on-sagemaker.md"
+            f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}: docs/how-to/train-on-sagemaker.md"
         )
     return role if role.startswith("arn:") else arn(aws, "iam", f"role/{role}", regional=False)
