@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from charloom.sagemaker.async_invoking import collect, invoke_later
     from charloom.sagemaker.aws import Aws, DryRun
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
+    from charloom.sagemaker.transforming import Transformed, transform
 
 _HOMES = {
     "Account": "account",
     "Answer": "invoking",
     "Aws": "aws",
     "DryRun": "aws",
+    "Transformed": "transforming",
     "collect": "async_invoking",
     "connect": "account",
     "invoke": "invoking",
     "invoke_later": "async_invoking",
     "invoke_stream": "invoking",
     "invoke_text": "invoking",
+    "transform": "transforming",
 }
 
 __all__ = [
@@ -33,12 +36,14 @@ __all__ = [
     "Answer",
     "Aws",
     "DryRun",
+    "Transformed",
     "collect",
     "connect",
     "invoke",
     "invoke_later",
     "invoke_stream",
     "invoke_text",
+    "transform",
 ]
 
 
