@@ -171,9 +171,12 @@ def test_the_command(batch: FakeAmazon, cli: Charloom) -> None:
 
 def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch) -> None:
     base = ("sagemaker", "transform", "ours", "--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
-    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
-    said = iter(["n", "y", "y", "y"])
-    monkeypatch.setattr("builtins.input", lambda: next(said))
+    said = iter([False, True, True])
+
+    def agreed(out: object, question: str, *, yes: bool) -> bool:
+        return yes or next(said)
+
+    monkeypatch.setattr("charloom.cli.sagemaker.transform.agreed", agreed)
     ran = cli(*base)
     assert (ran.status, "nothing was started" in ran.err) == (2, True)
     assert cli(*base).status == 0
@@ -183,9 +186,19 @@ def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest
 
     batch.next_transform(["InProgress"])
     monkeypatch.setattr("charloom.sagemaker.transforming.follow", interrupted)
-    ran = cli(*base, "--name", "stopped")
+    ran = cli(*base, "--name", "stopped", "--yes")
     assert (ran.status, "stopped is stopping" in ran.err) == (130, True)
     assert batch.transforms["stopped"].states == ["Stopping", "Stopped"]
-    monkeypatch.setattr("sys.stdin.isatty", lambda: False, raising=False)
-    ran = cli(*base, "--name", "going", "--yes")
+
+
+def test_an_interrupted_job_goes_on_where_nobody_is_asked(
+    batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("charloom.sagemaker.transforming.follow", interrupted)
+    place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out", "--yes")
+    ran = cli("sagemaker", "transform", "ours", *place, "--name", "going")
     assert (ran.status, "going goes on" in ran.err) == (130, True)
+    assert batch.operations()[-1] == "CreateTransformJob"

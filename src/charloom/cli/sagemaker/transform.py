@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,7 @@ from cyclopts import Group, Parameter
 
 from charloom.cli.interrupt import INTERRUPTED
 from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.asking import agreed
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Aws
@@ -107,12 +107,7 @@ def _agree(out: Output, aws: Aws, machines: TransformSettings, *, yes: bool) -> 
         f"{machines.instances} × {machines.instance}: {shown_price(total)} an hour, from their start to the job's end "
         f"({price_note(machines.instance, aws.region, machines.price)})"
     )
-    if yes or aws.dry:
-        return
-    if not sys.stdin.isatty():
-        raise UsageError("this costs money: say --yes to start it without being asked")
-    out.console.print("start it? [y/N] ", end="", markup=False)
-    if input().strip().lower() not in ("y", "yes"):
+    if not aws.dry and not agreed(out, "start it?", yes=yes):
         raise UsageError("nothing was started")
 
 
@@ -128,16 +123,14 @@ def _show(out: Output, done: Transformed) -> None:
 
 def _interrupted(out: Output, aws: Aws, job: str) -> int:
     """Ctrl-C: the job goes on unless a person says otherwise."""
-    if sys.stdin.isatty():
-        out.console.print(f"stop the job {job} too? [y/N] ", end="", markup=False)
-        try:
-            if input().strip().lower() in ("y", "yes"):
-                stop_transform(aws, job)
-                out.say(f"{job} is stopping")
-                return INTERRUPTED
-        except (KeyboardInterrupt, EOFError):
-            pass
-        except CloudError as error:
-            out.warn(str(error))
+    try:
+        if agreed(out, f"stop the job {job} too?", yes=False):
+            stop_transform(aws, job)
+            out.say(f"{job} is stopping")
+            return INTERRUPTED
+    except (KeyboardInterrupt, UsageError):  # once more, or nobody is there to be asked
+        pass
+    except CloudError as error:
+        out.warn(str(error))
     out.say(f"{job} goes on, and ends by itself: aws sagemaker describe-transform-job --transform-job-name {job}")
     return INTERRUPTED
