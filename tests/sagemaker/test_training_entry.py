@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -161,7 +160,7 @@ def test_hyperparameters_arrive_exactly() -> None:
         with pytest.raises(UsageError, match="is not a hyperparameter"):
             read_hyperparameters({}, wrong)
     for hps in ("[1]", "{", "1", "[" * 100_000):
-        with pytest.raises(UsageError, match="SM_HPS = .* must be a JSON object"):
+        with pytest.raises(UsageError, match=r"SM_HPS = .* must be a JSON object"):
             read_hyperparameters({"SM_HPS": hps}, [])
     with pytest.raises(UsageError, match="no hyperparameter"):
         checked({"output": "/"})

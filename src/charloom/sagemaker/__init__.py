@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
     from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.prices import Cost, price_per_hour
+    from charloom.sagemaker.transforming import Transformed, transform
     from charloom.sagemaker.unpacking import unpack_model
 
 _HOMES = {
@@ -37,6 +38,7 @@ _HOMES = {
     "EndpointState": "inventory",
     "Package": "packaging",
     "ServingImage": "image",
+    "Transformed": "transforming",
     "build_image": "image",
     "collect": "async_invoking",
     "connect": "account",
@@ -53,6 +55,7 @@ _HOMES = {
     "price_per_hour": "prices",
     "reap": "deleting",
     "serving_image": "image",
+    "transform": "transforming",
     "unpack_model": "unpacking",
 }
 
@@ -69,6 +72,7 @@ __all__ = [
     "EndpointState",
     "Package",
     "ServingImage",
+    "Transformed",
     "build_image",
     "collect",
     "connect",
@@ -85,6 +89,7 @@ __all__ = [
     "price_per_hour",
     "reap",
     "serving_image",
+    "transform",
     "unpack_model",
 ]
 
