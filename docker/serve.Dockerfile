@@ -6,9 +6,10 @@
 # `--user 1000` works as well: nothing is written. No torch in it.
 FROM python:3.12-slim AS build
 WORKDIR /build
-COPY pyproject.toml README.md LICENSE ./
-COPY src src
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+# A checkout, or what `charloom sagemaker image` sends: the wheel of an installed charloom.
+COPY . .
+RUN if [ -f pyproject.toml ]; then pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .; \
+    else mkdir /wheels && mv ./*.whl /wheels/; fi
 
 FROM python:3.12-slim
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]

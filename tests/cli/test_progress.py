@@ -12,8 +12,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.progress import TrainingView, duration, fitted
+from charloom.cli.progress import TrainingView, fitted
 from charloom.events import Evaluated, Event, ModelSaved, StepTaken, TrainingStarted
+from charloom.training.lines import duration
 
 SOURCES = str(Path(__file__).resolve().parents[2] / "src")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")

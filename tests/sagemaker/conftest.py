@@ -10,6 +10,8 @@ from moto.server import ThreadedMotoServer
 
 from charloom.sagemaker.account import ROLE, Account, connect
 
+from .fake_amazon import FakeAmazon
+
 REGION = "eu-west-1"
 
 
@@ -42,3 +44,13 @@ def pretended(moto_address: str, monkeypatch: pytest.MonkeyPatch) -> str:
 def account(pretended: str) -> Account:
     """The pretended account."""
     return connect()
+
+
+@pytest.fixture
+def fake(pretended: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAmazon]:
+    """The same account, behind a fake that can fail, refuse and answer for endpoints; retries do not wait."""
+    monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *context: 0.0)
+    found = FakeAmazon(pretended, REGION)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", found.address)
+    yield found
+    found.close()

@@ -8,12 +8,12 @@ from typing import Any
 
 import charloom
 from charloom.cli.output import Output
-from charloom.cli.progress import duration
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
 from charloom.runtime.model import Model
 from charloom.settings import Precision
 from charloom.text.decoding import decode
+from charloom.training.lines import duration
 
 _MOST = 1 << 23  # bytes: more than the longest text that can be adapted to
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from charloom.bundle import EvaluationRecord, best_evaluation
-from charloom.cli.progress import duration
+from charloom.training.lines import duration
 
 ROWS = 15
 

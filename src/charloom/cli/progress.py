@@ -5,7 +5,6 @@ No line is wider than the terminal, or than 80 columns in a log: what matters le
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -25,15 +24,13 @@ from charloom.events import (
     StepTaken,
     TrainingStarted,
 )
+from charloom.training.lines import Part, SmoothedLoss, evaluated_parts, figure_parts, started_parts, step_parts
 
 LOG_WIDTH = 80
 _LINE_EVERY = 15.0  # seconds between progress lines where nothing can move
 _BAR = 10  # columns
 _SAMPLE_LINES = 6
-_MEMORY = 0.95  # how much of the shown loss is past steps'
 _INDENT = "    "
-
-Part = tuple[int, str]  # how soon it is left out (1 = last of all), text
 
 
 class TrainingView:
@@ -54,7 +51,7 @@ class TrainingView:
         self._task = self._bar.add_task("", total=None, visible=False)
         self._download: Progress | None = None
         self._last_line = time.monotonic()
-        self._smoothed = math.nan
+        self._loss = SmoothedLoss()
         self._stage = ""
         self._stage_began = 0.0
         self._protocol: str | None = None
@@ -120,50 +117,25 @@ class TrainingView:
             self._output.say(line)
 
     def _started(self, event: TrainingStarted) -> None:
-        start = f", from step {event.resumed_from_step:,}" if event.resumed_from_step else ""
-        lines = (
-            [(1, f"learning {event.characters:,} characters"), (3, f"{event.vocab_size:,} symbols"),
-             (2, f"{event.validation_characters:,} kept back")],
-            [(1, f"{event.parameters:,} parameters on {event.device}"),
-             (2, f"{event.batch_size} rows × {event.bptt} characters a step")],
-            [(1, f"{event.steps:,} steps{start}"), (2, f"{event.steps / event.steps_per_epoch:.1f} epochs")],
-        )  # fmt: skip
-        for line in lines:
+        for line in started_parts(event):
             self._output.say(fitted(line, self._width))
         self._bar.update(self._task, total=event.steps, completed=event.resumed_from_step, visible=True)
 
     def _step(self, event: StepTaken) -> None:
-        # What one window costs jumps about: show a running mean.
-        known = not math.isnan(self._smoothed)
-        self._smoothed = _MEMORY * self._smoothed + (1 - _MEMORY) * event.loss if known else event.loss
+        self._loss.add(event.loss)
         if self._live:
-            line = fitted(self._figures(event), self._width - _BAR - 1)
+            line = fitted(figure_parts(event, self._loss.value), self._width - _BAR - 1)
             self._bar.update(self._task, total=event.steps, completed=event.step, description=line)
         elif time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            step: Part = (2, f"step {event.step:,}/{event.steps:,}")
-            self._output.say(fitted([step, *self._figures(event)], self._width))
-
-    def _figures(self, event: StepTaken) -> list[Part]:
-        return [
-            (1, f"loss {self._smoothed:.3f}"),
-            (5, f"{self._smoothed / math.log(2):.2f} bits/char"),
-            (4, f"{event.characters_per_second:,.0f} chars/s"),
-            (3, f"{duration(event.seconds_left)} left"),
-        ]
+            self._output.say(fitted(step_parts(event, self._loss.value), self._width))
 
     def _evaluated(self, event: Evaluated) -> None:
         self._last_line = time.monotonic()
         if event.protocol != self._protocol:
             self._protocol = event.protocol
             self._output.say(f"validation is measured by the protocol {event.protocol}")
-        parts: list[Part] = [
-            (2, f"step {event.step:,}"),
-            (5, f"epoch {event.epoch:.2f}"),
-            (4, f"train {event.train_loss:.3f}"),
-            (1, f"validation {event.validation_loss:.4f} nats = {event.bits_per_char:.3f} bits/char"),
-        ]
-        self._output.say(fitted(parts if event.best else [*parts, (3, "not best")], self._width))
+        self._output.say(fitted(evaluated_parts(event), self._width))
         if self._samples:
             self._output.say(_shown_sample(event.sample, self._width), style="dim")
 
@@ -176,17 +148,6 @@ def fitted(parts: Sequence[Part], width: int) -> str:
         if len(kept) == 1 or cell_len(line) <= width:
             return chop_cells(line, width)[0] if line and cell_len(line) > width else line
         kept.remove(max(kept))
-
-
-def duration(seconds: float) -> str:
-    """A length of time for people."""
-    if not math.isfinite(seconds):
-        return "?"
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours:,} h {minutes:02} min"
-    return f"{minutes} min {rest:02} s" if minutes else f"{rest} s"
 
 
 def _shown_sample(sample: str, width: int) -> str:

@@ -13,8 +13,9 @@ from cyclopts import Group, Parameter
 from charloom.cli.arguments import CorpusArgument, corpus_specs
 from charloom.cli.interrupt import INTERRUPTED, stop_on_signal
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.progress import TrainingView, duration
+from charloom.cli.progress import TrainingView
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
+from charloom.training.lines import duration
 
 if TYPE_CHECKING:
     from charloom.training.result import TrainingResult

@@ -104,6 +104,6 @@ def role_arn(aws: Aws, role: str | None) -> str:
     role = role or os.environ.get(ROLE) or ("ROLE" if aws.dry else None)
     if role is None:
         raise UsageError(
-            f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}; see docs/how-to/train-on-sagemaker.md"
+            f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}: docs/how-to/train-on-sagemaker.md"
         )
     return role if role.startswith("arn:") else arn(aws, "iam", f"role/{role}", regional=False)

@@ -77,6 +77,7 @@ class Streamed(Response):
         self._last_words = last_words
         self._seconds = seconds
         self._during = during or contextlib.nullcontext()
+        self._whole = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -85,6 +86,8 @@ class Streamed(Response):
                 async with asyncio.timeout(self._seconds):
                     await unless_gone(receive, self._send(send))
             except TimeoutError:
+                if self._whole:  # its time was over just after its last piece
+                    return
                 notes(scope)["timeout"] = True
                 await self._end(send)
 
@@ -101,6 +104,7 @@ class Streamed(Response):
             async for piece in pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
+        self._whole = True
 
 
 def event(data: object) -> bytes:

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, distributed
+from torch.distributed.distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from charloom.errors import TrainingError, UsageError
 
@@ -125,7 +127,7 @@ def joined_ranks(device: Callable[[int], torch.device]) -> Iterator[Ranks]:
     # torch's optimizers, the group's threads would outlive destroy_process_group() and could abort the exit.
     importlib.import_module("torch.distributed.nn")
     try:
-        distributed.init_process_group(backend)
+        _join(backend)
     except (RuntimeError, ValueError) as error:
         raise TrainingError(f"the processes of this run cannot find each other: {error}") from error
     try:
@@ -138,3 +140,18 @@ def joined_ranks(device: Callable[[int], torch.device]) -> Iterator[Ranks]:
         ) from error
     finally:
         distributed.destroy_process_group()
+
+
+def _join(backend: str) -> None:
+    """Meet the other processes.
+
+    torchrun keeps its store over restarts, and with it the addresses of processes that are gone: whoever read one of
+    those would call where nobody listens. So each attempt has keys of its own. Only on one machine do all processes
+    count restarts alike; on several, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 gives each attempt a store of its own.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or os.environ.get("GROUP_WORLD_SIZE") != "1":
+        distributed.init_process_group(backend)
+        return
+    store, rank, world_size = next(rendezvous("env://"))
+    own = PrefixStore(f"attempt {os.environ.get('TORCHELASTIC_RESTART_COUNT', '0')}", store)
+    distributed.init_process_group(backend, store=own, rank=rank, world_size=world_size)

@@ -1,0 +1,98 @@
+"""A job's hyperparameters: the settings of `charloom train`, checked by name before anything is done."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from charloom.errors import UsageError
+from charloom.settings import SECTIONS, shortened
+
+BESIDES = ("corpus", "init_from", "recipe")
+"""What a job may be told besides settings; a channel says the first two better."""
+
+_OURS = {name: field.annotation for kind in SECTIONS.values() for name, field in kind.model_fields.items()}
+_SERVICE = ("sagemaker_", "_")  # SageMaker's own: sagemaker_program, _tuning_objective_metric
+_SHOWN = 60  # characters of a name
+
+
+def read_hyperparameters(environ: Mapping[str, str], arguments: Sequence[str]) -> dict[str, Any]:
+    """What the job was told: by SM_HPS, which is exact, or by the command line where there is none.
+
+    Args:
+        environ: the environment.
+        arguments: `--name value`, `--name=value`, or `--name` alone for true.
+
+    Returns:
+        Values by the names that Python gives them, as in `hidden_size`.
+
+    Raises:
+        UsageError: there is no such hyperparameter, or no sense in the text.
+    """
+    told = environ.get("SM_HPS")
+    return checked(_of_command_line(arguments) if told is None else _of_json(told))
+
+
+def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The hyperparameters that are ours, each known and given once.
+
+    Raises:
+        UsageError: one is unknown, or given twice.
+    """
+    values: dict[str, Any] = {}
+    for written, value in given.items():
+        name = written.replace("-", "_")
+        if name.startswith(_SERVICE) or value is None:
+            continue
+        if name not in _OURS and name not in BESIDES:
+            raise UsageError(_unknown(name))
+        if name in values:
+            raise UsageError(f"the hyperparameter {_dashed(name)} is given twice")
+        values[name] = _as_text(value) if name in BESIDES or _takes_text(_OURS[name]) else value
+    return values
+
+
+def _unknown(name: str) -> str:
+    known = sorted(_dashed(known) for known in (*_OURS, *BESIDES))
+    near = difflib.get_close_matches(_dashed(name), known, 1)
+    meant = f" (did you mean {near[0]}?)" if near else ""
+    return f"there is no hyperparameter {_dashed(name)[:_SHOWN]!r}{meant}; those that exist: {', '.join(known)}"
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _takes_text(annotation: Any) -> bool:
+    return annotation is str or any(_takes_text(part) for part in get_args(annotation))
+
+
+def _as_text(value: Any) -> Any:
+    """A number where a text belongs: SageMaker's toolkit reads `90` as one, whatever was meant."""
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
+
+
+def _of_json(text: str) -> dict[str, Any]:
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        data = None
+    if not isinstance(data, dict):
+        raise UsageError(f"SM_HPS = {shortened(text)}: it must be a JSON object of hyperparameters")
+    return data
+
+
+def _of_command_line(arguments: Sequence[str]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    rest = list(arguments)
+    while rest:
+        name, given, value = rest.pop(0).partition("=")
+        if not name.startswith("--") or len(name) < 3:
+            raise UsageError(f"{shortened(name)} is not a hyperparameter: write --name value")
+        if given:
+            values[name[2:]] = value
+        else:
+            values[name[2:]] = rest.pop(0) if rest and not rest[0].startswith("--") else "true"
+    return values

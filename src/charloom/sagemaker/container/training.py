@@ -1,0 +1,202 @@
+"""The entry point of a training job: what SageMaker's toolkit, torchrun, a person or our own runner starts.
+
+It trains in the checkpoint folder, which SageMaker keeps in S3, and goes on from what stands there: a spot instance
+is taken away without a word to this process. At the end the model goes where SageMaker packs it.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import charloom
+from charloom.bundle import holds_model, open_model_directory
+from charloom.bundle.config import CONFIG, METRICS, PICTURE, TRAINING
+from charloom.errors import CharloomError, ModelDirectoryError, UsageError
+from charloom.events import Notice
+from charloom.files import storage_errors
+from charloom.sagemaker.container.hyperparameters import read_hyperparameters
+from charloom.sagemaker.container.places import Places, text_in, writes
+from charloom.sagemaker.container.processes import launch
+from charloom.sagemaker.container.speaking import JobView, make_streams_safe, say, say_result, tell_failure
+
+INTERRUPTED = 130
+"""The exit status of a job that was asked to stop; the best so far is in its model folder."""
+
+_CHECKPOINT_EVERY = "30s"  # a spot instance gives no notice, and what SageMaker has not copied yet is lost as well
+_ARCHIVE = "model.tar.gz"  # what an earlier job left is a channel with this in it
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Train as the environment and the command line say; the exit status: 0, 1, 2 for usage, 130 interrupted."""
+    make_streams_safe()
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        device = str(read_hyperparameters(os.environ, given).get("device", "auto"))
+        command = launch(os.environ, device, __spec__.name, given)
+        if command is not None:
+            os.execv(command[0], command)  # in place of this process: signals must reach torchrun
+        return run(os.environ, given)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except Exception as error:
+        tell_failure(error)
+        return error.exit_code if isinstance(error, CharloomError) else 1
+
+
+def run(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
+    """Train one job in this process; of several processes that share it, rank 0 writes.
+
+    Args:
+        environ: SageMaker's variables (SM_HPS, SM_CHANNEL_TRAINING, SM_MODEL_DIR and so on).
+        arguments: hyperparameters, where there is no SM_HPS.
+
+    Returns:
+        0, or `INTERRUPTED` if SIGTERM or SIGINT ended it early.
+
+    Raises:
+        UsageError: a hyperparameter or a channel cannot work.
+        CharloomError: training failed, or the model cannot be written.
+    """
+    places, options = Places.of(environ), read_hyperparameters(environ, arguments)
+    with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, _stop_on_signal() as should_stop:
+        code = Path(temporary, "code")
+        if writes(environ):  # before training: if it cannot be had, better to fail now
+            _write_code(code)
+        corpus = _corpus(places, options)
+        init_from = _origin(places, options, Path(temporary, "origin"))
+        options.setdefault("checkpoint_every", _CHECKPOINT_EVERY)
+        resume = _can_resume(places.checkpoints)
+        try:
+            result = charloom.train(
+                corpus,
+                places.checkpoints,
+                init_from=init_from,
+                resume=resume,
+                overwrite=not resume,
+                notify=JobView(),
+                should_stop=should_stop,
+                **options,
+            )
+        finally:
+            if writes(environ):
+                _keep_records(places)
+        if writes(environ):
+            say_result(result)
+            _write_model(places, code)
+        return INTERRUPTED if result.interrupted else 0
+
+
+def _write_code(folder: Path) -> None:
+    from charloom.sagemaker.packaging import write_code
+
+    write_code(folder)
+
+
+def _corpus(places: Places, options: dict[str, Any]) -> str:
+    """What to train on; a validation channel becomes the setting."""
+    named, channel = options.pop("corpus", None), places.channel("training")
+    validation = places.channel("validation")
+    if validation is not None:
+        options["validation"] = str(text_in(validation))
+    if channel is not None:
+        return str(text_in(channel))
+    if named is None:
+        raise UsageError("there is no text: give the job a channel called 'training', or SM_CHANNEL_TRAINING a folder")
+    return str(named)
+
+
+def _origin(places: Places, options: dict[str, Any], folder: Path) -> Path | None:
+    """The model to go on from: the channel's model directory or `model.tar.gz`, or the hyperparameter's folder."""
+    named, channel = options.pop("init_from", None), places.channel("model")
+    if channel is None:
+        return None if named is None else Path(named)
+    with storage_errors(channel):
+        inside = [channel, *sorted(path for path in channel.iterdir() if path.is_dir())]
+    standing = next((path for path in inside if holds_model(path)), None)
+    if standing is not None or not (channel / _ARCHIVE).is_file():
+        return standing or channel  # where there is none, reading it says so
+    from charloom.sagemaker.unpacking import unpack_model
+
+    unpack_model(channel / _ARCHIVE, folder)
+    return folder
+
+
+def _can_resume(checkpoints: Path) -> bool:
+    """Whether to go on with what stands there: always but for a finished model whose copying to S3 was cut off."""
+    if not holds_model(checkpoints) or (checkpoints / TRAINING).exists():
+        return True
+    try:
+        if all(file.harmless for file in open_model_directory(checkpoints).check_files()):
+            return True
+    except ModelDirectoryError:
+        pass
+    JobView()(Notice(f"the model in {checkpoints} is not whole: starting from the beginning"))
+    return False
+
+
+def _write_model(places: Places, code: Path) -> None:
+    """The finished model without what resume needed, and what makes it serve.
+
+    Only its own files; `config.json` last, because it says that the others are there.
+    """
+    config = open_model_directory(places.checkpoints).config
+    with storage_errors(places.model):
+        places.model.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(code, places.model / "code", dirs_exist_ok=True)
+        for name in (*config.files, CONFIG):
+            shutil.copyfile(places.checkpoints / name, places.model / name)
+    say(f"the model is in {places.model}")
+
+
+def _keep_records(places: Places) -> None:
+    """The history and its picture, of a run that failed too."""
+    with storage_errors(places.records):
+        places.records.mkdir(parents=True, exist_ok=True)
+        for name in (METRICS, PICTURE):
+            if (places.checkpoints / name).is_file():
+                shutil.copyfile(places.checkpoints / name, places.records / name)
+
+
+class _StopRequest:
+    """Whether a signal has asked to stop."""
+
+    def __init__(self) -> None:
+        self.made = False
+
+    def __call__(self) -> bool:
+        return self.made
+
+
+@contextmanager
+def _stop_on_signal() -> Iterator[_StopRequest]:
+    """Turn SIGTERM and SIGINT into a request inside the block; a second one interrupts at once."""
+    request = _StopRequest()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if request.made:
+            raise KeyboardInterrupt
+        request.made = True
+
+    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
+        yield request
+        return
+    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield request
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

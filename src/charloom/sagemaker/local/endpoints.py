@@ -1,0 +1,205 @@
+"""Endpoints on this machine: `charloom serve` under the container contract, with nobody's bill."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from charloom.errors import CharloomError, UsageError
+from charloom.events import LogLine, Notify, StatusChanged, ignore
+from charloom.files import storage_errors
+from charloom.sagemaker.local.logs import LOG, last_lines
+from charloom.sagemaker.local.processes import Process
+from charloom.sagemaker.local.records import folder_of, held, made_folder, read_record, recorded, write_record
+from charloom.sagemaker.local.server import NotServing, start_server, wait_until_serving
+
+_PATIENCE = 30.0  # seconds between SIGTERM and SIGKILL, as SageMaker has it
+_SHOWN = 20  # lines of the log of an endpoint that failed
+
+
+class LocalEndpoint(BaseModel):
+    """An endpoint of this machine, as its record says.
+
+    Attributes:
+        name: what it is called.
+        model: the model directory or archive that it was made from.
+        created: when.
+        expires: when it ends by itself, if it does.
+        port: where it listens, on 127.0.0.1.
+        serving: whether it has answered that it can.
+        process: the server's.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    model: str
+    created: datetime
+    expires: datetime | None = None
+    port: int = 0
+    serving: bool = False
+    process: Process | None = None
+
+    @property
+    def address(self) -> str:
+        """Where it is asked, without a path: http://127.0.0.1:PORT."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether its server still runs."""
+        return self.process is not None and self.process.alive
+
+    @property
+    def status(self) -> Literal["Creating", "InService", "Expired", "Failed"]:
+        """How it is, in SageMaker's words."""
+        if self.alive:
+            return "InService" if self.serving else "Creating"
+        return "Expired" if self.expires is not None and self.expires <= datetime.now(UTC) else "Failed"
+
+    def stop(self) -> None:
+        """End the server, at first politely; the record stays."""
+        if self.process is not None:
+            self.process.end(_PATIENCE)
+
+    def log_lines(self, limit: int = 10_000) -> list[str]:
+        """The last lines that the server has written."""
+        return last_lines(folder_of("endpoints", self.name) / LOG, limit)
+
+
+def deploy_here(
+    name: str,
+    model: Path,
+    *,
+    port: int = 0,
+    ttl: float | None = None,
+    environment: Mapping[str, str] | None = None,
+    notify: Notify = ignore,
+) -> LocalEndpoint:
+    """Put a model behind an endpoint of this machine, and wait until it answers.
+
+    The server goes on when this process ends; it listens on 127.0.0.1 alone.
+
+    Args:
+        name: what to call it.
+        model: `model.tar.gz`, or a model directory, which is packed first so that the same thing is tried.
+        port: where to listen; 0 takes a free one.
+        ttl: seconds after which the server ends by itself.
+        environment: variables for the server, such as CHARLOOM_SERVE_MAX_ROWS.
+        notify: is told of its states, and of the log's last lines if it fails.
+
+    Raises:
+        UsageError: the name is not allowed or taken, or the ttl is none.
+        CharloomError: the model cannot be served; the message has the server's last words. Nothing is left.
+    """
+    if ttl is not None and not 1 <= ttl < 2**31:
+        raise UsageError(f"ttl = {ttl:g} s: a second at least, and 68 years at most")
+    folder = made_folder("endpoints", name)
+    with held(folder):
+        found = read_record(folder, LocalEndpoint)
+        if found is not None and found.alive:
+            raise UsageError(f"there is an endpoint {name} already, at {found.address}: give another --name")
+        try:
+            return _deployed(folder, model, port, ttl, environment or {}, notify)
+        except BaseException:
+            _remove(folder)
+            raise
+
+
+def _deployed(
+    folder: Path, model: Path, port: int, ttl: float | None, environment: Mapping[str, str], notify: Notify
+) -> LocalEndpoint:
+    name, now = folder.name, datetime.now(UTC)
+    _clear(folder)
+    notify(StatusChanged(name, "Creating"))
+    _unpack(model, folder / "opt" / "ml" / "model", notify)
+    expires = None if ttl is None else now + timedelta(seconds=ttl)
+    endpoint = LocalEndpoint(name=name, model=str(model.absolute()), created=now, expires=expires)
+    process = start_server(folder, port, ttl, environment)
+    try:
+        endpoint = endpoint.model_copy(update={"process": process})
+        write_record(folder, endpoint)
+        listening = wait_until_serving(process, folder)
+        endpoint = endpoint.model_copy(update={"port": listening, "serving": True})
+        write_record(folder, endpoint)
+    except BaseException as error:
+        process.end(_PATIENCE)
+        if isinstance(error, NotServing):
+            for line in last_lines(folder / LOG, _SHOWN):
+                notify(LogLine(line))
+            notify(StatusChanged(name, "Failed", str(error)))
+            raise CharloomError(f"the endpoint {name} cannot serve: {error}") from error
+        raise
+    notify(StatusChanged(name, "InService", endpoint.address))
+    return endpoint
+
+
+def _unpack(model: Path, folder: Path, notify: Notify) -> None:
+    from charloom.sagemaker.packaging import package
+    from charloom.sagemaker.unpacking import unpack_model
+
+    if not model.is_dir():
+        unpack_model(model, folder)
+        return
+    with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
+        archive = Path(temporary) / "model.tar.gz"
+        package(model, archive, check=False, notify=notify)  # it is about to serve: that is the check
+        unpack_model(archive, folder)
+
+
+def find(name: str) -> LocalEndpoint | None:
+    """The endpoint of that name, running or not; None where there is none.
+
+    Raises:
+        UsageError: no endpoint can have that name.
+        StorageError: its record is damaged.
+    """
+    return read_record(folder_of("endpoints", name), LocalEndpoint)
+
+
+def local_endpoints() -> list[LocalEndpoint]:
+    """Every endpoint of this machine, running or not."""
+    return [endpoint for name in recorded("endpoints") if (endpoint := find(name)) is not None]
+
+
+def running() -> list[LocalEndpoint]:
+    """The endpoints of this machine whose servers run."""
+    return [endpoint for endpoint in local_endpoints() if endpoint.alive]
+
+
+def delete_here(name: str) -> bool:
+    """End an endpoint and remove all that belongs to it; whether there was one.
+
+    Raises:
+        UsageError: no endpoint can have that name.
+    """
+    folder = folder_of("endpoints", name)
+    endpoint = read_record(folder, LocalEndpoint)
+    if endpoint is not None:
+        endpoint.stop()
+    there = folder.is_dir()
+    _remove(folder)
+    return there
+
+
+def reap_here() -> list[str]:
+    """Remove what endpoints that have expired or ended left; their names."""
+    return [endpoint.name for endpoint in local_endpoints() if not endpoint.alive and delete_here(endpoint.name)]
+
+
+def _clear(folder: Path) -> None:
+    with storage_errors(folder):
+        for entry in folder.iterdir():
+            shutil.rmtree(entry) if entry.is_dir() and not entry.is_symlink() else entry.unlink()
+
+
+def _remove(folder: Path) -> None:
+    if folder.is_dir():
+        with storage_errors(folder):
+            shutil.rmtree(folder)

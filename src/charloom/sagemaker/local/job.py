@@ -1,0 +1,200 @@
+"""A training job of this machine: its record, and what can be asked of it at any time."""
+
+from __future__ import annotations
+
+import shutil
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from charloom.errors import CharloomError, UsageError
+from charloom.files import storage_errors
+from charloom.sagemaker.local.logs import LOG, last_lines
+from charloom.sagemaker.local.processes import Process
+from charloom.sagemaker.local.records import folder_of, read_record, recorded, write_record
+
+STOP_PATIENCE = 120.0  # seconds between SIGTERM and SIGKILL, as StopTrainingJob has it
+STOPPING = "stopping"
+"""A file that stands in a job's folder once it is to stop."""
+
+_KILLED = "the command that ran it was killed: start it again with the same --name, and it goes on"
+
+Status = Literal["InProgress", "Completed", "Failed", "Stopped"]
+
+
+class LocalJob(BaseModel):
+    """A job, as its record says. Times are UTC.
+
+    Attributes:
+        name: what it is called.
+        status: in SageMaker's words, as it was last written; `state` is how it is.
+        stage: what it is doing, or did last: Downloading, Training or Uploading.
+        started: when it was started, the last time.
+        ended: when it ended.
+        failure_reason: why it failed.
+        artifact: its model.tar.gz.
+        channels: its data.
+        hyperparameters: JSON in strings.
+        instances: how many processes share the work.
+        runner: the process that follows it and packs its model.
+        process: the training itself.
+    """
+
+    name: str
+    status: Status = "InProgress"
+    stage: str = "Downloading"
+    started: datetime
+    ended: datetime | None = None
+    failure_reason: str | None = None
+    artifact: Path | None = None
+    channels: dict[str, str]
+    hyperparameters: dict[str, str]
+    instances: int = 1
+    runner: Process | None = None
+    process: Process | None = None
+
+    @property
+    def folder(self) -> Path:
+        """All that belongs to it."""
+        return folder_of("jobs", self.name)
+
+    @property
+    def base(self) -> Path:
+        """Its /opt/ml."""
+        return self.folder / "opt" / "ml"
+
+    @property
+    def trains(self) -> bool:
+        """Whether its processes are there."""
+        return any(process is not None and process.alive for process in (self.runner, self.process))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether somebody has said that it is to stop."""
+        return (self.folder / STOPPING).exists()
+
+    @property
+    def state(self) -> Literal["InProgress", "Stopping", "Completed", "Failed", "Stopped"]:
+        """How it is now: what says that it runs, while nothing does, has failed."""
+        if self.status != "InProgress":
+            return self.status
+        if not self.trains:
+            return "Failed"
+        return "Stopping" if self.stopping else "InProgress"
+
+    def same_request(self, other: LocalJob) -> bool:
+        """Whether the other one was asked for the same: the same text, settings and number of processes."""
+        mine, its = ((job.channels, job.hyperparameters, job.instances) for job in (self, other))
+        return mine == its
+
+
+def find_job(name: str) -> LocalJob | None:
+    """The job of that name; None where there is none.
+
+    Raises:
+        UsageError: no job can have that name.
+        StorageError: its record is damaged.
+    """
+    return read_record(folder_of("jobs", name), LocalJob)
+
+
+def local_jobs() -> list[LocalJob]:
+    """Every job of this machine, the newest last."""
+    jobs = [job for name in recorded("jobs") if (job := find_job(name)) is not None]
+    return sorted(jobs, key=lambda job: job.started)
+
+
+def describe(name: str) -> dict[str, Any]:
+    """How a job is, in the words of SageMaker's DescribeTrainingJob; what it costs is nothing.
+
+    Raises:
+        UsageError: there is no such job here.
+    """
+    job = _existing(name)
+    told: dict[str, Any] = {
+        "TrainingJobName": job.name,
+        "TrainingJobStatus": job.state,
+        "SecondaryStatus": job.stage if job.state == "InProgress" else job.state,
+        "CreationTime": job.started,
+        "TrainingStartTime": job.started,
+        "HyperParameters": job.hyperparameters,
+        "ResourceConfig": {"InstanceType": "local", "InstanceCount": job.instances, "VolumeSizeInGB": 0},
+        "BillableTimeInSeconds": 0,
+    }
+    if job.ended is not None:
+        told |= {
+            "TrainingEndTime": job.ended,
+            "TrainingTimeInSeconds": round((job.ended - job.started).total_seconds()),
+        }
+    if job.state == "Failed":
+        told["FailureReason"] = job.failure_reason or _KILLED
+    if job.artifact is not None:
+        told["ModelArtifacts"] = {"S3ModelArtifacts": str(job.artifact)}
+    return told
+
+
+def log_lines(name: str, limit: int = 10_000) -> list[str]:
+    """The last lines that a job has written.
+
+    Raises:
+        UsageError: there is no such job here.
+    """
+    return last_lines(_existing(name).folder / LOG, limit)
+
+
+def stop(name: str) -> bool:
+    """Tell a job to save a checkpoint and end; whether it was running.
+
+    Who follows it waits for it, two minutes at most; where nobody does, this waits.
+
+    Raises:
+        UsageError: there is no such job here.
+    """
+    job = _existing(name)
+    if job.status != "InProgress" or not job.trains:
+        return False
+    with storage_errors(job.folder):
+        (job.folder / STOPPING).touch()
+    if job.process is not None:
+        job.process.terminate()
+        if job.runner is None or not job.runner.alive:
+            job.process.end(STOP_PATIENCE)
+            write_record(job.folder, job.model_copy(update={"status": "Stopped", "ended": datetime.now(UTC)}))
+    return True
+
+
+def artifact(name: str) -> Path:
+    """The model.tar.gz of a job that has one.
+
+    Raises:
+        UsageError: there is no such job here.
+        CharloomError: it has none (yet); says why.
+    """
+    job = _existing(name)
+    if job.artifact is not None and job.artifact.is_file():
+        return job.artifact
+    if job.state == "Failed":
+        raise CharloomError(f"the job {name} has no model: it failed: {job.failure_reason or _KILLED}")
+    raise CharloomError(f"the job {name} has no model: it is {job.state}")
+
+
+def delete_job(name: str) -> bool:
+    """Stop a job and remove all that belongs to it, its checkpoints and its archive too; whether there was one."""
+    job = find_job(name)
+    if job is not None and job.process is not None:
+        job.process.end(STOP_PATIENCE)
+    folder = folder_of("jobs", name)
+    there = folder.is_dir()
+    if there:
+        with storage_errors(folder):
+            shutil.rmtree(folder)
+    return there
+
+
+def _existing(name: str) -> LocalJob:
+    job = find_job(name)
+    if job is None:
+        raise UsageError(f"there is no job {name} on this machine")
+    return job

@@ -1,0 +1,273 @@
+"""Training jobs on this machine: SageMaker's tree, entry point and meanings, in a process of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from charloom.errors import CharloomError, TrainingError, UsageError
+from charloom.events import Notice, Notify, StatusChanged, ignore
+from charloom.files import storage_errors
+from charloom.sagemaker.local.environment import container_environment
+from charloom.sagemaker.local.job import (
+    STOP_PATIENCE,
+    STOPPING,
+    LocalJob,
+    artifact,
+    delete_job,
+    describe,
+    find_job,
+    local_jobs,
+    log_lines,
+    stop,
+)
+from charloom.sagemaker.local.logs import LOG, Followed, last_lines
+from charloom.sagemaker.local.processes import Process, start, this_process
+from charloom.sagemaker.local.records import held, made_folder, read_record, write_record
+from charloom.sagemaker.local.tree import build_tree, pack_model
+
+__all__ = [
+    "LocalJob",
+    "artifact",
+    "delete_job",
+    "describe",
+    "find_job",
+    "local_jobs",
+    "log_lines",
+    "stop",
+    "train_here",
+]
+
+_INTERRUPTED = 130  # the exit status of what was interrupted
+_MOST_INSTANCES = 64
+_TICK = 0.1  # seconds
+_LONGEST = 1024  # characters of a failure's reason, as SageMaker has it
+_ENTRY = (
+    "import sys;from pathlib import Path;from charloom.sagemaker.container.job import run_job;"
+    "sys.exit(run_job(Path(sys.argv[1])))"
+)
+
+
+def train_here(
+    name: str,
+    channels: Mapping[str, str],
+    hyperparameters: Mapping[str, str],
+    output: Path,
+    *,
+    instances: int = 1,
+    notify: Notify = ignore,
+) -> int:
+    """Run a training job on this machine as SageMaker would, and unpack its model.
+
+    Ctrl-C, SIGTERM or `stop` make it save a checkpoint and end. The same name, text and settings again go on
+    from there.
+
+    Args:
+        name: what to call it.
+        channels: the data by channel: a path, or an address in S3 (AWS_ENDPOINT_URL is honoured).
+        hyperparameters: as SageMaker has them, JSON in strings.
+        output: the model directory to write; nothing may stand there.
+        instances: how many processes share the work, each as one machine's; torchrun starts them.
+        notify: is told of its states, and of each line that it writes.
+
+    Returns:
+        The exit status: 0, or 130 if it was stopped.
+
+    Raises:
+        UsageError: a name, channel or number cannot work, the name belongs to another job, or `output` is taken.
+        TrainingError: it failed; the message has its reason.
+        CloudError: the data could not be fetched.
+        StorageError: something cannot be written.
+    """
+    if not 1 <= instances <= _MOST_INSTANCES:
+        raise UsageError(f"instances = {instances}: from 1 to {_MOST_INSTANCES} on one machine")
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise UsageError(f"{output} is there already: give another --output, or remove it")
+    folder = made_folder("jobs", name)
+    job = LocalJob(
+        name=name,
+        started=datetime.now(UTC),
+        channels={channel: _absolute(source) for channel, source in channels.items()},
+        hyperparameters=dict(hyperparameters),
+        instances=instances,
+        runner=this_process(),
+    )
+    with held(folder), _signals_interrupt():
+        earlier = read_record(folder, LocalJob)
+        if earlier is not None:
+            _check_earlier(earlier, job)
+            if earlier.status == "Completed":
+                notify(Notice(f"the job {name} is finished: there is nothing to train"))
+                _unpack(artifact(name), output)
+                return 0
+        return _Run(job, output, notify).run()
+
+
+def _absolute(source: str) -> str:
+    return source if "://" in source else str(Path(source).expanduser().absolute())
+
+
+def _check_earlier(earlier: LocalJob, job: LocalJob) -> None:
+    """What has this name already must be the same job, and must not run.
+
+    Raises:
+        UsageError: it is another one, or it runs.
+    """
+    if earlier.trains and earlier.status == "InProgress":
+        raise UsageError(f"the job {job.name} is running: wait for it, stop it, or give another --name")
+    if not earlier.same_request(job):
+        raise UsageError(f"there is a job {job.name} already, with another text or other settings: give another --name")
+
+
+class _Run:
+    """One run of a job, from its tree to its archive."""
+
+    def __init__(self, job: LocalJob, output: Path, notify: Notify) -> None:
+        self._job = job
+        self._output = output
+        self._notify = notify
+        self._deadline = math.inf
+        self._marker = job.folder / STOPPING
+        self._log = job.folder / LOG
+
+    def run(self) -> int:
+        """Run it; 0, or 130 if it was stopped."""
+        with storage_errors(self._log):
+            self._marker.unlink(missing_ok=True)
+            self._log.touch()  # lines of an earlier run stay: it is the same job
+        self._keep()
+        try:
+            self._stage("Downloading")
+            job = self._job
+            build_tree(job.base, job.channels, job.hyperparameters, job.instances, self._notify)
+            self._stage("Training")
+            status = self._trained()
+            if self._marker.exists():
+                return self._stopped()
+            if status != 0:
+                raise TrainingError(self._reason(status))
+            self._stage("Uploading")
+            self._pack()
+            _unpack(artifact(self._job.name), self._output)
+        except KeyboardInterrupt:
+            return self._stopped()
+        except CharloomError as error:
+            self._end("Failed", failure_reason=str(error))
+            if isinstance(error, TrainingError):
+                raise TrainingError(f"the job {self._job.name} failed: {error}") from None
+            raise
+        for left in ("input/data", "code", "model"):  # the archive has the model; data was a copy or a link
+            shutil.rmtree(self._job.base / left, ignore_errors=True)
+        self._end("Completed")
+        return 0
+
+    def _trained(self) -> int:
+        """Start the training, tell its lines, and wait for its end; its exit status."""
+        base = self._job.base
+        command = [sys.executable, "-P", "-c", _ENTRY, str(base)]
+        if self._job.instances > 1:
+            torchrun = ["-m", "torch.distributed.run", "--standalone", "--no-python"]
+            command = [sys.executable, "-P", *torchrun, f"--nproc-per-node={self._job.instances}", *command]
+        contract = {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": self._job.name}
+        environment = container_environment(contract, str(base / "code" / "lib"))
+        followed = Followed(self._log, self._notify)
+        with contextlib.closing(followed), self._log.open("ab") as log:
+            process = start(command, base / "code", environment, log, log)
+            try:
+                self._keep(process=process)
+                self._wait(process, followed)
+            finally:
+                process.end(0)
+            followed.tell(last=True)
+        status = process.status()
+        return 1 if status is None else status
+
+    def _wait(self, process: Process, followed: Followed) -> None:
+        """Until it has ended, or has had its time to do so."""
+        while True:
+            try:
+                if not process.alive or time.monotonic() > self._deadline:
+                    return
+                followed.tell()
+                if self._marker.exists():
+                    self._deadline = min(self._deadline, time.monotonic() + STOP_PATIENCE)
+                time.sleep(_TICK)
+            except KeyboardInterrupt:
+                if self._marker.exists():  # for the second time: at once
+                    return
+                self._marker.touch()
+                self._notify(StatusChanged(self._job.name, "Stopping"))
+                process.terminate()
+
+    def _reason(self, status: int) -> str:
+        """Why it failed, as SageMaker says it."""
+        try:
+            with (self._job.base / "output" / "failure").open("rb") as file:
+                told = file.read(4 * _LONGEST).decode("utf-8", "replace").strip()
+        except OSError:
+            told = ""
+        if not told and status < 0:
+            told = f"it was ended by signal {-status}" + (" (out of memory?)" if status == -signal.SIGKILL else "")
+        lines = [line for line in last_lines(self._log, 100) if line.strip()]
+        return f"AlgorithmError: {(told or (lines or ['it said nothing'])[-1])[:_LONGEST]}, exit code: {status}"
+
+    def _stopped(self) -> int:
+        """It was stopped; its model so far, where there is one, is packed as well."""
+        if (self._job.base / "model" / "config.json").is_file():
+            self._pack()
+        self._end("Stopped")
+        return _INTERRUPTED
+
+    def _pack(self) -> None:
+        archive = self._job.folder / "output" / "model.tar.gz"
+        pack_model(self._job.base / "model", archive)
+        self._keep(artifact=archive)
+
+    def _stage(self, stage: str) -> None:
+        self._keep(stage=stage)
+        self._notify(StatusChanged(self._job.name, stage))
+        if self._marker.exists():
+            raise KeyboardInterrupt
+
+    def _end(self, status: str, **facts: Any) -> None:
+        self._keep(status=status, ended=datetime.now(UTC), runner=None, process=None, **facts)
+        self._marker.unlink(missing_ok=True)
+        self._notify(StatusChanged(self._job.name, status, facts.get("failure_reason", "")))
+
+    def _keep(self, **facts: Any) -> None:
+        self._job = self._job.model_copy(update=facts)
+        write_record(self._job.folder, self._job)
+
+
+def _unpack(archive: Path, output: Path) -> None:
+    from charloom.sagemaker.unpacking import unpack_model
+
+    unpack_model(archive, output)
+
+
+@contextlib.contextmanager
+def _signals_interrupt() -> Iterator[None]:
+    """Make SIGTERM and a closed terminal do what Ctrl-C does, where this thread is told of signals."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    kept = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)

@@ -1,0 +1,211 @@
+from __future__ import annotations
+
+import email
+import gzip
+import hashlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import zipfile
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
+from pathlib import Path
+
+import pytest
+
+from charloom.errors import CharloomError, ModelDirectoryError, UsageError
+from charloom.sagemaker import packaging
+from charloom.sagemaker.packaging import pack_source, package, write_code
+from charloom.sagemaker.requirements import Container, fetch_wheels, pins
+from charloom.sagemaker.unpacking import unpack_model
+from charloom.sagemaker.wheel import build_wheel
+from charloom.version import __version__
+
+WHEEL = f"charloom-{__version__}-py3-none-any.whl"
+
+
+def run(*command: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [str(part) for part in command],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_wheel_is_ours_and_the_same_every_time(tmp_path: Path) -> None:
+    first = build_wheel(tmp_path)
+    content = first.read_bytes()
+    os.utime(Path(packaging.__file__))
+    assert build_wheel(tmp_path).read_bytes() == content
+    assert first.name == WHEEL
+    with zipfile.ZipFile(first) as wheel:
+        names = set(wheel.namelist())
+        record = wheel.read(f"charloom-{__version__}.dist-info/RECORD").decode().splitlines()
+        about = email.message_from_bytes(wheel.read(f"charloom-{__version__}.dist-info/METADATA"))
+    assert len(record) == len(names)
+    assert {"train", "serve", "sagemaker"} <= set(about.get_all("Provides-Extra", []))
+    for data in ("py.typed", "recipes/tiny.yaml", "serving/playground/index.html", "runtime/browser/page.html"):
+        assert f"charloom/{data}" in names
+    assert "charloom/sagemaker/serve.Dockerfile" in names
+    assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]
+
+
+def test_pip_installs_the_wheel(tmp_path: Path) -> None:
+    """Into a folder that sees this environment's packages, whose charloom it comes before."""
+    wheel = build_wheel(tmp_path)
+    installed = tmp_path / "installed"
+    ran = run(
+        sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-index", "-t", installed, wheel, cwd=tmp_path
+    )
+    assert ran.returncode == 0, ran.stderr
+    code = f"import sys; sys.path.insert(0, {str(installed)!r}); import charloom; print(charloom.__file__)"
+    assert run(sys.executable, "-c", code, cwd=tmp_path).stdout.startswith(str(installed))
+    assert (installed / "bin/charloom").is_file()
+
+
+def test_a_charloom_that_is_not_installed_is_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("charloom.sagemaker.wheel.__version__", "9.9")
+    with pytest.raises(CharloomError, match="is installed as"):
+        build_wheel(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_jobs_source(tmp_path: Path) -> None:
+    path = pack_source(tmp_path)
+    assert path == tmp_path / "sourcedir.tar.gz"
+    content = path.read_bytes()
+    assert pack_source(tmp_path / "again.tar.gz").read_bytes() == content
+    with tarfile.open(path) as archive:
+        assert archive.getnames() == sorted([WHEEL, "requirements.txt", "train.py"])
+        archive.extractall(tmp_path / "source", filter="data")
+    code = (tmp_path / "source/train.py").read_text()
+    assert "charloom.sagemaker.container.training" in code
+    compile(code, "train.py", "exec")
+
+
+def test_the_images_torch_is_kept(tmp_path: Path) -> None:
+    """As the toolkit installs it: pip in that folder; nothing but charloom itself is missing here."""
+    with tarfile.open(pack_source(tmp_path)) as archive:
+        archive.extractall(tmp_path, filter="data")
+    report = tmp_path / "report.json"
+    command = ["-m", "pip", "install", "--dry-run", "--no-index", "-q", "-r", "requirements.txt", "--report", report]
+    ran = run(sys.executable, *command, cwd=tmp_path)
+    assert ran.returncode == 0, ran.stderr
+    names = {one["metadata"]["name"] for one in json.loads(report.read_text())["install"]}
+    assert names == {"charloom"}
+
+
+def test_pins_go_all_the_way_down() -> None:
+    lines = pins("serve")
+    names = [line.partition("==")[0] for line in lines]
+    assert {"numpy", "onnxruntime", "pydantic-core", "fastapi", "starlette", "uvicorn", "h11"} <= set(names)
+    assert names == sorted(names)
+    assert not {"charloom", "torch", "boto3", "pytest", "colorama"} & set(names)  # colorama: only on Windows
+
+
+def test_what_is_not_installed_is_given_by_its_range(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without(name: str) -> Distribution:
+        if name == "fastapi":
+            raise PackageNotFoundError(name)
+        return distribution(name)
+
+    monkeypatch.setattr("charloom.sagemaker.requirements.distribution", without)
+    (line,) = [line for line in pins("serve") if line.startswith("fastapi")]
+    assert "==" not in line
+    assert ">=" in line
+    with pytest.raises(CharloomError, match="not installed here"):
+        fetch_wheels([line], Path("nowhere"), Container())
+
+
+def test_another_container() -> None:
+    assert Container("3.13").environment["python_version"] == "3.13"
+    assert Container(platform="manylinux_2_28_aarch64").environment["platform_machine"] == "aarch64"
+    assert Container().platforms[0] == "manylinux_2_28_x86_64"
+    assert Container().platforms[-1] == "manylinux2014_x86_64"
+    for wrong in ({"python": "three"}, {"platform": "win_amd64"}, {"platform": "manylinux_2_x_y"}):
+        with pytest.raises(UsageError, match="such as"):
+            Container(**wrong)
+
+
+def test_a_package_is_the_model_and_the_code(trained: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    shutil.copytree(trained, model)
+    (model / "secret.txt").write_text("not the model's")
+    (model / "training").mkdir(exist_ok=True)
+    (model / "training" / "state.json").write_text("{}")
+    packed = package(model, tmp_path / "model.tar.gz")
+    content = packed.path.read_bytes()
+    assert (packed.bytes, packed.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    assert package(model, tmp_path / "again.tar.gz", check=False).sha256 == packed.sha256
+    with tarfile.open(packed.path) as archive:
+        names = set(archive.getnames())
+    assert {"config.json", "model.onnx", "loss.svg", "code/inference.py", "code/requirements.txt"} <= names
+    assert f"code/{WHEEL}" in names
+    assert not [name for name in names if name.startswith(("training", "secret"))]
+    unpack_model(packed.path, tmp_path / "back")
+    assert (tmp_path / "back/model.onnx").read_bytes() == (trained / "model.onnx").read_bytes()
+    assert not (tmp_path / "back/code").exists()
+
+
+def test_the_packed_code_answers_by_itself(trained: Path, tmp_path: Path) -> None:
+    """charloom comes out of the wheel beside inference.py, not from anywhere else."""
+    write_code(tmp_path / "code")
+    code = (
+        "import inference, charloom; print(charloom.__file__)\n"
+        f"model = inference.model_fn({str(trained)!r})\n"
+        "data = inference.input_fn(bytearray(b'30-The '), 'text/plain')\n"
+        "print(inference.output_fn(inference.predict_fn(data, model), 'text/plain')[0].decode()[:4])\n"
+    )
+    ran = run(sys.executable, "-c", f"import sys; sys.path.insert(0, 'code')\n{code}", cwd=tmp_path)
+    where, text = ran.stdout.splitlines()[:2]
+    assert not where.startswith(str(Path(packaging.__file__).parents[1]))
+    assert text == "The "
+
+
+def test_a_model_that_is_not_whole_is_not_packed(trained: Path, tmp_path: Path) -> None:
+    output = tmp_path / "model.tar.gz"
+    (tmp_path / "run/training").mkdir(parents=True)
+    with pytest.raises(ModelDirectoryError, match="without a finished model"):
+        package(tmp_path / "run", output)
+    with pytest.raises(ModelDirectoryError, match="no such model directory"):
+        package(tmp_path / "nothing", output)
+    shutil.copytree(trained, tmp_path / "altered")
+    with (tmp_path / "altered/model.safetensors").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelDirectoryError, match=r"model\.safetensors is altered"):
+        package(tmp_path / "altered", output)
+    assert not output.exists()
+
+
+def test_a_package_that_does_not_serve_is_not_written(
+    trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(trained, tmp_path / "m")
+    config = json.loads((tmp_path / "m/config.json").read_text())
+    graph = b"no graph"
+    for name in ("model.onnx", "model.int8.onnx"):
+        (tmp_path / "m" / name).write_bytes(graph)
+        config["files"][name] = hashlib.sha256(graph).hexdigest()
+    (tmp_path / "m/config.json").write_text(json.dumps(config))
+    with pytest.raises(ModelDirectoryError, match="does not serve"):
+        package(tmp_path / "m", tmp_path / "model.tar.gz")
+    assert not (tmp_path / "model.tar.gz").exists()
+
+
+def test_archives_say_nothing_of_when_or_where(tmp_path: Path) -> None:
+    path = pack_source(tmp_path)
+    with tarfile.open(path) as archive:
+        for member in archive:
+            assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "", "")
+    with gzip.open(path) as packed:
+        packed.peek(1)
+        assert packed.mtime == 0
+    assert io.BytesIO(path.read_bytes()[:10]).read()[3] == 0  # no name in it
