@@ -131,8 +131,10 @@ class FakeAmazon:
         if name not in self.endpoints:
             config: dict[str, Any] = {"EndpointConfigName": name, "ProductionVariants": fake_endpoints.VARIANTS}
             if async_output:
+                self._make_bucket(urlsplit(async_output).netloc)
                 config["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": async_output}}
             sagemaker = self.client("sagemaker")
+            self._make_model("model")
             sagemaker.create_endpoint_config(**config)
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
             self.configurations[name] = config
@@ -142,10 +144,18 @@ class FakeAmazon:
 
     def connect_model(self, name: str, address: str) -> None:
         """Let a server of the test answer the batch transforms of a model, which is created if it is not there."""
+        self._make_model(name)
+        self.servers[name] = address
+
+    def _make_bucket(self, name: str) -> None:
+        s3 = self.client("s3")
+        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+            s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": self.region})
+
+    def _make_model(self, name: str) -> None:
         if ("Model", name) not in self.taken:
             self.client("sagemaker").create_model(ModelName=name, ExecutionRoleArn="arn:aws:iam::123456789012:role/R")
             self.taken.add(("Model", name))
-        self.servers[name] = address
 
     def break_stream(self, endpoint: str, after: int, kind: str = "ModelStreamError") -> None:
         """End the endpoint's next response stream with an error (or InternalStreamFailure) after so many pieces."""
@@ -191,11 +201,10 @@ class FakeAmazon:
 
     def put(self, address: str, content: bytes | Path) -> None:
         """Put an object into S3, and its bucket if it is not there."""
-        place, s3 = urlsplit(address), self.client("s3")
-        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
-            s3.create_bucket(Bucket=place.netloc, CreateBucketConfiguration={"LocationConstraint": self.region})
+        place = urlsplit(address)
+        self._make_bucket(place.netloc)
         body = content if isinstance(content, bytes) else content.read_bytes()
-        s3.put_object(Bucket=place.netloc, Key=place.path.lstrip("/"), Body=body)
+        self.client("s3").put_object(Bucket=place.netloc, Key=place.path.lstrip("/"), Body=body)
 
     def get(self, address: str) -> bytes:
         """An object of S3."""

@@ -11,16 +11,67 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from charloom.sagemaker.account import Account, connect
+    from charloom.sagemaker.async_invoking import collect, invoke_later
     from charloom.sagemaker.aws import Aws, DryRun
+    from charloom.sagemaker.deleting import Deleted, delete, reap
+    from charloom.sagemaker.deploying import Deployed, create_model, deploy
+    from charloom.sagemaker.endpoint import Endpoint, deployed
+    from charloom.sagemaker.endpoint_settings import EndpointSettings
+    from charloom.sagemaker.inventory import EndpointState, endpoints
+    from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
+    from charloom.sagemaker.prices import Cost, price_per_hour
 
 _HOMES = {
     "Account": "account",
+    "Answer": "invoking",
     "Aws": "aws",
+    "Cost": "prices",
+    "Deleted": "deleting",
+    "Deployed": "deploying",
     "DryRun": "aws",
+    "Endpoint": "endpoint",
+    "EndpointSettings": "endpoint_settings",
+    "EndpointState": "inventory",
+    "collect": "async_invoking",
     "connect": "account",
+    "create_model": "deploying",
+    "delete": "deleting",
+    "deploy": "deploying",
+    "deployed": "endpoint",
+    "endpoints": "inventory",
+    "invoke": "invoking",
+    "invoke_later": "async_invoking",
+    "invoke_stream": "invoking",
+    "invoke_text": "invoking",
+    "price_per_hour": "prices",
+    "reap": "deleting",
 }
 
-__all__ = ["Account", "Aws", "DryRun", "connect"]
+__all__ = [
+    "Account",
+    "Answer",
+    "Aws",
+    "Cost",
+    "Deleted",
+    "Deployed",
+    "DryRun",
+    "Endpoint",
+    "EndpointSettings",
+    "EndpointState",
+    "collect",
+    "connect",
+    "create_model",
+    "delete",
+    "deploy",
+    "deployed",
+    "endpoints",
+    "invoke",
+    "invoke_later",
+    "invoke_stream",
+    "invoke_text",
+    "price_per_hour",
+    "reap",
+]
 
 
 def __getattr__(name: str) -> Any:
