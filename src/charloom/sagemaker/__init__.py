@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from charloom.sagemaker.endpoint_settings import EndpointSettings
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
+    from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
+    from charloom.sagemaker.local.jobs import LocalJob, train_here
     from charloom.sagemaker.prices import Cost, price_per_hour
 
 _HOMES = {
@@ -32,11 +34,15 @@ _HOMES = {
     "Endpoint": "endpoint",
     "EndpointSettings": "endpoint_settings",
     "EndpointState": "inventory",
+    "LocalEndpoint": "local.endpoints",
+    "LocalJob": "local.jobs",
     "collect": "async_invoking",
     "connect": "account",
     "create_model": "deploying",
     "delete": "deleting",
+    "delete_here": "local.endpoints",
     "deploy": "deploying",
+    "deploy_here": "local.endpoints",
     "deployed": "endpoint",
     "endpoints": "inventory",
     "invoke": "invoking",
@@ -45,6 +51,7 @@ _HOMES = {
     "invoke_text": "invoking",
     "price_per_hour": "prices",
     "reap": "deleting",
+    "train_here": "local.jobs",
 }
 
 __all__ = [
@@ -58,11 +65,15 @@ __all__ = [
     "Endpoint",
     "EndpointSettings",
     "EndpointState",
+    "LocalEndpoint",
+    "LocalJob",
     "collect",
     "connect",
     "create_model",
     "delete",
+    "delete_here",
     "deploy",
+    "deploy_here",
     "deployed",
     "endpoints",
     "invoke",
@@ -71,6 +82,7 @@ __all__ = [
     "invoke_text",
     "price_per_hour",
     "reap",
+    "train_here",
 ]
 
 
