@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from charloom.sagemaker.image import ServingImage, build_image, serving_image
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
+    from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
+    from charloom.sagemaker.local.jobs import LocalJob, train_here
     from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.prices import Cost, price_per_hour
     from charloom.sagemaker.transforming import Transformed, transform
@@ -36,6 +38,8 @@ _HOMES = {
     "Endpoint": "endpoint",
     "EndpointSettings": "endpoint_settings",
     "EndpointState": "inventory",
+    "LocalEndpoint": "local.endpoints",
+    "LocalJob": "local.jobs",
     "Package": "packaging",
     "ServingImage": "image",
     "Transformed": "transforming",
@@ -44,7 +48,9 @@ _HOMES = {
     "connect": "account",
     "create_model": "deploying",
     "delete": "deleting",
+    "delete_here": "local.endpoints",
     "deploy": "deploying",
+    "deploy_here": "local.endpoints",
     "deployed": "endpoint",
     "endpoints": "inventory",
     "invoke": "invoking",
@@ -55,6 +61,7 @@ _HOMES = {
     "price_per_hour": "prices",
     "reap": "deleting",
     "serving_image": "image",
+    "train_here": "local.jobs",
     "transform": "transforming",
     "unpack_model": "unpacking",
 }
@@ -70,6 +77,8 @@ __all__ = [
     "Endpoint",
     "EndpointSettings",
     "EndpointState",
+    "LocalEndpoint",
+    "LocalJob",
     "Package",
     "ServingImage",
     "Transformed",
@@ -78,7 +87,9 @@ __all__ = [
     "connect",
     "create_model",
     "delete",
+    "delete_here",
     "deploy",
+    "deploy_here",
     "deployed",
     "endpoints",
     "invoke",
@@ -89,6 +100,7 @@ __all__ = [
     "price_per_hour",
     "reap",
     "serving_image",
+    "train_here",
     "transform",
     "unpack_model",
 ]
