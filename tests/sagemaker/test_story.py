@@ -67,7 +67,7 @@ def test_the_whole_way(prose: Path, tmp_path: Path) -> None:
     assert answer.startswith(PROMPT)
     score = model.score(answer)
     assert score.unknown == 0
-    assert score.nats / score.characters < math.log(model.config.vocab_size), "better than guessing"
+    assert score.nats / score.characters < math.log(model.vocabulary.size), "better than guessing"
     (seeded,) = (command for command in told if "--seed 1" in command)
     own = model.generate(PROMPT, length=160, seed=1).text
     assert told[seeded].rstrip("\n") == PROMPT + own
