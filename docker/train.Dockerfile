@@ -6,8 +6,7 @@
 # Nothing is installed when a job starts. torch is the one with CUDA: it trains on a processor as well.
 FROM python:3.12-slim AS build
 WORKDIR /build
-COPY pyproject.toml README.md LICENSE ./
-COPY src src
+COPY . .
 RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:3.12-slim
