@@ -136,7 +136,7 @@ def torch_files(toolkit: Toolkit) -> float:
 def test_a_job_runs_and_its_model_deploys(toolkit: Toolkit, text: str, tmp_path: Path) -> None:
     """With a recipe whose name has all that a shell would trip over."""
     before = torch_files(toolkit)
-    recipe = tmp_path / "it's \"so\" $(touch x)\n😀.yaml"
+    recipe = tmp_path / 'it\'s "so" $(touch x)\n😀.yaml'
     recipe.write_text("training: {learning_rate: 0.02}\nmodel: {dropout: 0.0}\n", "utf-8")
     base = toolkit.lay_out(tmp_path / "ml", text, {**SMALL, "recipe": str(recipe)})
     ran = toolkit.run(base)
