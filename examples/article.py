@@ -27,16 +27,16 @@ FEWER = "--hidden-size 128 --epochs 2"
 
 COMMANDS = (
     f"charloom corpus show {CORPUS} --clean article",
-    f"charloom sagemaker upload {CORPUS} --clean article --bucket texts --prefix article",
-    "charloom sagemaker train s3://texts/article/ --instance local --name article --recipe article "
-    f"{FEWER} -o runs/article",
+    f"charloom sagemaker upload {CORPUS} --clean article --prefix article",
+    "charloom sagemaker train s3://sagemaker-us-east-1-123456789012/article/ --instance local --name article "
+    f"--recipe article {FEWER} -o runs/article",
     "charloom sagemaker status article",
     "charloom sagemaker attach article -o runs/attached",
     "charloom sagemaker package runs/attached -o model.tar.gz",
     "charloom sagemaker deploy model.tar.gz --instance local --name article",
     'charloom sagemaker invoke article --payload "185-he did content to say"',
     'charloom sagemaker invoke article --prompt "he did content to say" --length 160 --seed 1',
-    "charloom sagemaker list",
+    "charloom sagemaker list --here",
     "charloom sagemaker delete article",
 )
 

@@ -17,10 +17,15 @@ if TYPE_CHECKING:
     from charloom.sagemaker.deploying import Deployed, create_model, deploy
     from charloom.sagemaker.endpoint import Endpoint, deployed
     from charloom.sagemaker.endpoint_settings import EndpointSettings
+    from charloom.sagemaker.image import ServingImage, build_image, serving_image
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
+    from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
+    from charloom.sagemaker.local.jobs import LocalJob, train_here
+    from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.prices import Cost, price_per_hour
     from charloom.sagemaker.transforming import Transformed, transform
+    from charloom.sagemaker.unpacking import unpack_model
 
 _HOMES = {
     "Account": "account",
@@ -33,21 +38,32 @@ _HOMES = {
     "Endpoint": "endpoint",
     "EndpointSettings": "endpoint_settings",
     "EndpointState": "inventory",
+    "LocalEndpoint": "local.endpoints",
+    "LocalJob": "local.jobs",
+    "Package": "packaging",
+    "ServingImage": "image",
     "Transformed": "transforming",
+    "build_image": "image",
     "collect": "async_invoking",
     "connect": "account",
     "create_model": "deploying",
     "delete": "deleting",
+    "delete_here": "local.endpoints",
     "deploy": "deploying",
+    "deploy_here": "local.endpoints",
     "deployed": "endpoint",
     "endpoints": "inventory",
     "invoke": "invoking",
     "invoke_later": "async_invoking",
     "invoke_stream": "invoking",
     "invoke_text": "invoking",
+    "package": "packaging",
     "price_per_hour": "prices",
     "reap": "deleting",
+    "serving_image": "image",
+    "train_here": "local.jobs",
     "transform": "transforming",
+    "unpack_model": "unpacking",
 }
 
 __all__ = [
@@ -61,21 +77,32 @@ __all__ = [
     "Endpoint",
     "EndpointSettings",
     "EndpointState",
+    "LocalEndpoint",
+    "LocalJob",
+    "Package",
+    "ServingImage",
     "Transformed",
+    "build_image",
     "collect",
     "connect",
     "create_model",
     "delete",
+    "delete_here",
     "deploy",
+    "deploy_here",
     "deployed",
     "endpoints",
     "invoke",
     "invoke_later",
     "invoke_stream",
     "invoke_text",
+    "package",
     "price_per_hour",
     "reap",
+    "serving_image",
+    "train_here",
     "transform",
+    "unpack_model",
 ]
 
 

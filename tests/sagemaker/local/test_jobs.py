@@ -62,7 +62,7 @@ def test_a_job_trains_with_the_code_that_travels(small_text: Path, tmp_path: Pat
 
 
 def test_a_failure_has_its_reason(small_text: Path, tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match=r"the job bad failed: AlgorithmError: .*toaster.*, exit code: 1"):
+    with pytest.raises(TrainingError, match=r"the job bad failed: AlgorithmError: .*toaster.*, exit code: 2"):
         train_here("bad", {"training": str(small_text)}, {**SMALL, "device": '"toaster"'}, tmp_path / "model")
     assert not (tmp_path / "model").exists()
     told = jobs.describe("bad")
@@ -143,14 +143,15 @@ def test_ctrl_c_stops_it_and_the_same_name_goes_on(
 
     def stop_once_resumed(event: Event) -> None:
         events.append(event)
-        if isinstance(event, LogLine) and "resumed" in event.message:
+        if isinstance(event, LogLine) and ", from step " in event.message:
             jobs.stop("mine")
 
     again = ("mine", {"training": str(small_text)}, LONG, tmp_path / "other")
     assert train_here(*again, notify=stop_once_resumed) == 130
     assert statuses(events)[-1] == "Stopped"
     said = "\n".join(event.message for event in events if isinstance(event, LogLine))
-    assert "resumed_from_step=0" not in said
+    assert ", resumed from step " in said
+    assert jobs.artifact("mine").is_file(), "the best so far"
 
 
 def test_a_runner_that_was_killed_loses_nothing(
