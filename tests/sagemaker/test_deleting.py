@@ -144,10 +144,12 @@ def test_a_block_deletes_its_endpoint_whatever_happens(
 
 def test_a_blocks_own_error_is_the_one_that_is_seen(aws: Account, fake: FakeAmazon) -> None:
     events: list[Event] = []
-    with (
-        pytest.raises(ZeroDivisionError),
-        deployed(aws, DATA, name="mine", role=ROLE, image="registry/image:1", notify=events.append),
-    ):
-        fake.refuse("DeleteEndpoint", "AccessDeniedException", "no")
-        _ = 1 / 0
+
+    def fail() -> None:
+        with deployed(aws, DATA, name="mine", role=ROLE, image="registry/image:1", notify=events.append):
+            fake.refuse("DeleteEndpoint", "AccessDeniedException", "no")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert any(isinstance(one, Notice) and "charloom sagemaker delete mine" in one.message for one in events)

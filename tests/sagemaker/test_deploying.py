@@ -166,10 +166,10 @@ def test_whatever_is_refused_leaves_nothing(aws: Account, fake: FakeAmazon, oper
         fake.next_endpoint(["Creating", "InService"])
         put_first = aws.call
 
-        def call(service: str, name: str, **request: Any) -> Any:
-            if name == "create_endpoint":
-                fake.refuse(operation, "AccessDeniedException", "no")
-            return put_first(service, name, **request)
+        def call(service: str, operation: str, **request: Any) -> Any:
+            if operation == "create_endpoint":
+                fake.refuse("DescribeEndpoint", "AccessDeniedException", "no")
+            return put_first(service, operation, **request)
 
         aws.call = call  # type: ignore[method-assign]
     else:

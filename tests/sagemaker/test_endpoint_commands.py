@@ -15,8 +15,8 @@ import pytest
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker import asking
 from charloom.sagemaker import endpoint_states
+from tests.cli.conftest import Charloom, one_line
 
-from ..cli.conftest import Charloom, charloom, one_line  # noqa: F401  (a fixture)
 from .fake_amazon import FakeAmazon
 from .test_deploying import ALL, DATA, ROLE, remains
 
@@ -33,34 +33,34 @@ def there(fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     return fake
 
 
-def test_the_whole_life_of_an_endpoint(charloom: Charloom, there: FakeAmazon) -> None:  # noqa: F811
-    deployed = charloom(*DEPLOY, "--yes", "--json", "--price", "0.25", "--ttl", "2h", "--scheduler-role", "S")
+def test_the_whole_life_of_an_endpoint(cli: Charloom, there: FakeAmazon) -> None:
+    deployed = cli(*DEPLOY, "--yes", "--json", "--price", "0.25", "--ttl", "2h", "--scheduler-role", "S")
     assert deployed.status == 0, deployed.err
     told = deployed.json
     assert (told["name"], told["per_hour"], told["per_month"]) == ("mine", 0.25, 182.5)
     assert "0.25 USD an hour, 182.50 USD a month (730 h)" in deployed.err
     assert "mine InService" in deployed.err
-    listed = charloom("sagemaker", "list")
+    listed = cli("sagemaker", "list")
     head, row = listed.out.splitlines()
     assert head.split()[:2] == ["NAME", "STATUS"]
     assert re.search(r"mine +InService +ml.c5.large × 1 +0 min +\S+ USD +20\d\d-", row)
-    (state,) = [json.loads(line) for line in charloom("sagemaker", "list", "--json").out.splitlines()]
+    (state,) = [json.loads(line) for line in cli("sagemaker", "list", "--json").out.splitlines()]
     assert state["expires"] == told["expires"]
-    assert charloom("sagemaker", "reap").out == ""
-    assert charloom("sagemaker", "delete", "mine", "--json").json["removed"][0] == "endpoint mine"
-    again = charloom("sagemaker", "delete", "mine")
+    assert cli("sagemaker", "reap").out == ""
+    assert cli("sagemaker", "delete", "mine", "--json").json["removed"][0] == "endpoint mine"
+    again = cli("sagemaker", "delete", "mine")
     assert (again.status, again.out) == (0, "mine: nothing there: it was gone already\n")
     assert remains(there) == []
 
 
-def test_nothing_is_spent_unasked(charloom: Charloom, there: FakeAmazon, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    refused = charloom(*DEPLOY)
+def test_nothing_is_spent_unasked(cli: Charloom, there: FakeAmazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = cli(*DEPLOY)
     assert refused.status == 2
     assert "give --yes" in refused.err
     assert "price unknown" in refused.err
     for answer, status in ((False, 1), (True, 0)):
         monkeypatch.setattr("charloom.cli.sagemaker.deploy.agreed", lambda *_, answer=answer, **__: answer)
-        assert charloom(*DEPLOY).status == status
+        assert cli(*DEPLOY).status == status
         assert remains(there) == (ALL if answer else [])
 
 
@@ -87,13 +87,13 @@ def test_only_yes_is_yes(typed: str, agrees: bool, monkeypatch: pytest.MonkeyPat
     assert asking.agreed(out, "deploy it?", yes=False) is agrees
 
 
-def test_a_failure_is_one_line_after_the_containers_own(charloom: Charloom, there: FakeAmazon) -> None:  # noqa: F811
+def test_a_failure_is_one_line_after_the_containers_own(cli: Charloom, there: FakeAmazon) -> None:
     there.next_endpoint(["Creating", "Failed"], failure="did not pass the ping health check", logs=["no config.json"])
-    failed = charloom(*DEPLOY, "--yes", "--quiet")
+    failed = cli(*DEPLOY, "--yes", "--quiet")
     assert failed.status == 1
     assert one_line(failed).endswith("is Failed: did not pass the ping health check")
     there.next_endpoint(["Creating", "Failed"], failure="no", logs=["no config.json"])
-    assert "no config.json" in charloom(*DEPLOY, "--yes").err
+    assert "no config.json" in cli(*DEPLOY, "--yes").err
     assert remains(there) == []
 
 
@@ -113,7 +113,7 @@ def test_sigterm_takes_back_what_was_begun(there: FakeAmazon) -> None:
 
 
 def _commands() -> list[str]:
-    found = [block for block in re.findall(r"^```sh\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)]
+    found = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
     return [line for block in found for line in block.splitlines() if line.startswith("charloom sagemaker")]
 
 
@@ -123,7 +123,7 @@ def test_the_commands_of_the_page_run_without_an_account_or_boto3(tmp_path: Path
     assert len(commands) >= 8
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mine").symlink_to(trained)
-    program = f"""
+    program = """
 import json, shlex, sys
 sys.modules["boto3"] = sys.modules["botocore"] = None
 from charloom.cli.main import main
