@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.session import get_session
-from botocore.validate import validate_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,6 +26,7 @@ from tests.serving.conftest import serving
 
 from . import fake_runtime
 from .fake_amazon import FakeAmazon
+from .validation import assert_valid
 
 
 @pytest.fixture(autouse=True)
@@ -253,9 +252,6 @@ def test_an_answer_that_does_not_come(fake: FakeAmazon, account: Account, server
         collect(account, lost, seconds=0)
 
 
-_MODEL = get_session().get_service_model("sagemaker-runtime")
-
-
 @given(
     st.text(max_size=40),
     st.fixed_dictionaries(
@@ -270,14 +266,14 @@ _MODEL = get_session().get_service_model("sagemaker-runtime")
     ),
     st.booleans(),
 )
-def test_botocore_accepts_every_request(prompt: str, sampling: dict[str, Any], stream: bool) -> None:
+def test_amazon_accepts_every_request(prompt: str, sampling: dict[str, Any], stream: bool) -> None:
     body = completion_body(prompt, sampling, stream=stream)
-    for operation in ("InvokeEndpoint", "InvokeEndpointWithResponseStream"):
-        shape = _MODEL.operation_model(operation).input_shape
-        validate_parameters(invoke_request("mine", body, "application/json", "application/json"), shape)
-        validate_parameters(invoke_request("mine", payload_body("9-" + prompt), "text/plain"), shape)
-    shape = _MODEL.operation_model("InvokeEndpointAsync").input_shape
-    validate_parameters(async_request("mine", S3Uri("bucket", "key"), "application/json"), shape)
+    for operation in ("invoke_endpoint", "invoke_endpoint_with_response_stream"):
+        request = invoke_request("mine", body, "application/json", "application/json")
+        assert_valid("sagemaker-runtime", operation, request)
+        assert_valid("sagemaker-runtime", operation, invoke_request("mine", payload_body("9-" + prompt), "text/plain"))
+    later = async_request("mine", S3Uri("bucket", "key"), "application/json")
+    assert_valid("sagemaker-runtime", "invoke_endpoint_async", later)
 
 
 def test_a_dry_run_sends_nothing() -> None:
