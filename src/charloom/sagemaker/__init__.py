@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from charloom.sagemaker.deploying import Deployed, create_model, deploy
     from charloom.sagemaker.endpoint import Endpoint, deployed
     from charloom.sagemaker.endpoint_settings import EndpointSettings
+    from charloom.sagemaker.here import train_here
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
     from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
-    from charloom.sagemaker.local.jobs import LocalJob, train_here
+    from charloom.sagemaker.local.jobs import LocalJob
     from charloom.sagemaker.prices import Cost, price_per_hour
 
 _HOMES = {
@@ -51,7 +52,7 @@ _HOMES = {
     "invoke_text": "invoking",
     "price_per_hour": "prices",
     "reap": "deleting",
-    "train_here": "local.jobs",
+    "train_here": "here",
 }
 
 __all__ = [
