@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import types
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -106,9 +105,13 @@ def test_a_finished_model_that_is_not_whole_is_trained_again(
 @pytest.mark.parametrize(
     ("hyperparameters", "status", "said"),
     [
-        ({"hiden-size": 3}, 2, r"no hyperparameter 'hiden-size' \(did you mean hidden-size\?\); .*batch-size, .*recipe"),
+        (
+            {"hiden-size": 3},
+            2,
+            r"no hyperparameter 'hiden-size' \(did you mean hidden-size\?\); .*batch-size, .*recipe",
+        ),
         ({"hidden_size": 0}, 2, "hidden-size = 0: "),
-        ({"recipe": "no'ne \"x\" 😀"}, 2, "no such recipe: no'ne \"x\" 😀"),
+        ({"recipe": 'no\'ne "x" 😀'}, 2, 'no such recipe: no\'ne "x" 😀'),
         ({"epochs": 1, "steps": 1}, 2, "epochs or steps, not both"),
         ({"hidden_size": 3, "hidden-size": 3}, 2, "hidden-size is given twice"),
         ({"encoding": "lat\nin"}, 2, "encoding"),
@@ -143,7 +146,7 @@ def test_a_job_without_text_or_with_broken_files_says_so(tmp_path: Path) -> None
 
 
 def test_hyperparameters_arrive_exactly() -> None:
-    told = {"recipe": "it's \"so\"\n😀", "budget": 90, "steps": "7", "sagemaker_program": "train.py", "seed": 2**62}
+    told = {"recipe": 'it\'s "so"\n😀', "budget": 90, "steps": "7", "sagemaker_program": "train.py", "seed": 2**62}
     told |= {"_tuning_objective_metric": "x", "epochs": None, "clean": ["nfc", "lowercase"], "window-dropout": False}
     assert read_hyperparameters({"SM_HPS": json.dumps(told)}, ["--seed", "5"]) == {
         "recipe": "it's \"so\"\n😀", "budget": "90", "steps": "7", "seed": 2**62, "clean": ["nfc", "lowercase"],
@@ -157,7 +160,7 @@ def test_hyperparameters_arrive_exactly() -> None:
         with pytest.raises(UsageError, match="is not a hyperparameter"):
             read_hyperparameters({}, wrong)
     for hps in ("[1]", "{", "1", "[" * 100_000):
-        with pytest.raises(UsageError, match="SM_HPS = .* must be a JSON object"):
+        with pytest.raises(UsageError, match=r"SM_HPS = .* must be a JSON object"):
             read_hyperparameters({"SM_HPS": hps}, [])
     with pytest.raises(UsageError, match="no hyperparameter"):
         checked({"output": "/"})

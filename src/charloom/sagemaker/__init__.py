@@ -18,11 +18,15 @@ if TYPE_CHECKING:
     from charloom.sagemaker.endpoint import Endpoint, deployed
     from charloom.sagemaker.endpoint_settings import EndpointSettings
     from charloom.sagemaker.here import train_here
+    from charloom.sagemaker.image import ServingImage, build_image, serving_image
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
     from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
     from charloom.sagemaker.local.jobs import LocalJob
+    from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.prices import Cost, price_per_hour
+    from charloom.sagemaker.transforming import Transformed, transform
+    from charloom.sagemaker.unpacking import unpack_model
 
 _HOMES = {
     "Account": "account",
@@ -37,6 +41,10 @@ _HOMES = {
     "EndpointState": "inventory",
     "LocalEndpoint": "local.endpoints",
     "LocalJob": "local.jobs",
+    "Package": "packaging",
+    "ServingImage": "image",
+    "Transformed": "transforming",
+    "build_image": "image",
     "collect": "async_invoking",
     "connect": "account",
     "create_model": "deploying",
@@ -50,9 +58,13 @@ _HOMES = {
     "invoke_later": "async_invoking",
     "invoke_stream": "invoking",
     "invoke_text": "invoking",
+    "package": "packaging",
     "price_per_hour": "prices",
     "reap": "deleting",
+    "serving_image": "image",
     "train_here": "here",
+    "transform": "transforming",
+    "unpack_model": "unpacking",
 }
 
 __all__ = [
@@ -68,6 +80,10 @@ __all__ = [
     "EndpointState",
     "LocalEndpoint",
     "LocalJob",
+    "Package",
+    "ServingImage",
+    "Transformed",
+    "build_image",
     "collect",
     "connect",
     "create_model",
@@ -81,9 +97,13 @@ __all__ = [
     "invoke_later",
     "invoke_stream",
     "invoke_text",
+    "package",
     "price_per_hour",
     "reap",
+    "serving_image",
     "train_here",
+    "transform",
+    "unpack_model",
 ]
 
 

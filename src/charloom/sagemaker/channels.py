@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -50,13 +49,15 @@ def channel(aws: Aws | None, name: str) -> Channel:
 
 
 def local_address(name: str) -> str | None:
-    """Where an endpoint of this machine listens; None where there is none of that name."""
-    try:
-        endpoints = importlib.import_module("charloom.sagemaker.local.endpoints")
-    except ModuleNotFoundError:
-        return None
-    found = endpoints.find(name)
-    return None if found is None else str(found.address)
+    """Where an endpoint of this machine listens; None where there is none of that name.
+
+    Raises:
+        UsageError: the name cannot be one.
+    """
+    from charloom.sagemaker.local.endpoints import find
+
+    found = find(name)
+    return None if found is None else found.address
 
 
 class AmazonChannel:
