@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from charloom.sagemaker.deploying import Deployed, create_model, deploy
     from charloom.sagemaker.endpoint import Endpoint, deployed
     from charloom.sagemaker.endpoint_settings import EndpointSettings
+    from charloom.sagemaker.here import train_here
     from charloom.sagemaker.image import ServingImage, build_image, serving_image
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
     from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
-    from charloom.sagemaker.local.jobs import LocalJob, train_here
+    from charloom.sagemaker.local.jobs import LocalJob
     from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.prices import Cost, price_per_hour
     from charloom.sagemaker.transforming import Transformed, transform
@@ -61,7 +62,7 @@ _HOMES = {
     "price_per_hour": "prices",
     "reap": "deleting",
     "serving_image": "image",
-    "train_here": "local.jobs",
+    "train_here": "here",
     "transform": "transforming",
     "unpack_model": "unpacking",
 }
