@@ -93,8 +93,8 @@ def draw(sentence: str, forget: Values, units: list[tuple[int, str]]) -> bytes:
             axes.set_title(f"unit {unit}: {why}", fontsize=8.5)
             axes.set_xlim(-0.6, len(sentence) - 0.4)
             axes.grid(axis="y", linewidth=0.8)
-        shown = ["⏎" if character == "\n" else character for character in sentence]
             axes.tick_params(bottom=False, labelbottom=axes is every[-1])
+        shown = ["⏎" if character == "\n" else character for character in sentence]
         every[-1].set_xticks(places, shown, fontsize=8, family="monospace")
         return style.svg(figure, "Forget gates along a sentence")
 

@@ -164,7 +164,8 @@ def test_a_failure_says_ours_first(toolkit: Toolkit, text: str, tmp_path: Path, 
     said = ran.left("failure") or ""
     assert said.startswith(
         f"ExecuteUserScriptError:\nExitCode {code}\n"
-        "ErrorMessage \"charloom: there is no hyperparameter 'hiden-size' (did you mean hidden-size?); those that exist: "
+        "ErrorMessage \"charloom: there is no hyperparameter 'hiden-size' (did you mean hidden-size?); "
+        "those that exist: "
     )
     assert len(said[: said.index("window-dropout")]) < 1024, "SageMaker shows so much"
     assert torchrun or "Traceback" not in ran.log
