@@ -116,7 +116,7 @@ class Toolkit:
 def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Toolkit:
     folder = tmp_path_factory.mktemp("toolkit")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True, timeout=PATIENCE)
-    pip = [folder / "venv/bin/pip", "install", "-q", "--disable-pip-version-check"]
+    pip: list[str | Path] = [folder / "venv/bin/pip", "install", "-q", "--disable-pip-version-check"]
     installed = subprocess.run([*pip, *TOOLKIT], capture_output=True, text=True, timeout=900, check=False)
     assert installed.returncode == 0, installed.stderr
     return Toolkit(folder / "venv", pack_source(folder / "sourcedir.tar.gz"))
