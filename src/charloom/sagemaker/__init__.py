@@ -12,18 +12,26 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charloom.sagemaker.account import Account, connect
     from charloom.sagemaker.async_invoking import collect, invoke_later
+    from charloom.sagemaker.attaching import AttachedModel, attach
     from charloom.sagemaker.aws import Aws, DryRun
     from charloom.sagemaker.deleting import Deleted, delete, reap
     from charloom.sagemaker.deploying import Deployed, create_model, deploy
     from charloom.sagemaker.endpoint import Endpoint, deployed
     from charloom.sagemaker.endpoint_settings import EndpointSettings
+    from charloom.sagemaker.here import TrainedHere, train_here
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
+    from charloom.sagemaker.job_logs import WrittenLine, logs
+    from charloom.sagemaker.jobs import JobStatus, status, stop, wait
+    from charloom.sagemaker.launching import StartedJob, train
+    from charloom.sagemaker.planning import JobSettings
     from charloom.sagemaker.prices import Cost, price_per_hour
+    from charloom.sagemaker.uploading import UploadedCorpus, upload
 
 _HOMES = {
     "Account": "account",
     "Answer": "invoking",
+    "AttachedModel": "attaching",
     "Aws": "aws",
     "Cost": "prices",
     "Deleted": "deleting",
@@ -32,6 +40,13 @@ _HOMES = {
     "Endpoint": "endpoint",
     "EndpointSettings": "endpoint_settings",
     "EndpointState": "inventory",
+    "JobSettings": "planning",
+    "JobStatus": "jobs",
+    "StartedJob": "launching",
+    "TrainedHere": "here",
+    "UploadedCorpus": "uploading",
+    "WrittenLine": "job_logs",
+    "attach": "attaching",
     "collect": "async_invoking",
     "connect": "account",
     "create_model": "deploying",
@@ -43,13 +58,21 @@ _HOMES = {
     "invoke_later": "async_invoking",
     "invoke_stream": "invoking",
     "invoke_text": "invoking",
+    "logs": "job_logs",
     "price_per_hour": "prices",
     "reap": "deleting",
+    "status": "jobs",
+    "stop": "jobs",
+    "train": "launching",
+    "train_here": "here",
+    "upload": "uploading",
+    "wait": "jobs",
 }
 
 __all__ = [
     "Account",
     "Answer",
+    "AttachedModel",
     "Aws",
     "Cost",
     "Deleted",
@@ -58,6 +81,13 @@ __all__ = [
     "Endpoint",
     "EndpointSettings",
     "EndpointState",
+    "JobSettings",
+    "JobStatus",
+    "StartedJob",
+    "TrainedHere",
+    "UploadedCorpus",
+    "WrittenLine",
+    "attach",
     "collect",
     "connect",
     "create_model",
@@ -69,8 +99,15 @@ __all__ = [
     "invoke_later",
     "invoke_stream",
     "invoke_text",
+    "logs",
     "price_per_hour",
     "reap",
+    "status",
+    "stop",
+    "train",
+    "train_here",
+    "upload",
+    "wait",
 ]
 
 
