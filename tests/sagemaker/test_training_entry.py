@@ -292,3 +292,25 @@ def test_what_nobody_foresaw_has_a_traceback_after_its_line(
     assert (first, second) == (
         "charloom: unexpected KeyError: 'x\\ny' (RuntimeError)", "Traceback (most recent call last):",
     )  # fmt: skip
+
+
+def test_the_command_of_the_page_runs_as_written(text: str, tmp_path: Path) -> None:
+    page = Path(__file__).resolve().parents[2] / "docs/explanation/training-jobs.md"
+    (block,) = re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
+    exports, command = block.splitlines()
+    variables = dict(part.split("=") for part in exports.split()[1:])
+    (tmp_path / "your-texts").mkdir()
+    (tmp_path / "your-texts/a.txt").write_text(text, "utf-8")
+    program, *arguments = command.replace("--steps 200", "--steps 5").split()
+    assert program == "python"
+    ran = subprocess.run(
+        [sys.executable, *arguments, "--device", "cpu"],
+        cwd=tmp_path,
+        env={**os.environ, **variables, "PYTHONPATH": str(Path(charloom.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert open_model_directory(tmp_path / "ml/model").config.model.cell == "gru"
