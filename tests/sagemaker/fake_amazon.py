@@ -32,7 +32,7 @@ import boto3
 
 from . import fake_endpoints, fake_runtime, fake_training, fake_transform
 from .fake_lives import Life, job_life
-from .fake_wire import Call, Handler, Received, Reply, Server, forwarded, identified, refused
+from .fake_wire import Call, Handler, Received, Reply, Server, forwarded, identified, json_reply, refused
 
 Answering = Callable[[Any, Received, Call], Reply]
 
@@ -222,7 +222,12 @@ class FakeAmazon:
                 return refused(call, refusal.code, refusal.message, refusal.status)
         if call.service.startswith("sagemaker") and (answering := _ANSWERS.get(call.operation)):
             return answering(self, received, call)
-        return self.forward(received)
+        reply = self.forward(received)
+        if call.operation == "FilterLogEvents" and reply.status == 200:  # moto passes over the prefix
+            prefix, data = call.request.get("logStreamNamePrefix", ""), reply.data
+            kept = [event for event in data["events"] if event["logStreamName"].startswith(prefix)]
+            return json_reply({**data, "events": kept})
+        return reply
 
     def _refusal(self, operation: str) -> _Refusal | None:
         for refusal in self._refusals:

@@ -6,8 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from botocore.session import get_session
-from botocore.validate import validate_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,6 +20,7 @@ from charloom.sagemaker.transforming import stop_transform, transform
 from tests.cli.conftest import Charloom, one_line
 
 from .fake_amazon import FakeAmazon
+from .validation import assert_valid
 
 PROMPTS = ["The statement", "an apostrophe's “end”", "", "x\ny", "☃ 🙂", *(f"line {number}" for number in range(40))]
 
@@ -126,16 +125,13 @@ def test_stopping(batch: FakeAmazon, account: Account) -> None:
         stop_transform(account, "nowhere")
 
 
-_SHAPE = get_session().get_service_model("sagemaker").operation_model("CreateTransformJob").input_shape
-
-
 @given(st.integers(1, 100), st.integers(1, 25), st.integers(1, 4), st.integers(1, 3600), st.booleans())
-def test_botocore_accepts_every_request(instances: int, payload: int, at_once: int, seconds: int, score: bool) -> None:
+def test_amazon_accepts_every_request(instances: int, payload: int, at_once: int, seconds: int, score: bool) -> None:
     settings = TransformSettings(
         instances=instances, max_payload=payload, concurrency=at_once, batch_timeout=f"{seconds}s"
     )
     request = transform_request("job", "model", S3Uri("in-bucket"), S3Uri("out-bucket", "a"), settings, score=score)
-    validate_parameters(request, _SHAPE)
+    assert_valid("sagemaker", "create_transform_job", request)
     assert request["MaxPayloadInMB"] * request["MaxConcurrentTransforms"] <= 100, "Amazon's rule"
 
 
@@ -154,7 +150,7 @@ def test_the_command(batch: FakeAmazon, cli: Charloom) -> None:
     base = ("sagemaker", "transform", "ours", "--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
     ran = cli(*base, "--score", "--yes", "--price", "0.5", "--instances", 2)
     assert (ran.status, ran.out) == (0, "s3://lines/out/a.jsonl.out\n"), ran.err
-    assert "2 × ml.c5.large: 1.00 USD an hour" in ran.err
+    assert "2 × ml.m5.large: 1.00 USD an hour" in ran.err
     told = cli(*base, "--generate", "--yes", "--json", "--name", "mine").json
     assert (told["job"], told["status"], told["objects"]) == ("mine", "Completed", ["s3://lines/out/a.jsonl.out"])
     ran = cli(*base)

@@ -23,7 +23,7 @@ class TransformSettings(Settings):
     """On what a batch runs, and in what pieces."""
 
     instance: str = Field(
-        "ml.c5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$", description="What it runs on, such as ml.c5.large."
+        "ml.m5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$", description="What it runs on, such as ml.m5.large."
     )
     instances: int = Field(1, ge=1, le=100, description="How many of them; files are shared out among them.")
     max_payload: int = Field(1, ge=1, le=25, description="MB of lines that are sent to the model at a time.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from charloom.errors import CloudError, UsageError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.instances import refuse_obsolete
+from charloom.sagemaker.job_logs import Log
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3
 from charloom.sagemaker.resources import look, missing, remove
 from charloom.sagemaker.transform_request import TransformSettings, transform_request
@@ -204,12 +206,7 @@ def _failed(aws: Aws, job: str, found: dict[str, Any], notify: Notify) -> CloudE
 
 def _last_lines(aws: Aws, job: str) -> list[str]:
     """The last lines that a job's containers have written; none where they cannot be read."""
-    events: list[dict[str, Any]] = []
     try:
-        streams = aws.call("logs", "describe_log_streams", logGroupName=_GROUP, logStreamNamePrefix=f"{job}/")
-        for stream in streams.get("logStreams", [])[:4]:
-            place = {"logGroupName": _GROUP, "logStreamName": stream["logStreamName"]}
-            events += aws.call("logs", "get_log_events", **place, limit=_LINES, startFromHead=False).get("events", [])
-    except CloudError:  # no group, or no permission: the failure itself is what matters
+        return list(deque((line.message for line in Log(aws, _GROUP, f"{job}/").new_lines()), maxlen=_LINES))
+    except CloudError:  # no permission: the failure itself is what matters
         return []
-    return [event["message"].rstrip() for event in sorted(events, key=lambda event: event["timestamp"])][-_LINES:]
