@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from moto.server import ThreadedMotoServer
 
+import charloom
+from charloom.runtime.model import Model
 from charloom.sagemaker.account import ROLE, Account, connect
+from tests.cli.conftest import charloom as cli  # noqa: F401  (a fixture: the command line in this process)
+from tests.serving.conftest import serving
 
 from .fake_amazon import FakeAmazon
 
@@ -54,3 +59,16 @@ def fake(pretended: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAmazon
     monkeypatch.setenv("AWS_ENDPOINT_URL", found.address)
     yield found
     found.close()
+
+
+@pytest.fixture(scope="session")
+def model(trained: Path) -> Model:
+    """What the server below writes with, to compare."""
+    return charloom.load(trained, precision="int8")
+
+
+@pytest.fixture(scope="session")
+def server(trained: Path) -> Iterator[str]:
+    """The address of a real server of the small model, as a container would run it."""
+    with serving({"small": trained}) as client:
+        yield str(client.base_url).rstrip("/")

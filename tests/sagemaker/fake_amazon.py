@@ -24,7 +24,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,7 +32,7 @@ import boto3
 
 from . import fake_endpoints, fake_runtime, fake_training, fake_transform
 from .fake_lives import Life, job_life
-from .fake_wire import Call, Handler, Received, Reply, forwarded, identified, refused
+from .fake_wire import Call, Handler, Received, Reply, Server, forwarded, identified, json_reply, refused
 
 Answering = Callable[[Any, Received, Call], Reply]
 
@@ -73,8 +72,7 @@ class FakeAmazon:
         self._next: dict[str, deque[Life]] = {"job": deque(), "endpoint": deque(), "transform": deque()}
         self._refusals: list[_Refusal] = []
         handler = type("Answering", (Handler,), {"answer": staticmethod(self._answer)})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), handler)
         self.address = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -131,8 +129,10 @@ class FakeAmazon:
         if name not in self.endpoints:
             config: dict[str, Any] = {"EndpointConfigName": name, "ProductionVariants": fake_endpoints.VARIANTS}
             if async_output:
+                self._make_bucket(urlsplit(async_output).netloc)
                 config["AsyncInferenceConfig"] = {"OutputConfig": {"S3OutputPath": async_output}}
             sagemaker = self.client("sagemaker")
+            self._make_model("model")
             sagemaker.create_endpoint_config(**config)
             sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
             self.configurations[name] = config
@@ -142,10 +142,18 @@ class FakeAmazon:
 
     def connect_model(self, name: str, address: str) -> None:
         """Let a server of the test answer the batch transforms of a model, which is created if it is not there."""
+        self._make_model(name)
+        self.servers[name] = address
+
+    def _make_bucket(self, name: str) -> None:
+        s3 = self.client("s3")
+        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
+            s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": self.region})
+
+    def _make_model(self, name: str) -> None:
         if ("Model", name) not in self.taken:
             self.client("sagemaker").create_model(ModelName=name, ExecutionRoleArn="arn:aws:iam::123456789012:role/R")
             self.taken.add(("Model", name))
-        self.servers[name] = address
 
     def break_stream(self, endpoint: str, after: int, kind: str = "ModelStreamError") -> None:
         """End the endpoint's next response stream with an error (or InternalStreamFailure) after so many pieces."""
@@ -191,11 +199,10 @@ class FakeAmazon:
 
     def put(self, address: str, content: bytes | Path) -> None:
         """Put an object into S3, and its bucket if it is not there."""
-        place, s3 = urlsplit(address), self.client("s3")
-        with contextlib.suppress(s3.exceptions.BucketAlreadyOwnedByYou):
-            s3.create_bucket(Bucket=place.netloc, CreateBucketConfiguration={"LocationConstraint": self.region})
+        place = urlsplit(address)
+        self._make_bucket(place.netloc)
         body = content if isinstance(content, bytes) else content.read_bytes()
-        s3.put_object(Bucket=place.netloc, Key=place.path.lstrip("/"), Body=body)
+        self.client("s3").put_object(Bucket=place.netloc, Key=place.path.lstrip("/"), Body=body)
 
     def get(self, address: str) -> bytes:
         """An object of S3."""
@@ -215,7 +222,12 @@ class FakeAmazon:
                 return refused(call, refusal.code, refusal.message, refusal.status)
         if call.service.startswith("sagemaker") and (answering := _ANSWERS.get(call.operation)):
             return answering(self, received, call)
-        return self.forward(received)
+        reply = self.forward(received)
+        if call.operation == "FilterLogEvents" and reply.status == 200:  # moto passes over the prefix
+            prefix, data = call.request.get("logStreamNamePrefix", ""), reply.data
+            kept = [event for event in data["events"] if event["logStreamName"].startswith(prefix)]
+            return json_reply({**data, "events": kept})
+        return reply
 
     def _refusal(self, operation: str) -> _Refusal | None:
         for refusal in self._refusals:

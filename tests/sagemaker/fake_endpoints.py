@@ -79,6 +79,9 @@ def _describe(fake: FakeAmazon, received: Received, call: Call) -> Reply:
             at = round(time.time() * 1000)
             fake.write_log(f"/aws/sagemaker/Endpoints/{name}", "AllTraffic/i-0123456789abcdef0", lines, at)
         data |= {"EndpointStatus": state, "EndpointConfigName": life.request["EndpointConfigName"]}
+        config = fake.configurations.get(life.request["EndpointConfigName"], {})
+        if "AsyncInferenceConfig" in config:
+            data["AsyncInferenceConfig"] = config["AsyncInferenceConfig"]
         if life.failure and state == "Failed":
             data["FailureReason"] = life.failure
         return json_reply(data)

@@ -106,22 +106,18 @@ def _stream(fake: FakeAmazon, received: Received, call: Call) -> Reply:
 
 def _frames(client: httpx.Client, answer: httpx.Response, broken: tuple[int, str] | None) -> Iterator[bytes]:
     """The server's pieces as frames, each as it arrives; after so many of them an error, where one is wanted."""
-    with client:
-        try:
-            for count, piece in enumerate(answer.iter_raw()):
-                if broken is not None and count == broken[0]:
-                    yield _error_frame(broken[1])
-                    return
-                yield frame(
-                    {
-                        ":event-type": "PayloadPart",
-                        ":content-type": "application/octet-stream",
-                        ":message-type": "event",
-                    },
-                    piece,
-                )
-        except httpx.HTTPError:
-            yield _error_frame("ModelStreamError")
+    part = {":event-type": "PayloadPart", ":content-type": "application/octet-stream", ":message-type": "event"}
+    try:
+        for count, piece in enumerate(answer.iter_raw()):
+            if broken is not None and count == broken[0]:
+                yield _error_frame(broken[1])
+                return
+            yield frame(part, piece)
+    except httpx.HTTPError:
+        yield _error_frame("ModelStreamError")
+    finally:
+        answer.close()
+        client.close()
 
 
 def _error_frame(kind: str) -> bytes:

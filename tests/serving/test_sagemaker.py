@@ -142,3 +142,41 @@ def test_lines_wait_where_the_queue_is_full(trained: Path) -> None:
         lines = "\n".join(json.dumps({"max_tokens": 20, "seed": seed, "n": 2}) for seed in range(20))
         answer = client.post("/invocations", content=lines.encode(), headers=LINES)
         assert [len(json.loads(line)["choices"]) for line in answer.text.splitlines()] == [2] * 20
+
+
+@pytest.mark.parametrize("vocabulary", ["characters", "bytes"])
+def test_lines_that_are_scored(trained: Path, small_text: Path, tmp_path: Path, vocabulary: str) -> None:
+    """As `charloom score --lines` measures them; a line may say otherwise than the body's head."""
+    folder = trained
+    if vocabulary == "bytes":
+        folder = tmp_path / "bytes"
+        charloom.train(small_text, folder, vocabulary="bytes", hidden_size=8, steps=2, threads=1, device="cpu")
+    model = charloom.load(folder, precision="int8")
+    texts = ["The statement", "", "ж and é", "a" * 300]
+    with serving({"small": folder}) as client:
+        body = "\n".join(json.dumps({"prompt": text}) for text in texts)
+        lines = client.post(
+            "/invocations", content=body, headers={"content-type": f"{LINES['content-type']}; score=true"}
+        )
+        single = client.post("/invocations", json={"prompt": texts[0], "score": True}).json()
+        mixed = "\n".join(json.dumps({"prompt": text, "max_tokens": 3, "score": text == ""}) for text in texts)
+        kinds = client.post("/invocations", content=mixed, headers=LINES).text.splitlines()
+        refused = client.post("/invocations", json={"prompt": ["a", "b"], "score": True})
+    answers = [json.loads(line) for line in lines.text.splitlines()]
+    for text, answer in zip(texts, answers, strict=True):
+        expected = model.score(text)
+        assert (answer["text"], answer["characters"], answer["unknown"]) == (
+            text,
+            expected.characters,
+            expected.unknown,
+        )
+        assert answer["nats"] == pytest.approx(expected.nats, rel=0.02, abs=1e-3)
+    assert answers[1]["bits_per_char"] is None
+    assert single == answers[0]
+    assert [json.loads(line)["object"] for line in kinds] == [
+        "text_completion",
+        "score",
+        "text_completion",
+        "text_completion",
+    ]
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "prompt")

@@ -15,6 +15,7 @@ ROLE = "CHARLOOM_SAGEMAKER_ROLE"
 """The role that jobs and endpoints run under, where no option names one."""
 
 _ATTEMPTS = 8  # with backoff and jitter, by botocore's standard retry mode
+_SILENCE = {"sagemaker-runtime": 70}  # seconds without a byte: an endpoint may take sixty for an answer
 
 
 class Account:
@@ -41,6 +42,7 @@ class Account:
             config = Config(
                 retries={"mode": "standard", "max_attempts": _ATTEMPTS},
                 connect_timeout=10,
+                read_timeout=_SILENCE.get(service, 60),
                 user_agent_extra=f"charloom/{__version__}",
             )
             with _refusals(service, "", self.region):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,9 +13,10 @@ from charloom.files import TEMPORARY_SUFFIX, sha256_of_file, storage_errors
 from charloom.sagemaker.account import Account
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import S3Uri
-from charloom.sagemaker.refusals import refusals
 
 _CHECKSUM = "charloom-sha256"  # kept as the object's metadata: S3's own checksum of a file in parts is not the file's
+
+_ABSENT, _FORBIDDEN = ("404", "NoSuchKey", "NoSuchBucket", "NotFound"), ("403", "AccessDenied", "Forbidden")
 
 
 def default_bucket(aws: Aws) -> str:
@@ -23,23 +25,31 @@ def default_bucket(aws: Aws) -> str:
 
 
 def ensure_bucket(aws: Aws, bucket: str) -> None:
-    """Create a bucket if it is not there.
+    """Create a bucket if it is not there, and see that it is the account's own, in this region.
 
     Raises:
-        CloudError: it belongs to somebody else, or may not be created.
+        CloudError: it belongs to somebody else, is elsewhere, or may not be created.
     """
-    if aws.dry:
-        aws.call("s3", "head_bucket", Bucket=bucket)
-        _create_bucket(aws, bucket)
-        return
     try:
-        aws.call("s3", "head_bucket", Bucket=bucket, ExpectedBucketOwner=aws.account_id)
+        found = aws.call("s3", "head_bucket", Bucket=bucket, ExpectedBucketOwner=aws.account_id)
     except CloudError as error:
-        if error.code in ("403", "AccessDenied", "Forbidden"):
-            raise CloudError(f"the bucket {bucket} is not yours, or you may not read it", error.code) from error
-        if error.code not in ("404", "NoSuchBucket"):
+        if error.code in _FORBIDDEN:
+            raise CloudError(
+                f"the bucket {bucket} is not yours, or you may not read it: name another with --bucket", error.code
+            ) from error
+        if error.code not in _ABSENT:
             raise
+        found = {}
         _create_bucket(aws, bucket)
+    if aws.dry:
+        _create_bucket(aws, bucket)
+    there = found.get("BucketRegion", aws.region)
+    if there != aws.region:
+        raise CloudError(
+            f"the bucket {bucket} is in {there}, and this is {aws.region}, where jobs cannot use it: "
+            f"give --region {there}, or another --bucket",
+            "WrongRegion",
+        )
 
 
 def _create_bucket(aws: Aws, bucket: str) -> None:
@@ -48,51 +58,61 @@ def _create_bucket(aws: Aws, bucket: str) -> None:
         aws.call("s3", "create_bucket", Bucket=bucket, **place)
     except CloudError as error:
         if error.code == "BucketAlreadyExists":
-            raise CloudError(f"the bucket {bucket} belongs to somebody else: name another", error.code) from error
+            raise CloudError(
+                f"the bucket {bucket} belongs to somebody else: name another with --bucket", error.code
+            ) from error
         if error.code != "BucketAlreadyOwnedByYou":
             raise
 
 
 def upload_file(aws: Aws, path: Path, uri: S3Uri, notify: Notify = ignore) -> bool:
-    """Put a file under an address, in parts where it is large; whether it had to be sent.
+    """Put a file under an address of the account's own, in parts where it is large; whether it had to be sent.
 
     Raises:
-        CloudError: S3 refused it, or the connection broke. What stood there before still stands there.
+        CloudError: S3 refused it, or the connection broke. What stood there before still stands there, and no parts
+            are left that would be paid for.
+        StorageError: the file cannot be read.
     """
-    checksum, size = sha256_of_file(path), path.stat().st_size
+    with storage_errors(path):
+        checksum, size = sha256_of_file(path), path.stat().st_size
+    owner = {"ExpectedBucketOwner": aws.account_id}
     if not isinstance(aws, Account):
-        aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key)
+        aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key, **owner)
         body = f"<{path.name}, {size} bytes>"
-        aws.call("s3", "put_object", Bucket=uri.bucket, Key=uri.key, Body=body, Metadata={_CHECKSUM: checksum})
+        aws.call("s3", "put_object", Bucket=uri.bucket, Key=uri.key, Body=body, Metadata={_CHECKSUM: checksum}, **owner)
         return True
-    if _checksum_there(aws, uri) == checksum:
+    if _checksum_there(aws, uri, owner) == checksum:
         return False
-    with _transfer(aws, "put_object", str(uri)):
+    with _transfer(aws, "put_object", f"{path.name} to {uri}"):
         aws.client("s3").upload_file(
             str(path),
             uri.bucket,
             uri.key,
-            ExtraArgs={"Metadata": {_CHECKSUM: checksum}},
+            ExtraArgs={"Metadata": {_CHECKSUM: checksum}, **owner},
             Callback=_counting(path.name, size, notify),
         )
     return True
 
 
-def download_file(aws: Aws, uri: S3Uri, path: Path, notify: Notify = ignore) -> None:
+def download_file(aws: Aws, uri: S3Uri, path: Path, notify: Notify = ignore, *, most: int | None = None) -> None:
     """Fetch an object to a file, which appears when it is whole.
 
     Raises:
-        CloudError: there is none, or it could not be fetched.
+        CloudError: there is none, it has more than `most` bytes, or it could not be fetched.
         StorageError: the file cannot be written.
     """
+    found = aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key)
     if not isinstance(aws, Account):
         aws.call("s3", "get_object", Bucket=uri.bucket, Key=uri.key)
         return
-    size = int(aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key)["ContentLength"])
-    path.parent.mkdir(parents=True, exist_ok=True)
+    size = int(found["ContentLength"])
+    if most is not None and size > most:
+        raise CloudError(f"{uri} has {size:,} bytes, more than the {most:,} that are fetched", "TooLarge")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + TEMPORARY_SUFFIX)
     try:
-        with storage_errors(path), _transfer(aws, "get_object", str(uri)):
+        with storage_errors(path), _transfer(aws, "get_object", f"{uri} to {path.name}"):
             counting = _counting(path.name, size, notify)
             aws.client("s3").download_file(uri.bucket, uri.key, str(part), Callback=counting)
             part.replace(path)
@@ -107,35 +127,34 @@ def objects_under(aws: Aws, uri: S3Uri) -> Iterator[S3Uri]:
             yield S3Uri(uri.bucket, entry["Key"])
 
 
-def _checksum_there(aws: Account, uri: S3Uri) -> str | None:
+def _checksum_there(aws: Account, uri: S3Uri, owner: dict[str, str]) -> str | None:
     try:
-        found = aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key)
+        found = aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key, **owner)
     except CloudError as error:
-        if error.code in ("404", "NoSuchKey", "NotFound", "403"):  # 403: it is not there, and we may not list
+        if error.code in (*_ABSENT, *_FORBIDDEN):  # forbidden: it is not there, and we may not list
             return None
         raise
     checksum = found.get("Metadata", {}).get(_CHECKSUM)
     return None if checksum is None else str(checksum)
 
 
-class _transfer:  # noqa: N801  (a context manager that reads as a verb)
-    """Errors of s3transfer's, which wraps botocore's, as ours."""
+@contextlib.contextmanager
+def _transfer(aws: Account, operation: str, what: str) -> Iterator[None]:
+    """Errors of boto3's transfers, which wrap botocore's and those of the disk, as ours."""
+    from boto3.exceptions import Boto3Error
+    from botocore.exceptions import BotoCoreError, ClientError
 
-    def __init__(self, aws: Account, operation: str, address: str) -> None:
-        self._refusals = refusals("s3", operation, aws.region)
-        self._address = address
+    from charloom.sagemaker.refusals import refusals
 
-    def __enter__(self) -> None:
-        self._refusals.__enter__()
-
-    def __exit__(self, *raised: object) -> bool | None:
-        from boto3.exceptions import Boto3Error
-
-        error = raised[1]
-        if isinstance(error, Boto3Error):
+    with refusals("s3", operation, aws.region):
+        try:
+            yield
+        except Boto3Error as error:
+            cause = error.__cause__ or error.__context__
+            if isinstance(cause, ClientError | BotoCoreError):
+                raise cause from None
             message = " ".join(str(error).split())
-            raise CloudError(f"{self._address} could not be transferred: {message}", "Transfer") from error
-        return self._refusals.__exit__(*raised)  # type: ignore[arg-type]
+            raise CloudError(f"{what} could not be transferred: {message}", "Transfer") from error
 
 
 def _counting(name: str, total: int, notify: Notify) -> Callable[[int], None]:

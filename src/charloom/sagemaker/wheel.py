@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import zipfile
 from collections.abc import Iterator
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import charloom
 from charloom.errors import CharloomError
-from charloom.files import atomic_write
+from charloom.sagemaker.archives import write_zip
 from charloom.version import __version__
 
-_ALWAYS = (1980, 1, 1, 0, 0, 0)  # the same files give the same bytes, which are then not sent again
-_READABLE = 0o100644 << 16
 _PACKAGE = Path(charloom.__file__).parent
 # What the build puts into the package from elsewhere (pyproject.toml, force-include): in a checkout it stands there.
 _FROM_ELSEWHERE = {"charloom/sagemaker/serve.Dockerfile": "docker/serve.Dockerfile"}
@@ -37,11 +34,7 @@ def build_wheel(folder: Path) -> Path:
     contents |= {f"{info}/{name}": content for name, content in _about(found)}
     contents[f"{info}/RECORD"] = _record(contents, f"{info}/RECORD")
     path = folder / f"charloom-{__version__}-py3-none-any.whl"
-    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as wheel:
-        for name, content in contents.items():
-            member = zipfile.ZipInfo(name, _ALWAYS)
-            member.external_attr = _READABLE
-            wheel.writestr(member, content, zipfile.ZIP_DEFLATED)
+    write_zip(path, contents)
     return path
 
 

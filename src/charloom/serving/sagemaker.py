@@ -1,4 +1,4 @@
-"""SageMaker's `/invocations`: completions as JSON, a line each, or the article's plain text."""
+"""SageMaker's `/invocations`: completions or scores as JSON, a line each, or the article's plain text."""
 
 from __future__ import annotations
 
@@ -19,24 +19,27 @@ from charloom.serving.completions import answered, finished, unknown_header
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, json_response, json_text
 from charloom.serving.jobs import Job, begun
+from charloom.serving.line_scores import LineScore, score_of
 from charloom.serving.plans import Plan, planned
-from charloom.serving.requests import CompletionRequest
+from charloom.serving.requests import CompletionRequest, InvocationRequest
 from charloom.serving.schema import described
-from charloom.serving.streams import OUT_OF_TIME, Streamed, told
+from charloom.serving.streams import OUT_OF_TIME, Streamed, told, unless_gone
 
 router = APIRouter()
 
 LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
 _AT_ONCE = 32  # lines that are worked on at the same time: the engine's rows are others' too
 _FULL = 0.02  # seconds before a line asks again where the queue is full
+_SCORES = re.compile(r";\s*score\s*=\s*\"?true", re.I)  # application/jsonlines; score=true
 _PAYLOAD = re.compile(r"\s*([0-9]{1,9})-(.*)", re.S)
 _BYTES_A_CHARACTER = 4
 
 
 def _declared() -> dict[str, Any]:
-    declared = described(CompletionRequest, Completion, "SageMaker's address: completions by content type.")
+    declared = described(InvocationRequest, Completion, "SageMaker's address: completions by content type.")
     text = {"schema": {"type": "string"}, "example": "100-you are "}
     declared["openapi_extra"]["requestBody"]["content"] |= {"application/jsonlines": text, "text/plain": text}
+    declared["responses"][200]["model"] = Completion | LineScore
     declared["responses"][200]["content"] = {"application/jsonlines": {}, "text/plain": {}, "text/event-stream": {}}
     declared["responses"][500] = {"model": ErrorAnswer, "description": "The server failed."}
     return declared
@@ -55,14 +58,24 @@ async def invocations(request: Request) -> Response:
     if not name.endswith("json") and name:
         raise ApiError(415, f"send application/json, application/jsonlines or text/plain, not {name[:100]}")
     check_json(name)
-    return await answered(request, parsed(await read_body(request), CompletionRequest))
+    asked = parsed(await read_body(request), InvocationRequest)
+    return await (_scored(request, asked, server) if asked.score else answered(request, asked))
+
+
+async def _scored(request: Request, asked: InvocationRequest, server: Context) -> Response:
+    try:
+        async with asyncio.timeout(server.settings.seconds("request_timeout")):
+            return json_response(await unless_gone(request.receive, score_of(asked, server)))
+    except TimeoutError:
+        raise OUT_OF_TIME from None
 
 
 async def _lines(request: Request, server: Context) -> Response:
     body = io.BytesIO(await read_body(request))
     identity = notes(request.scope)["request_id"]
+    scores = _SCORES.search(request.headers.get("content-type", "")) is not None
     return Streamed(
-        _answers(body, server, identity),
+        _answers(body, server, identity, scores),
         json_text(OUT_OF_TIME.body()).encode() + b"\n",
         server.settings.seconds("request_timeout"),
         LINES[0],
@@ -70,13 +83,13 @@ async def _lines(request: Request, server: Context) -> Response:
     )
 
 
-async def _answers(body: io.BytesIO, server: Context, identity: str) -> AsyncGenerator[bytes, None]:
+async def _answers(body: io.BytesIO, server: Context, identity: str, scores: bool) -> AsyncGenerator[bytes, None]:
     """An answer for each line, in their order; some lines are worked on ahead."""
     tasks: deque[asyncio.Task[dict[str, Any]]] = deque()
     try:
         while True:
             while len(tasks) < min(_AT_ONCE, server.settings.max_rows) and (line := body.readline()):
-                tasks.append(asyncio.create_task(_line(line, server, identity)))
+                tasks.append(asyncio.create_task(_line(line, server, identity, scores)))
             if not tasks:
                 return
             answer = await tasks[0]
@@ -88,9 +101,13 @@ async def _answers(body: io.BytesIO, server: Context, identity: str) -> AsyncGen
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _line(line: bytes, server: Context, identity: str) -> dict[str, Any]:
+async def _line(line: bytes, server: Context, identity: str, scores: bool) -> dict[str, Any]:
+    """The answer to a line; `scores` says what is meant by one that does not say it."""
     try:
-        plan = planned(parsed(line.strip(), CompletionRequest), server)
+        asked = parsed(line.strip(), InvocationRequest)
+        if scores if asked.score is None else asked.score:
+            return await score_of(asked, server)
+        plan = planned(asked, server)
         with await _patiently_begun(plan, server) as job:
             await job.ended()
             return completion(job)

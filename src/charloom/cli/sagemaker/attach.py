@@ -1,0 +1,82 @@
+"""`charloom sagemaker attach`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from pydantic import Field
+
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.job_views import job_data, waited
+from charloom.sagemaker.attaching import AttachedModel, check_output
+from charloom.sagemaker.attaching import attach as attach_model
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.here import attach_here, is_here, status_here
+from charloom.sagemaker.jobs import Watch, status
+from charloom.sagemaker.prices import shown_price
+
+
+def attach(
+    name: str,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    wait: bool = True,
+    price: Annotated[float | None, Field(ge=0, le=10_000)] = None,
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> int:
+    """Fetch the model of a training job into a model directory, ready to generate; waits for a job that still runs.
+
+    Parameters
+    ----------
+    name
+        The job's name.
+    output
+        The model directory to write.
+    overwrite
+        Replace the model that stands there.
+    wait
+        Wait for a job that still runs, and follow its log.
+    price
+        USD an hour of one machine, if you know better than charloom's table.
+    """
+    out = Output(options)
+    if is_here(name):
+        attach_here(name, output, overwrite=overwrite)
+        report(out, output, job_data(status_here(name)))
+        return 0
+    aws = reached(cloud, out)
+    check_output(output.expanduser(), overwrite)
+    if wait and not aws.dry and not status(aws, name).over:
+        view = CloudView(out)
+        ended = waited(out, aws, Watch(aws, name, price=price, notify=view), name, output)
+        if isinstance(ended, int):
+            return ended
+    return fetched(out, aws, name, output, overwrite, price)
+
+
+def fetched(out: Output, aws: Aws, name: str, output: Path, overwrite: bool, price: float | None) -> int:
+    """Fetch the model of a job that has ended, and tell of it; the exit status."""
+    with CloudView(out) as view:
+        found = attach_model(aws, name, output, overwrite=overwrite, waiting=False, price=price, notify=view)
+    if found is not None:
+        report(out, output, job_data(found.job), found)
+    return 0
+
+
+def report(out: Output, output: Path, job: dict[str, Any], found: AttachedModel | None = None) -> None:
+    """The model that was fetched, what its job cost, and the next command."""
+    figures = {} if found is None else {
+        "bytes": found.bytes, "bits_per_char": found.bits_per_char, "protocol": found.protocol
+    }  # fmt: skip
+    if out.json:
+        out.result({"model": str(output), **figures, **job})
+    else:
+        reached_loss = "" if found is None else f": {found.bits_per_char:.3f} bits per character ({found.protocol})"
+        out.text(f"{output}{reached_loss}\n{job['job']}: {job['status']}, {shown_price(job['price'])}")
+    out.say(f"now try:\n    charloom generate {shlex.quote(str(output))} --prompt 'The '", style="bold")

@@ -1,0 +1,81 @@
+"""`charloom sagemaker deploy`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.asking import agreed, sigterm_interrupts, told_cost
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.deploying import Deployed
+from charloom.sagemaker.deploying import deploy as deploy_model
+from charloom.sagemaker.endpoint_settings import EndpointSettings
+from charloom.sagemaker.this_machine import deploy_on_this_machine
+
+_ENDPOINT = Group("Endpoint", sort_key=10)
+
+
+def deploy(
+    model: str,
+    *,
+    name: str | None = None,
+    yes: Annotated[bool, Parameter(negative=())] = False,
+    endpoint: Annotated[EndpointSettings, Parameter(name="*", group=_ENDPOINT)] = EndpointSettings(),  # noqa: B008
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> int:
+    """Put a model behind an endpoint, and wait until it is in service.
+
+    What it costs is said first, and asked about. If it fails, or Ctrl-C comes before it is in service, all that was
+    created is removed again. It costs until charloom sagemaker delete NAME, or until --ttl is over.
+
+    Parameters
+    ----------
+    model
+        A model directory, a model.tar.gz, the s3:// address of one, or the name of a finished training job.
+    name
+        What to call it; made from the model's name if not given.
+    yes
+        Do not ask whether it may cost that much.
+    """
+    out = Output(options)
+    if endpoint.local and not cloud.dry_run:
+        with CloudView(out) as view, sigterm_interrupts():
+            _tell(
+                out,
+                deploy_on_this_machine(model, endpoint, reach=lambda: reached(cloud, out), name=name, notify=view),
+            )
+        return 0
+    aws = reached(cloud, out)
+    if not _may_cost(out, aws, endpoint, yes=yes):
+        out.say("nothing was created")
+        return 1
+    with CloudView(out) as view, sigterm_interrupts():
+        made = deploy_model(aws, model, endpoint, name=name, notify=view)
+    if not aws.dry:
+        _tell(out, made)
+    return 0
+
+
+def _may_cost(out: Output, aws: Aws, endpoint: EndpointSettings, *, yes: bool) -> bool:
+    what = "serverless" if endpoint.serverless else f"{endpoint.instance_type} × {endpoint.instances}"
+    out.say(told_cost(f"{what} in {aws.region}", endpoint.cost(aws.region)))
+    if endpoint.ttl:
+        out.say(f"it deletes itself after {endpoint.ttl}")
+    return aws.dry or agreed(out, "deploy it?", yes=yes)
+
+
+def _tell(out: Output, made: Deployed) -> None:
+    if out.json:
+        out.result(asdict(made))
+        return
+    out.text(made.name)
+    out.say(
+        f"now try:\n    charloom sagemaker invoke {made.name} --prompt 'The '\n"
+        f"and when you are done:\n    charloom sagemaker delete {made.name}",
+        style="bold",
+    )

@@ -1,0 +1,43 @@
+"""`charloom sagemaker image`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.sagemaker.image import Builder, build_image
+
+
+def image(
+    *,
+    builder: Builder = "auto",
+    codebuild_role: str | None = None,
+    bucket: str | None = None,
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> None:
+    """Build the serving image and push it to the account's registry as charloom-serve.
+
+    Endpoints then use it without being told. Docker builds it where its engine runs, else AWS CodeBuild does.
+
+    Parameters
+    ----------
+    builder
+        What builds it; auto takes Docker where its engine runs.
+    codebuild_role
+        The role that CodeBuild may take on.
+    bucket
+        Where CodeBuild reads from; SageMaker's default bucket if none is named.
+    """
+    out = Output(options)
+    aws = reached(cloud, out)
+    with CloudView(out) as view:
+        built = build_image(aws, builder=builder, codebuild_role=codebuild_role, bucket=bucket, notify=view)
+    if aws.dry:
+        return
+    if out.json:
+        out.result(asdict(built))
+    else:
+        out.text(built.image)
+        out.say("next: charloom sagemaker deploy MODEL")

@@ -1,0 +1,164 @@
+"""`charloom sagemaker invoke`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.texts import read_text
+from charloom.errors import UsageError
+from charloom.sagemaker.async_invoking import collect, invoke_later
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.channels import local_address
+from charloom.sagemaker.invoking import Answer, invoke_stream, invoke_text
+from charloom.sagemaker.invoking import invoke as ask
+from charloom.settings import SamplingSettings
+
+_SAMPLING = Group("Sampling (defaults are the model's generation_config.json)", sort_key=10)
+
+
+def invoke(
+    name: str,
+    *,
+    prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    prompt_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
+    payload: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
+    sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),  # noqa: B008
+    stream: Annotated[bool, Parameter(negative=())] = False,
+    later: Annotated[bool, Parameter(name="--async", negative=())] = False,
+    wait: bool = True,
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> None:
+    """Ask an endpoint to continue a text.
+
+    Parameters
+    ----------
+    name
+        The endpoint: one of this machine, else of the account.
+    prompt
+        What to continue; without one the text starts from nothing.
+    prompt_file
+        A UTF-8 file with the prompt; - is stdin.
+    payload
+        The total length, a hyphen and the start text, such as "100-you are "; sent as plain text.
+    stream
+        Show characters as they arrive; an answer may then take 8 minutes, else 60 seconds.
+    later
+        The endpoint is asynchronous: request and answer go through S3.
+    wait
+        With --async: wait for the answer, instead of printing where it will lie.
+    """
+    out = Output(options)
+    chosen: dict[str, Any] = {one: getattr(sampling, one) for one in sampling.model_fields_set}
+    _check(prompt, prompt_file, payload, chosen, stream=stream, later=later, wait=wait)
+    start = (prompt or "") if prompt_file is None else read_text(prompt_file, "the prompt")
+    here = not cloud.dry_run and local_address(name) is not None
+    if here and later:
+        raise UsageError(f"endpoint {name} is of this machine and answers at once: leave --async out")
+    aws = None if here else reached(cloud, out)
+    if later and aws is not None:
+        _ask_later(out, aws, name, start if payload is None else payload, payload is not None, chosen, wait)
+    elif payload is not None:
+        text = invoke_text(aws, name, payload)
+        if not _dry(aws):
+            _show_text(out, name, payload, text)
+    elif stream:
+        _stream(out, aws, name, start, chosen)
+    else:
+        answer = ask(aws, name, start, **chosen)
+        if not _dry(aws):
+            _show(out, answer)
+
+
+def _check(
+    prompt: str | None,
+    file: Path | None,
+    payload: str | None,
+    chosen: dict[str, Any],
+    *,
+    stream: bool,
+    later: bool,
+    wait: bool,
+) -> None:
+    if [prompt, file, payload].count(None) < 2:
+        raise UsageError("give --prompt, --prompt-file or --payload, not two of them")
+    if payload is not None and (stream or chosen):
+        given = "--stream" if stream else f"--{sorted(chosen)[0].replace('_', '-')}"
+        raise UsageError(f"--payload says the length, and the model the rest: leave {given} out")
+    if later and stream:
+        raise UsageError("an asynchronous answer is not streamed: leave --stream or --async out")
+    if not wait and not later:
+        raise UsageError("--no-wait is for --async")
+
+
+def _dry(aws: Aws | None) -> bool:
+    return aws is not None and aws.dry
+
+
+def _ask_later(
+    out: Output, aws: Aws, name: str, text: str, is_payload: bool, chosen: dict[str, Any], wait: bool
+) -> None:
+    pending = invoke_later(aws, name, text, payload=is_payload, **chosen)
+    if wait:
+        with CloudView(out) as view:
+            answer = collect(aws, pending, notify=view)
+        if not aws.dry and is_payload:
+            _show_text(out, name, text, answer.text)
+        elif not aws.dry:
+            _show(out, answer)
+    elif not aws.dry and out.json:
+        failure = None if pending.failure is None else str(pending.failure)
+        out.result({"endpoint": name, "output": str(pending.output), "failure": failure})
+    elif not aws.dry:
+        out.text(str(pending.output))
+
+
+def _stream(out: Output, aws: Aws | None, name: str, prompt: str, chosen: dict[str, Any]) -> None:
+    pieces = invoke_stream(aws, name, prompt, **chosen)
+    if _dry(aws) or out.json:
+        answer = pieces.finish()
+        if not _dry(aws):
+            _show(out, answer)
+        return
+    begun = False
+    try:
+        for piece in pieces:
+            out.text(piece if begun else prompt + piece, end="")
+            begun = True
+    finally:
+        if begun:
+            out.text("")
+    answer = pieces.finish()
+    if not begun:
+        out.text(prompt)
+    _summarize(out, answer)
+
+
+def _show(out: Output, answer: Answer) -> None:
+    if out.json:
+        out.result(asdict(answer))
+        return
+    out.text(answer.prompt + answer.text)
+    _summarize(out, answer)
+
+
+def _show_text(out: Output, name: str, payload: str, text: str) -> None:
+    if out.json:
+        out.result({"endpoint": name, "payload": payload, "text": text})
+    else:
+        out.text(text)
+
+
+def _summarize(out: Output, answer: Answer) -> None:
+    facts: Iterable[str] = (
+        f"{answer.characters:,} characters in {answer.seconds:.2f} s",
+        *([] if answer.seed is None else [f"seed {answer.seed}"]),
+    )
+    out.say(f"({', '.join(facts)})", style="dim")

@@ -1,0 +1,85 @@
+"""How a training job is shown, and what Ctrl-C asks while one is waited for."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from charloom.cli.interrupt import INTERRUPTED
+from charloom.cli.output import Output
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.jobs import JobStatus, Watch, stop
+from charloom.sagemaker.prices import shown_price
+from charloom.training.lines import duration
+
+
+def job_data(found: JobStatus) -> dict[str, Any]:
+    """A job's status as JSON has it; times in ISO 8601."""
+    data = asdict(found)
+    shown = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in data.items()}
+    return {"job": shown.pop("name"), **shown}
+
+
+def job_text(found: JobStatus) -> str:
+    """A job's status for people."""
+    since = "" if found.since is None else f", for {duration((datetime.now(UTC) - found.since).total_seconds())}"
+    many = f"{found.instances} × " if found.instances > 1 else ""
+    lines = [
+        f"job      {found.name}",
+        f"status   {found.status}: {found.secondary_status}{'' if found.over else since}"
+        + (f" ({found.message})" if found.message else ""),
+        f"machine  {many}{found.instance}{', spot' if found.spot else ''}",
+        f"time     {_time(found)}",
+        f"price    {shown_price(found.price)}{'' if found.over else ' so far'} ({shown_price(found.price_per_hour)} an "
+        f"hour each{', less on spot machines' if found.spot else ''})",
+    ]
+    lines += [f"metric   {name} {value:g}" for name, value in sorted(found.metrics.items())]
+    lines += [f"model    {found.model}"] if found.model else []
+    lines += [f"failure  {found.failure_reason}"] if found.failure_reason else []
+    return "\n".join(lines)
+
+
+def _time(found: JobStatus) -> str:
+    if found.seconds is None:
+        return "not begun"
+    billed = "" if found.seconds_billed is None else f", {duration(found.seconds_billed)} billed"
+    return f"{duration(found.seconds)}{billed}"
+
+
+def waited(out: Output, aws: Aws, watch: Watch, name: str, output: object) -> JobStatus | int:
+    """Wait for a job; Ctrl-C asks whether to stop it, a second one leaves it as it is. The end, or an exit status."""
+    stopping = False
+    while True:
+        try:
+            return watch.until_ended()
+        except KeyboardInterrupt:
+            if stopping or not _is_to_stop(out, name):
+                _say_how_to_go_on(out, name, output, stopping)
+                return INTERRUPTED
+            stopping = True
+            out.say("stopping it; it saves what it has, which takes up to two minutes")
+            stop(aws, name)
+
+
+def _is_to_stop(out: Output, name: str) -> bool:
+    """Ask, where somebody can answer."""
+    if not sys.stdin.isatty():
+        return False
+    out.say(f"\nstop the job {name}? It runs on, and is paid for, if not. [y/N] ", style="bold")
+    try:
+        return sys.stdin.readline().strip().lower() in ("y", "yes")
+    except KeyboardInterrupt:
+        return False
+
+
+def _say_how_to_go_on(out: Output, name: str, output: object, stopping: bool) -> None:
+    folder = shlex.quote(str(output or "runs/mine"))
+    state = "is stopping" if stopping else "runs on"
+    out.say(
+        f"the job {state}. To wait for it and fetch its model, or to stop it:\n"
+        f"    charloom sagemaker attach {name} -o {folder}\n    charloom sagemaker stop {name}",
+        style="bold",
+    )

@@ -1,0 +1,51 @@
+"""`charloom sagemaker logs`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from cyclopts import Parameter
+from pydantic import Field
+
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.cloud import CloudOptions, reached
+from charloom.sagemaker.here import logs_here, writes_here
+from charloom.sagemaker.job_logs import WrittenLine, followed
+from charloom.sagemaker.job_logs import logs as written
+
+
+def logs(
+    name: str,
+    *,
+    follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative=())] = False,
+    last: Annotated[int | None, Field(ge=1, le=1_000_000)] = None,
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> None:
+    """Show what a training job or an endpoint has written: the lines of all its machines, in their order.
+
+    Parameters
+    ----------
+    name
+        The job's or the endpoint's name.
+    follow
+        Go on until the job ends (an endpoint: until Ctrl-C).
+    last
+        Only so many lines of the end.
+    """
+    out = Output(options)
+    if writes_here(name):
+        logs_here(name, lambda line: _show(out, None, line), last=last, follow=follow)
+        return
+    aws = reached(cloud, out)
+    for line in (followed if follow else written)(aws, name, last=last):
+        _show(out, line, line.message)
+
+
+def _show(out: Output, line: WrittenLine | None, message: str) -> None:
+    if not out.json:
+        host = "" if line is None else f"{line.time:%Y-%m-%d %H:%M:%S} {line.host}  "
+        out.text(f"{host}{message}")
+        return
+    found = {} if line is None else {"time": line.time.isoformat(), "host": line.host}
+    out.result({**found, "message": message})

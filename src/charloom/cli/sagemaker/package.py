@@ -1,0 +1,65 @@
+"""`charloom sagemaker package`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from charloom.bundle import open_model_directory
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.cloud import CloudView
+from charloom.sagemaker import packaging
+from charloom.sagemaker.requirements import Container
+
+_CONTAINER = Container()
+
+
+def package(
+    model: Path,
+    *,
+    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("model.tar.gz"),
+    vendor: Annotated[bool, Parameter(negative=())] = False,
+    python: str = _CONTAINER.python,
+    platform: str = _CONTAINER.platform,
+    check: bool = True,
+    dry_run: Annotated[bool, Parameter(negative=())] = False,
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> None:
+    """Pack a model as model.tar.gz, with the code that serves it, and check that it answers.
+
+    It serves in charloom's own image and in AWS's images of four functions. Nothing is sent anywhere.
+
+    Parameters
+    ----------
+    model
+        The model directory.
+    output
+        The archive to write; one that is there is replaced.
+    vendor
+        Put the packages that it needs into it, for networks without an index.
+    python
+        The container's version of Python.
+    platform
+        The container's platform, as wheels call it.
+    check
+        Unpack it elsewhere and let it answer a request, before anything is paid for.
+    dry_run
+        Look at the model and write nothing. There are no requests to show.
+    """
+    out = Output(options)
+    if dry_run:
+        open_model_directory(model)
+        out.say("nothing was written; packing sends no request")
+        return
+    with CloudView(out) as view:
+        packed = packaging.package(
+            model, output, vendor=vendor, check=check, container=Container(python, platform), notify=view
+        )
+    if out.json:
+        out.result({"path": str(packed.path), "bytes": packed.bytes, "sha256": packed.sha256})
+    else:
+        out.text(f"{packed.path}: {packed.bytes:,} bytes, sha256 {packed.sha256}")
+        out.say(f"next: charloom sagemaker deploy {shlex.quote(str(model))}")

@@ -1,0 +1,35 @@
+"""`charloom sagemaker stop`."""
+
+from __future__ import annotations
+
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.cloud import CloudOptions, reached
+from charloom.sagemaker.here import is_here, stop_here
+from charloom.sagemaker.jobs import stop as stop_job
+
+
+def stop(
+    name: str,
+    *,
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> None:
+    """Stop a training job; its checkpoints stay. Stopping what has ended is no error.
+
+    Parameters
+    ----------
+    name
+        The job's name.
+    """
+    out = Output(options)
+    if is_here(name):
+        stopped = stop_here(name)
+    else:
+        aws = reached(cloud, out)
+        stopped = stop_job(aws, name)
+        if aws.dry:
+            return
+    if out.json:
+        out.result({"job": name, "stopped": stopped})
+    else:
+        out.text(f"{name} is stopping" if stopped else f"{name} does not run: there is nothing to stop")

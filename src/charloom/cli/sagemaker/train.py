@@ -1,0 +1,143 @@
+"""`charloom sagemaker train`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from charloom.cli.arguments import CorpusArgument, corpus_specs
+from charloom.cli.interrupt import INTERRUPTED
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.attach import fetched, report
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.job_views import job_data, job_text, waited
+from charloom.errors import UsageError
+from charloom.sagemaker.attaching import check_output
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.here import status_here, train_here
+from charloom.sagemaker.instances import LOCAL, refuse_obsolete
+from charloom.sagemaker.jobs import Watch
+from charloom.sagemaker.launching import StartedJob
+from charloom.sagemaker.launching import train as start
+from charloom.sagemaker.planning import JobSettings
+from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
+
+_JOB = Group("Job", sort_key=5)
+_CORPUS = Group("Text", sort_key=10)
+_MODEL = Group("Network (defaults are the recipe's)", sort_key=20)
+_TRAINING = Group("Learning (defaults are the recipe's)", sort_key=30)
+
+
+def train(
+    *corpus: CorpusArgument,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    wait: bool = True,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
+    recipe: str | None = None,
+    init_from: str | None = None,
+    job: Annotated[JobSettings, Parameter(name="*", group=_JOB)] = JobSettings(),  # noqa: B008
+    text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),  # noqa: B008
+    network: Annotated[ModelSettings, Parameter(name="*", group=_MODEL)] = ModelSettings(),  # noqa: B008
+    learning: Annotated[TrainingSettings, Parameter(name="*", group=_TRAINING)] = TrainingSettings(),  # noqa: B008
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> int:
+    """Train as a job on SageMaker: sends text and code, says what it costs, starts, follows the log, fetches the model.
+
+    Ctrl-C asks whether to stop the job. With --instance local the very same job runs on this machine.
+
+    Parameters
+    ----------
+    corpus
+        An address in S3, as charloom sagemaker upload gives it; or files, folders, globs, addresses or names, which
+        are prepared and uploaded first.
+    output
+        The model directory to write when the job has ended; without it the model stays in S3.
+    wait
+        Wait for the job's end and follow its log.
+    overwrite
+        Replace the model that stands in the folder.
+    recipe
+        A named set of settings: tiny, small, base, large, names, memorize, article; or a YAML file. Options go over it.
+    init_from
+        A model to go on from: a model directory, or an address in S3.
+    """
+    out = Output(options)
+    specs = corpus_specs(corpus)
+    if not specs:
+        raise UsageError("name a corpus to train on: an address in S3, or what charloom train takes")
+    chosen: dict[str, Any] = {
+        name: getattr(group, name) for group in (job, text, network, learning) for name in group.model_fields_set
+    }
+    if job.instance == LOCAL:
+        return _here(out, specs, output, cloud, recipe, init_from, overwrite, chosen)
+    refuse_obsolete(job.instance)
+    if output is not None:
+        if not wait:
+            raise UsageError("-o is where the model is written when the job has ended: leave out -o or --no-wait")
+        check_output(output.expanduser(), overwrite)
+    aws = reached(cloud, out)
+    with CloudView(out) as view:
+        started = start(aws, specs, recipe=recipe, init_from=init_from, notify=view, **chosen)
+    return _rest(out, aws, started, output, wait, overwrite, job.price)
+
+
+def _rest(
+    out: Output, aws: Aws, started: StartedJob, output: Path | None, wait: bool, overwrite: bool, price: float | None
+) -> int:
+    """Wait for it and fetch its model, as far as that was asked for; the exit status."""
+    name = started.name
+    if not wait:
+        _report_started(out, aws, started)
+        return 0
+    ended = waited(out, aws, Watch(aws, name, price=price, notify=CloudView(out)), name, output)
+    if isinstance(ended, int):
+        return ended
+    if output is not None:
+        return fetched(out, aws, name, output, overwrite, price)
+    if aws.dry:
+        return 0
+    if out.json:
+        out.result(job_data(ended))
+    else:
+        out.text(job_text(ended))
+    out.say(f"now try:\n    charloom sagemaker attach {name} -o runs/mine", style="bold")
+    return 0
+
+
+def _report_started(out: Output, aws: Aws, started: StartedJob) -> None:
+    if aws.dry:
+        return
+    data = asdict(started)
+    if out.json:
+        out.result({"job": data.pop("name"), **data})
+    else:
+        out.text(started.name)
+    out.say(f"now try:\n    charloom sagemaker attach {started.name} -o runs/mine", style="bold")
+
+
+def _here(
+    out: Output,
+    specs: list[str],
+    output: Path | None,
+    cloud: CloudOptions,
+    recipe: str | None,
+    init_from: str | None,
+    overwrite: bool,
+    chosen: dict[str, Any],
+) -> int:
+    if output is None:
+        raise UsageError("--instance local needs -o, the model directory to write")
+    if cloud.dry_run:
+        out.say("a job on this machine sends no requests")
+        return 0
+    with CloudView(out) as view:
+        ran = train_here(specs, output, recipe=recipe, init_from=init_from, overwrite=overwrite, notify=view, **chosen)
+    if ran.status != 0:
+        out.say(f"stopped; the same command with --name {ran.name} goes on from its checkpoint", style="bold")
+        return INTERRUPTED
+    report(out, output, job_data(status_here(ran.name)))
+    return 0

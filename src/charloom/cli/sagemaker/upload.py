@@ -1,0 +1,67 @@
+"""`charloom sagemaker upload`."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from charloom.cli.arguments import CorpusArgument, corpus_specs
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.errors import UsageError
+from charloom.sagemaker.uploading import CORPORA, UploadedCorpus
+from charloom.sagemaker.uploading import upload as upload_corpus
+from charloom.settings import ReadingSettings
+
+
+def upload(
+    *corpus: CorpusArgument,
+    bucket: str | None = None,
+    prefix: str = CORPORA,
+    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),  # noqa: B008
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> None:
+    """Prepare a corpus (cleaning, vocabulary, ids) and put it into S3; what is there unchanged is not sent again.
+
+    Parameters
+    ----------
+    corpus
+        Files, folders, globs, - (stdin), addresses or names; or one folder that charloom corpus prepare wrote.
+    bucket
+        The bucket; sagemaker-REGION-ACCOUNT, as SageMaker's own tools have it, if none is named. Created if missing.
+    prefix
+        The folder in the bucket.
+    output
+        A folder to keep the prepared corpus in, on this machine.
+    """
+    out = Output(options)
+    specs = corpus_specs(corpus)
+    if not specs:
+        raise UsageError("name a corpus to upload; charloom corpus list names some")
+    chosen: dict[str, Any] = {name: getattr(text, name) for name in text.model_fields_set}
+    with CloudView(out) as view:
+        aws = reached(cloud, out)
+        done = upload_corpus(aws, specs, bucket=bucket, prefix=prefix, folder=output, notify=view, **chosen)
+    if not aws.dry:
+        _report(out, done)
+
+
+def _report(out: Output, done: UploadedCorpus) -> None:
+    if out.json:
+        out.result(asdict(done))
+        return
+    out.text(
+        f"{done.uri}\n"
+        f"{done.files} files, {done.bytes / 1e6:,.1f} MB: {done.uploaded} sent, {done.skipped} there already\n"
+        f"{done.characters:,} characters, {done.vocab_size} symbols\nsha256 {done.sha256}\n\n"
+        f"--- the beginning\n{done.first}\n\n"
+        f"input   {done.example['input']!r}\n        {done.example['input_ids']}\n"
+        f"target  {done.example['target']!r}\n        {done.example['target_ids']}"
+    )
+    out.say(f"now try:\n    charloom sagemaker train {shlex.quote(done.uri)} -o runs/mine", style="bold")

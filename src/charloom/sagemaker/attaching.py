@@ -1,0 +1,145 @@
+"""A job's model, fetched from S3 into a model directory."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from charloom.bundle import open_model_directory
+from charloom.bundle.config import CONFIG
+from charloom.errors import CloudError, UsageError
+from charloom.events import Notify, ignore
+from charloom.files import TEMPORARY_SUFFIX, storage_errors
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.jobs import JobStatus, failed, status, wait
+from charloom.sagemaker.names import S3Uri
+from charloom.sagemaker.storage import default_bucket, download_file
+from charloom.sagemaker.unpacking import unpack_model
+
+JOBS = "charloom/jobs"
+"""The folder of a bucket that jobs leave their models and checkpoints in."""
+
+_MOST_BYTES = 16 << 30  # of an archive that is fetched
+
+
+@dataclass(frozen=True)
+class AttachedModel:
+    """A model directory that was fetched.
+
+    Attributes:
+        path: the model directory.
+        job: how the job that trained it ended.
+        bytes: the archive's size.
+        bits_per_char: what it reached on the validation split, by the protocol.
+        protocol: how that was measured.
+    """
+
+    path: Path
+    job: JobStatus
+    bytes: int
+    bits_per_char: float
+    protocol: str
+
+
+def attach(
+    aws: Aws,
+    name: str,
+    output: Path | str,
+    *,
+    overwrite: bool = False,
+    waiting: bool = True,
+    follow: bool = True,
+    price: float | None = None,
+    every: float = 5.0,
+    notify: Notify = ignore,
+) -> AttachedModel | None:
+    """Fetch the model of a job into a model directory, which appears when it is whole and verified.
+
+    Args:
+        aws: the account.
+        name: the job's, started now or long ago.
+        output: the model directory to write.
+        overwrite: replace the model that stands there.
+        waiting: wait for a job that still runs.
+        follow: while waiting, tell the lines of its log.
+        price: USD an hour of one machine, where charloom's table is not to be asked.
+        every: seconds between looks while waiting.
+        notify: is told what happens.
+
+    Returns:
+        The model; None in a dry run.
+
+    Raises:
+        UsageError: the folder is taken, or the job runs and is not to be waited for.
+        CloudError: there is no such job, it failed, or it left no model.
+        ModelDirectoryError: what it left is no whole model, or is hostile. The folder is as it was.
+        StorageError: the folder cannot be written.
+    """
+    output = Path(output).expanduser()
+    check_output(output, overwrite)
+    found = status(aws, name, price=price)
+    if aws.dry:
+        download_file(aws, S3Uri(default_bucket(aws)) / f"{JOBS}/{name}/output/model.tar.gz", output)
+        return None
+    if not found.over:
+        if not waiting:
+            raise UsageError(f"the job {name} still runs ({found.secondary_status}): wait for it, or try again later")
+        found = wait(aws, name, follow=follow, price=price, every=every, notify=notify)
+    return _fetched(aws, found, output, notify)
+
+
+def check_output(output: Path, overwrite: bool) -> None:
+    """See that a model directory may be written there.
+
+    Raises:
+        UsageError: something stands there; with `overwrite`, something that is no model.
+    """
+    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
+        return
+    if not overwrite:
+        raise UsageError(f"{output} is there already: choose another folder, or --overwrite to replace its model")
+    if not (output / CONFIG).is_file():
+        raise UsageError(f"{output} holds no model that could be replaced: choose another folder")
+
+
+def _fetched(aws: Aws, found: JobStatus, output: Path, notify: Notify) -> AttachedModel:
+    if found.status == "Failed":
+        raise failed(found)
+    if not found.model:
+        raise CloudError(
+            f"the job {found.name} left no model: it is {found.secondary_status or found.status}", "NoModel"
+        )
+    uri = S3Uri.parse(found.model)
+    with storage_errors(output):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=TEMPORARY_SUFFIX, dir=output.parent))
+    try:
+        download_file(aws, uri, temporary / "model.tar.gz", notify, most=_MOST_BYTES)
+        size = (temporary / "model.tar.gz").stat().st_size
+        unpack_model(temporary / "model.tar.gz", temporary / "model")
+        with storage_errors(output):
+            replace_model(temporary / "model", output)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    protocol, headline = next(iter(open_model_directory(output).config.losses.items()))
+    return AttachedModel(output, found, size, headline.bits_per_char, protocol)
+
+
+def replace_model(made: Path, output: Path) -> None:
+    """Let a model appear under its name; what stood there comes back if that fails.
+
+    Raises:
+        OSError: it failed.
+    """
+    old = made.with_name(made.name + ".old")
+    if output.exists():
+        output.rename(old)
+    try:
+        made.rename(output)
+    except OSError:
+        if old.exists():
+            old.rename(output)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,0 +1,119 @@
+"""Endpoints deleted with all that belongs to them, by name or because their time is over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from charloom.errors import CloudError, UsageError
+from charloom.events import Notice, Notify, ignore
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.endpoint_settings import LONGEST_TTL
+from charloom.sagemaker.inventory import tagged_endpoints
+from charloom.sagemaker.leftovers import expired
+from charloom.sagemaker.names import checked_name
+from charloom.sagemaker.removing import Parts, remove_parts
+from charloom.sagemaker.resources import Kind, look, marks, ours, tags_of
+
+
+@dataclass(frozen=True)
+class Deleted:
+    """What was deleted.
+
+    Attributes:
+        name: the endpoint's.
+        removed: what was there, in words; empty where all was gone already.
+        left: what was left because charloom did not make it.
+    """
+
+    name: str
+    removed: tuple[str, ...]
+    left: tuple[str, ...] = ()
+
+
+def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore) -> Deleted:
+    """Delete an endpoint, its configuration, model, schedule and autoscaling. What is gone already is no mistake.
+
+    Args:
+        aws: the account.
+        name: the endpoint's.
+        force: delete an endpoint that charloom did not make, too; its configuration and model are left.
+        notify: is told of waiting.
+
+    Raises:
+        UsageError: charloom did not make it, and `force` is not given.
+        CloudError: Amazon refused something.
+    """
+    endpoint = look(aws, "endpoint", checked_name(name, "endpoint"))
+    if endpoint is not None and not ours(tags_of(aws, endpoint["EndpointArn"])):
+        if not force:
+            raise UsageError(f"the endpoint {name} was not made by charloom: --force deletes it all the same")
+        configuration = endpoint["EndpointConfigName"]
+        removed = remove_parts(aws, Parts(name, endpoint=True), notify)
+        return Deleted(name, tuple(removed), (f"configuration {configuration}", "its models"))
+    parts, left = _belongings(aws, name, endpoint)
+    return Deleted(name, tuple(remove_parts(aws, parts, notify)), tuple(left))
+
+
+def _belongings(aws: Aws, name: str, endpoint: dict[str, Any] | None) -> tuple[Parts, list[str]]:
+    """What belongs to an endpoint, there or gone, and what it uses that is not ours."""
+    configuration = name if endpoint is None else str(endpoint["EndpointConfigName"])
+    variants = (look(aws, "endpoint_config", configuration) or {}).get("ProductionVariants", [])
+    models = [variant["ModelName"] for variant in variants if "ModelName" in variant] or [name]
+    foreign_models = [model for model in models if _foreign(aws, "model", model)]
+    foreign = _foreign(aws, "endpoint_config", configuration)
+    parts = Parts(
+        name,
+        endpoint=endpoint is not None or aws.dry,
+        scaling=True,
+        configuration=None if foreign else configuration,
+        models=tuple(model for model in models if model not in foreign_models),
+        schedule=True,
+    )
+    return parts, [f"configuration {configuration}"] * foreign + [f"model {model}" for model in foreign_models]
+
+
+def _foreign(aws: Aws, kind: Kind, name: str) -> bool:
+    tags = marks(aws, kind, name)
+    return tags is not None and not ours(tags)
+
+
+def reap(aws: Aws, *, notify: Notify = ignore, now: datetime | None = None) -> list[Deleted]:
+    """Delete every endpoint of ours whose time is over, and what those that ended by themselves have left.
+
+    Args:
+        aws: the account.
+        notify: is told of waiting, and of what could not be deleted.
+        now: the time to compare with.
+
+    Raises:
+        CloudError: the endpoints may not be listed, or some could not be deleted; the others were.
+    """
+    now = now or datetime.now(UTC)
+    deleted, failed = [], []
+    for name in _expired(aws, now):
+        try:
+            deleted.append(delete(aws, name, notify=notify))
+        except CloudError as error:
+            notify(Notice(f"{name} could not be deleted: {error}"))
+            failed.append(name)
+    if failed:
+        raise CloudError(f"{len(failed)} could not be deleted: {', '.join(failed)}", "Reap")
+    return deleted
+
+
+def _expired(aws: Aws, now: datetime) -> Iterator[str]:
+    """Names of endpoints, and of configurations without one, whose time is over."""
+    there: set[str] = set()
+    for name, tags in tagged_endpoints(aws):
+        there.add(name)
+        if aws.dry or expired(tags, now):
+            yield name
+    since = now - timedelta(seconds=2 * LONGEST_TTL)
+    for page in aws.pages("sagemaker", "list_endpoint_configs", CreationTimeAfter=since):
+        for found in page["EndpointConfigs"]:
+            name = found["EndpointConfigName"]
+            if name not in there and expired(tags_of(aws, found["EndpointConfigArn"]), now):
+                yield name

@@ -1,0 +1,284 @@
+"""A model behind an endpoint: everything is checked first, then created in order, and taken back if anything fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from secrets import token_hex
+from typing import Any
+
+from charloom.errors import CharloomError, CloudError, UsageError
+from charloom.events import Notice, Notify, ignore
+from charloom.sagemaker import resources
+from charloom.sagemaker.account import role_arn
+from charloom.sagemaker.autoscaling import let_grow
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.endpoint_requests import configuration_request, endpoint_request, model_request
+from charloom.sagemaker.endpoint_settings import EndpointSettings
+from charloom.sagemaker.endpoint_states import wait_in_service
+from charloom.sagemaker.expiry import as_tag, expires_at, schedule_deletion, scheduler_role_arn
+from charloom.sagemaker.instances import has_gpu
+from charloom.sagemaker.inventory import PRICE
+from charloom.sagemaker.leftovers import check_free
+from charloom.sagemaker.model_data import model_data, stem_of
+from charloom.sagemaker.names import EXPIRES, OWNER, checked_name, fresh_name, tags
+from charloom.sagemaker.owner import owner
+from charloom.sagemaker.removing import Parts, remove_parts
+from charloom.sagemaker.serving_images import chosen_image
+from charloom.settings import validated
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """An endpoint that is in service.
+
+    Attributes:
+        name: what to ask for.
+        data: the address of the model's archive.
+        image: the container that serves.
+        instance: its type, or "serverless".
+        instances: how many it began with.
+        region: where.
+        per_hour: USD; None: unknown.
+        per_month: USD in 730 hours; None: unknown.
+        expires: when it is deleted by itself (ISO 8601, UTC); None: never.
+    """
+
+    name: str
+    data: str
+    image: str
+    instance: str
+    instances: int
+    region: str
+    per_hour: float | None
+    per_month: float | None
+    expires: str | None
+
+
+@dataclass
+class _Making:
+    """What has been begun so far."""
+
+    aws: Aws
+    name: str
+    notify: Notify
+    mark: str = field(default_factory=lambda: token_hex(8))
+    begun: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+
+    def create(self, kind: resources.Kind, request: dict[str, Any]) -> None:
+        self.begun.append(kind)  # before: if the answer is lost, it may be there all the same
+        resources.create(self.aws, kind, request, self.mark)
+        self.made.append(kind)
+
+    def step(self, what: str, call: Callable[[], None]) -> None:
+        self.begun.append(what)
+        try:
+            call()
+        except CloudError as error:
+            if resources.taken(error):
+                self.begun.remove(what)
+            raise
+
+    def take_back(self) -> None:
+        """Remove what this run has made; what cannot be removed is told, with the command that will."""
+        again = f"charloom sagemaker delete {self.name}"
+        try:
+            removed = remove_parts(self.aws, self._made(), self.notify)
+        except CharloomError as error:
+            self.notify(Notice(f"could not take everything back ({error}); it may bill: run {again}"))
+        except KeyboardInterrupt:
+            self.notify(Notice(f"interrupted while taking back; the endpoint may come to be and bill: run {again}"))
+            raise
+        else:
+            if removed:
+                self.notify(Notice(f"taken back: {', '.join(removed)}"))
+
+    def _made(self) -> Parts:
+        mine = {kind for kind in ("endpoint", "endpoint_config", "model") if kind in self.begun and self._mine(kind)}
+        return Parts(
+            self.name,
+            endpoint="endpoint" in mine,
+            scaling="scaling" in self.begun,
+            configuration=self.name if "endpoint_config" in mine else None,
+            models=(self.name,) if "model" in mine else (),
+            schedule="schedule" in self.begun,
+        )
+
+    def _mine(self, kind: resources.Kind) -> bool:
+        """Whether this run made it; Amazon is asked only where that is not known."""
+        if kind in self.made:
+            return True
+        return (resources.marks(self.aws, kind, self.name) or {}).get(resources.MARK) == self.mark
+
+
+def settings_of(settings: EndpointSettings | None, chosen: dict[str, Any]) -> EndpointSettings:
+    """Settings with single choices over them.
+
+    Raises:
+        UsageError: they cannot work, or do not go together.
+    """
+    given = {} if settings is None else {name: getattr(settings, name) for name in settings.model_fields_set}
+    return validated(EndpointSettings, given | chosen)
+
+
+def deploy(
+    aws: Aws,
+    model: str,
+    settings: EndpointSettings | None = None,
+    *,
+    name: str | None = None,
+    notify: Notify = ignore,
+    **chosen: Any,
+) -> Deployed:
+    """Put a model behind an endpoint, and wait until it is in service. Nobody is asked: it costs from here on.
+
+    If anything fails, or Ctrl-C comes, before it is in service, all that was created is removed again (Amazon cannot
+    delete an endpoint that is just being created: that is waited for). An uploaded archive stays in S3.
+
+    Args:
+        aws: the account.
+        model: a model directory, a model.tar.gz, the address of one in S3, or the name of a finished training job.
+        settings: what it runs on, how it grows, when it ends.
+        name: what to call it; made from the model's if None.
+        notify: is told what happens.
+        **chosen: single settings, which go over `settings`: `instance="ml.m5.large", ttl="2h"`.
+
+    Raises:
+        UsageError: a choice cannot work, a role is missing, or the name is taken.
+        ModelDirectoryError: the model is not whole.
+        CloudError: Amazon refused something, or the endpoint failed; the container's last lines were told.
+    """
+    plan = _planned(aws, model, settings_of(settings, chosen), name, notify)
+    making = _Making(aws, plan.name, notify)
+    try:
+        _create(making, plan)
+    except BaseException:
+        making.take_back()
+        raise
+    return _deployed(aws, plan)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is to be known before anything is created."""
+
+    name: str
+    choice: EndpointSettings
+    role: str
+    scheduler: str
+    image: str
+    data: str
+    answers: str
+    expires: datetime | None
+
+
+def _planned(aws: Aws, model: str, choice: EndpointSettings, name: str | None, notify: Notify) -> _Plan:
+    """What costs nothing, checks and the upload, in the order in which mistakes are cheapest."""
+    name = checked_name(name or fresh_name(stem_of(model)), "endpoint")
+    _check(choice, notify)
+    role = role_arn(aws, choice.role)
+    scheduler = scheduler_role_arn(aws, choice.scheduler_role) if choice.ttl else ""
+    check_free(aws, name, notify)
+    image = chosen_image(aws, choice.image, notify)
+    data = model_data(aws, model, choice.bucket, notify)
+    answers = _async_output(aws, name, choice)
+    expires = None if choice.ttl_seconds is None else expires_at(choice.ttl_seconds)
+    return _Plan(name, choice, role, scheduler, image, data, answers, expires)
+
+
+def _create(making: _Making, plan: _Plan) -> None:
+    """Model, configuration, schedule, endpoint; then wait, and let it grow."""
+    aws, name, choice = making.aws, plan.name, plan.choice
+    marks = _tags(aws, choice, making.mark, plan.expires)
+    making.create("model", model_request(name, plan.image, plan.data, plan.role, choice, marks, aws.region))
+    making.create("endpoint_config", configuration_request(name, name, choice, marks, plan.answers))
+    if (expires := plan.expires) is not None:
+        making.step("schedule", lambda: schedule_deletion(aws, name, expires, plan.scheduler))
+    making.create("endpoint", endpoint_request(name, name, marks))
+    wait_in_service(aws, name, making.notify)
+    if choice.max_instances is not None:
+        making.step("scaling", lambda: let_grow(aws, name, choice))
+
+
+def _deployed(aws: Aws, plan: _Plan) -> Deployed:
+    choice, cost = plan.choice, plan.choice.cost(aws.region)
+    instance, count = ("serverless", 0) if choice.serverless else (choice.instance_type, choice.instances)
+    until = None if plan.expires is None else as_tag(plan.expires)
+    return Deployed(plan.name, plan.data, plan.image, instance, count, aws.region, cost.per_hour, cost.per_month, until)
+
+
+def _check(settings: EndpointSettings, notify: Notify) -> None:
+    """Refuse what belongs elsewhere, and say what is a waste.
+
+    Raises:
+        UsageError: the instance is this machine.
+    """
+    if settings.local:
+        raise UsageError("instance = 'local' is for charloom.sagemaker.local.endpoints.deploy_here")
+    if settings.serverless:
+        return
+    if has_gpu(settings.instance_type):
+        notify(Notice(f"{settings.instance_type} has a GPU, which the server does not use: an ml.c5 type is cheaper"))
+
+
+def _async_output(aws: Aws, name: str, settings: EndpointSettings) -> str:
+    """Where an asynchronous endpoint puts its answers; the default bucket is made for it."""
+    if not settings.asynchronous:
+        return ""
+    if settings.async_output:
+        return settings.async_output
+    from charloom.sagemaker.storage import default_bucket, ensure_bucket
+
+    bucket = settings.bucket or default_bucket(aws)
+    ensure_bucket(aws, bucket)
+    return f"s3://{bucket}/charloom/async/{name}"
+
+
+def _tags(aws: Aws, settings: EndpointSettings, mark: str, expires: datetime | None) -> list[dict[str, str]]:
+    more = {OWNER: owner(aws), resources.MARK: mark}
+    if expires is not None:
+        more[EXPIRES] = as_tag(expires)
+    if settings.price is not None:
+        more[PRICE] = f"{settings.price:g}"
+    return tags(**more)
+
+
+def create_model(
+    aws: Aws,
+    model: str,
+    settings: EndpointSettings | None = None,
+    *,
+    name: str | None = None,
+    notify: Notify = ignore,
+    **chosen: Any,
+) -> str:
+    """Make a SageMaker model without an endpoint, as batch transform wants one; gives its name. It costs nothing.
+
+    Args:
+        aws: the account.
+        model: as for `deploy`.
+        settings: image, role, bucket and network matter.
+        name: what to call it; made from the model's if None.
+        notify: is told what happens.
+        **chosen: single settings, which go over `settings`.
+
+    Raises:
+        UsageError: a choice cannot work, a role is missing, or the name is taken.
+        ModelDirectoryError: the model is not whole.
+        CloudError: Amazon refused something.
+    """
+    choice = settings_of(settings, chosen)
+    name = checked_name(name or fresh_name(stem_of(model)), "model")
+    role = role_arn(aws, choice.role)
+    image = chosen_image(aws, choice.image, notify)
+    data = model_data(aws, model, choice.bucket, notify)
+    making = _Making(aws, name, notify)
+    marks = _tags(aws, choice, making.mark, None)
+    try:
+        making.create("model", model_request(name, image, data, role, choice, marks, aws.region))
+    except BaseException:
+        making.take_back()
+        raise
+    return name

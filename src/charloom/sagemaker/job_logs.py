@@ -1,0 +1,177 @@
+"""What jobs and endpoints have written, from CloudWatch: all machines' lines in their order, in bounded memory."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from operator import itemgetter
+from typing import Any
+
+from charloom.errors import CloudError, UsageError
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.names import checked_name
+
+JOBS = "/aws/sagemaker/TrainingJobs"
+ENDPOINTS = "/aws/sagemaker/Endpoints"
+
+_LATE = 60_000  # milliseconds: how much later than others' a machine's line may arrive
+_STRAGGLING = 3  # looks for lines that arrive after the end
+_REMEMBERED = 50_000  # lines that are told from new ones by their id
+_LONGEST = 4096  # characters of a line that are shown
+
+
+@dataclass(frozen=True)
+class WrittenLine:
+    """A line of a log.
+
+    Attributes:
+        time: when it was written, UTC.
+        host: the machine that wrote it, such as algo-1; an endpoint's instance.
+        message: the line; what could steer a terminal is replaced.
+    """
+
+    time: datetime
+    host: str
+    message: str
+
+
+class Log:
+    """The log of a job or an endpoint, read as it grows: each `new_lines` gives what has come since the last."""
+
+    def __init__(self, aws: Aws, group: str, prefix: str = "") -> None:
+        """Read the streams of a log group whose names begin with `prefix`, from their beginning."""
+        self._aws = aws
+        self._request: dict[str, Any] = {"logGroupName": group}
+        if prefix:
+            self._request["logStreamNamePrefix"] = prefix
+        self._prefix = prefix
+        self.is_job = group == JOBS
+        self._latest = 0
+        self._told: deque[str] = deque(maxlen=_REMEMBERED)
+        self._ids: set[str] = set()
+
+    def new_lines(self) -> Iterator[WrittenLine]:
+        """Lines that were not given before; none while there is no log.
+
+        Raises:
+            CloudError: it cannot be read.
+        """
+        start = max(0, self._latest - _LATE)
+        try:
+            for page in self._aws.pages("logs", "filter_log_events", **self._request, startTime=start):
+                for event in sorted(page.get("events", []), key=itemgetter("timestamp")):
+                    if event.get("logStreamName", "").startswith(self._prefix) and self._is_new(event["eventId"]):
+                        self._latest = max(self._latest, event["timestamp"])
+                        yield self._line(event)
+        except CloudError as error:
+            if error.code != "ResourceNotFoundException":
+                raise
+
+    def _is_new(self, identity: str) -> bool:
+        if identity in self._ids:
+            return False
+        if len(self._told) == _REMEMBERED:
+            self._ids.discard(self._told[0])
+        self._told.append(identity)
+        self._ids.add(identity)
+        return True
+
+    def _line(self, event: dict[str, Any]) -> WrittenLine:
+        stream = str(event.get("logStreamName", "")).removeprefix(self._prefix)
+        host = "-".join(stream.split("-")[:2]) if self._prefix else stream.rpartition("/")[2]
+        return WrittenLine(datetime.fromtimestamp(event["timestamp"] / 1000, UTC), host, plain(event["message"]))
+
+
+def job_log(aws: Aws, name: str) -> Log:
+    """The log of a training job."""
+    return Log(aws, JOBS, f"{name}/")
+
+
+def logs(aws: Aws, name: str, *, last: int | None = None) -> Iterator[WrittenLine]:
+    """What a training job or an endpoint has written so far.
+
+    Args:
+        aws: the account.
+        name: a job's or an endpoint's; a job's comes first where there are both.
+        last: only so many lines of the end.
+
+    Raises:
+        UsageError: that is no name, or `last` is below 1.
+        CloudError: there is no log of that name.
+    """
+    if last is not None and last < 1:
+        raise UsageError(f"{last} lines: give a number from 1 on")
+    lines = _found(aws, checked_name(name, "the name"))
+    yield from (lines if last is None else deque(lines, maxlen=last))
+
+
+def followed(aws: Aws, name: str, *, last: int | None = None, every: float = 5.0) -> Iterator[WrittenLine]:
+    """What a job has written and goes on to write until it ends; of an endpoint, without an end.
+
+    Args:
+        aws: the account.
+        name: a job's or an endpoint's; a job's comes first where there are both.
+        last: begin with only so many lines of what is there.
+        every: seconds between looks.
+
+    Raises:
+        UsageError: that is no name.
+        CloudError: the log cannot be read.
+    """
+    log, stragglers = log_of(aws, checked_name(name, "the name")), _STRAGGLING
+    earlier = log.new_lines()
+    yield from (earlier if last is None else deque(earlier, maxlen=last))
+    while not aws.dry and stragglers:
+        over = log.is_job and _is_over(aws, name)
+        stragglers = stragglers - 1 if over else _STRAGGLING
+        time.sleep(min(every, 2.0) if over else every)
+        yield from log.new_lines()
+
+
+def _is_over(aws: Aws, name: str) -> bool:
+    told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
+    return told.get("TrainingJobStatus") in ("Completed", "Failed", "Stopped")
+
+
+def log_of(aws: Aws, name: str) -> Log:
+    """The log of the job or, if no job has that name, of the endpoint.
+
+    Raises:
+        CloudError: it cannot be asked.
+    """
+    try:
+        aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
+    except CloudError as error:
+        if not absent(error):
+            raise
+        return Log(aws, f"{ENDPOINTS}/{name}")
+    return job_log(aws, name)
+
+
+def _found(aws: Aws, name: str) -> Iterator[WrittenLine]:
+    found = False
+    for line in log_of(aws, name).new_lines():
+        found = True
+        yield line
+    if not found and not aws.dry:
+        raise CloudError(
+            f"there is no log of {name} in {aws.region}: it has written nothing yet, or nothing has that name",
+            "NoLog",
+        )
+
+
+def absent(error: CloudError) -> bool:
+    """Whether SageMaker says that there is nothing of that name."""
+    words = (error.reason or str(error)).lower()
+    return error.code in ("ValidationException", "ResourceNotFound", "ResourceNotFoundException") and (
+        "not found" in words or "could not find" in words or "does not exist" in words
+    )
+
+
+def plain(message: str) -> str:
+    """A line as it may be shown: no control characters, not for ever; of a bar drawn over itself the last state."""
+    line = message.rstrip("\r\n").rpartition("\r")[2][:_LONGEST].expandtabs(4)
+    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)

@@ -1,0 +1,228 @@
+"""A training job: its text and code are sent, what it costs is said, then it is started."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from charloom.bundle import open_model_directory
+from charloom.bundle.config import CONFIG
+from charloom.errors import CloudError, UsageError
+from charloom.events import Notice, Notify, ignore
+from charloom.files import sha256_of_file
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.job_logs import absent
+from charloom.sagemaker.names import S3Uri, is_s3
+from charloom.sagemaker.packaging import SOURCE, pack_source
+from charloom.sagemaker.planning import JobSettings, planned
+from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
+from charloom.sagemaker.storage import ensure_bucket, upload_file
+from charloom.sagemaker.training_request import TrainingJob, training_job_request
+from charloom.sagemaker.uploading import upload
+from charloom.settings import ReadingSettings, validated
+
+SOURCES = "charloom/source"
+"""The folder of a bucket that the code of jobs is kept in, by its checksum: an earlier job's never changes."""
+
+
+@dataclass(frozen=True)
+class StartedJob:
+    """A training job that was started.
+
+    Attributes:
+        name: what it is called.
+        arn: its full name.
+        corpus: the address of its text.
+        output: the folder in S3 for its model.
+        checkpoints: the folder in S3 for its checkpoints.
+        instance: the kind of machine.
+        instances: how many.
+        spot: whether they are ones that others left idle.
+        max_runtime: seconds of training at most.
+        price_per_hour: USD, of one machine; None: unknown.
+        most: USD that it can cost; None: unknown.
+    """
+
+    name: str
+    arn: str
+    corpus: str
+    output: str
+    checkpoints: str
+    instance: str
+    instances: int
+    spot: bool
+    max_runtime: int
+    price_per_hour: float | None
+    most: float | None
+
+
+def train(
+    aws: Aws,
+    corpus: str | Path | Sequence[str | Path],
+    *,
+    recipe: str | None = None,
+    init_from: Path | str | None = None,
+    notify: Notify = ignore,
+    **options: Any,
+) -> StartedJob:
+    """Start a training job; `wait` waits for it, `attach` fetches its model.
+
+    What cannot work is refused before anything is sent. A text of this machine is prepared and uploaded first; an
+    address in S3 is trained on as it is.
+
+    Args:
+        aws: the account.
+        corpus: an address in S3 (a prepared corpus, or texts), or what `charloom.train` takes.
+        recipe: as `charloom.train` takes it.
+        init_from: a model to go on from: its directory, or the address in S3 of one or of a `model.tar.gz`.
+        notify: is told what happens, and what it will cost.
+        options: fields of `JobSettings` (instance, spot, role...), and settings as `charloom.train` takes them.
+
+    Raises:
+        UsageError: an option cannot work; nothing was sent.
+        CorpusError: the text cannot be read; no job was started.
+        CloudError: Amazon refused something: the name is taken, a quota is reached, the role has no trust...
+    """
+    specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
+    asked, learning = split_options(options)
+    remote = is_remote(specs)
+    job = planned(aws, asked, learning, recipe)
+    origin = None if init_from is None or is_s3(str(init_from)) else _model_files(Path(init_from))
+    _check_free(aws, job.name)
+    if remote:
+        ensure_bucket(aws, S3Uri.parse(job.output).bucket)  # an upload sees to it by itself
+    channels = {"training": _there(aws, specs[0]) if remote else _sent(aws, specs, job, learning, notify)}
+    own = S3Uri.parse(job.output) / job.name
+    if "validation" in learning:
+        channels["validation"] = _beside(aws, [Path(learning["validation"]).expanduser()], own / "validation", notify)
+    if origin is not None:
+        channels["model"] = _beside(aws, origin, own / "init-from", notify)
+    elif init_from is not None:
+        channels["model"] = _there(aws, str(init_from))
+    job = replace(job, channels=channels, source=_source(aws, own.bucket, notify))
+    return _started(aws, job if remote else without_reading(job), asked.price, notify)
+
+
+def split_options(options: Mapping[str, Any]) -> tuple[JobSettings, dict[str, Any]]:
+    """Flat options, those of the job and those of the training; None stands for one that was not chosen.
+
+    Raises:
+        UsageError: one of the job's cannot work.
+    """
+    chosen = {name: value for name, value in options.items() if value is not None}
+    job = {name: value for name, value in chosen.items() if name in JobSettings.model_fields}
+    return validated(JobSettings, job), {name: value for name, value in chosen.items() if name not in job}
+
+
+def without_reading(job: TrainingJob) -> TrainingJob:
+    """The job without the settings that a prepared corpus has in it already."""
+    done = {name.replace("_", "-") for name in ReadingSettings.model_fields}
+    kept = {name: value for name, value in job.hyperparameters.items() if name not in done}
+    return replace(job, hyperparameters=kept)
+
+
+def told_price(job: TrainingJob, hourly: float | None) -> str:
+    """What a job costs, in a sentence."""
+    many = f"{job.instances} × " if job.instances > 1 else ""
+    less = "; spot machines cost less" if job.spot else ""
+    most = shown_price(_most(job, hourly))
+    return (
+        f"{many}{job.instance}: {shown_price(hourly)} an hour each, {most} in all at most "
+        f"(it is ended after {job.max_runtime / 3600:g} h){less}"
+    )
+
+
+def is_remote(specs: list[str]) -> bool:
+    """Whether the corpus is in S3 already.
+
+    Raises:
+        UsageError: there is none, or one in S3 among others.
+    """
+    if not specs:
+        raise UsageError("name a corpus to train on: an address in S3, or what charloom train takes")
+    if any(map(is_s3, specs)) and len(specs) > 1:
+        raise UsageError("an address in S3 must be named alone: a folder there may hold several texts")
+    return is_s3(specs[0])
+
+
+def _check_free(aws: Aws, name: str) -> None:
+    """See that no job has the name, before anything is sent in vain.
+
+    Raises:
+        CloudError: one has.
+    """
+    try:
+        aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
+    except CloudError as error:
+        if not absent(error):
+            raise
+        return
+    if not aws.dry:
+        message = f"there is a job {name} already, and a job's name is never free again: give another --name"
+        raise CloudError(message, "ResourceInUse")
+
+
+def _there(aws: Aws, address: str) -> str:
+    """An address in S3, as it is, after a look whether there is anything."""
+    uri = S3Uri.parse(address)
+    found = aws.call("s3", "list_objects_v2", Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1)
+    if not aws.dry and not found.get("KeyCount"):
+        raise CloudError(f"{uri}: there is nothing there", "404")
+    return str(uri)
+
+
+def _sent(aws: Aws, specs: list[str], job: TrainingJob, learning: Mapping[str, Any], notify: Notify) -> str:
+    reading = {name: value for name, value in learning.items() if name in ReadingSettings.model_fields}
+    return upload(aws, specs, bucket=S3Uri.parse(job.output).bucket, notify=notify, **reading).uri
+
+
+def _beside(aws: Aws, files: list[Path], folder: S3Uri, notify: Notify) -> str:
+    for path in files:
+        upload_file(aws, path, folder / path.name, notify)
+    return f"{folder}/"
+
+
+def _model_files(model: Path) -> list[Path]:
+    """The model's own files, the one that makes it a model last."""
+    directory = open_model_directory(model)
+    return [directory.path / name for name in (*directory.config.files, CONFIG)]
+
+
+def _source(aws: Aws, bucket: str, notify: Notify) -> str:
+    with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
+        archive = pack_source(Path(temporary))
+        uri = S3Uri(bucket, SOURCES) / sha256_of_file(archive)[:16] / SOURCE
+        upload_file(aws, archive, uri, notify)
+    return str(uri)
+
+
+def _started(aws: Aws, job: TrainingJob, price: float | None, notify: Notify) -> StartedJob:
+    hourly = price_per_hour(job.instance, aws.region, price, kind="training")
+    notify(Notice(told_price(job, hourly)))
+    notify(Notice(price_note(job.instance, aws.region, price, kind="training")))
+    request = training_job_request(job)
+    try:
+        answer = aws.call("sagemaker", "create_training_job", **request)
+    except KeyboardInterrupt:
+        notify(Notice(f"it may have started all the same: charloom sagemaker status {job.name}"))
+        raise
+    return StartedJob(
+        name=job.name,
+        arn=answer.get("TrainingJobArn", ""),
+        corpus=job.channels["training"],
+        output=job.output,
+        checkpoints=job.checkpoints,
+        instance=job.instance,
+        instances=job.instances,
+        spot=job.spot,
+        max_runtime=job.max_runtime,
+        price_per_hour=hourly,
+        most=_most(job, hourly),
+    )
+
+
+def _most(job: TrainingJob, hourly: float | None) -> float | None:
+    return None if hourly is None else hourly * job.instances * job.max_runtime / 3600

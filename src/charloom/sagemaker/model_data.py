@@ -1,0 +1,105 @@
+"""Where the model of an endpoint comes from: a model directory, an archive here or in S3, or a finished job."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import tempfile
+from pathlib import Path
+
+from charloom.errors import CloudError, ModelDirectoryError, UsageError
+from charloom.events import Notify
+from charloom.files import sha256_of_file
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.names import S3Uri, checked_name, is_s3
+from charloom.sagemaker.resources import missing
+
+ARCHIVE = "model.tar.gz"
+
+
+def stem_of(model: str) -> str:
+    """What an endpoint of that model may be called after."""
+    if is_s3(model):
+        folders = [part for part in S3Uri.parse(model).key.split("/")[:-1] if part not in ("", "output")]
+        return folders[-1] if folders else "charloom"
+    path = Path(model).expanduser()
+    name = path.absolute().name if path.exists() else path.name
+    return name.removesuffix(".tar.gz").removesuffix(".tgz") or "charloom"
+
+
+def model_data(aws: Aws, model: str, bucket: str | None, notify: Notify) -> str:
+    """The address in S3 of a model's archive, which is packed and uploaded where it is here.
+
+    Args:
+        aws: the account.
+        model: a model directory, a model.tar.gz, the address of one in S3, or the name of a finished training job.
+        bucket: where to upload; SageMaker's default bucket if None.
+        notify: is told what happens.
+
+    Raises:
+        UsageError: it is none of these, or the job has not finished.
+        ModelDirectoryError: the directory is not whole, or does not serve.
+        CloudError: S3 or SageMaker refused.
+    """
+    if is_s3(model):
+        return _in_s3(aws, S3Uri.parse(model))
+    path = Path(model).expanduser()
+    if path.is_dir():
+        from charloom.sagemaker.packaging import package
+
+        with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
+            return _uploaded(aws, package(path, Path(temporary, ARCHIVE), notify=notify).path, bucket, model, notify)
+    if path.is_file():
+        return _uploaded(aws, path, bucket, model, notify)
+    return _of_job(aws, _job_name(model))
+
+
+def _job_name(model: str) -> str:
+    with contextlib.suppress(UsageError):
+        return checked_name(model, "job")
+    raise ModelDirectoryError(
+        f"{model}: no such model directory or archive; the name of a training job or an address in S3 works too"
+    )
+
+
+def _in_s3(aws: Aws, uri: S3Uri) -> str:
+    if not uri.key.endswith((".tar.gz", ".tgz")):
+        raise UsageError(f"{uri} is not an archive such as s3://bucket/folder/model.tar.gz")
+    try:
+        aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key)
+    except CloudError as error:
+        if error.code in ("404", "NoSuchKey", "NotFound", "NoSuchBucket"):
+            raise CloudError(f"{uri} is not there, in this account and region", error.code) from error
+        raise
+    return str(uri)
+
+
+def _uploaded(aws: Aws, archive: Path, bucket: str | None, model: str, notify: Notify) -> str:
+    from charloom.sagemaker.storage import default_bucket, ensure_bucket, upload_file
+
+    bucket = bucket or default_bucket(aws)
+    ensure_bucket(aws, bucket)
+    folder = S3Uri(bucket) / "charloom/models" / _fit(stem_of(model)) / sha256_of_file(archive)[:16]
+    upload_file(aws, archive, folder / ARCHIVE, notify)
+    return str(folder / ARCHIVE)
+
+
+def _fit(name: str) -> str:
+    """A name as a part of an address that nothing has to escape."""
+    return re.sub(r"[^a-zA-Z0-9._-]+", "-", name)
+
+
+def _of_job(aws: Aws, name: str) -> str:
+    try:
+        job = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
+    except CloudError as error:
+        if not missing(error) and "not found" not in error.reason.lower():
+            raise
+        raise UsageError(f"{name}: there is no such model directory here, and no such training job there") from error
+    if aws.dry:
+        return f"s3://BUCKET/{name}/output/{ARCHIVE}"
+    status, artifact = job["TrainingJobStatus"], job.get("ModelArtifacts", {}).get("S3ModelArtifacts")
+    if status != "Completed" or not artifact:
+        left = f"; what it left is at {artifact}" if artifact else ""
+        raise UsageError(f"the job {name} is {status}, not Completed{left}")
+    return str(artifact)
