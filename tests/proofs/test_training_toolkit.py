@@ -116,7 +116,7 @@ class Toolkit:
 def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Toolkit:
     folder = tmp_path_factory.mktemp("toolkit")
     subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True, timeout=PATIENCE)
-    pip: list[str | Path] = [folder / "venv/bin/pip", "install", "-q", "--disable-pip-version-check"]
+    pip = [str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check"]
     installed = subprocess.run([*pip, *TOOLKIT], capture_output=True, text=True, timeout=900, check=False)
     assert installed.returncode == 0, installed.stderr
     return Toolkit(folder / "venv", pack_source(folder / "sourcedir.tar.gz"))
@@ -163,9 +163,8 @@ def test_a_failure_says_ours_first(toolkit: Toolkit, text: str, tmp_path: Path, 
     code = 1 if torchrun else 2  # torchrun has a status of its own
     said = ran.left("failure") or ""
     assert said.startswith(
-        f"ExecuteUserScriptError:\nExitCode {code}\n"
-        "ErrorMessage \"charloom: there is no hyperparameter 'hiden-size' (did you mean hidden-size?); "
-        "those that exist: "
+        f"ExecuteUserScriptError:\nExitCode {code}\nErrorMessage \"charloom: there is no hyperparameter 'hiden-size' "
+        f"(did you mean hidden-size?); those that exist: "
     )
     assert len(said[: said.index("window-dropout")]) < 1024, "SageMaker shows so much"
     assert torchrun or "Traceback" not in ran.log

@@ -327,3 +327,61 @@ def test_a_model_alone_for_batches(aws: Account, fake: FakeAmazon) -> None:
     with pytest.raises(CloudError, match="not allowed"):
         create_model(aws, DATA, role=ROLE, image="registry/image:1", name="other")
     assert remains(fake) == [f"model {name}"]
+
+
+def test_a_network_that_goes_and_comes_back_loses_nothing(aws: Account, fake: FakeAmazon) -> None:
+    fake.next_endpoint(["Creating", "Creating", "InService"])
+    send, away = aws.call, iter([True, True, False, True, False])
+
+    def call(service: str, operation: str, **request: Any) -> Any:
+        if operation == "describe_endpoint" and "CreateEndpoint" in fake.operations() and next(away, False):
+            raise CloudError("cannot reach Amazon Web Services", "EndpointConnectionError")
+        return send(service, operation, **request)
+
+    aws.call = call  # type: ignore[method-assign]
+    put(aws)
+    assert remains(fake) == ALL
+
+
+def test_an_endpoint_that_vanishes_or_never_comes(
+    aws: Account, fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.next_endpoint(["Creating"])
+    monkeypatch.setattr(endpoint_states, "_PATIENCE", 0.2)
+    with pytest.raises(CloudError, match="still Creating"):
+        put(aws)
+    assert remains(fake) == []
+    sagemaker = boto3.client("sagemaker")
+    monkeypatch.setattr(
+        "charloom.sagemaker.endpoint_states.time.sleep", lambda _: sagemaker.delete_endpoint(EndpointName="mine")
+    )
+    monkeypatch.setattr(endpoint_states, "_PATIENCE", 60)
+    fake.next_endpoint(["Creating"])
+    with pytest.raises(CloudError, match="deleted while it was being created"):
+        put(aws)
+    assert remains(fake) == []
+
+
+def test_a_second_ctrl_c_leaves_it_and_says_so(aws: Account, fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[Event] = []
+    fake.next_endpoint(["Creating"])
+    fake.refuse("DeleteEndpoint", "ValidationException", "Cannot update in-progress endpoint", times=None)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("charloom.sagemaker.endpoint_states.time.sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        put(aws, ttl="1h", scheduler_role="S", notify=events.append)
+    assert remains(fake) == [*ALL, "schedule charloom-mine"]  # nothing it is made of goes before it
+    last = events[-1]
+    assert isinstance(last, Notice)
+    assert "charloom sagemaker delete mine" in last.message
+
+
+def test_what_was_made_is_taken_back_without_permission_to_read_tags(aws: Account, fake: FakeAmazon) -> None:
+    fake.refuse("ListTags", "AccessDeniedException", "no", times=None)
+    fake.next_endpoint(["Creating", "Failed"], failure="no")
+    with pytest.raises(CloudError, match="is Failed"):
+        put(aws)
+    assert remains(fake) == []

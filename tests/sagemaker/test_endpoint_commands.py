@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from charloom import Model
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker import asking
 from charloom.sagemaker import endpoint_states
@@ -144,3 +145,34 @@ for command in json.loads(sys.argv[1]):
 
 def test_the_commands_of_the_page_are_ours() -> None:
     assert {shlex.split(command)[2] for command in _commands()} >= {"deploy", "list", "delete", "reap"}
+
+
+def test_the_python_of_the_page_runs_as_written(
+    there: FakeAmazon, tmp_path: Path, trained: Path, server: str, model: Model,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Deployed, asked through real boto3 and our real server, and deleted."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+    there.next_endpoint(address=server)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(trained)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "page", "exec"), {})
+    assert capsys.readouterr().out == model.generate("Once ", length=200, seed=1).text + "\n"
+    assert "DeleteModel" in there.operations()
+    assert remains(there) == []
+
+
+def test_an_endpoint_of_this_machine(cli: Charloom, there: FakeAmazon, trained: Path) -> None:
+    deployed = cli("sagemaker", "deploy", trained, "--instance", "local", "--name", "here", "--ttl", "5m", "--json")
+    try:
+        assert deployed.status == 0, deployed.err
+        assert (deployed.json["instance"], deployed.json["per_hour"]) == ("local", 0.0)
+        row = cli("sagemaker", "list", "--here").out.splitlines()[1]
+        assert re.match(r"here +InService +local × 1 ", row)
+        assert cli("sagemaker", "deploy", trained, "--instance", "local", "--async").status == 2
+    finally:
+        deleted = cli("sagemaker", "delete", "here", "--json")
+    assert deleted.json["removed"] == ["endpoint here"]
+    assert cli("sagemaker", "list", "--here").out == ""
+    assert there.operations("sagemaker") == []

@@ -1,10 +1,11 @@
 from __future__ import annotations
 
-import _thread
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import boto3
@@ -105,7 +106,7 @@ def test_an_upload_that_is_interrupted_leaves_no_parts(account: Account, tmp_pat
     def interrupt(event: Event) -> None:
         if not sent:  # as Ctrl-C does: the main thread learns of it
             sent.append(event)
-            _thread.interrupt_main()
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         upload_file(account, tmp_path / "large", S3Uri(bucket, "large"), interrupt)
@@ -151,7 +152,7 @@ import contextlib, sys
 for name in ("boto3", "botocore", "s3transfer"):
     sys.modules[name] = None
 from charloom.cli.main import main
-for command in (["upload", "a.txt"], ["train", "a.txt", "--steps", "1"], ["train", "s3://b/a", "--no-wait"],
+for command in (["upload", "a.txt"], ["train", "a.txt", "--steps", "1"], ["train", "s3://texts/a", "--no-wait"],
                 ["status", "a"], ["stop", "a"], ["logs", "a", "--follow"], ["attach", "a", "-o", "m"]):
     with contextlib.suppress(SystemExit):
         main(["sagemaker", *command, "--dry-run", "--json"])

@@ -99,7 +99,7 @@ def test_a_job_starts_is_followed_and_leaves_a_model(
 ) -> None:
     fake.next_job(logs=LOG, artifact=artifact, metrics={"validation:loss": 4.431})
     events: list[Event] = []
-    asked = {"cell": "gru", "clean": ["nfc"], "spot": True, "instance": "ml.g5.xlarge", "price": 2.0}
+    asked: dict[str, Any] = {"cell": "gru", "clean": ["nfc"], "spot": True, "instance": "ml.g5.xlarge", "price": 2.0}
     job = train(aws, small_text, name="job", role="R", epochs=2, **asked, notify=events.append)
     (request,) = fake.requests("CreateTrainingJob")
     assert_valid("sagemaker", "create_training_job", request)

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from charloom.sagemaker.endpoint import Endpoint, deployed
     from charloom.sagemaker.endpoint_settings import EndpointSettings
     from charloom.sagemaker.here import TrainedHere, train_here
-    from charloom.sagemaker.here import train_here
     from charloom.sagemaker.image import ServingImage, build_image, serving_image
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
