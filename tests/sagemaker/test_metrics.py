@@ -37,9 +37,9 @@ def test_a_job_and_the_command_write_what_is_read(
         found = read(log)
         history = evaluations(read_history(tmp_path / folder / "metrics.jsonl"))
         assert len(history) >= 3, log
-        assert found["validation:loss"] == [round(one.validation_loss, 4) for one in history]
-        assert found["validation:bits_per_char"] == [round(one.bits_per_char, 3) for one in history]
-        assert found["epoch"] == [round(one.epoch, 2) for one in history]
+        assert found["validation:loss"] == [round(one.validation_loss or 0, 4) for one in history]
+        assert found["validation:bits_per_char"] == [round(one.bits_per_char or 0, 3) for one in history]
+        assert found["epoch"] == [round(one.epoch or 0, 2) for one in history]
         assert len(found["train:loss"]) >= len(history)
 
 

@@ -19,7 +19,7 @@ JOB: dict[str, Any] = {
 def test_what_is_right_passes_and_what_is_wrong_is_found() -> None:
     assert_valid("sagemaker", "create_training_job", JOB)
     assert_valid("sagemaker", "create_training_job", {**JOB, "HyperParameters": {"a": '"it\'s\n🙂"'}})
-    wrong = [
+    wrong: list[dict[str, Any]] = [
         {"TrainingJobName": "a--"},
         {"TrainingJobName": "a" * 64},
         {"HyperParameters": {"a": "x" * 2501}},
