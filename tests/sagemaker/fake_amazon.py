@@ -24,7 +24,6 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -33,7 +32,7 @@ import boto3
 
 from . import fake_endpoints, fake_runtime, fake_training, fake_transform
 from .fake_lives import Life, job_life
-from .fake_wire import Call, Handler, Received, Reply, forwarded, identified, refused
+from .fake_wire import Call, Handler, Received, Reply, Server, forwarded, identified, json_reply, refused
 
 Answering = Callable[[Any, Received, Call], Reply]
 
@@ -73,8 +72,7 @@ class FakeAmazon:
         self._next: dict[str, deque[Life]] = {"job": deque(), "endpoint": deque(), "transform": deque()}
         self._refusals: list[_Refusal] = []
         handler = type("Answering", (Handler,), {"answer": staticmethod(self._answer)})
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._server.daemon_threads = True
+        self._server = Server(("127.0.0.1", 0), handler)
         self.address = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -224,7 +222,12 @@ class FakeAmazon:
                 return refused(call, refusal.code, refusal.message, refusal.status)
         if call.service.startswith("sagemaker") and (answering := _ANSWERS.get(call.operation)):
             return answering(self, received, call)
-        return self.forward(received)
+        reply = self.forward(received)
+        if call.operation == "FilterLogEvents" and reply.status == 200:  # moto passes over the prefix
+            prefix, data = call.request.get("logStreamNamePrefix", ""), reply.data
+            kept = [event for event in data["events"] if event["logStreamName"].startswith(prefix)]
+            return json_reply({**data, "events": kept})
+        return reply
 
     def _refusal(self, operation: str) -> _Refusal | None:
         for refusal in self._refusals:

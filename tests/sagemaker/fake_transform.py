@@ -43,7 +43,7 @@ def _describe(fake: FakeAmazon, received: Received, call: Call) -> Reply:
         state, lines = life.look()
         if first and "Completed" in life.states:
             _play(fake, life.request)
-        if lines and state != "InProgress":
+        if lines:
             fake.write_log(GROUP, f"{name}/i-0123456789abcdef0", lines, round(time.time() * 1000))
         data["TransformJobStatus"] = state
         if state == "InProgress":

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from email.message import Message
 from functools import lru_cache
 from http.client import HTTPConnection
-from http.server import BaseHTTPRequestHandler
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -200,3 +200,12 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """Say nothing."""
+
+
+class Server(ThreadingHTTPServer):
+    """Silent when a client goes away: what it would print lands in the output that a test reads."""
+
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing: the client's own error says what it saw."""

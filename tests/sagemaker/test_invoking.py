@@ -7,8 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.session import get_session
-from botocore.validate import validate_parameters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -19,6 +17,7 @@ from charloom.runtime.session import Logits, Session, State
 from charloom.sagemaker.account import Account
 from charloom.sagemaker.async_invoking import collect, invoke_later
 from charloom.sagemaker.aws import DryRun, Request
+from charloom.sagemaker.channels import local_address
 from charloom.sagemaker.invocation_request import async_request, completion_body, invoke_request, payload_body
 from charloom.sagemaker.invoking import invoke, invoke_stream, invoke_text
 from charloom.sagemaker.names import S3Uri
@@ -28,6 +27,7 @@ from tests.serving.conftest import serving
 
 from . import fake_runtime
 from .fake_amazon import FakeAmazon
+from .validation import assert_valid
 
 
 @pytest.fixture(autouse=True)
@@ -253,9 +253,6 @@ def test_an_answer_that_does_not_come(fake: FakeAmazon, account: Account, server
         collect(account, lost, seconds=0)
 
 
-_MODEL = get_session().get_service_model("sagemaker-runtime")
-
-
 @given(
     st.text(max_size=40),
     st.fixed_dictionaries(
@@ -270,14 +267,14 @@ _MODEL = get_session().get_service_model("sagemaker-runtime")
     ),
     st.booleans(),
 )
-def test_botocore_accepts_every_request(prompt: str, sampling: dict[str, Any], stream: bool) -> None:
+def test_amazon_accepts_every_request(prompt: str, sampling: dict[str, Any], stream: bool) -> None:
     body = completion_body(prompt, sampling, stream=stream)
-    for operation in ("InvokeEndpoint", "InvokeEndpointWithResponseStream"):
-        shape = _MODEL.operation_model(operation).input_shape
-        validate_parameters(invoke_request("mine", body, "application/json", "application/json"), shape)
-        validate_parameters(invoke_request("mine", payload_body("9-" + prompt), "text/plain"), shape)
-    shape = _MODEL.operation_model("InvokeEndpointAsync").input_shape
-    validate_parameters(async_request("mine", S3Uri("bucket", "key"), "application/json"), shape)
+    for operation in ("invoke_endpoint", "invoke_endpoint_with_response_stream"):
+        request = invoke_request("mine", body, "application/json", "application/json")
+        assert_valid("sagemaker-runtime", operation, request)
+        assert_valid("sagemaker-runtime", operation, invoke_request("mine", payload_body("9-" + prompt), "text/plain"))
+    later = async_request("mine", S3Uri("bucket", "key"), "application/json")
+    assert_valid("sagemaker-runtime", "invoke_endpoint_async", later)
 
 
 def test_a_dry_run_sends_nothing() -> None:
@@ -339,3 +336,16 @@ def test_the_commands_mistakes(mine: FakeAmazon, cli: Charloom) -> None:
     assert "broke off" in one_line(ran)
     ran = cli("sagemaker", "invoke", "mine", "--prompt", "a'b\n☃", "--stream", "--dry-run", "--json")
     assert ran.json["operation"] == "InvokeEndpointWithResponseStream"
+
+
+def test_endpoints_of_this_machine_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Found:
+        address = "http://127.0.0.1:1234"
+        status = "InService"
+
+    monkeypatch.setattr("charloom.sagemaker.local.endpoints.find", lambda name: Found() if name == "here" else None)
+    assert local_address("here") == "http://127.0.0.1:1234"
+    assert local_address("there") is None
+    monkeypatch.setattr(Found, "status", "Failed")
+    with pytest.raises(CloudError, match="of this machine is Failed: charloom sagemaker delete here"):
+        local_address("here")

@@ -5,12 +5,13 @@ from __future__ import annotations
 import ast
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import botocore.session
 import pytest
 
 import charloom.sagemaker
+from charloom.sagemaker.resources import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICIES = ROOT / "docs" / "reference" / "iam"
@@ -43,21 +44,39 @@ _IMPLIED = {
     "cloudwatch:DeleteAlarms": "target tracking makes its alarms",
 }
 
+_TRANSFERS = {"upload_file": "put_object", "download_file": "get_object"}
+
 
 def called() -> set[tuple[str, str]]:
     """Every (service, operation as boto3 calls it) that stands in the code."""
     found = set()
     for source in SOURCES:
-        for node in ast.walk(ast.parse(source.read_text("utf-8"))):
+        tree = ast.parse(source.read_text("utf-8"))
+        constants = {
+            ast.unparse(statement.targets[0]): statement.value.value
+            for statement in tree.body
+            if isinstance(statement, ast.Assign) and isinstance(statement.value, ast.Constant)
+        }
+        for node in ast.walk(tree):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
                 if node.func.attr in ("call", "pages") and len(node.args) >= 2:
-                    service, operation = node.args[:2]
-                    assert isinstance(service, ast.Constant), f"{source.name}:{node.lineno}: which service?"
-                    assert isinstance(operation, ast.Constant), f"{source.name}:{node.lineno}: which operation?"
-                    found.add((str(service.value), str(operation.value)))
-                elif node.func.attr in ("upload_file", "download_file") and ast.unparse(node.func).startswith("aws.cl"):
-                    found.add(("s3", {"upload_file": "put_object", "download_file": "get_object"}[node.func.attr]))
+                    service, operations = (_texts(argument, constants, source) for argument in node.args[:2])
+                    found |= {(service[0], operation) for operation in operations}
+                elif node.func.attr in _TRANSFERS and ast.unparse(node.func).startswith("aws.client("):
+                    found.add(("s3", _TRANSFERS[node.func.attr]))
     return found
+
+
+def _texts(argument: ast.expr, constants: dict[str, Any], source: Path) -> list[str]:
+    """What stands there; resources' `kind` stands for each of them."""
+    if isinstance(argument, ast.Constant):
+        return [str(argument.value)]
+    if isinstance(argument, ast.JoinedStr):
+        template = ast.unparse(argument)
+        assert template.count("{") == template.count("{kind}") == 1, f"{source.name}:{argument.lineno}: {template}"
+        return [ast.literal_eval(template.removeprefix("f").replace("{kind}", kind)) for kind in get_args(Kind)]
+    assert ast.unparse(argument) in constants, f"{source.name}:{argument.lineno}: what is called cannot be read"
+    return [str(constants[ast.unparse(argument)])]
 
 
 def actions(service: str, operation: str) -> set[str]:

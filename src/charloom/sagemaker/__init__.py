@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from charloom.sagemaker.endpoint import Endpoint, deployed
     from charloom.sagemaker.endpoint_settings import EndpointSettings
     from charloom.sagemaker.here import TrainedHere, train_here
+    from charloom.sagemaker.image import ServingImage, build_image, serving_image
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
     from charloom.sagemaker.job_logs import WrittenLine, logs
     from charloom.sagemaker.jobs import JobStatus, status, stop, wait
     from charloom.sagemaker.launching import StartedJob, train
+    from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
+    from charloom.sagemaker.local.jobs import LocalJob
+    from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.planning import JobSettings
     from charloom.sagemaker.prices import Cost, price_per_hour
+    from charloom.sagemaker.transforming import Transformed, transform
+    from charloom.sagemaker.unpacking import unpack_model
     from charloom.sagemaker.uploading import UploadedCorpus, upload
 
 _HOMES = {
@@ -42,16 +48,24 @@ _HOMES = {
     "EndpointState": "inventory",
     "JobSettings": "planning",
     "JobStatus": "jobs",
+    "LocalEndpoint": "local.endpoints",
+    "LocalJob": "local.jobs",
+    "Package": "packaging",
+    "ServingImage": "image",
     "StartedJob": "launching",
     "TrainedHere": "here",
+    "Transformed": "transforming",
     "UploadedCorpus": "uploading",
     "WrittenLine": "job_logs",
     "attach": "attaching",
+    "build_image": "image",
     "collect": "async_invoking",
     "connect": "account",
     "create_model": "deploying",
     "delete": "deleting",
+    "delete_here": "local.endpoints",
     "deploy": "deploying",
+    "deploy_here": "local.endpoints",
     "deployed": "endpoint",
     "endpoints": "inventory",
     "invoke": "invoking",
@@ -59,12 +73,16 @@ _HOMES = {
     "invoke_stream": "invoking",
     "invoke_text": "invoking",
     "logs": "job_logs",
+    "package": "packaging",
     "price_per_hour": "prices",
     "reap": "deleting",
+    "serving_image": "image",
     "status": "jobs",
     "stop": "jobs",
     "train": "launching",
     "train_here": "here",
+    "transform": "transforming",
+    "unpack_model": "unpacking",
     "upload": "uploading",
     "wait": "jobs",
 }
@@ -83,16 +101,24 @@ __all__ = [
     "EndpointState",
     "JobSettings",
     "JobStatus",
+    "LocalEndpoint",
+    "LocalJob",
+    "Package",
+    "ServingImage",
     "StartedJob",
     "TrainedHere",
+    "Transformed",
     "UploadedCorpus",
     "WrittenLine",
     "attach",
+    "build_image",
     "collect",
     "connect",
     "create_model",
     "delete",
+    "delete_here",
     "deploy",
+    "deploy_here",
     "deployed",
     "endpoints",
     "invoke",
@@ -100,12 +126,16 @@ __all__ = [
     "invoke_stream",
     "invoke_text",
     "logs",
+    "package",
     "price_per_hour",
     "reap",
+    "serving_image",
     "status",
     "stop",
     "train",
     "train_here",
+    "transform",
+    "unpack_model",
     "upload",
     "wait",
 ]

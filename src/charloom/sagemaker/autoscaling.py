@@ -9,7 +9,6 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.endpoint_requests import VARIANT
 from charloom.sagemaker.endpoint_settings import EndpointSettings
 
-_SERVICE = "application-autoscaling"
 _BACKLOG = 5.0  # requests that wait for each instance of an asynchronous endpoint
 _GROWS_AFTER, _SHRINKS_AFTER = 60, 300  # seconds
 
@@ -57,8 +56,8 @@ def let_grow(aws: Aws, name: str, settings: EndpointSettings) -> None:
     Raises:
         CloudError: it was refused.
     """
-    aws.call(_SERVICE, "register_scalable_target", **target_request(name, settings))
-    aws.call(_SERVICE, "put_scaling_policy", **policy_request(name, settings))
+    aws.call("application-autoscaling", "register_scalable_target", **target_request(name, settings))
+    aws.call("application-autoscaling", "put_scaling_policy", **policy_request(name, settings))
 
 
 def stop_growing(aws: Aws, name: str) -> bool:
@@ -68,9 +67,9 @@ def stop_growing(aws: Aws, name: str) -> bool:
         CloudError: it was refused.
     """
     try:
-        aws.call(_SERVICE, "deregister_scalable_target", **_target(name))
+        aws.call("application-autoscaling", "deregister_scalable_target", **_target(name))
     except CloudError as error:
-        if error.code != "ObjectNotFoundException":
+        if error.code != "ObjectNotFoundException" and "no scalable target" not in error.reason.lower():
             raise
         return False
     return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import importlib
 from collections.abc import Iterator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -50,13 +49,23 @@ def channel(aws: Aws | None, name: str) -> Channel:
 
 
 def local_address(name: str) -> str | None:
-    """Where an endpoint of this machine listens; None where there is none of that name."""
-    try:
-        endpoints = importlib.import_module("charloom.sagemaker.local.endpoints")
-    except ModuleNotFoundError:
+    """Where an endpoint of this machine listens; None where there is none of that name.
+
+    Raises:
+        UsageError: the name cannot be one.
+        CloudError: there is one, and it does not serve.
+    """
+    from charloom.sagemaker.local.endpoints import find
+
+    found = find(name)
+    if found is None:
         return None
-    found = endpoints.find(name)
-    return None if found is None else str(found.address)
+    if found.status != "InService":
+        advice = (
+            "ask again in a moment" if found.status == "Creating" else f"charloom sagemaker delete {name} clears it"
+        )
+        raise CloudError(f"endpoint {name} of this machine is {found.status}: {advice}", found.status)
+    return found.address
 
 
 class AmazonChannel:

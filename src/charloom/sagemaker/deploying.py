@@ -65,10 +65,12 @@ class _Making:
     notify: Notify
     mark: str = field(default_factory=lambda: token_hex(8))
     begun: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
 
     def create(self, kind: resources.Kind, request: dict[str, Any]) -> None:
         self.begun.append(kind)  # before: if the answer is lost, it may be there all the same
         resources.create(self.aws, kind, request, self.mark)
+        self.made.append(kind)
 
     def step(self, what: str, call: Callable[[], None]) -> None:
         self.begun.append(what)
@@ -105,6 +107,9 @@ class _Making:
         )
 
     def _mine(self, kind: resources.Kind) -> bool:
+        """Whether this run made it; Amazon is asked only where that is not known."""
+        if kind in self.made:
+            return True
         return (resources.marks(self.aws, kind, self.name) or {}).get(resources.MARK) == self.mark
 
 
@@ -145,7 +150,32 @@ def deploy(
         ModelDirectoryError: the model is not whole.
         CloudError: Amazon refused something, or the endpoint failed; the container's last lines were told.
     """
-    choice = settings_of(settings, chosen)
+    plan = _planned(aws, model, settings_of(settings, chosen), name, notify)
+    making = _Making(aws, plan.name, notify)
+    try:
+        _create(making, plan)
+    except BaseException:
+        making.take_back()
+        raise
+    return _deployed(aws, plan)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is to be known before anything is created."""
+
+    name: str
+    choice: EndpointSettings
+    role: str
+    scheduler: str
+    image: str
+    data: str
+    answers: str
+    expires: datetime | None
+
+
+def _planned(aws: Aws, model: str, choice: EndpointSettings, name: str | None, notify: Notify) -> _Plan:
+    """What costs nothing, checks and the upload, in the order in which mistakes are cheapest."""
     name = checked_name(name or fresh_name(stem_of(model)), "endpoint")
     _check(choice, notify)
     role = role_arn(aws, choice.role)
@@ -154,31 +184,29 @@ def deploy(
     image = chosen_image(aws, choice.image, notify)
     data = model_data(aws, model, choice.bucket, notify)
     answers = _async_output(aws, name, choice)
-    making = _Making(aws, name, notify)
     expires = None if choice.ttl_seconds is None else expires_at(choice.ttl_seconds)
-    marks = _tags(aws, choice, making.mark, expires)
-    try:
-        making.create("model", model_request(name, image, data, role, choice, marks, aws.region))
-        making.create("endpoint_config", configuration_request(name, name, choice, marks, answers))
-        if expires is not None:
-            making.step("schedule", lambda: schedule_deletion(aws, name, expires, scheduler))
-        making.create("endpoint", endpoint_request(name, name, marks))
-        wait_in_service(aws, name, notify)
-        if choice.max_instances is not None:
-            making.step("scaling", lambda: let_grow(aws, name, choice))
-    except BaseException:
-        making.take_back()
-        raise
-    return _deployed(aws, name, data, image, choice, expires)
+    return _Plan(name, choice, role, scheduler, image, data, answers, expires)
 
 
-def _deployed(
-    aws: Aws, name: str, data: str, image: str, settings: EndpointSettings, expires: datetime | None
-) -> Deployed:
-    cost = settings.cost(aws.region)
-    instance, count = ("serverless", 0) if settings.serverless else (settings.instance_type, settings.instances)
-    until = None if expires is None else as_tag(expires)
-    return Deployed(name, data, image, instance, count, aws.region, cost.per_hour, cost.per_month, until)
+def _create(making: _Making, plan: _Plan) -> None:
+    """Model, configuration, schedule, endpoint; then wait, and let it grow."""
+    aws, name, choice = making.aws, plan.name, plan.choice
+    marks = _tags(aws, choice, making.mark, plan.expires)
+    making.create("model", model_request(name, plan.image, plan.data, plan.role, choice, marks, aws.region))
+    making.create("endpoint_config", configuration_request(name, name, choice, marks, plan.answers))
+    if (expires := plan.expires) is not None:
+        making.step("schedule", lambda: schedule_deletion(aws, name, expires, plan.scheduler))
+    making.create("endpoint", endpoint_request(name, name, marks))
+    wait_in_service(aws, name, making.notify)
+    if choice.max_instances is not None:
+        making.step("scaling", lambda: let_grow(aws, name, choice))
+
+
+def _deployed(aws: Aws, plan: _Plan) -> Deployed:
+    choice, cost = plan.choice, plan.choice.cost(aws.region)
+    instance, count = ("serverless", 0) if choice.serverless else (choice.instance_type, choice.instances)
+    until = None if plan.expires is None else as_tag(plan.expires)
+    return Deployed(plan.name, plan.data, plan.image, instance, count, aws.region, cost.per_hour, cost.per_month, until)
 
 
 def _check(settings: EndpointSettings, notify: Notify) -> None:

@@ -14,6 +14,8 @@ POLL = 10.0
 
 _TOLD_EVERY = 60.0  # seconds: a sign of life while nothing changes
 _PATIENCE = 90 * 60.0  # seconds: Amazon itself gives up on an endpoint within an hour
+_SILENCE = 10 * 60.0  # seconds that the network may be away while an endpoint comes to be
+_NO_NETWORK = ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError")
 _BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
 _LINES = 20
 
@@ -24,10 +26,17 @@ def wait_in_service(aws: Aws, name: str, notify: Notify) -> Answer:
     Raises:
         CloudError: it has failed (its reason and its container's last lines were told), vanished, or takes too long.
     """
-    began = told = time.monotonic()
+    began = told = heard = time.monotonic()
     status = ""
     while True:
-        found = look(aws, "endpoint", name)
+        try:
+            found = look(aws, "endpoint", name)
+            heard = time.monotonic()
+        except CloudError as error:
+            if error.code not in _NO_NETWORK or time.monotonic() - heard > _SILENCE:
+                raise
+            time.sleep(POLL)
+            continue
         if aws.dry:
             return {}
         now = time.monotonic()

@@ -26,7 +26,7 @@ _RETRIES, _RETRIED_FOR = 185, 86_400  # an endpoint that is being updated cannot
 
 def expires_at(seconds: float, now: datetime | None = None) -> datetime:
     """The moment, in UTC and whole seconds, that lies so many seconds ahead."""
-    return ((now or datetime.now(UTC)) + timedelta(seconds=seconds)).astimezone(UTC).replace(microsecond=0)
+    return ((now or datetime.now(UTC)).astimezone(UTC) + timedelta(seconds=seconds)).replace(microsecond=0)
 
 
 def as_tag(moment: datetime) -> str:

@@ -36,7 +36,7 @@ def check_free(aws: Aws, name: str, notify: Notify) -> None:
     for kind, tags in there.items():
         if not expired(tags):
             raise UsageError(
-                f"there is a {WORDS[kind]} {name} already: give another --name, "
+                f"the {WORDS[kind]} {name} exists already: give another --name, "
                 f"or delete it with charloom sagemaker delete {name}"
             )
     if there:

@@ -7,8 +7,11 @@ endpoint still ends by itself.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
+from charloom.errors import CloudError
 from charloom.events import Notify
 from charloom.sagemaker.autoscaling import stop_growing
 from charloom.sagemaker.aws import Aws
@@ -42,16 +45,30 @@ def remove_parts(aws: Aws, parts: Parts, notify: Notify) -> list[str]:
     """Remove them; what was there, in words. What is gone already is no mistake.
 
     Raises:
-        CloudError: something was refused; what comes after it in the order is still there.
+        CloudError: something was refused. If it was the endpoint, all else is still there; else the rest is gone.
     """
     removed: list[str] = []
-    if parts.scaling and stop_growing(aws, parts.name):
-        removed.append("autoscaling")
     if parts.endpoint and end_endpoint(aws, parts.name, notify):
         removed.append(f"endpoint {parts.name}")
-    if parts.configuration and remove(aws, "endpoint_config", parts.configuration):
-        removed.append(f"configuration {parts.configuration}")
-    removed += [f"model {model}" for model in parts.models if remove(aws, "model", model)]
-    if parts.schedule and cancel_deletion(aws, parts.name):
-        removed.append("schedule")
+    refused: list[CloudError] = []
+    for what, remove_it in _rest(aws, parts):
+        try:
+            if remove_it():
+                removed.append(what)
+        except CloudError as error:
+            refused.append(error)
+    if refused:
+        raise refused[0]
     return removed
+
+
+def _rest(aws: Aws, parts: Parts) -> Iterator[tuple[str, Callable[[], bool]]]:
+    """What there is beside the endpoint, in order: in words, and how to remove it."""
+    if parts.configuration:
+        yield f"configuration {parts.configuration}", partial(remove, aws, "endpoint_config", parts.configuration)
+    for model in parts.models:
+        yield f"model {model}", partial(remove, aws, "model", model)
+    if parts.scaling:
+        yield "autoscaling", partial(stop_growing, aws, parts.name)
+    if parts.schedule:
+        yield "schedule", partial(cancel_deletion, aws, parts.name)

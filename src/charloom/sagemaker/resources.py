@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 from charloom.errors import CloudError, UsageError
@@ -14,6 +15,23 @@ WORDS: dict[Kind, str] = {
     "model": "model",
     "endpoint_config": "endpoint configuration",
     "endpoint": "endpoint",
+}
+
+# Each operation stands here by its name: the policies in the docs are compared with what the code calls.
+_DESCRIBE: dict[Kind, Callable[[Aws, str], Answer]] = {
+    "model": lambda aws, name: aws.call("sagemaker", "describe_model", ModelName=name),
+    "endpoint_config": lambda aws, name: aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=name),
+    "endpoint": lambda aws, name: aws.call("sagemaker", "describe_endpoint", EndpointName=name),
+}
+_CREATE: dict[Kind, Callable[[Aws, dict[str, Any]], Answer]] = {
+    "model": lambda aws, request: aws.call("sagemaker", "create_model", **request),
+    "endpoint_config": lambda aws, request: aws.call("sagemaker", "create_endpoint_config", **request),
+    "endpoint": lambda aws, request: aws.call("sagemaker", "create_endpoint", **request),
+}
+_DELETE: dict[Kind, Callable[[Aws, str], Answer]] = {
+    "model": lambda aws, name: aws.call("sagemaker", "delete_model", ModelName=name),
+    "endpoint_config": lambda aws, name: aws.call("sagemaker", "delete_endpoint_config", EndpointConfigName=name),
+    "endpoint": lambda aws, name: aws.call("sagemaker", "delete_endpoint", EndpointName=name),
 }
 
 MARK = "charloom:creation"
@@ -42,7 +60,7 @@ def look(aws: Aws, kind: Kind, name: str) -> Answer | None:
         CloudError: it may not be asked for.
     """
     try:
-        return aws.call("sagemaker", f"describe_{kind}", **{field(kind): name}) or None
+        return _DESCRIBE[kind](aws, name) or None
     except CloudError as error:
         if not missing(error):
             raise
@@ -81,13 +99,13 @@ def create(aws: Aws, kind: Kind, request: dict[str, Any], mark: str) -> None:
     """
     name = request[field(kind)]
     try:
-        aws.call("sagemaker", f"create_{kind}", **request)
+        _CREATE[kind](aws, request)
     except CloudError as error:
         if not taken(error):
             raise
         if (marks(aws, kind, name) or {}).get(MARK) != mark:
             raise UsageError(
-                f"there is a {WORDS[kind]} {name} already: give another --name, "
+                f"the {WORDS[kind]} {name} exists already: give another --name, "
                 f"or delete it with charloom sagemaker delete {name}"
             ) from error
 
@@ -99,7 +117,7 @@ def remove(aws: Aws, kind: Kind, name: str) -> bool:
         CloudError: it was refused.
     """
     try:
-        aws.call("sagemaker", f"delete_{kind}", **{field(kind): name})
+        _DELETE[kind](aws, name)
     except CloudError as error:
         if not missing(error):
             raise

@@ -35,7 +35,7 @@ class WeightDrop:
     back before the optimizer changes them.
     """
 
-    def __init__(self, recurrent: nn.RNNBase, share: float) -> None:
+    def __init__(self, recurrent: nn.Module, share: float) -> None:
         """Drop each hidden-to-hidden weight of `recurrent` with probability `share`, 0 ≤ share < 1."""
         self._matrices = [weights for name, weights in recurrent.named_parameters() if name.startswith("weight_hh")]
         self._keep = 1 - share

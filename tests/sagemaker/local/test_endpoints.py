@@ -21,11 +21,15 @@ from charloom.sagemaker.local.processes import Process, this_process
 from charloom.sagemaker.local.records import folder_of, write_record
 
 
+def lives(endpoint: LocalEndpoint) -> bool:
+    return endpoint.alive
+
+
 def wait_for_end(endpoint: LocalEndpoint) -> None:
     deadline = time.monotonic() + 30
-    while endpoint.alive and time.monotonic() < deadline:
+    while lives(endpoint) and time.monotonic() < deadline:
         time.sleep(0.05)
-    assert not endpoint.alive
+    assert not lives(endpoint)
 
 
 def listening_on(port: int) -> list[str]:
@@ -52,9 +56,9 @@ def test_a_model_is_served_until_it_is_deleted(trained: Path, own_home: Path) ->
     assert find("mine") is not None
     with pytest.raises(UsageError, match=f"already, at {endpoint.address}"):
         deploy_here("mine", trained)
-    assert [one.alive for one in running()] == [True], "who is refused a name does not end what has it"
+    assert lives(endpoint), "who is refused a name does not end what has it"
     assert delete_here("mine")
-    assert not endpoint.alive
+    assert not lives(endpoint)
     assert find("mine") is None
     assert running() == []
     assert not delete_here("mine")
@@ -86,7 +90,7 @@ def test_a_server_that_was_killed_is_noticed_and_replaced(trained: Path) -> None
     wait_for_end(first)
     assert running() == []
     second = deploy_here("mine", trained)
-    assert second.alive
+    assert lives(second)
     assert delete_here("mine")
 
 
@@ -98,7 +102,7 @@ def test_it_outlives_who_started_it_until_its_time_is_over(trained: Path, own_ho
     subprocess.run([sys.executable, "-c", code, str(trained)], check=True)
     endpoint = find("brief")
     assert endpoint is not None
-    assert endpoint.alive
+    assert lives(endpoint)
     assert httpx.get(f"{endpoint.address}/ping").status_code == 200
     assert endpoint.expires is not None
     assert abs((endpoint.expires - endpoint.created).total_seconds() - 6) < 0.001

@@ -52,10 +52,7 @@ _INTERRUPTED = 130  # the exit status of what was interrupted
 _MOST_INSTANCES = 64
 _TICK = 0.1  # seconds
 _LONGEST = 1024  # characters of a failure's reason, as SageMaker has it
-_ENTRY = (
-    "import sys;from pathlib import Path;from charloom.sagemaker.container.job import run_job;"
-    "sys.exit(run_job(Path(sys.argv[1])))"
-)
+_ENTRY = ["-m", "charloom.sagemaker.container.job"]  # what `docker run IMAGE train` starts
 
 
 def train_here(
@@ -174,10 +171,11 @@ class _Run:
     def _trained(self) -> int:
         """Start the training, tell its lines, and wait for its end; its exit status."""
         base = self._job.base
-        command = [sys.executable, "-P", "-c", _ENTRY, str(base)]
+        command = [sys.executable, "-P", *_ENTRY, "train"]
         if self._job.instances > 1:
-            torchrun = ["-m", "torch.distributed.run", "--standalone", "--no-python"]
-            command = [sys.executable, "-P", *torchrun, f"--nproc-per-node={self._job.instances}", *command]
+            torchrun = ["-m", "torch.distributed.run", "--standalone", "--local-addr", "127.0.0.1"]
+            several = f"--nproc-per-node={self._job.instances}"
+            command = [sys.executable, "-P", *torchrun, several, *_ENTRY, "train"]
         contract = {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": self._job.name}
         environment = container_environment(contract, str(base / "code" / "lib"))
         followed = Followed(self._log, self._notify)

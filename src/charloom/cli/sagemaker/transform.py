@@ -1,0 +1,136 @@
+"""`charloom sagemaker transform`."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from charloom.cli.interrupt import INTERRUPTED
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.asking import agreed
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.errors import CloudError, UsageError
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.names import fresh_name
+from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
+from charloom.sagemaker.transform_request import TransformSettings
+from charloom.sagemaker.transforming import Transformed, stop_transform
+from charloom.sagemaker.transforming import transform as start
+
+_MACHINES = Group("Machines", sort_key=10)
+
+
+def transform(
+    model: str,
+    *,
+    source: Annotated[str, Parameter(name="--input")],
+    output: str,
+    generate: Annotated[bool, Parameter(negative=())] = False,
+    score: Annotated[bool, Parameter(negative=())] = False,
+    machines: Annotated[TransformSettings, Parameter(name="*", group=_MACHINES)] = TransformSettings(),  # noqa: B008
+    role: str | None = None,
+    image: str | None = None,
+    name: str | None = None,
+    yes: Annotated[bool, Parameter(negative=())] = False,
+    wait: bool = True,
+    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),  # noqa: B008
+) -> int:
+    """Generate or score JSON lines in S3 as a batch.
+
+    A line is a JSON object with at least a prompt, as an endpoint takes it; the answers come a line each, in order.
+
+    Parameters
+    ----------
+    model
+        A SageMaker model; or a model directory, the address of a model.tar.gz, or a finished job.
+    source
+        A file of JSON lines in S3, or what the addresses of several begin with.
+    output
+        The folder in S3 for the answers: those to a.jsonl will be a.jsonl.out.
+    generate
+        Continue the prompts (the default).
+    score
+        Measure the prompts instead; a line that says "score" decides for itself.
+    role
+        The role that a model runs under which must be made; else CHARLOOM_SAGEMAKER_ROLE.
+    image
+        The container image of a model which must be made.
+    name
+        The job's name.
+    yes
+        Start without asking.
+    wait
+        Follow the job to its end.
+    """
+    out = Output(options)
+    if generate and score:
+        raise UsageError("give --generate or --score, not both")
+    aws = reached(cloud, out)
+    chosen: dict[str, Any] = {one: getattr(machines, one) for one in machines.model_fields_set}
+    job = name or fresh_name(Path(model).name)
+    _agree(out, aws, machines, yes=yes)
+    try:
+        with CloudView(out) as view:
+            done = start(
+                aws,
+                model,
+                source,
+                output,
+                score=score,
+                name=job,
+                wait=wait,
+                notify=view,
+                role=role,
+                image=image,
+                **chosen,
+            )
+    except KeyboardInterrupt:
+        return _interrupted(out, aws, job)
+    if not aws.dry:
+        _show(out, done)
+    return 0
+
+
+def _agree(out: Output, aws: Aws, machines: TransformSettings, *, yes: bool) -> None:
+    """Say what it costs, and let a person say whether it may.
+
+    Raises:
+        UsageError: nobody can be asked, and --yes was not given; or the answer is no.
+    """
+    one = price_per_hour(machines.instance, aws.region, machines.price)
+    total = None if one is None else one * machines.instances
+    out.say(
+        f"{machines.instances} × {machines.instance}: {shown_price(total)} an hour, from their start to the job's end "
+        f"({price_note(machines.instance, aws.region, machines.price)})"
+    )
+    if not aws.dry and not agreed(out, "start it?", yes=yes):
+        raise UsageError("nothing was started")
+
+
+def _show(out: Output, done: Transformed) -> None:
+    if out.json:
+        out.result({**asdict(done), "objects": list(done.objects)})
+        return
+    for address in done.objects or (done.output,):
+        out.text(address)
+    time = "" if done.seconds is None else f" after {done.seconds / 60:.1f} min"
+    out.say(f"({done.job}: {done.status}{time})", style="dim")
+
+
+def _interrupted(out: Output, aws: Aws, job: str) -> int:
+    """Ctrl-C: the job goes on unless a person says otherwise."""
+    try:
+        if agreed(out, f"stop the job {job} too?", yes=False):
+            stop_transform(aws, job)
+            out.say(f"{job} is stopping")
+            return INTERRUPTED
+    except (KeyboardInterrupt, UsageError):  # once more, or nobody is there to be asked
+        pass
+    except CloudError as error:
+        out.warn(str(error))
+    out.say(f"{job} goes on, and ends by itself: aws sagemaker describe-transform-job --transform-job-name {job}")
+    return INTERRUPTED

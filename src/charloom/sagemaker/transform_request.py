@@ -1,0 +1,69 @@
+"""The request of a batch transform job. Nothing is sent here."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, Field
+
+from charloom.sagemaker.names import S3Uri, tags
+from charloom.settings import Duration, Settings, duration_seconds
+
+JSON_LINES = "application/jsonlines"
+_LONGEST = 3600  # seconds that Amazon lets one batch take
+
+
+def _within_an_hour(text: str) -> str:
+    if not 1 <= duration_seconds(text) <= _LONGEST:
+        raise ValueError("from a second to an hour")
+    return text
+
+
+class TransformSettings(Settings):
+    """On what a batch runs, and in what pieces."""
+
+    instance: str = Field(
+        "ml.m5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$", description="What it runs on, such as ml.m5.large."
+    )
+    instances: int = Field(1, ge=1, le=100, description="How many of them; files are shared out among them.")
+    max_payload: int = Field(1, ge=1, le=25, description="MB of lines that are sent to the model at a time.")
+    concurrency: int = Field(1, ge=1, le=4, description="Such batches at a time on each instance.")
+    batch_timeout: Annotated[Duration, AfterValidator(_within_an_hour)] = Field(
+        "1h", description="Time that one batch may take."
+    )
+    price: float | None = Field(None, gt=0, le=1e6, description="USD an hour of one instance, if you know it better.")
+
+
+def transform_request(
+    name: str, model: str, source: S3Uri, output: S3Uri, settings: TransformSettings, *, score: bool
+) -> dict[str, Any]:
+    """For CreateTransformJob: JSON lines in, an answer a line out.
+
+    Args:
+        name: the job's.
+        model: the SageMaker model's.
+        source: an object of JSON lines, or what the names of several begin with.
+        output: a folder; the answers to `a.jsonl` lie in `a.jsonl.out`.
+        settings: instances and pieces.
+        score: measure the prompts of lines that do not say what they want, instead of continuing them.
+    """
+    seconds = round(duration_seconds(settings.batch_timeout))
+    place = {"S3DataType": "S3Prefix", "S3Uri": str(source)}
+    return {
+        "TransformJobName": name,
+        "ModelName": model,
+        "MaxConcurrentTransforms": settings.concurrency,
+        "MaxPayloadInMB": settings.max_payload,
+        "BatchStrategy": "MultiRecord",
+        "ModelClientConfig": {"InvocationsTimeoutInSeconds": seconds, "InvocationsMaxRetries": 1},
+        # Our server would cut a batch off after the five minutes that it gives a request of a person's.
+        "Environment": {"CHARLOOM_SERVE_REQUEST_TIMEOUT": f"{seconds}s"},
+        "TransformInput": {
+            "DataSource": {"S3DataSource": place},
+            "ContentType": f"{JSON_LINES}; score=true" if score else JSON_LINES,
+            "SplitType": "Line",
+        },
+        "TransformOutput": {"S3OutputPath": str(output), "Accept": JSON_LINES, "AssembleWith": "Line"},
+        "TransformResources": {"InstanceType": settings.instance, "InstanceCount": settings.instances},
+        "Tags": tags(),
+    }

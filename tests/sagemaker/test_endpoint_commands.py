@@ -1,0 +1,178 @@
+"""deploy, list, delete and reap as commands: what they print, ask, and refuse."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from charloom import Model
+from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker import asking
+from charloom.sagemaker import endpoint_states
+from tests.cli.conftest import Charloom, one_line
+
+from .fake_amazon import FakeAmazon
+from .test_deploying import ALL, DATA, ROLE, remains
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "how-to" / "deploy-on-sagemaker.md"
+DEPLOY = ("sagemaker", "deploy", DATA, "--name", "mine", "--role", ROLE, "--image", "registry/image:1")
+
+
+@pytest.fixture
+def there(fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAmazon:
+    monkeypatch.setattr(endpoint_states, "POLL", 0)
+    monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path / "home"))
+    fake.put(DATA, b"archive")
+    return fake
+
+
+def test_the_whole_life_of_an_endpoint(cli: Charloom, there: FakeAmazon) -> None:
+    deployed = cli(*DEPLOY, "--yes", "--json", "--price", "0.25", "--ttl", "2h", "--scheduler-role", "S")
+    assert deployed.status == 0, deployed.err
+    told = deployed.json
+    assert (told["name"], told["per_hour"], told["per_month"]) == ("mine", 0.25, 182.5)
+    assert "0.25 USD an hour, 182.50 USD a month (730 h)" in deployed.err
+    assert "mine InService" in deployed.err
+    listed = cli("sagemaker", "list")
+    head, row = listed.out.splitlines()
+    assert head.split()[:2] == ["NAME", "STATUS"]
+    assert re.search(r"mine +InService +ml.c5.large × 1 +0 min +\S+ USD +20\d\d-", row)
+    (state,) = [json.loads(line) for line in cli("sagemaker", "list", "--json").out.splitlines()]
+    assert state["expires"] == told["expires"]
+    assert cli("sagemaker", "reap").out == ""
+    assert cli("sagemaker", "delete", "mine", "--json").json["removed"][0] == "endpoint mine"
+    again = cli("sagemaker", "delete", "mine")
+    assert (again.status, again.out) == (0, "mine: nothing there: it was gone already\n")
+    assert remains(there) == []
+
+
+def test_nothing_is_spent_unasked(cli: Charloom, there: FakeAmazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = cli(*DEPLOY)
+    assert refused.status == 2
+    assert "give --yes" in refused.err
+    assert "price unknown" in refused.err
+    for answer, status in ((False, 1), (True, 0)):
+        monkeypatch.setattr("charloom.cli.sagemaker.deploy.agreed", lambda *_, answer=answer, **__: answer)
+        assert cli(*DEPLOY).status == status
+        assert remains(there) == (ALL if answer else [])
+
+
+@pytest.mark.parametrize(
+    ("typed", "agrees"), [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)]
+)
+def test_only_yes_is_yes(typed: str, agrees: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal:
+        def isatty(self) -> bool:
+            return True
+
+        def readline(self) -> str:
+            return typed
+
+        def write(self, text: str) -> int:
+            return len(text)
+
+        def flush(self) -> None:
+            pass
+
+    out = Output(OutputOptions())
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("sys.stderr", Terminal())
+    assert asking.agreed(out, "deploy it?", yes=False) is agrees
+
+
+def test_a_failure_is_one_line_after_the_containers_own(cli: Charloom, there: FakeAmazon) -> None:
+    there.next_endpoint(["Creating", "Failed"], failure="did not pass the ping health check", logs=["no config.json"])
+    failed = cli(*DEPLOY, "--yes", "--quiet")
+    assert failed.status == 1
+    assert one_line(failed).endswith("is Failed: did not pass the ping health check")
+    there.next_endpoint(["Creating", "Failed"], failure="no", logs=["no config.json"])
+    assert "no config.json" in cli(*DEPLOY, "--yes").err
+    assert remains(there) == []
+
+
+def test_sigterm_takes_back_what_was_begun(there: FakeAmazon) -> None:
+    there.next_endpoint(["Creating"])
+    command = [sys.executable, "-m", "charloom", *DEPLOY, "--yes"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "Creating" in line:
+                process.send_signal(signal.SIGTERM)
+                break
+        rest = process.stderr.read()
+    assert process.returncode == 130, rest
+    assert "taken back: endpoint mine, configuration mine, model mine" in rest
+    assert remains(there) == []
+
+
+def _commands() -> list[str]:
+    found = re.findall(r"^```sh\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+    return [line for block in found for line in block.splitlines() if line.startswith("charloom sagemaker")]
+
+
+def test_the_commands_of_the_page_run_without_an_account_or_boto3(tmp_path: Path, trained: Path) -> None:
+    """As written, with --dry-run; boto3 cannot even be imported."""
+    commands = _commands()
+    assert len(commands) >= 8
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(trained)
+    program = """
+import json, shlex, sys
+sys.modules["boto3"] = sys.modules["botocore"] = None
+from charloom.cli.main import main
+for command in json.loads(sys.argv[1]):
+    try:
+        main([*shlex.split(command)[1:], "--dry-run", "--json"])
+    except SystemExit as ended:
+        assert ended.code == 0, (command, ended.code)
+"""
+    command = [sys.executable, "-c", program, json.dumps(commands)]
+    bare = {"PYTHONPATH": str(ROOT / "src"), "PATH": "", "HOME": str(tmp_path)}
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, env=bare, check=False)
+    assert ran.returncode == 0, ran.stderr
+    operations = [json.loads(line)["operation"] for line in ran.stdout.splitlines()]
+    for operation in ("CreateEndpoint", "CreateSchedule", "PutScalingPolicy", "DeleteEndpoint", "ListEndpoints"):
+        assert operation in operations
+
+
+def test_the_commands_of_the_page_are_ours() -> None:
+    assert {shlex.split(command)[2] for command in _commands()} >= {"deploy", "list", "delete", "reap"}
+
+
+def test_the_python_of_the_page_runs_as_written(
+    there: FakeAmazon, tmp_path: Path, trained: Path, server: str, model: Model,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Deployed, asked through real boto3 and our real server, and deleted."""
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+    there.next_endpoint(address=server)
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "mine").symlink_to(trained)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "page", "exec"), {})
+    assert capsys.readouterr().out == model.generate("Once ", length=200, seed=1).text + "\n"
+    assert "DeleteModel" in there.operations()
+    assert remains(there) == []
+
+
+def test_an_endpoint_of_this_machine(cli: Charloom, there: FakeAmazon, trained: Path) -> None:
+    deployed = cli("sagemaker", "deploy", trained, "--instance", "local", "--name", "here", "--ttl", "5m", "--json")
+    try:
+        assert deployed.status == 0, deployed.err
+        assert (deployed.json["instance"], deployed.json["per_hour"]) == ("local", 0.0)
+        row = cli("sagemaker", "list", "--here").out.splitlines()[1]
+        assert re.match(r"here +InService +local × 1 ", row)
+        assert cli("sagemaker", "deploy", trained, "--instance", "local", "--async").status == 2
+    finally:
+        deleted = cli("sagemaker", "delete", "here", "--json")
+    assert deleted.json["removed"] == ["endpoint here"]
+    assert cli("sagemaker", "list", "--here").out == ""
+    assert there.operations("sagemaker") == []

@@ -1,0 +1,200 @@
+"""Batches: the pretended Amazon really splits lines, sends them to our real server, and joins the answers."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from charloom.errors import CloudError, UsageError
+from charloom.events import Event, LogLine, StatusChanged
+from charloom.runtime.model import Model
+from charloom.sagemaker.account import Account
+from charloom.sagemaker.aws import DryRun, Request
+from charloom.sagemaker.names import S3Uri
+from charloom.sagemaker.transform_request import TransformSettings, transform_request
+from charloom.sagemaker.transforming import stop_transform, transform
+from tests.cli.conftest import Charloom, one_line
+
+from .fake_amazon import FakeAmazon
+from .validation import assert_valid
+
+PROMPTS = ["The statement", "an apostrophe's “end”", "", "x\ny", "☃ 🙂", *(f"line {number}" for number in range(40))]
+
+
+@pytest.fixture
+def batch(fake: FakeAmazon, server: str, monkeypatch: pytest.MonkeyPatch) -> FakeAmazon:
+    """A model that our server stands for, and two files of lines."""
+    monkeypatch.setattr("charloom.sagemaker.transforming.POLL", 0.0)
+    fake.connect_model("ours", server)
+    lines = [json.dumps({"prompt": prompt, "max_tokens": 12, "seed": 4}) for prompt in PROMPTS]
+    fake.put("s3://lines/in/a.jsonl", "\n".join(lines).encode() + b"\n")
+    fake.put("s3://lines/in/more/b.jsonl", b'{"prompt": "b", "max_tokens": 2}\nnot json')
+    return fake
+
+
+def answers(fake: FakeAmazon, address: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in fake.get(address).splitlines()]
+
+
+def test_a_line_in_a_line_out(batch: FakeAmazon, account: Account, model: Model) -> None:
+    events: list[Event] = []
+    done = transform(account, "ours", "s3://lines/in/", "s3://lines/out", notify=events.append)
+    assert done.objects == ("s3://lines/out/a.jsonl.out", "s3://lines/out/more/b.jsonl.out")
+    assert (done.status, done.model, done.output) == ("Completed", "ours", "s3://lines/out")
+    texts = [line["choices"][0]["text"] for line in answers(batch, done.objects[0])]
+    assert texts == [model.generate(prompt, length=12, seed=4).text for prompt in PROMPTS]
+    second = answers(batch, done.objects[1])
+    assert (len(second), second[1]["error"]["code"]) == (2, "invalid_json"), "a line that is wrong is answered too"
+    assert [one.status for one in events if isinstance(one, StatusChanged)] == ["InProgress", "Completed"]
+
+
+def test_scores(batch: FakeAmazon, account: Account, model: Model) -> None:
+    (address,) = transform(account, "ours", "s3://lines/in/a.jsonl", "s3://lines/out/", score=True).objects
+    assert address == "s3://lines/out/a.jsonl.out"
+    for prompt, line in zip(PROMPTS, answers(batch, address), strict=True):
+        assert line["text"] == prompt
+        assert line["nats"] == pytest.approx(model.score(prompt).nats, rel=0.02, abs=1e-3)
+
+
+def test_a_job_that_fails(batch: FakeAmazon, account: Account) -> None:
+    batch.next_transform(failure="AlgorithmError: See job logs", logs=["loading", "out of memory"])
+    events: list[Event] = []
+    with pytest.raises(CloudError, match=r"failed: AlgorithmError: See job logs$"):
+        transform(account, "ours", "s3://lines/in/", "s3://lines/out", notify=events.append)
+    assert [one.message for one in events if isinstance(one, LogLine)] == ["loading", "out of memory"]
+    batch.next_transform(failure="ClientError")
+    with pytest.raises(CloudError, match="nothing was written to /aws/sagemaker/TransformJobs"):
+        transform(account, "ours", "s3://lines/in/", "s3://lines/out")
+
+
+def test_a_model_that_is_made_goes_with_the_job(
+    batch: FakeAmazon, account: Account, server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def create_model(aws: Account, model: str, **options: Any) -> str:
+        assert options["role"] == "R"
+        batch.connect_model("made", server)
+        return "made"
+
+    monkeypatch.setattr("charloom.sagemaker.deploying.create_model", create_model)
+    place = ("s3://models/model.tar.gz", "s3://lines/in/a.jsonl", "s3://lines/out")
+    assert transform(account, *place, role="R").model == "made"
+    assert ("Model", "made") not in batch.taken
+    batch.next_transform(failure="no")
+    with pytest.raises(CloudError, match="failed: no"):
+        transform(account, *place, role="R")
+    assert ("Model", "made") not in batch.taken
+    batch.refuse("CreateTransformJob", "ResourceLimitExceeded", "The account-level service limit is 0")
+    with pytest.raises(CloudError, match="quota"):
+        transform(account, *place, role="R")
+    assert ("Model", "made") not in batch.taken
+    assert transform(account, *place, role="R", wait=False).status == "InProgress"
+    assert ("Model", "made") in batch.taken
+
+
+def test_what_cannot_work_costs_nothing(batch: FakeAmazon, account: Account) -> None:
+    for place, told in (
+        (("ours", "s3://lines/nothing", "s3://lines/out"), "there is nothing at s3://lines/nothing"),
+        (("ours", "lines/in", "s3://lines/out"), "is not an address in S3"),
+        (("ours", "s3://lines/in/", "out"), "is not an address in S3"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            transform(account, *place)
+    for chosen, told in (
+        ({"instance": "ml.p2.xlarge"}, "obsolete"),
+        ({"instance": "large"}, "instance = 'large'"),
+        ({"max_payload": 26}, "max-payload = 26"),
+        ({"batch_timeout": "2h"}, "from a second to an hour"),
+    ):
+        with pytest.raises(UsageError, match=told):
+            transform(account, "ours", "s3://lines/in/", "s3://lines/out", **chosen)
+    assert "CreateTransformJob" not in batch.operations()
+
+
+def test_stopping(batch: FakeAmazon, account: Account) -> None:
+    batch.next_transform(["InProgress"])
+    job = transform(account, "ours", "s3://lines/in/", "s3://lines/out", wait=False).job
+    stop_transform(account, job)
+    account.call("sagemaker", "describe_transform_job", TransformJobName=job)
+    account.call("sagemaker", "describe_transform_job", TransformJobName=job)
+    stop_transform(account, job)  # stopped already
+    with pytest.raises(CloudError, match="Could not find"):
+        stop_transform(account, "nowhere")
+
+
+@given(st.integers(1, 100), st.integers(1, 25), st.integers(1, 4), st.integers(1, 3600), st.booleans())
+def test_amazon_accepts_every_request(instances: int, payload: int, at_once: int, seconds: int, score: bool) -> None:
+    settings = TransformSettings(
+        instances=instances, max_payload=payload, concurrency=at_once, batch_timeout=f"{seconds}s"
+    )
+    request = transform_request("job", "model", S3Uri("in-bucket"), S3Uri("out-bucket", "a"), settings, score=score)
+    assert_valid("sagemaker", "create_transform_job", request)
+    assert request["MaxPayloadInMB"] * request["MaxConcurrentTransforms"] <= 100, "Amazon's rule"
+
+
+def test_a_dry_run_sends_nothing() -> None:
+    shown: list[Request] = []
+    transform(DryRun(shown.append, "eu-west-1"), "ours", "s3://lines/in", "s3://lines/out")
+    assert [one.operation for one in shown] == [
+        "list_objects_v2",
+        "describe_model",
+        "create_transform_job",
+        "describe_transform_job",
+    ]
+
+
+def test_the_command(batch: FakeAmazon, cli: Charloom) -> None:
+    base = ("sagemaker", "transform", "ours", "--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
+    ran = cli(*base, "--score", "--yes", "--price", "0.5", "--instances", 2)
+    assert (ran.status, ran.out) == (0, "s3://lines/out/a.jsonl.out\n"), ran.err
+    assert "2 × ml.m5.large: 1.00 USD an hour" in ran.err
+    told = cli(*base, "--generate", "--yes", "--json", "--name", "mine").json
+    assert (told["job"], told["status"], told["objects"]) == ("mine", "Completed", ["s3://lines/out/a.jsonl.out"])
+    ran = cli(*base)
+    assert ran.status == 2
+    assert "--yes" in ran.err
+    assert "not both" in one_line(cli(*base, "--generate", "--score"))
+    ran = cli(*base, "--dry-run", "--json", "--quiet")
+    assert [json.loads(line)["operation"] for line in ran.out.splitlines()][-2:] == [
+        "CreateTransformJob",
+        "DescribeTransformJob",
+    ]
+    assert batch.operations().count("CreateTransformJob") == 2
+
+
+def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = ("sagemaker", "transform", "ours", "--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
+    said = iter([False, True, True])
+
+    def agreed(out: object, question: str, *, yes: bool) -> bool:
+        return yes or next(said)
+
+    monkeypatch.setattr("charloom.cli.sagemaker.transform.agreed", agreed)
+    ran = cli(*base)
+    assert (ran.status, "nothing was started" in ran.err) == (2, True)
+    assert cli(*base).status == 0
+
+    def interrupted(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    batch.next_transform(["InProgress"])
+    monkeypatch.setattr("charloom.sagemaker.transforming.follow", interrupted)
+    ran = cli(*base, "--name", "stopped", "--yes")
+    assert (ran.status, "stopped is stopping" in ran.err) == (130, True)
+    assert batch.transforms["stopped"].states == ["Stopping", "Stopped"]
+
+
+def test_an_interrupted_job_goes_on_where_nobody_is_asked(
+    batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*given: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("charloom.sagemaker.transforming.follow", interrupted)
+    place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out", "--yes")
+    ran = cli("sagemaker", "transform", "ours", *place, "--name", "going")
+    assert (ran.status, "going goes on" in ran.err) == (130, True)
+    assert batch.operations()[-1] == "CreateTransformJob"

@@ -1,0 +1,58 @@
+"""The reference pages say what the code says, and no option has gone or come unnoticed."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+
+import pytest
+
+import charloom
+from charloom.cli.main import COMMANDS
+from charloom.serving.settings import ServeSettings
+from reference.pages import PAGES, option_names
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def difference(committed: str, made: str) -> str:
+    lines = difflib.unified_diff(committed.splitlines(), made.splitlines(), "committed", "made from the code", n=0)
+    return "\n".join(list(lines)[:40])
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_what_the_code_says(name: str) -> None:
+    file, made = ROOT / "docs" / "reference" / name, PAGES[name]()
+    committed = file.read_text("utf-8")
+    assert made == committed, f"run scripts/reference\n{difference(committed, made)}"
+
+
+def test_the_options_are_pinned() -> None:
+    """What somebody's scripts may use. To change it on purpose: scripts/reference --pin."""
+    committed, made = (ROOT / "tests" / "cli" / "options.txt").read_text("utf-8"), option_names()
+    assert made == committed, f"meant? then run scripts/reference --pin\n{difference(committed, made)}"
+
+
+def test_nothing_is_left_out() -> None:
+    """The pages hold what is looked up here in other ways than they were made."""
+    pages = {name: (ROOT / "docs" / "reference" / name).read_text("utf-8") for name in PAGES}
+    for command in COMMANDS:
+        assert f"`{command}`" in pages["command-line.md"]
+    for name in charloom.__all__:
+        assert f"### charloom.{name}\n" in pages["python.md"]
+    for name in ServeSettings.model_fields:
+        assert f"| `{name}` |" in pages["settings.md"]
+        assert f"`--{name.replace('_', '-')}`" in pages["command-line.md"]
+    assert "charloom_request_success_total" in pages["metrics.md"]
+    assert "`POST /invocations`" in pages["http-api.md"]
+
+
+def test_what_a_page_says_of_an_option() -> None:
+    """One row of each kind, as a person would write it."""
+    text = (ROOT / "docs" / "reference" / "command-line.md").read_text("utf-8")
+    assert "| `--output`, `-o` | path | required | The model directory to write. |" in text
+    assert "| `--cell` | `rnn`, `lstm`, `gru`" in text
+    assert "| `--window-dropout`, `--no-window-dropout` | flag | `true` |" in text
+    assert "| `--top-p` | number, above 0 to 1 | `1` |" in text
+    assert "| `--steps` | whole number, from 1 to 2^40 |  |" in text
+    assert "--empty" not in text

@@ -1,0 +1,117 @@
+"""docs/reference/python.md: the public names with their signatures and docstrings."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import textwrap
+from collections.abc import Iterator
+from typing import Any
+
+from docstring_parser import DocstringStyle, parse
+
+from reference.markdown import code, page, prose, table
+
+_MODULES = ("charloom", "charloom.sagemaker")
+
+
+def python_api() -> str:
+    """The page."""
+    intro = (
+        "What can be imported from `charloom` and `charloom.sagemaker`: these names are kept from version to version, "
+        "everything else may change. Importing costs little; each name is loaded when it is first used."
+    )
+    return page("Python", intro, *(_module(name) for name in _MODULES))
+
+
+def _module(name: str) -> str:
+    module = importlib.import_module(name)
+    named = [(public, getattr(module, public)) for public in module.__all__]
+    functions = [each for each in named if inspect.isfunction(each[1])]
+    classes = [each for each in named if inspect.isclass(each[1])]
+    others = [each for each in named if each not in functions and each not in classes]
+    parts = [f"## {name}", prose((inspect.getdoc(module) or "").split("\n\n")[0])]
+    parts += [_function(each, f"{name}.{public}", "###") for public, each in functions]
+    parts += [_class(each, f"{name}.{public}") for public, each in classes]
+    parts += [f"### {name}.{public}\n\nA {type(each).__name__}." for public, each in others]
+    return "\n\n".join(parts)
+
+
+def _function(function: Any, name: str, level: str) -> str:
+    short = name.rpartition(".")[2]
+    return "\n\n".join([f"{level} {name}", _signature(short, function), *_text(function)])
+
+
+def _class(found: type, name: str) -> str:
+    short = name.rpartition(".")[2]
+    parts = [f"### {name}"]
+    if issubclass(found, Exception):
+        parts.append(f"An exception ([errors](errors.md)), a kind of {code(found.__mro__[1].__name__)}.")
+    elif dataclasses.is_dataclass(found):
+        fields = [f"    {field.name}: {field.type}" for field in dataclasses.fields(found)]
+        parts.append("```python\nclass " + "\n".join([f"{short}:", *fields]) + "\n```")
+    parts += _text(found)
+    for member, value in _members(found):
+        if isinstance(value, property) or not callable(value):
+            said = inspect.getdoc(value) or ""
+            parts.append(f"#### {short}.{member}\n\n{prose(said)}")
+        else:
+            parts.append(_function(value, f"{short}.{member}", "####"))
+    return "\n\n".join(parts)
+
+
+def _members(found: type) -> Iterator[tuple[str, Any]]:
+    """What a class offers its users, in the order it is written: public, and described."""
+    for member, value in vars(found).items():
+        inner = value.__func__ if isinstance(value, classmethod | staticmethod) else value
+        described = isinstance(inner, property) or inspect.isfunction(inner) or hasattr(inner, "attrname")
+        text = (inspect.getdoc(inner) or "") if described else ""
+        if text and not member.startswith("_") and not text.startswith("For the engine"):
+            yield member, inner
+
+
+def _signature(name: str, function: Any) -> str:
+    """As it is written in the source, on one line where there is room."""
+    (written,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(written, ast.FunctionDef | ast.AsyncFunctionDef)
+    arguments = [each for each in _arguments(written.args) if each != "self"]
+    returned = f" -> {ast.unparse(written.returns)}" if written.returns else ""
+    line = f"{name}({', '.join(arguments)}){returned}"
+    if len(line) > 100:
+        line = f"{name}(\n" + "".join(f"    {each},\n" for each in arguments) + f"){returned}"
+    return f"```python\n{line}\n```"
+
+
+def _arguments(arguments: ast.arguments) -> Iterator[str]:
+    by_place = [*arguments.posonlyargs, *arguments.args]
+    defaults = [None] * (len(by_place) - len(arguments.defaults)) + [*arguments.defaults]
+    yield from map(_argument, by_place, defaults)
+    if arguments.vararg:
+        yield f"*{ast.unparse(arguments.vararg)}"
+    elif arguments.kwonlyargs:
+        yield "*"
+    yield from map(_argument, arguments.kwonlyargs, arguments.kw_defaults)
+    if arguments.kwarg:
+        yield f"**{ast.unparse(arguments.kwarg)}"
+
+
+def _argument(argument: ast.arg, default: ast.expr | None) -> str:
+    return ast.unparse(argument) + (f" = {ast.unparse(default)}" if default is not None else "")
+
+
+def _text(documented: Any) -> list[str]:
+    described = parse(inspect.getdoc(documented) or "", DocstringStyle.GOOGLE)
+    text = [described.short_description, described.long_description]
+    parts = [prose(part) for part in text if part]
+    for head, kind in (("Argument", "param"), ("Attribute", "attribute")):
+        found = [each for each in described.params if each.args[0] == kind]
+        if found:
+            parts.append(table((head, ""), ((code(each.arg_name), prose(each.description or "")) for each in found)))
+    if described.returns is not None and described.returns.description:
+        parts.append(f"Returns: {prose(described.returns.description)}")
+    if described.raises:
+        rows = ((code(each.type_name), prose(each.description or "")) for each in described.raises)
+        parts.append(table(("Raises", "when"), rows))
+    return parts
