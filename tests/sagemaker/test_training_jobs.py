@@ -123,7 +123,7 @@ def test_a_job_starts_is_followed_and_leaves_a_model(
     assert states == ["Downloading", "Training", "Uploading", "Completed"]
     found = attach(aws, "job", tmp_path / "model", notify=events.append)
     assert found is not None
-    assert found.job.model.endswith("/charloom/jobs/job/output/model.tar.gz")
+    assert found.job.artifact.endswith("/charloom/jobs/job/output/model.tar.gz")
     assert (found.path / "model.onnx").read_bytes() == (trained / "model.onnx").read_bytes()
     assert len(charloom.load(found.path).generate("The ", length=20, seed=1).text) == 20
     with pytest.raises(UsageError, match="is there already"):
