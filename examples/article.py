@@ -12,6 +12,7 @@ the end (--keep keeps it). docs/tutorials/the-article.md explains each command; 
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import subprocess
@@ -66,16 +67,20 @@ def tell(commands: list[str], folder: Path, environment: dict[str, str]) -> None
             print(f"\n$ {command}", flush=True)
             run(command, folder, environment)
     except BaseException as error:  # also Ctrl-C: the endpoint is a process of its own, and would go on
-        run("charloom sagemaker delete article --quiet", folder, environment, check=False)
+        code = "from charloom.sagemaker import delete_here; delete_here('article')"
+        subprocess.run([sys.executable, "-c", code], env=environment, check=False)
         if isinstance(error, subprocess.CalledProcessError):
             sys.exit(error.returncode)
         raise
 
 
-def run(command: str, folder: Path, environment: dict[str, str], *, check: bool = True) -> None:
-    """Run one command with the Python that runs this."""
-    line = [sys.executable, "-m", *shlex.split(command)]
-    subprocess.run(line, cwd=folder, env=environment, check=check)
+def run(command: str, folder: Path, environment: dict[str, str]) -> None:
+    """Run one command with the Python that runs this.
+
+    Raises:
+        CalledProcessError: it has failed.
+    """
+    subprocess.run([sys.executable, "-m", *shlex.split(command)], cwd=folder, env=environment, check=True)
 
 
 def main() -> None:
@@ -90,6 +95,7 @@ def main() -> None:
     corpus = str(Path(given.corpus).absolute()) if Path(given.corpus).exists() else given.corpus
     training = "" if given.full else given.training
     commands = [command.replace(CORPUS, shlex.quote(corpus)).replace(FEWER, training) for command in COMMANDS]
+    logging.getLogger("werkzeug").setLevel(logging.WARNING)  # a line for each request would drown the story
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:

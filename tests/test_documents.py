@@ -33,6 +33,11 @@ def workplace(tmp_path: Path, small_text: Path) -> Path:
     return tmp_path
 
 
+def prose(page: Path) -> str:
+    """A page without its blocks of code."""
+    return re.sub(r"^```.*?^```", "", page.read_text("utf-8"), flags=re.M | re.S)
+
+
 def run(command: list[str], folder: Path, given: str | None = None) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
     return subprocess.run(
@@ -145,11 +150,26 @@ def test_the_page_on_odd_lines_finds_them(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)#]+)\)", page.read_text("utf-8")):
+    for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose(page)):
         assert link.startswith("https://") or (page.parent / link).exists(), link
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_files_that_are_named_exist(page: Path) -> None:
-    for name in re.findall(r"`((?:src|scripts|tests|benchmarks|docs)/[\w./-]+)`", page.read_text("utf-8")):
+    for name in re.findall(r"`((?:src|scripts|tests|benchmarks|docs|tools)/[\w./-]+)`", prose(page)):
         assert (ROOT / name).exists(), name
+
+
+def test_what_contributors_are_pointed_to_is_there() -> None:
+    pointed = re.findall(r"`(\w+)`(?: and `(\w+)`)? in `([\w./-]+)`", prose(ROOT / "CONTRIBUTING.md"))
+    assert len(pointed) >= 10
+    for *names, file in pointed:
+        source = (ROOT / file).read_text("utf-8")
+        for name in filter(None, names):
+            assert re.search(rf"(^|\W){name}( *[:=(\[]|\()", source), f"{name} in {file}"
+
+
+def test_the_first_page_of_the_site_says_what_the_readme_says() -> None:
+    (commands,) = blocks(ROOT / "docs" / "index.md", "sh")
+    known = [line for block in blocks(ROOT / "README.md", "sh") for line in block.splitlines()]
+    assert set(commands.splitlines()) <= set(known)

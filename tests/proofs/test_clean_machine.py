@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-VENV_OWN = ("pip", "setuptools", "pkg_resources", "_distutils_hack")  # what `python -m venv` brings by itself
 FOREIGN = ("PYTHONPATH", "VIRTUAL", "OMP_")  # variables that would carry this environment into the fresh one
 pytestmark = pytest.mark.slow
 
@@ -68,14 +67,6 @@ def test_the_base_install_generates_without_torch(trained: Path, small_text: Pat
     refused = run(charloom, "train", small_text, "-o", "m", cwd=tmp_path)
     assert refused.returncode == 1
     assert "pip install 'charloom[train]'" in refused.stderr
-
-    site = next((tmp_path / "base/lib").glob("python*/site-packages"))
-    ours = [path for path in site.iterdir() if not path.name.startswith(VENV_OWN)]
-    files = [file for path in ours for file in (path, *path.rglob("*")) if file.is_file()]
-    assert sum(path.stat().st_size for path in files) < 200e6
-    timed = run(python, "-X", "importtime", "-c", "import charloom", cwd=tmp_path)
-    (line,) = [line for line in timed.stderr.splitlines() if line.endswith("| charloom")]
-    assert int(line.split("|")[1]) < 300_000  # microseconds
 
 
 def test_quickstart_on_a_clean_clone_twice_and_from_elsewhere(tmp_path: Path) -> None:

@@ -249,3 +249,15 @@ def test_the_package_command(charloom: Charloom, trained: Path, tmp_path: Path) 
     assert "holds no model" in one_line(ran)
     ran = charloom("sagemaker", "package", trained, "-o", tmp_path / "x.tar.gz", "--platform", "win32")
     assert (ran.status, "such as manylinux" in one_line(ran)) == (2, True)
+
+
+@pytest.mark.parametrize("builder", ["docker", "codebuild"])
+def test_a_dry_run_needs_no_boto3(builder: str) -> None:
+    code = (
+        "import sys; sys.modules.update(boto3=None, botocore=None)\n"
+        "from charloom.cli.main import main\n"
+        f"main(['sagemaker', 'image', '--dry-run', '--json', '--quiet', '--builder', {builder!r}])"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert json.loads(ran.stdout.splitlines()[0])["operation"] == "CreateRepository"

@@ -17,6 +17,7 @@ from charloom.runtime.session import Logits, Session, State
 from charloom.sagemaker.account import Account
 from charloom.sagemaker.async_invoking import collect, invoke_later
 from charloom.sagemaker.aws import DryRun, Request
+from charloom.sagemaker.channels import local_address
 from charloom.sagemaker.invocation_request import async_request, completion_body, invoke_request, payload_body
 from charloom.sagemaker.invoking import invoke, invoke_stream, invoke_text
 from charloom.sagemaker.names import S3Uri
@@ -335,3 +336,16 @@ def test_the_commands_mistakes(mine: FakeAmazon, cli: Charloom) -> None:
     assert "broke off" in one_line(ran)
     ran = cli("sagemaker", "invoke", "mine", "--prompt", "a'b\n☃", "--stream", "--dry-run", "--json")
     assert ran.json["operation"] == "InvokeEndpointWithResponseStream"
+
+
+def test_endpoints_of_this_machine_are_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Found:
+        address = "http://127.0.0.1:1234"
+        status = "InService"
+
+    monkeypatch.setattr("charloom.sagemaker.local.endpoints.find", lambda name: Found() if name == "here" else None)
+    assert local_address("here") == "http://127.0.0.1:1234"
+    assert local_address("there") is None
+    monkeypatch.setattr(Found, "status", "Failed")
+    with pytest.raises(CloudError, match="of this machine is Failed: charloom sagemaker delete here"):
+        local_address("here")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import re
+import runpy
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +15,9 @@ from pathlib import Path
 import pytest
 
 import charloom
+from charloom.cli.main import main
+from charloom.sagemaker.account import ROLE, Account
+from charloom.sagemaker.expiry import SCHEDULER_ROLE
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "examples" / "article.py"
@@ -52,7 +58,7 @@ def left_running(folder: Path) -> list[str]:
 def prose(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A text with lines that the article's cleaning drops: it has colons, capitals and empty lines."""
     path = tmp_path_factory.mktemp("prose") / "prose.txt"
-    path.write_text(f"FIRST CITIZEN:\n\n{small_text.read_text('utf-8')}" * 2, "utf-8")
+    path.write_text(f"FIRST CITIZEN:\n\n{small_text.read_text('utf-8')}" * 3, "utf-8")
     return path
 
 
@@ -75,13 +81,62 @@ def test_the_whole_way(prose: Path, tmp_path: Path) -> None:
     assert re.search(r"^article +InService +local", told[listed], re.M)
     assert not left_running(tmp_path)
     assert list((tmp_path / "kept" / "home" / "endpoints").iterdir()) == []
-    assert list((tmp_path / "scratch").iterdir()) == []
+    assert list((tmp_path / "scratch").glob("charloom*")) == []
 
 
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
-    (tmp_path / "short.txt").write_text("too little", "utf-8")
-    ran = tell(tmp_path, tmp_path / "short.txt")
+    ran = tell(tmp_path, tmp_path / "nothing.txt")
     assert ran.returncode == 1
     assert "Traceback" not in ran.stderr
     assert not left_running(tmp_path)
-    assert list((tmp_path / "scratch").iterdir()) == []
+    assert list((tmp_path / "scratch").glob("charloom*")) == []
+
+
+def blocks(kind: str) -> list[str]:
+    """The commands in the tutorial's blocks of one kind."""
+    found = re.findall(rf"^```{kind}\n(.*?)^```", TUTORIAL.read_text("utf-8"), re.M | re.S)
+    return [line for block in found for line in block.splitlines()]
+
+
+def test_the_tutorial_tells_the_same_story() -> None:
+    names = runpy.run_path(str(SCRIPT))
+    assert blocks("sh") == list(names["COMMANDS"])
+    (line,) = blocks("sh script")
+    assert (ROOT / line.split()[1]).samefile(SCRIPT)
+    told = " ".join(blocks("sh setup"))
+    assert set(re.findall(r"(AWS_\w+)=", told)) <= set(names["pretended_account"](Path(), ""))
+    assert all(name in told for name in (ROLE, SCHEDULER_ROLE))
+
+
+@pytest.mark.parametrize("command", blocks("sh aws"))
+def test_the_commands_for_amazon_are_what_they_should_be(
+    command: str, tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A dry run, in which a model directory and a text are not those of the page."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(ROLE, "charloom")
+    monkeypatch.setenv(SCHEDULER_ROLE, "charloom-scheduler")
+    for name in ("AWS_ENDPOINT_URL", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    words = shlex.split(command.replace("tiny-shakespeare", str(small_text)))
+    with pytest.raises(SystemExit) as ended:
+        main([*words[1:], "--dry-run", "--json"])
+    captured = capsys.readouterr()
+    assert ended.value.code == 0, captured.err
+    assert all(json.loads(line)["service"] for line in captured.out.splitlines())
+    assert captured.out
+
+
+def test_the_roles_can_be_made_as_the_page_says(account: Account) -> None:
+    for command in blocks("sh iam"):
+        aws, service, operation, *options = shlex.split(command)
+        assert (aws, service) == ("aws", "iam")
+        request = {}
+        for name, value in zip(options[::2], options[1::2], strict=True):
+            key = "".join(part.title() for part in name.removeprefix("--").split("-"))
+            path = value.removeprefix("file://")
+            request[key] = value if path == value else (ROOT / path).read_text("utf-8")
+        account.call("iam", operation.replace("-", "_"), **request)
+    made = [role["RoleName"] for page in account.pages("iam", "list_roles") for role in page["Roles"]]
+    assert sorted(made) == ["charloom", "charloom-scheduler"]

@@ -12,24 +12,32 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from charloom.sagemaker.account import Account, connect
     from charloom.sagemaker.async_invoking import collect, invoke_later
+    from charloom.sagemaker.attaching import AttachedModel, attach
     from charloom.sagemaker.aws import Aws, DryRun
     from charloom.sagemaker.deleting import Deleted, delete, reap
     from charloom.sagemaker.deploying import Deployed, create_model, deploy
     from charloom.sagemaker.endpoint import Endpoint, deployed
     from charloom.sagemaker.endpoint_settings import EndpointSettings
+    from charloom.sagemaker.here import TrainedHere, train_here
     from charloom.sagemaker.image import ServingImage, build_image, serving_image
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
+    from charloom.sagemaker.job_logs import WrittenLine, logs
+    from charloom.sagemaker.jobs import JobStatus, status, stop, wait
+    from charloom.sagemaker.launching import StartedJob, train
     from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
-    from charloom.sagemaker.local.jobs import LocalJob, train_here
+    from charloom.sagemaker.local.jobs import LocalJob
     from charloom.sagemaker.packaging import Package, package
+    from charloom.sagemaker.planning import JobSettings
     from charloom.sagemaker.prices import Cost, price_per_hour
     from charloom.sagemaker.transforming import Transformed, transform
     from charloom.sagemaker.unpacking import unpack_model
+    from charloom.sagemaker.uploading import UploadedCorpus, upload
 
 _HOMES = {
     "Account": "account",
     "Answer": "invoking",
+    "AttachedModel": "attaching",
     "Aws": "aws",
     "Cost": "prices",
     "Deleted": "deleting",
@@ -38,11 +46,18 @@ _HOMES = {
     "Endpoint": "endpoint",
     "EndpointSettings": "endpoint_settings",
     "EndpointState": "inventory",
+    "JobSettings": "planning",
+    "JobStatus": "jobs",
     "LocalEndpoint": "local.endpoints",
     "LocalJob": "local.jobs",
     "Package": "packaging",
     "ServingImage": "image",
+    "StartedJob": "launching",
+    "TrainedHere": "here",
     "Transformed": "transforming",
+    "UploadedCorpus": "uploading",
+    "WrittenLine": "job_logs",
+    "attach": "attaching",
     "build_image": "image",
     "collect": "async_invoking",
     "connect": "account",
@@ -57,18 +72,25 @@ _HOMES = {
     "invoke_later": "async_invoking",
     "invoke_stream": "invoking",
     "invoke_text": "invoking",
+    "logs": "job_logs",
     "package": "packaging",
     "price_per_hour": "prices",
     "reap": "deleting",
     "serving_image": "image",
-    "train_here": "local.jobs",
+    "status": "jobs",
+    "stop": "jobs",
+    "train": "launching",
+    "train_here": "here",
     "transform": "transforming",
     "unpack_model": "unpacking",
+    "upload": "uploading",
+    "wait": "jobs",
 }
 
 __all__ = [
     "Account",
     "Answer",
+    "AttachedModel",
     "Aws",
     "Cost",
     "Deleted",
@@ -77,11 +99,18 @@ __all__ = [
     "Endpoint",
     "EndpointSettings",
     "EndpointState",
+    "JobSettings",
+    "JobStatus",
     "LocalEndpoint",
     "LocalJob",
     "Package",
     "ServingImage",
+    "StartedJob",
+    "TrainedHere",
     "Transformed",
+    "UploadedCorpus",
+    "WrittenLine",
+    "attach",
     "build_image",
     "collect",
     "connect",
@@ -96,13 +125,19 @@ __all__ = [
     "invoke_later",
     "invoke_stream",
     "invoke_text",
+    "logs",
     "package",
     "price_per_hour",
     "reap",
     "serving_image",
+    "status",
+    "stop",
+    "train",
     "train_here",
     "transform",
     "unpack_model",
+    "upload",
+    "wait",
 ]
 
 

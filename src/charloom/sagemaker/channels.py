@@ -53,11 +53,19 @@ def local_address(name: str) -> str | None:
 
     Raises:
         UsageError: the name cannot be one.
+        CloudError: there is one, and it does not serve.
     """
     from charloom.sagemaker.local.endpoints import find
 
     found = find(name)
-    return None if found is None else found.address
+    if found is None:
+        return None
+    if found.status != "InService":
+        advice = (
+            "ask again in a moment" if found.status == "Creating" else f"charloom sagemaker delete {name} clears it"
+        )
+        raise CloudError(f"endpoint {name} of this machine is {found.status}: {advice}", found.status)
+    return found.address
 
 
 class AmazonChannel:

@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 from typing import Any
 
 from charloom.errors import CloudError, UsageError
@@ -61,8 +62,8 @@ class Log:
         start = max(0, self._latest - _LATE)
         try:
             for page in self._aws.pages("logs", "filter_log_events", **self._request, startTime=start):
-                for event in page.get("events", []):
-                    if self._is_new(event["eventId"]):
+                for event in sorted(page.get("events", []), key=itemgetter("timestamp")):
+                    if event.get("logStreamName", "").startswith(self._prefix) and self._is_new(event["eventId"]):
                         self._latest = max(self._latest, event["timestamp"])
                         yield self._line(event)
         except CloudError as error:

@@ -19,7 +19,7 @@ ENDED = ("Completed", "Failed", "Stopped")
 
 _LAST_LINES = 20  # shown of a job that failed while nobody followed it
 _STRAGGLING = 3  # looks for lines that arrive after the end
-_PATIENCE = 40  # looks in a row that may fail while a job is waited for
+_PATIENCE = 10  # looks in a row that may fail while a job is waited for
 _TRANSIENT = (
     "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "ServiceUnavailable",
     "ServiceUnavailableException", "InternalFailure", "InternalError", "InternalServerError", "EndpointConnectionError",

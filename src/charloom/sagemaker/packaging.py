@@ -31,12 +31,15 @@ raise SystemExit(main())
 _INFERENCE = '''\
 """The four functions that SageMaker's images call; charloom itself stands beside this file, as a wheel."""
 
+import atexit
+import shutil
 import sys
 import tempfile
 import zipfile
 from pathlib import Path
 
 _unpacked = tempfile.mkdtemp(prefix="charloom-")
+atexit.register(shutil.rmtree, _unpacked, ignore_errors=True)
 zipfile.ZipFile(next(Path(__file__).parent.glob("charloom-*.whl"))).extractall(_unpacked)
 sys.path.insert(0, _unpacked)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import math
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import BaseModel
 
 from charloom.errors import BusyError
 from charloom.runtime.continuation import Continuation
@@ -16,15 +16,21 @@ from charloom.serving.context import Context
 from charloom.serving.errors import ApiError
 from charloom.serving.jobs import check_whole
 from charloom.serving.models import Served
-from charloom.serving.requests import CompletionRequest
+from charloom.serving.requests import InvocationRequest
 
 _FULL = 0.02  # seconds before asking again where the queue is full
 
 
-class InvocationRequest(CompletionRequest):
-    """The body of `/invocations`: a completion, or with `score` a text that is measured."""
+class LineScore(BaseModel):
+    """What a text costs: `nats` is −ln p of all of it; an empty text has no bits per character."""
 
-    score: bool | None = Field(None, description="Measure the prompt instead of continuing it.")
+    object: Literal["score"]
+    model: str
+    text: str
+    characters: int
+    unknown: int
+    nats: float
+    bits_per_char: float | None
 
 
 async def score_of(request: InvocationRequest, server: Context) -> dict[str, Any]:

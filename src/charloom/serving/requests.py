@@ -97,6 +97,12 @@ class CompletionRequest(_Request):
     user: str | None = Field(None, description="Passed over.")
 
 
+class InvocationRequest(CompletionRequest):
+    """The body of `POST /invocations`: a completion, or with `score` a text that is measured."""
+
+    score: bool | None = Field(None, description="Measure the prompt instead of continuing it.")
+
+
 class TokenizeRequest(_Request):
     """The body of `POST /tokenize`."""
 

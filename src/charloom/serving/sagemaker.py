@@ -19,9 +19,9 @@ from charloom.serving.completions import answered, finished, unknown_header
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, json_response, json_text
 from charloom.serving.jobs import Job, begun
-from charloom.serving.line_scores import InvocationRequest, score_of
+from charloom.serving.line_scores import LineScore, score_of
 from charloom.serving.plans import Plan, planned
-from charloom.serving.requests import CompletionRequest
+from charloom.serving.requests import CompletionRequest, InvocationRequest
 from charloom.serving.schema import described
 from charloom.serving.streams import OUT_OF_TIME, Streamed, told, unless_gone
 
@@ -39,6 +39,7 @@ def _declared() -> dict[str, Any]:
     declared = described(InvocationRequest, Completion, "SageMaker's address: completions by content type.")
     text = {"schema": {"type": "string"}, "example": "100-you are "}
     declared["openapi_extra"]["requestBody"]["content"] |= {"application/jsonlines": text, "text/plain": text}
+    declared["responses"][200]["model"] = Completion | LineScore
     declared["responses"][200]["content"] = {"application/jsonlines": {}, "text/plain": {}, "text/event-stream": {}}
     declared["responses"][500] = {"model": ErrorAnswer, "description": "The server failed."}
     return declared

@@ -14,6 +14,7 @@ from charloom.serving.requests import (
     ActivationsRequest,
     CompletionRequest,
     DetokenizeRequest,
+    InvocationRequest,
     ScoreRequest,
     TokenizeRequest,
 )
@@ -21,6 +22,7 @@ from charloom.version import __version__
 
 _REQUESTS: tuple[type[BaseModel], ...] = (
     CompletionRequest,
+    InvocationRequest,
     TokenizeRequest,
     DetokenizeRequest,
     ScoreRequest,

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import signal
 import subprocess
 import sys
 import time
@@ -125,33 +124,6 @@ def running_job() -> LocalJob:
     assert job is not None
     assert job.process is not None
     return job
-
-
-def test_ctrl_c_stops_it_and_the_same_name_goes_on(
-    runner: subprocess.Popen[str], small_text: Path, tmp_path: Path
-) -> None:
-    job = running_job()
-    assert job.state == "InProgress"
-    with pytest.raises(UsageError, match=r"works on it just now|is running"):
-        train_here("mine", {"training": str(small_text)}, LONG, tmp_path / "other")
-    runner.send_signal(signal.SIGINT)
-    assert runner.wait(60) == 130
-    assert job.process is not None
-    assert not job.process.alive
-    assert jobs.describe("mine")["TrainingJobStatus"] == "Stopped"
-    events: list[Event] = []
-
-    def stop_once_resumed(event: Event) -> None:
-        events.append(event)
-        if isinstance(event, LogLine) and ", from step " in event.message:
-            jobs.stop("mine")
-
-    again = ("mine", {"training": str(small_text)}, LONG, tmp_path / "other")
-    assert train_here(*again, notify=stop_once_resumed) == 130
-    assert statuses(events)[-1] == "Stopped"
-    said = "\n".join(event.message for event in events if isinstance(event, LogLine))
-    assert ", resumed from step " in said
-    assert jobs.artifact("mine").is_file(), "the best so far"
 
 
 def test_a_runner_that_was_killed_loses_nothing(

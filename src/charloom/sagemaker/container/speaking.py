@@ -31,7 +31,7 @@ def say(line: str) -> None:
 def reason(error: BaseException) -> str:
     """Why the job failed, in one line."""
     if isinstance(error, CharloomError):
-        return str(error)
+        return " ".join(str(error).splitlines())  # a name that it quotes may have line breaks
     if isinstance(error, MemoryError):
         return "out of memory: use a shorter text, a smaller model, or a larger instance"
     return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"

@@ -1,0 +1,97 @@
+"""The figures' measurements against what is worked out in another way, and the script at a tiny size."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from charloom.bundle import ModelShape, open_model_directory
+from charloom.settings import Cell
+from charloom.training.model import CharacterModel
+from figures import distribution, gates, gradients, neurons
+from figures.__main__ import main
+
+TINY = {"hidden_size": 8, "embedding_size": 4, "batch_size": 4, "bptt": 20, "epochs": None, "steps": 4}
+MADE = {"gradients", "gates", "neurons", "distribution", "windows"}
+
+
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+def test_gradients_are_those_of_the_rest_of_the_text(cell: Cell) -> None:
+    """From a state in the middle, made a leaf, the rest is read in one piece."""
+    shape = ModelShape(cell=cell, num_layers=1, hidden_size=6, embedding_size=3, dropout=0.0, vocab_size=5)
+    torch.manual_seed(3)
+    model = CharacterModel(shape).double().eval()
+    windows = torch.randint(0, 5, (13, 4))
+    norms = gradients.gradient_norms(model, windows, distance=7)
+    assert [len(part) for part in norms] == [7] * shape.states_per_layer
+    for back in (1, 3, 6):
+        with torch.no_grad():
+            _, state = model(windows[: 12 - back], model.initial_state(4))
+        state = tuple(part.clone().requires_grad_() for part in state)
+        logits, _ = model(windows[12 - back : 12], state)
+        torch.autograd.backward(F.cross_entropy(logits[-1], windows[12], reduction="sum"))
+        for part, found in zip(state, norms, strict=True):
+            assert part.grad is not None
+            assert found[back] == pytest.approx(float(part.grad[0].norm(dim=-1).mean()), rel=1e-9)
+
+
+def test_gates_by_hand_lead_to_the_states_of_the_runtime(trained: Path) -> None:
+    directory = open_model_directory(trained)
+    ids = directory.vocabulary.encode("The first thing that a class statement does")
+    found = gates.read_by_hand(directory, ids)
+    assert gates.largest_difference(directory, ids, found) < 1e-5
+    assert 0 < found.forget.min() < found.forget.max() < 1
+
+
+def test_features_of_a_text() -> None:
+    found = neurons.features('AB c\n"d (e)"')
+    assert found["position in the line"].tolist() == [1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6, 7]
+    assert found["position in the word"].tolist() == [1, 2, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0]
+    assert found["in a word of capitals"].tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    assert found["inside quotation marks"].tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0]
+    assert found["inside parentheses"].tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0]
+
+
+def test_a_quotation_that_is_never_closed_ends_with_its_paragraph() -> None:
+    assert neurons.features('"a\n\nb')["inside quotation marks"].tolist() == [1, 1, 1, 0, 0]
+
+
+def test_correlations_are_pearsons() -> None:
+    draw = np.random.default_rng(1)
+    hidden, feature = draw.normal(size=(50, 3)), draw.normal(size=50)
+    hidden[:, 2] = 0.5
+    found = neurons._correlations(hidden, feature)
+    assert found[:2] == pytest.approx([np.corrcoef(hidden[:, unit], feature)[0, 1] for unit in range(2)])
+    assert found[2] == 0
+
+
+def test_distributions_are_what_the_settings_say(trained: Path) -> None:
+    found = distribution.distributions(open_model_directory(trained), "The first ")
+    assert all(values.sum() == pytest.approx(1) for values in found.values())
+    first = distribution.ranking(found)[0]
+    shares = [found[f"temperature {value:g}"][first] for value in distribution.TEMPERATURES]
+    assert shares == sorted(shares, reverse=True)
+    assert np.count_nonzero(found["top-k 4"]) == 4
+    kept = found["top-p 0.9"] > 0
+    assert found["temperature 1"][kept].sum() >= 0.9
+
+
+@pytest.mark.slow
+def test_the_script_makes_every_figure(small_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text(small_text.read_text("utf-8")[:20_000], "utf-8")
+    options = ["--corpus", str(text), "--models", str(tmp_path / "models"), "--distance", "9"]
+    main([*options, "--images", str(tmp_path / "images")], TINY)
+    numbers = json.loads(capsys.readouterr().out)
+    assert json.loads((tmp_path / "images" / "figures.json").read_text("utf-8")) == numbers
+    assert numbers.keys() == {"models", *MADE}
+    for name in MADE:
+        picture = (tmp_path / "images" / f"{name}.svg").read_text("utf-8")
+        assert ET.fromstring(picture).tag.endswith("svg")
+        assert "prefers-color-scheme:dark" in picture

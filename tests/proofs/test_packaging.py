@@ -1,0 +1,128 @@
+"""What scripts/release makes is whole, and installs in fresh environments. `scripts/prove` runs this."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+
+import pytest
+
+from charloom.version import __version__
+
+ROOT = Path(__file__).resolve().parents[2]
+VERSIONS = ("3.11", "3.12", "3.13")
+TARGET = ("--platform", "manylinux_2_28_x86_64", "--only-binary", ":all:")
+FOREIGN = ("PYTHONPATH", "VIRTUAL", "OMP_", "PYENV_VERSION")
+UNSHIPPED = (".ci/", ".gitignore")
+VENV_OWN = ("pip", "setuptools", "pkg_resources", "_distutils_hack")  # what `python -m venv` brings by itself
+pytestmark = pytest.mark.slow
+
+
+def run(*command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
+    words = [str(part) for part in command]
+    ran = subprocess.run(words, cwd=cwd, env=environment, capture_output=True, text=True, timeout=1500, check=False)
+    assert ran.returncode == 0, f"{words}\n{ran.stdout[-2000:]}\n{ran.stderr[-4000:]}"
+    return ran
+
+
+def interpreter(version: str) -> Path:
+    """A Python of this version, on the path or among pyenv's; a skipped test where there is none."""
+    named = shutil.which(f"python{version}")
+    pyenv = sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python"))
+    for found in ([named] if named else []) + [str(path) for path in pyenv]:
+        said = subprocess.run([found, "--version"], capture_output=True, text=True, check=False)
+        if said.returncode == 0 and said.stdout.startswith(f"Python {version}."):
+            return Path(found)
+    pytest.skip(f"there is no Python {version} here")
+
+
+@pytest.fixture(scope="module")
+def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What scripts/release makes of a clean clone."""
+    clone = tmp_path_factory.mktemp("release") / "charloom"
+    run("git", "clone", "-q", ROOT, clone, cwd=ROOT)
+    said = run("scripts/release", cwd=clone)
+    assert said.stdout.count("PASSED") == 2
+    return clone / "dist"
+
+
+def wheel_of(dist: Path) -> Path:
+    (wheel,) = dist.glob("*.whl")
+    assert wheel.name == f"charloom-{__version__}-py3-none-any.whl"
+    return wheel
+
+
+def test_the_source_distribution_has_all_that_is_in_the_repository(dist: Path) -> None:
+    (archive,) = dist.glob("*.tar.gz")
+    with tarfile.open(archive) as opened:
+        shipped = {name.partition("/")[2] for name in opened.getnames()}
+    kept = run("git", "ls-files", cwd=dist.parent).stdout.splitlines()
+    assert {name for name in kept if not name.startswith(UNSHIPPED)} <= shipped
+
+
+def test_the_bill_of_materials_names_everything(dist: Path) -> None:
+    bill = json.loads((dist / f"charloom-{__version__}.cdx.json").read_text("utf-8"))
+    assert bill["metadata"]["component"]["version"] == __version__
+    named = {each["name"].lower(): each["version"] for each in bill["components"]}
+    assert {"numpy", "onnxruntime", "torch", "fastapi", "boto3", "mlflow-skinny"} <= set(named)
+    pins = dict(line.lower().split("==") for line in (ROOT / "constraints.txt").read_text("utf-8").splitlines()[1:])
+    for name, version in named.items():
+        assert version.split("+")[0] == pins[name], name
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_wheel_installs_and_runs(dist: Path, version: str, trained: Path, tmp_path: Path) -> None:
+    run(interpreter(version), "-m", "venv", "base", cwd=tmp_path)
+    python = tmp_path / "base" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", wheel_of(dist), cwd=tmp_path)
+    command = (tmp_path / "base/bin/charloom", "generate", trained, "--length", "50", "--seed", "1", "--json")
+    assert len(json.loads(run(*command, cwd=tmp_path).stdout)["text"]) == 50
+    run(python, "-m", "pip", "install", "-q", f"{wheel_of(dist)}[serve,sagemaker]", cwd=tmp_path)
+    run(python, "-c", "import charloom.serving.app, charloom.sagemaker as s; s.connect", cwd=tmp_path)
+
+
+def test_the_base_install_is_small_and_importing_it_is_quick(dist: Path, tmp_path: Path) -> None:
+    run(sys.executable, "-m", "venv", "base", cwd=tmp_path)
+    python = tmp_path / "base" / "bin" / "python"
+    run(python, "-m", "pip", "install", "-q", wheel_of(dist), cwd=tmp_path)
+    site = next((tmp_path / "base/lib").glob("python*/site-packages"))
+    ours = [path for path in site.iterdir() if not path.name.startswith(VENV_OWN)]
+    files = [file for path in ours for file in (path, *path.rglob("*")) if file.is_file()]
+    size = sum(path.stat().st_size for path in files)
+
+    def median(code: str) -> float:
+        times = []
+        for _ in range(9):
+            started = time.perf_counter()
+            run(python, "-c", code, cwd=tmp_path)
+            times.append(time.perf_counter() - started)
+        return statistics.median(times)
+
+    run(python, "-c", "import charloom", cwd=tmp_path)  # compiled once
+    nothing, importing = median("pass"), median("import charloom")
+    sys.stderr.write(
+        f"base install {size / 1e6:.0f} MB; import charloom {importing - nothing:.3f} s ({nothing:.3f} s)\n"
+    )
+    assert size < 200e6
+    assert importing - nothing < 0.3
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("extras", ["", "[all]"])
+def test_it_resolves_for_linux(dist: Path, version: str, extras: str, tmp_path: Path) -> None:
+    """Wheels alone, no interpreter of that version needed: nothing is downloaded but what pip reads to decide."""
+    wanted = ("--dry-run", "--ignore-installed", "--target", tmp_path / "there", "--python-version", version, *TARGET)
+    said = run(
+        sys.executable, "-m", "pip", "install", "-q", "--report", "-", *wanted, f"{wheel_of(dist)}{extras}", cwd=ROOT
+    )
+    names = {each["metadata"]["name"].lower() for each in json.loads(said.stdout)["install"]}
+    assert {"charloom", "numpy", "onnxruntime"} <= names
+    assert ("torch" in names) == (extras == "[all]")

@@ -1,0 +1,199 @@
+"""The commands of jobs, as a person and as a script use them."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import shlex
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from charloom.sagemaker import jobs
+from charloom.sagemaker.local.records import HOME
+
+from ..cli.conftest import Charloom, charloom, one_line  # noqa: F401
+from .fake_amazon import FakeAmazon
+from .test_training_jobs import LOG, ROLE, artifact, source  # noqa: F401
+
+SMALL = ["--steps", "4", "--hidden-size", "8", "--threads", "1", "--device", "cpu"]
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "train-on-sagemaker.md"
+
+
+@pytest.fixture(autouse=True)
+def _quick(pretended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No pauses between looks, and jobs of this machine in a folder of the test."""
+    for module in ("jobs", "job_logs"):
+        monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
+    monkeypatch.setenv(HOME, str(tmp_path / "home"))
+    monkeypatch.setenv("CHARLOOM_SAGEMAKER_ROLE", ROLE)
+
+
+@pytest.fixture(autouse=True)
+def _packed(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.setattr("charloom.sagemaker.launching.pack_source", lambda folder: source)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_whole_way(
+    charloom: Charloom, fake: FakeAmazon, small_text: Path, artifact: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    up = charloom("sagemaker", "upload", small_text, "--clean", "lowercase", "--json").json
+    assert set(up) >= {"uri", "files", "uploaded", "skipped", "bytes", "characters", "vocab_size", "sha256"}
+    shown = charloom("sagemaker", "upload", small_text, "--clean", "lowercase")
+    assert "0 sent, 3 there already" in shown.out
+    assert f"charloom sagemaker train {up['uri']}" in shown.err
+    fake.next_job(logs=LOG, artifact=artifact, metrics={"validation:loss": 4.431})
+    model = tmp_path / "model"
+    ran = charloom("sagemaker", "train", up["uri"], *SMALL, "--name", "job", "--price", "2", "-o", model, "--json")
+    assert ran.status == 0, ran.err
+    assert ran.json == {**ran.json, "job": "job", "status": "Completed", "model": str(model), "seconds_billed": 90}
+    assert ran.json["price"] == pytest.approx(0.05)
+    for line in (*LOG, "2.00 USD an hour each, 2.00 USD in all at most", f"charloom generate {model}"):
+        assert line in ran.err
+    assert charloom("generate", model, "--length", "5", "--json").json["characters"] == 5
+    told = charloom("sagemaker", "status", "job", "--price", "2")
+    assert "1 min 30 s billed" in told.out
+    assert "validation:loss 4.431" in told.out
+    assert charloom("sagemaker", "status", "job", "--json").json["price"] is None, "unknown is not zero"
+    assert "unknown" in charloom("sagemaker", "status", "job").out
+    lines = charloom("sagemaker", "logs", "job", "--json").out.splitlines()
+    assert [json.loads(line)["message"] for line in lines] == LOG
+    assert charloom("sagemaker", "logs", "job", "--follow", "--last", "1").out.endswith(f"algo-1  {LOG[-1]}\n")
+    assert charloom("sagemaker", "stop", "job", "--json").json == {"job": "job", "stopped": False}
+    again = charloom("sagemaker", "attach", "job", "-o", tmp_path / "again", "--json").json
+    assert again == {**again, "model": str(tmp_path / "again"), "protocol": "stateful"}
+    assert "is there already" in one_line(charloom("sagemaker", "attach", "job", "-o", tmp_path / "again"))
+
+
+def test_not_waiting(charloom: Charloom, fake: FakeAmazon, small_text: Path) -> None:  # noqa: F811
+    fake.next_job(["Training"])
+    ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--no-wait", "--json")
+    assert (ran.json["job"], ran.json["most"], ran.json["spot"]) == ("job", None, False)
+    assert "unknown" in ran.err
+    assert charloom("sagemaker", "stop", "job").out == "job is stopping\n"
+    assert charloom("sagemaker", "stop", "job").out == "job does not run: there is nothing to stop\n"
+
+
+def test_a_failure_is_one_line_and_exit_1(charloom: Charloom, fake: FakeAmazon, small_text: Path) -> None:  # noqa: F811
+    fake.next_job(failure="AlgorithmError: out of memory", logs=["reading", "Killed"])
+    ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--quiet")
+    assert ran.status == 1
+    assert one_line(ran).startswith("charloom: the job job failed: AlgorithmError: out of memory (its log: ")
+    fake.next_job(failure="AlgorithmError: out of memory", logs=["reading", "Killed"])
+    assert "Killed\n" in charloom("sagemaker", "train", small_text, *SMALL, "--name", "job2").err
+
+
+@pytest.mark.parametrize(
+    ("answer", "terminal", "status", "stopped"),
+    [("y\n", True, 0, True), ("n\n", True, 130, False), ("", True, 130, False), ("y\n", False, 130, False)],
+)
+def test_ctrl_c_asks_whether_to_stop_the_job(
+    charloom: Charloom, fake: FakeAmazon, small_text: Path, monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+    answer: str, terminal: bool, status: int, stopped: bool,
+) -> None:  # fmt: skip
+    fake.next_job(["Training"])
+    looks, look = [], jobs.Watch._look
+
+    def interrupted(self: jobs.Watch) -> jobs.JobStatus | None:
+        looks.append(1)
+        if len(looks) == 2:
+            raise KeyboardInterrupt
+        return look(self)
+
+    monkeypatch.setattr("charloom.sagemaker.jobs.Watch._look", interrupted)
+    monkeypatch.setattr("sys.stdin", Terminal(answer) if terminal else io.StringIO(answer))
+    ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job")
+    assert (ran.status, "StopTrainingJob" in fake.operations()) == (status, stopped), ran.err
+    assert ("stop the job job?" in ran.err) is terminal
+    if not stopped:
+        assert "the job runs on" in ran.err
+        assert "charloom sagemaker attach job -o runs/mine\n    charloom sagemaker stop job" in ran.err
+
+
+def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, small_text: Path, tmp_path: Path) -> None:  # noqa: F811
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "a").touch()
+    train = ["sagemaker", "train", str(small_text)]
+    for arguments, status, said in (
+        ([*train, "--instance", "ml.p3.2xlarge"], 2, "take ml.g5.xlarge"),
+        ([*train, "--instance", "m5"], 2, "no machine's name"),
+        ([*train, "--instances", "0"], 2, "instances = 0"),
+        ([*train, "--max-runtime", "soon"], 2, "max-runtime = 'soon'"),
+        ([*train, "--budget", "2h", "--max-runtime", "1h"], 2, "does not fit"),
+        ([*train, "--epochs", "1", "--steps", "1"], 2, "not both"),
+        ([*train, "--name", "a b"], 2, "letters, digits"),
+        ([*train, "-o", "m", "--no-wait"], 2, "leave out -o"),
+        ([*train, "-o", str(tmp_path / "full")], 2, "is there already"),
+        ([*train, "--region", "mars-1"], 2, "give the image with --image"),
+        ([*train, "--recipe", "grand"], 2, "no such recipe"),
+        ([*train, "--track", "mlflow"], 2, "track cannot be set"),
+        ([*train, "--init-from", "/nonexistent"], 1, "/nonexistent"),
+        ([*train, "--encoding", "x" * 3000], 2, "takes 2,500"),
+        (["sagemaker", "train"], 2, "name a corpus"),
+        (["sagemaker", "train", "/nonexistent"], 1, "/nonexistent"),
+        ([*train, "--instance", "local"], 2, "needs -o"),
+        ([*train, "--instance", "local", "-o", "m", "--spot"], 2, "--spot is for Amazon's machines"),
+        (["sagemaker", "upload"], 2, "name a corpus"),
+        (["sagemaker", "status", "none"], 1, "there is no job none"),
+        (["sagemaker", "logs", "none"], 1, "there is no log of none"),
+        (["sagemaker", "logs", "a/b"], 2, "letters, digits"),
+    ):
+        ran = charloom(*arguments)
+        assert ran.status == status, (arguments, ran.err)
+        assert said in one_line(ran), arguments
+    assert "CreateTrainingJob" not in fake.operations()
+
+
+def test_without_credentials(charloom: Charloom, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    assert "no credentials" in one_line(charloom("sagemaker", "status", "job"))
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    assert "no region is set" in one_line(charloom("sagemaker", "status", "job"))
+    monkeypatch.delenv("CHARLOOM_SAGEMAKER_ROLE")
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "b")
+    assert "a role is needed" in one_line(charloom("sagemaker", "train", "s3://texts/a"))
+
+
+def test_a_job_of_this_machine_answers_the_same_commands(
+    charloom: Charloom, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # Amazon is not asked
+    command = ["sagemaker", "train", small_text, *SMALL, "--instance", "local", "--name", "here"]
+    ran = charloom(*command, "-o", tmp_path / "model", "--json")
+    assert ran.status == 0, ran.err
+    assert ran.json == {**ran.json, "job": "here", "status": "Completed", "price": 0.0}
+    assert charloom("generate", tmp_path / "model", "--length", "5", "--json").json["characters"] == 5
+    assert "Completed" in charloom("sagemaker", "status", "here").out
+    assert "validation" in charloom("sagemaker", "logs", "here").out
+    assert charloom("sagemaker", "stop", "here", "--json").json["stopped"] is False
+    assert charloom("sagemaker", "attach", "here", "-o", tmp_path / "again", "--json").json["job"] == "here"
+    assert (tmp_path / "again" / "model.onnx").read_bytes() == (tmp_path / "model" / "model.onnx").read_bytes()
+
+
+def test_the_page_on_training(charloom: Charloom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
+    """Its commands parse, and a dry run of each shows what it would send."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "your-text.txt").write_text("A text of some lines.\nAnd another.\n" * 50)
+    commands = [
+        line
+        for block in re.findall(r"^```sh\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+        for line in block.replace("\\\n", "").splitlines()
+        if line.startswith("charloom sagemaker ")
+    ]
+    assert len(commands) >= 8
+    for command in commands:
+        ran = charloom(*shlex.split(command)[1:], "--dry-run", "--json")
+        assert ran.status == 0, (command, ran.err)
+        local = "--instance local" in command
+        assert local or all(json.loads(line)["service"] for line in ran.out.splitlines()), command
