@@ -48,6 +48,8 @@ _RC = {
     "grid.color": FAINT,
     "legend.frameon": False,
     "font.size": 9.5,
+    "font.sans-serif": ["DejaVu Sans"],  # the list that is usual stands in the file with every word
+    "font.monospace": ["DejaVu Sans Mono"],
 }
 
 
@@ -69,7 +71,7 @@ def svg(drawn: Figure, title: str) -> bytes:
     text = buffer.getvalue().decode()
     for light, name in _NAMES.items():
         text = text.replace(light, f"var(--{name},{light})")
-    return _with_colours(_without_trailing_blanks(text)).encode()
+    return _with_colours(_compact(text)).encode()
 
 
 def _with_colours(text: str) -> str:
@@ -79,5 +81,6 @@ def _with_colours(text: str) -> str:
     return re.sub(r"(<svg[^>]*>)", rf"\1\n {rule}", text, count=1)
 
 
-def _without_trailing_blanks(text: str) -> str:
-    return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
+def _compact(text: str) -> str:
+    lines = (line.strip() for line in re.sub(r"<!--.*?-->", "", text, flags=re.S).splitlines())
+    return "\n".join(line for line in lines if line) + "\n"

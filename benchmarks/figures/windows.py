@@ -27,6 +27,9 @@ def draw(histories: Mapping[int, list[EvaluationRecord]]) -> bytes:
             losses = [record.validation_loss or 0.0 for record in measured]
             label = f"windows of {bptt} ({WINDOWS[bptt]} rows)"
             axes.plot(epochs, losses, color=colour, label=label, marker="o", markersize=3)
+        later = [r.validation_loss or 0.0 for records in histories.values() for r in records[1:]]
+        if later:
+            axes.set_ylim(min(later) - 0.03, max(later) + 0.1)  # the first points, far above, would hide the rest
         axes.set_xlabel("passes over the text")
         axes.set_ylabel("validation loss (nats a character)")
         axes.grid(linewidth=0.8)

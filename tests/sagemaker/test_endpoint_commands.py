@@ -158,7 +158,7 @@ def test_the_python_of_the_page_runs_as_written(
     (tmp_path / "runs" / "mine").symlink_to(trained)
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "page", "exec"), {})
-    assert capsys.readouterr().out == model.generate("Once ", length=200, seed=1) + "\n"
+    assert capsys.readouterr().out == model.generate("Once ", length=200, seed=1).text + "\n"
     assert "DeleteModel" in there.operations()
     assert remains(there) == []
 

@@ -48,7 +48,7 @@ class JobStatus:
         price: USD so far, of all machines on demand's price for the billed time; None: unknown.
         metrics: the last value of each.
         failure_reason: why it failed, or "".
-        model: the address of its model.tar.gz, or "".
+        artifact: the address of its model.tar.gz, or "".
     """
 
     name: str
@@ -67,7 +67,7 @@ class JobStatus:
     price: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     failure_reason: str = ""
-    model: str = ""
+    artifact: str = ""
 
     @property
     def over(self) -> bool:
@@ -127,7 +127,7 @@ def job_status(told: Answer, region: str, price: float | None = None) -> JobStat
         price=None if hourly is None else hourly * instances * (charged or 0) / 3600,
         metrics={one["MetricName"]: float(one["Value"]) for one in told.get("FinalMetricDataList") or []},
         failure_reason=_one_line(told.get("FailureReason", "")),
-        model=told.get("ModelArtifacts", {}).get("S3ModelArtifacts", ""),
+        artifact=told.get("ModelArtifacts", {}).get("S3ModelArtifacts", ""),
     )
 
 
