@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCS = ROOT / "docs"
 LOADED = re.compile(r"""<(?:script|img|iframe|source)[^>]*\ssrc=["']?([^"'\s>]+)|<link[^>]*\shref=["']?([^"'\s>]+)""")
@@ -17,6 +19,17 @@ def test_every_page_is_there_and_in_the_menu(site: Path) -> None:
     for page in pages:
         assert (site / page).is_file()
         assert f'href="{page}"' in menu, page
+
+
+@pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
+def test_every_heading_and_every_block_of_code_is_shown_as_one(site: Path, page: Path) -> None:
+    """A block that the site does not take for one swallows what stands below it."""
+    text, shown = page.read_text("utf-8"), (site / page.relative_to(DOCS)).with_suffix(".html").read_text("utf-8")
+    article = shown[shown.index("<article") : shown.index("</article>")]
+    code = re.findall(r"^```\w.*?^```$|^```\n.*?^```$", text, re.M | re.S)
+    headings = re.findall(r"^#{1,6} ", re.sub(r"^```.*?^```$", "", text, flags=re.M | re.S), re.M)
+    assert len(re.findall(r"<h[1-6][ >]", article)) == len(headings)
+    assert article.count("<pre") >= len(code)
 
 
 def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:

@@ -10,21 +10,19 @@ import pytest
 
 from charloom.errors import CloudError, UsageError
 from charloom.events import Event, Notice
-from charloom.sagemaker import deployed, endpoint_states
-from charloom.sagemaker.account import Account, connect
+from charloom.sagemaker import deployed
+from charloom.sagemaker.account import Account
 from charloom.sagemaker.deleting import delete, reap
 from charloom.sagemaker.deploying import deploy
 from charloom.sagemaker.inventory import endpoints
 
 from .fake_amazon import FakeAmazon
-from .test_deploying import ALL, DATA, ROLE, remains
+from .test_deploying import ALL, DATA, ROLE, quick_account, remains
 
 
 @pytest.fixture
 def aws(fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch) -> Account:
-    monkeypatch.setattr(endpoint_states, "POLL", 0)
-    fake.put(DATA, b"archive")
-    return connect()
+    return quick_account(fake, monkeypatch)
 
 
 def put(aws: Account, name: str = "mine", **choice: Any) -> None:

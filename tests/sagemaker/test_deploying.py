@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from charloom.errors import CloudError, ModelDirectoryError, UsageError
 from charloom.events import Event, LogLine, Notice, StatusChanged
 from charloom.sagemaker import deploying, endpoint_states
-from charloom.sagemaker.account import Account, connect
+from charloom.sagemaker.account import Account
 from charloom.sagemaker.deploying import Deployed, create_model, deploy
 from charloom.sagemaker.expiry import from_tag
 from charloom.sagemaker.names import EXPIRES, OURS, OWNER
@@ -26,13 +27,23 @@ ROLE = "arn:aws:iam::123456789012:role/Charloom"
 DATA = "s3://bucket/charloom/model.tar.gz"
 
 
+@lru_cache
+def _session() -> Any:
+    """One for all tests: reading Amazon's descriptions is most of a client's cost."""
+    return boto3.Session()
+
+
+def quick_account(fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch) -> Account:
+    """The account behind the fake, with an archive in it; nothing is waited for."""
+    monkeypatch.setattr(endpoint_states, "POLL", 0)
+    fake.put(DATA, b"archive")
+    return Account(_session())
+
+
 @pytest.fixture
 def aws(fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch) -> Account:
-    """An account with an archive of a model in it; nothing is waited for."""
-    monkeypatch.setattr(endpoint_states, "POLL", 0)
     monkeypatch.delenv("CHARLOOM_SCHEDULER_ROLE", raising=False)
-    fake.put(DATA, b"archive")
-    return connect()
+    return quick_account(fake, monkeypatch)
 
 
 def put(aws: Account, **choice: Any) -> Deployed:

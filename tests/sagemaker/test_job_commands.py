@@ -124,7 +124,7 @@ def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, smal
     for arguments, status, said in (
         ([*train, "--instance", "ml.p3.2xlarge"], 2, "take ml.g5.xlarge"),
         ([*train, "--instance", "m5"], 2, "no machine's name"),
-        ([*train, "--instances", "0"], 2, "instances = 0"),
+        ([*train, "--instances", "0"], 2, "instances = '0'"),
         ([*train, "--max-runtime", "soon"], 2, "max-runtime = 'soon'"),
         ([*train, "--budget", "2h", "--max-runtime", "1h"], 2, "does not fit"),
         ([*train, "--epochs", "1", "--steps", "1"], 2, "not both"),
@@ -165,22 +165,6 @@ def test_without_credentials(charloom: Charloom, monkeypatch: pytest.MonkeyPatch
     assert "a role is needed" in one_line(charloom("sagemaker", "train", "s3://texts/a"))
 
 
-def test_a_job_of_this_machine_answers_the_same_commands(
-    charloom: Charloom, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
-) -> None:  # fmt: skip
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # Amazon is not asked
-    command = ["sagemaker", "train", small_text, *SMALL, "--instance", "local", "--name", "here"]
-    ran = charloom(*command, "-o", tmp_path / "model", "--json")
-    assert ran.status == 0, ran.err
-    assert ran.json == {**ran.json, "job": "here", "status": "Completed", "price": 0.0}
-    assert charloom("generate", tmp_path / "model", "--length", "5", "--json").json["characters"] == 5
-    assert "Completed" in charloom("sagemaker", "status", "here").out
-    assert "validation" in charloom("sagemaker", "logs", "here").out
-    assert charloom("sagemaker", "stop", "here", "--json").json["stopped"] is False
-    assert charloom("sagemaker", "attach", "here", "-o", tmp_path / "again", "--json").json["job"] == "here"
-    assert (tmp_path / "again" / "model.onnx").read_bytes() == (tmp_path / "model" / "model.onnx").read_bytes()
-
-
 def test_the_page_on_training(charloom: Charloom, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
     """Its commands parse, and a dry run of each shows what it would send."""
     monkeypatch.chdir(tmp_path)
@@ -197,3 +181,14 @@ def test_the_page_on_training(charloom: Charloom, tmp_path: Path, monkeypatch: p
         assert ran.status == 0, (command, ran.err)
         local = "--instance local" in command
         assert local or all(json.loads(line)["service"] for line in ran.out.splitlines()), command
+
+
+def test_the_python_of_the_page(
+    fake: FakeAmazon, small_text: Path, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "your-text.txt").write_bytes(small_text.read_bytes())
+    fake.next_job(artifact=artifact)
+    (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+    exec(code, {})
+    assert (tmp_path / "runs" / "mine" / "config.json").is_file()

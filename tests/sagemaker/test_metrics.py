@@ -37,9 +37,9 @@ def test_a_job_and_the_command_write_what_is_read(
         found = read(log)
         history = evaluations(read_history(tmp_path / folder / "metrics.jsonl"))
         assert len(history) >= 3, log
-        assert found["validation:loss"] == [round(one.validation_loss, 4) for one in history]
-        assert found["validation:bits_per_char"] == [round(one.bits_per_char, 3) for one in history]
-        assert found["epoch"] == [round(one.epoch, 2) for one in history]
+        assert found["validation:loss"] == rounded([one.validation_loss for one in history], 4)
+        assert found["validation:bits_per_char"] == rounded([one.bits_per_char for one in history], 3)
+        assert found["epoch"] == rounded([one.epoch for one in history], 2)
         assert len(found["train:loss"]) >= len(history)
 
 
@@ -55,3 +55,8 @@ step 1,200 · epoch 12.50 · train 1.301 · validation 1.4477 nats = 2.089 bits/
         "validation:bits_per_char": [2.089],
         "epoch": [12.5],
     }
+
+
+def rounded(figures: list[float | None], places: int) -> list[float]:
+    assert None not in figures
+    return [round(figure, places) for figure in figures if figure is not None]

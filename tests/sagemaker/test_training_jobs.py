@@ -99,7 +99,7 @@ def test_a_job_starts_is_followed_and_leaves_a_model(
 ) -> None:
     fake.next_job(logs=LOG, artifact=artifact, metrics={"validation:loss": 4.431})
     events: list[Event] = []
-    asked = {"cell": "gru", "clean": ["nfc"], "spot": True, "instance": "ml.g5.xlarge", "price": 2.0}
+    asked: dict[str, Any] = {"cell": "gru", "clean": ["nfc"], "spot": True, "instance": "ml.g5.xlarge", "price": 2.0}
     job = train(aws, small_text, name="job", role="R", epochs=2, **asked, notify=events.append)
     (request,) = fake.requests("CreateTrainingJob")
     assert_valid("sagemaker", "create_training_job", request)
@@ -123,7 +123,7 @@ def test_a_job_starts_is_followed_and_leaves_a_model(
     assert states == ["Downloading", "Training", "Uploading", "Completed"]
     found = attach(aws, "job", tmp_path / "model", notify=events.append)
     assert found is not None
-    assert found.job.model.endswith("/charloom/jobs/job/output/model.tar.gz")
+    assert found.job.artifact.endswith("/charloom/jobs/job/output/model.tar.gz")
     assert (found.path / "model.onnx").read_bytes() == (trained / "model.onnx").read_bytes()
     assert len(charloom.load(found.path).generate("The ", length=20, seed=1).text) == 20
     with pytest.raises(UsageError, match="is there already"):

@@ -10,7 +10,7 @@ NOTE = "<!-- Written by scripts/reference from the code: change the code, not th
 
 def page(title: str, *parts: str) -> str:
     """A page that says who wrote it."""
-    return "\n\n".join([NOTE, f"# {title}", *(part.strip("\n") for part in parts if part.strip())]) + "\n"
+    return "\n\n".join([f"# {title}", NOTE, *(part.strip("\n") for part in parts if part.strip())]) + "\n"
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

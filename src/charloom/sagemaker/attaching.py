@@ -107,11 +107,11 @@ def check_output(output: Path, overwrite: bool) -> None:
 def _fetched(aws: Aws, found: JobStatus, output: Path, notify: Notify) -> AttachedModel:
     if found.status == "Failed":
         raise failed(found)
-    if not found.model:
+    if not found.artifact:
         raise CloudError(
             f"the job {found.name} left no model: it is {found.secondary_status or found.status}", "NoModel"
         )
-    uri = S3Uri.parse(found.model)
+    uri = S3Uri.parse(found.artifact)
     with storage_errors(output):
         output.parent.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=TEMPORARY_SUFFIX, dir=output.parent))

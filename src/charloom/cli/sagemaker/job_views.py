@@ -37,7 +37,7 @@ def job_text(found: JobStatus) -> str:
         f"hour each{', less on spot machines' if found.spot else ''})",
     ]
     lines += [f"metric   {name} {value:g}" for name, value in sorted(found.metrics.items())]
-    lines += [f"model    {found.model}"] if found.model else []
+    lines += [f"model    {found.artifact}"] if found.artifact else []
     lines += [f"failure  {found.failure_reason}"] if found.failure_reason else []
     return "\n".join(lines)
 
