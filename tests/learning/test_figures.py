@@ -69,7 +69,7 @@ def test_distribution() -> None:
     measured, text = NUMBERS["distribution"], " ".join(page("sampling").split())
     likely = measured["its probability"]
     assert f"{likely['temperature 1']:.2f} at temperature 1" in text
-    assert f"`t` alone has {likely['temperature 0.4'] + 0.001:.2f}" in text
+    assert f"`t` alone has {likely['temperature 0.4']:.3f}" in text
     assert f"At 1.5 it has {likely['temperature 1.5']:.2f}" in text
     left = measured["characters left"]
     assert f"{left['top-k 4']}, {left['top-p 0.9']} and {left['min-p 0.1']} characters are left" in text
