@@ -35,7 +35,14 @@ TRAINED: Mapping[str, dict[str, Any]] = {
     **{cell: {**_SMALL, "cell": cell, "epochs": 3} for cell in CELLS},
     "docs": {**_SMALL, "epochs": 5},
     **{
-        f"bptt-{bptt}": {**_SMALL, "bptt": bptt, "batch_size": rows, "epochs": 1, "evaluate_every": 100}
+        f"bptt-{bptt}": {
+            **_SMALL,
+            "bptt": bptt,
+            "batch_size": rows,
+            "epochs": 1,
+            "evaluate_every": 100,
+            "state_reset": 0.0,
+        }
         for bptt, rows in WINDOWS.items()
     },
 }

@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -172,3 +173,12 @@ def test_several_machines_as_one(reader: Reader) -> None:
     )
     assert ran.returncode == 0, ran.stderr
     assert (reader.folder / "runs" / "alone" / "config.json").exists()
+
+
+def test_the_places_on_the_scale_are_what_counting_says(shakespeare: Path) -> None:
+    page = DOCS / "explanation" / "loss.md"
+    code = [block.content for block in blocks(page) if block.kind == "python"][-1]
+    ran = subprocess.run([sys.executable, "-c", code, str(shakespeare)], capture_output=True, text=True, check=True)
+    numbers = re.findall(r"[\d.]+\d", ran.stdout)
+    assert numbers == ["4.17", "3.35", "2.48"]
+    assert all(f"| {number} | knows" in page.read_text("utf-8") for number in numbers)
