@@ -25,7 +25,7 @@ def carried_out(notebook: Path, folder: Path, timeout: int = 3600) -> Any:
     Raises:
         CellExecutionError: a cell fails.
     """
-    content = nbformat.read(notebook, as_version=4)
+    content = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
     place = {"metadata": {"path": str(folder)}}
     client = NotebookClient(content, timeout=timeout, resources=place, record_timing=False)
     client.execute()
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         content = carried_out(NOTEBOOK, Path(folder))
-    nbformat.write(content, given.output)
+    nbformat.write(content, given.output)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -72,11 +72,25 @@ def commands(page: Path) -> Iterator[list[str]]:
     for block in blocks(page):
         if block.kind.split(" ")[0] != "sh":
             continue
-        for line in block.content.replace("\\\n", " ").splitlines():
+        for line in _whole_lines(block.content.replace("\\\n", " ")):
             for part in line.split(" | "):
                 words = shlex.split(part.split(" > ")[0], comments=True)
                 if "charloom" in words[:1] or words[:1] == ["torchrun"]:
                     yield words[words.index("charloom") + 1 :]
+
+
+def _whole_lines(content: str) -> Iterator[str]:
+    """Lines, those together that one quotation spans."""
+    begun = ""
+    for line in content.splitlines():
+        begun += line
+        try:
+            shlex.split(begun, comments=True)
+        except ValueError:  # no closing quotation yet
+            begun += "\n"
+            continue
+        yield begun
+        begun = ""
 
 
 class Reader:
