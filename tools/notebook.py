@@ -16,6 +16,7 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
+FORMAT: Any = nbformat  # it has no types of its own
 NOTEBOOK = Path(__file__).resolve().parents[1] / "docs" / "tutorials" / "the-article.ipynb"
 
 
@@ -25,7 +26,7 @@ def carried_out(notebook: Path, folder: Path, timeout: int = 3600) -> Any:
     Raises:
         CellExecutionError: a cell fails.
     """
-    content = nbformat.read(notebook, as_version=4)  # type: ignore[no-untyped-call]
+    content = FORMAT.read(notebook, as_version=4)
     place = {"metadata": {"path": str(folder)}}
     client = NotebookClient(content, timeout=timeout, resources=place, record_timing=False)
     client.execute()
@@ -39,7 +40,7 @@ def main(arguments: list[str] | None = None) -> None:
     given = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
         content = carried_out(NOTEBOOK, Path(folder))
-    nbformat.write(content, given.output)  # type: ignore[no-untyped-call]
+    FORMAT.write(content, given.output)
 
 
 if __name__ == "__main__":
