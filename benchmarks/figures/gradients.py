@@ -102,10 +102,12 @@ def draw(reaches: Mapping[str, Reach]) -> bytes:
             before.semilogy(measured.fresh, color=colour, label=name)
             after.semilogy(measured.trained, color=colour, label=f"{name}, by h")
             if measured.trained_cell is not None:
-                after.semilogy(measured.trained_cell, color=colour, linestyle="--", label=f"{name}, by c")
+                places = range(1, len(measured.trained_cell))
+                after.semilogy(places, measured.trained_cell[1:], color=colour, linestyle="--", label=f"{name}, by c")
         before.set_title("before training")
         after.set_title("after training")
         before.set_ylabel("norm of the gradient")
+        before.yaxis.set_major_formatter(lambda value, _: f"{value:.0e}")
         for axes in (before, after):
             axes.set_xlabel("characters back")
             axes.grid(linewidth=0.8)
@@ -114,13 +116,13 @@ def draw(reaches: Mapping[str, Reach]) -> bytes:
 
 
 def figures(reaches: Mapping[str, Reach]) -> dict[str, object]:
-    """The numbers that the pages speak of: the norm as a share of that at distance 0."""
+    """The numbers that the pages speak of: the norm as a share of that by h at distance 0."""
     found: dict[str, object] = {}
     for cell, measured in reaches.items():
-        parts = {"before": measured.fresh, "after": measured.trained}
-        if measured.trained_cell is not None:
-            parts["after, by c"] = measured.trained_cell
-        for when, norms in parts.items():
+        parts = {"before": (measured.fresh, measured.fresh[0]), "after": (measured.trained, measured.trained[0])}
+        if measured.trained_cell is not None:  # at distance 0 the prediction reads h alone
+            parts["after, by c"] = (measured.trained_cell, measured.trained[0])
+        for when, (norms, nearest) in parts.items():
             places = [k for k in (1, 10, 25, 50, 100) if k < len(norms)]
-            found[f"{cell} {when}"] = {str(k): float(f"{norms[k] / norms[0]:.2g}") for k in places if norms[0]}
+            found[f"{cell} {when}"] = {str(k): float(f"{norms[k] / nearest:.2g}") for k in places}
     return found

@@ -72,11 +72,21 @@ def commands(page: Path) -> Iterator[list[str]]:
     for block in blocks(page):
         if block.kind.split(" ")[0] != "sh":
             continue
-        for line in block.content.replace("\\\n", " ").splitlines():
+        for line in _typed(block.content):
             for part in line.split(" | "):
                 words = shlex.split(part.split(" > ")[0], comments=True)
                 if "charloom" in words[:1] or words[:1] == ["torchrun"]:
                     yield words[words.index("charloom") + 1 :]
+
+
+def _typed(content: str) -> Iterator[str]:
+    """The commands of a block; one goes on behind a backslash, and where a quotation is open."""
+    command = ""
+    for line in content.replace("\\\n", " ").splitlines():
+        command += ("\n" if command else "") + line
+        if command.count("'") % 2 == 0:
+            yield command
+            command = ""
 
 
 class Reader:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import re
 import shutil
 import subprocess
@@ -18,11 +21,11 @@ WITH_TRAINING = [
     "how-to/resume-and-fine-tune.md",
     "tutorials/your-first-model.md",
     "tutorials/a-name-generator.md",
-    "tutorials/serve-it-and-play.md",
 ]
 EVERY = [
     *QUICK,
     *WITH_TRAINING,
+    "tutorials/serve-it-and-play.md",
     "how-to/train-on-your-own-folder.md",
     "how-to/complete-text-in-an-editor.md",
     "how-to/run-on-several-machines.md",
@@ -78,6 +81,27 @@ def test_loading_the_pickle_of_the_page_runs_what_stands_in_it(reader: Reader) -
 def test_pages_with_training_run(reader: Reader, page: str) -> None:
     reader.follow(DOCS / page)
     assert reader.said
+
+
+@pytest.mark.slow
+def test_the_server_of_the_tutorial_is_asked(with_model: Reader) -> None:
+    with_model.follow(DOCS / "tutorials" / "serve-it-and-play.md")
+    by_curl = json.loads(with_model.output_of('"max_tokens": 60'))["choices"][0]["text"]
+    by_python = with_model.output_of("import openai")
+    by_command = with_model.output_of("charloom generate runs/yours")
+    assert by_python.startswith(by_curl)
+    assert by_command.startswith(f"The {by_curl}")
+    assert "temperature" in json.loads(with_model.output_of('"temperature": -1'))["error"]["message"]
+
+
+def test_the_law_of_the_page_predicts_what_it_says() -> None:
+    page = DOCS / "how-to" / "choose-a-size-and-budget.md"
+    (code,) = [block.content for block in blocks(page) if block.kind == "python"]
+    shown = [block.content for block in blocks(page) if block.kind == "text"][-1]
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        exec(code, {})
+    assert [line.rstrip() for line in said.getvalue().splitlines()] == shown.splitlines()
 
 
 @pytest.mark.slow

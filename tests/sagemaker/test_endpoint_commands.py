@@ -171,8 +171,12 @@ def test_an_endpoint_of_this_machine(cli: Charloom, there: FakeAmazon, trained: 
         row = cli("sagemaker", "list", "--here").out.splitlines()[1]
         assert re.match(r"here +InService +local × 1 ", row)
         assert cli("sagemaker", "deploy", trained, "--instance", "local", "--async").status == 2
+        assert cli("sagemaker", "deploy", trained, "--instance", "local", "--dry-run", "--json").out == ""
+        there.refuse("ListEndpoints", "AccessDeniedException", "no")
+        listed = cli("sagemaker", "list", "--json")
+        assert (listed.status, listed.json["name"]) == (1, "here")  # also where no account can be asked
     finally:
         deleted = cli("sagemaker", "delete", "here", "--json")
     assert deleted.json["removed"] == ["endpoint here"]
     assert cli("sagemaker", "list", "--here").out == ""
-    assert there.operations("sagemaker") == []
+    assert there.operations("sagemaker") == ["ListEndpoints"]

@@ -17,6 +17,7 @@ from charloom.sagemaker.names import checked_name
 JOBS = "/aws/sagemaker/TrainingJobs"
 ENDPOINTS = "/aws/sagemaker/Endpoints"
 
+_EARLY = 3_600_000  # milliseconds: all jobs of an account share a log group, which is not searched from its beginning
 _LATE = 60_000  # milliseconds: how much later than others' a machine's line may arrive
 _STRAGGLING = 3  # looks for lines that arrive after the end
 _REMEMBERED = 50_000  # lines that are told from new ones by their id
@@ -41,14 +42,15 @@ class WrittenLine:
 class Log:
     """The log of a job or an endpoint, read as it grows: each `new_lines` gives what has come since the last."""
 
-    def __init__(self, aws: Aws, group: str, prefix: str = "") -> None:
-        """Read the streams of a log group whose names begin with `prefix`, from their beginning."""
+    def __init__(self, aws: Aws, group: str, prefix: str = "", since: datetime | None = None) -> None:
+        """Read the streams of a log group whose names begin with `prefix`; lines long before `since` are not sought."""
         self._aws = aws
         self._request: dict[str, Any] = {"logGroupName": group}
         if prefix:
             self._request["logStreamNamePrefix"] = prefix
         self._prefix = prefix
         self.is_job = group == JOBS
+        self._first = 0 if since is None else max(0, round(since.timestamp() * 1000) - _EARLY)
         self._latest = 0
         self._told: deque[str] = deque(maxlen=_REMEMBERED)
         self._ids: set[str] = set()
@@ -59,7 +61,7 @@ class Log:
         Raises:
             CloudError: it cannot be read.
         """
-        start = max(0, self._latest - _LATE)
+        start = max(self._first, self._latest - _LATE)
         try:
             for page in self._aws.pages("logs", "filter_log_events", **self._request, startTime=start):
                 for event in sorted(page.get("events", []), key=itemgetter("timestamp")):
@@ -85,9 +87,9 @@ class Log:
         return WrittenLine(datetime.fromtimestamp(event["timestamp"] / 1000, UTC), host, plain(event["message"]))
 
 
-def job_log(aws: Aws, name: str) -> Log:
-    """The log of a training job."""
-    return Log(aws, JOBS, f"{name}/")
+def job_log(aws: Aws, name: str, created: datetime | None = None) -> Log:
+    """The log of a training job, which is searched from an hour before the job was created."""
+    return Log(aws, JOBS, f"{name}/", created)
 
 
 def logs(aws: Aws, name: str, *, last: int | None = None) -> Iterator[WrittenLine]:
@@ -143,12 +145,12 @@ def log_of(aws: Aws, name: str) -> Log:
         CloudError: it cannot be asked.
     """
     try:
-        aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
+        told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
     except CloudError as error:
         if not absent(error):
             raise
         return Log(aws, f"{ENDPOINTS}/{name}")
-    return job_log(aws, name)
+    return job_log(aws, name, told.get("CreationTime"))
 
 
 def _found(aws: Aws, name: str) -> Iterator[WrittenLine]:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.aws import Answer, Aws
-from charloom.sagemaker.job_logs import Log, absent, job_log
+from charloom.sagemaker.job_logs import Log, absent, job_log, plain
 from charloom.sagemaker.names import checked_name
 from charloom.sagemaker.prices import price_per_hour
 
@@ -125,7 +127,7 @@ def job_status(told: Answer, region: str, price: float | None = None) -> JobStat
         seconds_billed=billed,
         price_per_hour=hourly,
         price=None if hourly is None else hourly * instances * (charged or 0) / 3600,
-        metrics={one["MetricName"]: float(one["Value"]) for one in told.get("FinalMetricDataList") or []},
+        metrics=_metrics(told.get("FinalMetricDataList") or []),
         failure_reason=_one_line(told.get("FailureReason", "")),
         artifact=told.get("ModelArtifacts", {}).get("S3ModelArtifacts", ""),
     )
@@ -190,7 +192,8 @@ class Watch:
     ) -> None:  # fmt: skip
         """As `wait`."""
         self._aws, self._name, self._price, self._every, self._notify = aws, name, price, every, notify
-        self._log = job_log(aws, name) if follow else None
+        self._follow = follow
+        self._log: Log | None = None
         self._shown = ("", "")
         self._failures = 0
         self._several = False
@@ -216,7 +219,8 @@ class Watch:
         if found.status != "Failed":
             return found
         if self._log is None:
-            for line in deque(_lines(job_log(self._aws, self._name), self._notify), maxlen=_LAST_LINES):
+            log = job_log(self._aws, self._name, found.created)
+            for line in deque(_lines(log, self._notify), maxlen=_LAST_LINES):
                 self._notify(LogLine(line))
         raise failed(found)
 
@@ -225,6 +229,8 @@ class Watch:
         try:
             found = status(self._aws, self._name, price=self._price)
             self._several = found.instances > 1
+            if self._follow and self._log is None:
+                self._log = job_log(self._aws, self._name, found.created)
             self._tell_lines()
         except CloudError as error:
             self._failures += 1
@@ -269,5 +275,11 @@ def _lines(log: Log, notify: Notify, *, several: bool = False) -> Iterator[str]:
         notify(Notice(f"the job's log cannot be read: {error}"))
 
 
+def _metrics(told: list[dict[str, Any]]) -> dict[str, float]:
+    """The last value of each metric; what is no number is left out."""
+    found = {one["MetricName"]: float(one["Value"]) for one in told}
+    return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return plain(" ".join(text.split()))

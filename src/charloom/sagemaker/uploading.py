@@ -62,6 +62,7 @@ def upload(
     bucket: str | None = None,
     prefix: str = CORPORA,
     folder: Path | str | None = None,
+    overwrite: bool = False,
     notify: Notify = ignore,
     **reading: Any,
 ) -> UploadedCorpus:
@@ -73,6 +74,7 @@ def upload(
         bucket: where to; SageMaker's default bucket if none is named. It is created if it is not there.
         prefix: the folder of the bucket.
         folder: where to keep the prepared corpus on this machine; a temporary folder if none is named.
+        overwrite: replace the prepared corpus that stands in that folder.
         notify: is told what happens.
         reading: `clean`, `encoding`, `vocabulary`, `min_count`, as `charloom.train` takes them.
 
@@ -93,7 +95,7 @@ def upload(
             prepared.verify()
         else:
             place = Path(temporary, "corpus") if folder is None else Path(folder).expanduser()
-            prepare_corpus(specs, place, settings, notify=notify)
+            prepare_corpus(specs, place, settings, overwrite=overwrite, notify=notify)
             prepared = PreparedCorpus(place)
         return _sent(aws, prepared, target, notify)
 

@@ -43,12 +43,8 @@ def deploy(
         Do not ask whether it may cost that much.
     """
     out = Output(options)
-    if endpoint.local and not cloud.dry_run:
-        with CloudView(out) as view, sigterm_interrupts():
-            _tell(
-                out,
-                deploy_on_this_machine(model, endpoint, reach=lambda: reached(cloud, out), name=name, notify=view),
-            )
+    if endpoint.local:
+        _deploy_here(out, model, name, endpoint, cloud)
         return 0
     aws = reached(cloud, out)
     if not _may_cost(out, aws, endpoint, yes=yes):
@@ -59,6 +55,15 @@ def deploy(
     if not aws.dry:
         _tell(out, made)
     return 0
+
+
+def _deploy_here(out: Output, model: str, name: str | None, endpoint: EndpointSettings, cloud: CloudOptions) -> None:
+    if cloud.dry_run:
+        out.say("this machine: no request would be sent")
+        return
+    with CloudView(out) as view, sigterm_interrupts():
+        made = deploy_on_this_machine(model, endpoint, reach=lambda: reached(cloud, out), name=name, notify=view)
+    _tell(out, made)
 
 
 def _may_cost(out: Output, aws: Aws, endpoint: EndpointSettings, *, yes: bool) -> bool:

@@ -9,6 +9,7 @@ from cyclopts import Parameter
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
+from charloom.errors import CloudError
 from charloom.sagemaker.expiry import as_tag
 from charloom.sagemaker.inventory import EndpointState, endpoints
 from charloom.sagemaker.prices import shown_price
@@ -34,18 +35,26 @@ def list_endpoints(
     """
     out = Output(options)
     states = [] if cloud.dry_run else endpoints_here()
-    if not here:
-        aws = reached(cloud, out)
-        states += endpoints(aws)
-        if aws.dry:
-            return
+    try:
+        if not here:
+            aws = reached(cloud, out)
+            states += endpoints(aws)
+            if aws.dry:
+                return
+    except CloudError:  # what is on this machine is seen all the same
+        _show(out, states)
+        raise
+    if not states and not out.json:
+        out.say("no endpoint of ours")
+    _show(out, states)
+
+
+def _show(out: Output, states: list[EndpointState]) -> None:
     if out.json:
         for state in states:
             out.result(_plain(state))
     elif states:
         _table(out, states)
-    else:
-        out.say("no endpoint of ours")
 
 
 def _plain(state: EndpointState) -> dict[str, Any]:

@@ -23,6 +23,7 @@ def upload(
     bucket: str | None = None,
     prefix: str = CORPORA,
     output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),  # noqa: B008
     cloud: CloudOptions = CloudOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
@@ -39,6 +40,8 @@ def upload(
         The folder in the bucket.
     output
         A folder to keep the prepared corpus in, on this machine.
+    overwrite
+        Replace the prepared corpus that stands in that folder.
     """
     out = Output(options)
     specs = corpus_specs(corpus)
@@ -47,7 +50,9 @@ def upload(
     chosen: dict[str, Any] = {name: getattr(text, name) for name in text.model_fields_set}
     with CloudView(out) as view:
         aws = reached(cloud, out)
-        done = upload_corpus(aws, specs, bucket=bucket, prefix=prefix, folder=output, notify=view, **chosen)
+        done = upload_corpus(
+            aws, specs, bucket=bucket, prefix=prefix, folder=output, overwrite=overwrite, notify=view, **chosen
+        )
     if not aws.dry:
         _report(out, done)
 
