@@ -19,7 +19,11 @@ from charloom.version import __version__
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("3.11", "3.12", "3.13")
 LINUX = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux1")
-TARGET = (*(word for name in LINUX for word in ("--platform", f"{name}_x86_64")), "--only-binary", ":all:")
+TARGET: tuple[str, ...] = (
+    *(word for name in LINUX for word in ("--platform", f"{name}_x86_64")),
+    "--only-binary",
+    ":all:",
+)
 FOREIGN = ("PYTHONPATH", "VIRTUAL", "OMP_", "PYENV_VERSION")
 UNSHIPPED = (".ci/", ".gitignore")
 VENV_OWN = ("pip", "setuptools", "pkg_resources", "_distutils_hack")  # what `python -m venv` brings by itself
