@@ -125,7 +125,15 @@ def test_the_base_install_is_small_and_importing_it_is_quick(dist: Path, tmp_pat
 @pytest.mark.parametrize("extras", ["", "[all]"])
 def test_it_resolves_for_linux(dist: Path, version: str, extras: str, tmp_path: Path) -> None:
     """Wheels alone, no interpreter of that version needed: nothing is downloaded but what pip reads to decide."""
-    wanted = ("--dry-run", "--ignore-installed", "--target", tmp_path / "there", "--python-version", version, *TARGET)
+    wanted: tuple[str | Path, ...] = (
+        "--dry-run",
+        "--ignore-installed",
+        "--target",
+        tmp_path / "there",
+        "--python-version",
+        version,
+        *TARGET,
+    )
     said = run(
         sys.executable, "-m", "pip", "install", "-q", "--report", "-", *wanted, f"{wheel_of(dist)}{extras}", cwd=ROOT
     )
