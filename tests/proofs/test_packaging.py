@@ -18,7 +18,12 @@ from charloom.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSIONS = ("3.11", "3.12", "3.13")
-TARGET = ("--platform", "manylinux_2_28_x86_64", "--only-binary", ":all:")
+LINUX = ("manylinux_2_28", "manylinux_2_27", "manylinux_2_24", "manylinux_2_17", "manylinux2014", "manylinux1")
+TARGET: tuple[str, ...] = (
+    *(word for name in LINUX for word in ("--platform", f"{name}_x86_64")),
+    "--only-binary",
+    ":all:",
+)
 FOREIGN = ("PYTHONPATH", "VIRTUAL", "OMP_", "PYENV_VERSION")
 UNSHIPPED = (".ci/", ".gitignore")
 VENV_OWN = ("pip", "setuptools", "pkg_resources", "_distutils_hack")  # what `python -m venv` brings by itself
@@ -120,7 +125,15 @@ def test_the_base_install_is_small_and_importing_it_is_quick(dist: Path, tmp_pat
 @pytest.mark.parametrize("extras", ["", "[all]"])
 def test_it_resolves_for_linux(dist: Path, version: str, extras: str, tmp_path: Path) -> None:
     """Wheels alone, no interpreter of that version needed: nothing is downloaded but what pip reads to decide."""
-    wanted = ("--dry-run", "--ignore-installed", "--target", tmp_path / "there", "--python-version", version, *TARGET)
+    wanted: tuple[str | Path, ...] = (
+        "--dry-run",
+        "--ignore-installed",
+        "--target",
+        tmp_path / "there",
+        "--python-version",
+        version,
+        *TARGET,
+    )
     said = run(
         sys.executable, "-m", "pip", "install", "-q", "--report", "-", *wanted, f"{wheel_of(dist)}{extras}", cwd=ROOT
     )
