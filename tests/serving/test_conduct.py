@@ -159,7 +159,7 @@ def test_a_poisoned_request_harms_nobody(client: httpx.Client, model: Model, mon
     last = stream.text.rstrip().split("\n\n")[-1]
     assert json.loads(last.removeprefix("data: "))["error"]["type"] == "server_error"
     assert "poison" not in stream.text
-    assert metric(client, "request_failure_total") == before + 2
+    until(lambda: metric(client, "request_failure_total") == before + 2)
 
 
 def test_metrics_add_up(trained: Path) -> None:
