@@ -23,7 +23,8 @@ SMALL = (
 )  # fmt: skip
 
 
-def kill_again_and_again(text: Path, tmp_path: Path, kills: int, steps: int) -> None:
+def kill_again_and_again(text: Path, tmp_path: Path, kills: int, steps: int) -> list[int]:
+    """The steps that were reached before each kill; the result is that of a run which nobody killed."""
     command = ("train", text, *SMALL, "--steps", steps, "--evaluate-every", steps // 10, "--checkpoint-every", "0.2s")
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     expected = result(start(*command, "-o", whole))
@@ -59,15 +60,16 @@ def kill_again_and_again(text: Path, tmp_path: Path, kills: int, steps: int) -> 
     assert steps_told == sorted(set(steps_told)), "no step is told of twice"
     assert not (folder / "training").exists()
     assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
+    return reached
 
 
 def test_killed_three_times(small_text: Path, tmp_path: Path) -> None:
-    kill_again_and_again(small_text, tmp_path, kills=3, steps=1_500)
+    assert len(kill_again_and_again(small_text, tmp_path, kills=3, steps=1_500)) == 3
 
 
 @pytest.mark.slow
 def test_killed_twenty_times(small_text: Path, tmp_path: Path) -> None:
-    kill_again_and_again(small_text, tmp_path, kills=20, steps=8_000)
+    assert len(kill_again_and_again(small_text, tmp_path, kills=20, steps=8_000)) == 20
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -57,7 +57,7 @@ def test_a_dry_run_shows_and_sends_nothing(tmp_path: Path, monkeypatch: pytest.M
     upload_file(aws, tmp_path / "a.txt", S3Uri(default_bucket(aws), "a.txt"))
     assert [request.operation for request in shown] == ["get_caller_identity", "head_object", "put_object"]
     assert shown[-1].request["Bucket"] == "sagemaker-REGION-ACCOUNT_ID"
-    assert role_arn(aws, None) == "arn:aws:iam::ACCOUNT_ID:role/ROLE"
+    assert role_arn(aws, None) == "arn:aws:iam::ACCOUNT_ID:role/SAGEMAKER_ROLE"
     assert arn(DryRun(shown.append, "cn-north-1"), "sagemaker", "endpoint/a").startswith("arn:aws-cn:sagemaker:cn-")
 
 

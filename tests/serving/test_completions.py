@@ -186,8 +186,13 @@ def test_unknown_characters_are_named(client: httpx.Client) -> None:
 
 
 def test_unknown_fields_are_passed_over(client: httpx.Client) -> None:
-    complete(client, prompt="The ", user="somebody", add_special_tokens=False, what_is_this={"a": [1]}, min_tokens=3)
-    complete(client, prompt="The ", presence_penalty=0, frequency_penalty=0.0, logit_bias={}, suffix=None, best_of=1)
+    asked = {"prompt": "The ", "seed": 1, "max_tokens": 9}
+    text = complete(client, **asked)["choices"][0]["text"]
+    for more in (
+        {"user": "somebody", "add_special_tokens": False, "what_is_this": {"a": [1]}, "min_tokens": 3},
+        {"presence_penalty": 0, "frequency_penalty": 0.0, "logit_bias": {}, "suffix": None, "best_of": 1},
+    ):
+        assert complete(client, **asked, **more)["choices"][0]["text"] == text
 
 
 @pytest.mark.parametrize(

@@ -59,14 +59,21 @@ def as_rank(rank: int, port: int, *arguments: object) -> subprocess.Popen[str]:
     )
 
 
-def in_two_processes(work: Callable[[Ranks], None], tmp_path: Path) -> None:
+def in_two_processes(work: Callable[[Ranks], None], tmp_path: Path) -> list[str]:
+    """Which ranks did the work to its end."""
     spawn(_joined, (work, str(tmp_path / "meeting")), nprocs=2)  # type: ignore[no-untyped-call]
+    return ended(tmp_path)
+
+
+def ended(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("ended-*"))
 
 
 def _joined(rank: int, work: Callable[[Ranks], None], meeting: str) -> None:
     distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=2)
     try:
         work(Ranks(rank, 2, rank))
+        Path(meeting).with_name(f"ended-{rank}").touch()
     finally:
         distributed.destroy_process_group()
 
@@ -97,10 +104,10 @@ def _exchange(ranks: Ranks) -> None:
 
 
 def test_what_two_ranks_tell_each_other(tmp_path: Path) -> None:
-    in_two_processes(_exchange, tmp_path)
+    assert in_two_processes(_exchange, tmp_path) == ["ended-0", "ended-1"]
 
 
-def _learn_and_leave(rank: int, meeting: int) -> None:
+def _learn_and_leave(rank: int, meeting: int, folder: str) -> None:
     told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": meeting}
     os.environ.update({"TORCHELASTIC_RUN_ID": "test", **{name: str(value) for name, value in told.items()}})
     with joined_ranks(lambda rank: torch.device("cpu")) as ranks:
@@ -111,6 +118,7 @@ def _learn_and_leave(rank: int, meeting: int) -> None:
         optimizer.step()
         assert gloo_threads()
     assert not gloo_threads(), "a thread that outlives its group can abort the process as it exits"
+    (Path(folder) / f"ended-{rank}").touch()
 
 
 def gloo_threads() -> list[str]:
@@ -119,8 +127,9 @@ def gloo_threads() -> list[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
-def test_no_thread_outlives_the_group() -> None:
-    spawn(_learn_and_leave, (port(),), nprocs=2)  # type: ignore[no-untyped-call]
+def test_no_thread_outlives_the_group(tmp_path: Path) -> None:
+    spawn(_learn_and_leave, (port(), str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
+    assert ended(tmp_path) == ["ended-0", "ended-1"]
 
 
 def test_alone_nothing_is_exchanged() -> None:

@@ -7,7 +7,7 @@ import re
 
 import charloom
 from charloom import errors
-from charloom.cli.interrupt import INTERRUPTED
+from charloom.interrupts import INTERRUPTED
 from charloom.errors import CharloomError, CloudError, MissingExtraError, UsageError
 from charloom.serving.errors import as_api_error
 from reference.markdown import code, page, prose, table

@@ -10,9 +10,9 @@ from cyclopts import App, CycloptsError, Parameter
 from cyclopts.exceptions import ValidationError as ArgumentError
 from pydantic import ValidationError
 
-from charloom.cli.interrupt import INTERRUPTED
 from charloom.cli.output import make_streams_safe
 from charloom.errors import CharloomError, UsageError
+from charloom.interrupts import INTERRUPTED
 from charloom.settings import explain
 from charloom.version import __version__
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from types import TracebackType
 
 from rich.cells import cell_len, chop_cells
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 from rich.table import Column
 
+from charloom.cli.live import LiveView
 from charloom.cli.output import Output
 from charloom.events import (
     DownloadProgress,
@@ -33,21 +33,14 @@ _SAMPLE_LINES = 6
 _INDENT = "    "
 
 
-class TrainingView:
+class TrainingView(LiveView):
     """Renders events. Use as a context manager; call it with each event."""
 
     def __init__(self, output: Output, *, samples: bool = True) -> None:
         """Show to `output`'s stderr; `samples` shows the texts written on the way."""
-        self._output = output
+        text = TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis"))
+        super().__init__(output, BarColumn(bar_width=_BAR), text)
         self._samples = samples
-        self._live = output.console.is_interactive and not output.quiet
-        self._bar = Progress(
-            BarColumn(bar_width=_BAR),
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            console=output.console,
-            disable=not self._live,
-            transient=True,
-        )
         self._task = self._bar.add_task("", total=None, visible=False)
         self._download: Progress | None = None
         self._last_line = time.monotonic()
@@ -55,15 +48,6 @@ class TrainingView:
         self._stage = ""
         self._stage_began = 0.0
         self._protocol: str | None = None
-
-    def __enter__(self) -> TrainingView:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""

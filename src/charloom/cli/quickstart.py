@@ -11,10 +11,11 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from charloom.bundle import holds_model, open_model_directory
-from charloom.cli.interrupt import INTERRUPTED, stop_on_signal
+from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import CharloomError
+from charloom.interrupts import INTERRUPTED
 
 CORPUS = "python-docs"
 RECIPE = "tiny"

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.bundle import holds_model, open_model_directory
-from charloom.cli.interrupt import INTERRUPTED
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import MissingExtraError
+from charloom.interrupts import INTERRUPTED
 from charloom.serving.settings import ServeSettings, container_model, gathered, in_container
 
 if TYPE_CHECKING:

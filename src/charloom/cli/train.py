@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.cli.arguments import CorpusArgument, corpus_specs
-from charloom.cli.interrupt import INTERRUPTED, stop_on_signal
+from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
+from charloom.interrupts import INTERRUPTED
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
 from charloom.training.lines import duration
 

@@ -103,9 +103,23 @@ def role_arn(aws: Aws, role: str | None) -> str:
     Raises:
         UsageError: none is given anywhere, and it is not a dry run.
     """
-    role = role or os.environ.get(ROLE) or ("ROLE" if aws.dry else None)
+    needed = f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}: docs/how-to/train-on-sagemaker.md"
+    return named_role(aws, role, ROLE, needed)
+
+
+def named_role(aws: Aws, role: str | None, variable: str, needed: str) -> str:
+    """The full name of a role.
+
+    Args:
+        aws: the account.
+        role: its name or full name; what the environment's variable says if none is given.
+        variable: CHARLOOM_..., whose last words stand for the role in a dry run.
+        needed: what to say where none is given anywhere.
+
+    Raises:
+        UsageError: none is given anywhere, and it is not a dry run.
+    """
+    role = role or os.environ.get(variable) or (variable.removeprefix("CHARLOOM_") if aws.dry else None)
     if role is None:
-        raise UsageError(
-            f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}: docs/how-to/train-on-sagemaker.md"
-        )
+        raise UsageError(needed)
     return role if role.startswith("arn:") else arn(aws, "iam", f"role/{role}", regional=False)

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from charloom.errors import CloudError, UsageError
-from charloom.sagemaker.aws import Aws, arn
+from charloom.errors import CloudError
+from charloom.sagemaker.account import named_role
+from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import partition
 
 SCHEDULER_ROLE = "CHARLOOM_SCHEDULER_ROLE"
@@ -81,13 +81,11 @@ def scheduler_role_arn(aws: Aws, role: str | None) -> str:
     Raises:
         UsageError: none is given anywhere, and it is not a dry run.
     """
-    role = role or os.environ.get(SCHEDULER_ROLE) or ("SCHEDULER_ROLE" if aws.dry else None)
-    if role is None:
-        raise UsageError(
-            "--ttl needs a role that EventBridge Scheduler may take on to delete the endpoint: --scheduler-role NAME, "
-            f"or {SCHEDULER_ROLE}; see docs/how-to/deploy-on-sagemaker.md"
-        )
-    return role if role.startswith("arn:") else arn(aws, "iam", f"role/{role}", regional=False)
+    needed = (
+        "--ttl needs a role that EventBridge Scheduler may take on to delete the endpoint: --scheduler-role NAME, "
+        f"or {SCHEDULER_ROLE}; see docs/how-to/deploy-on-sagemaker.md"
+    )
+    return named_role(aws, role, SCHEDULER_ROLE, needed)
 
 
 def schedule_deletion(aws: Aws, endpoint: str, moment: datetime, role: str) -> None:

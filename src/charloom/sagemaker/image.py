@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from charloom.errors import CloudError, UsageError
+from charloom.errors import CloudError
 from charloom.events import Notice, Notify, ignore
 from charloom.sagemaker import codebuild, docker
-from charloom.sagemaker.account import role_arn
+from charloom.sagemaker.account import named_role
 from charloom.sagemaker.aws import Aws, registry
 from charloom.sagemaker.names import tags
 from charloom.sagemaker.requirements import pins
@@ -21,6 +21,14 @@ REPOSITORY = "charloom-serve"
 """The name of the image, and of its repository."""
 
 Builder = Literal["auto", "docker", "codebuild"]
+
+CODEBUILD_ROLE = "CHARLOOM_CODEBUILD_ROLE"
+"""The role that builds images, where no option names one."""
+
+_ROLE_NEEDED = (
+    "CodeBuild builds the image where no Docker engine runs, and needs a role for that: "
+    f"--codebuild-role NAME, or {CODEBUILD_ROLE}"
+)
 
 
 @dataclass(frozen=True)
@@ -69,7 +77,7 @@ def build_image(
     Args:
         aws: the account.
         builder: what builds it; auto takes Docker where its engine runs, else CodeBuild.
-        codebuild_role: the role that CodeBuild may take on.
+        codebuild_role: the role that CodeBuild may take on; else the environment's CHARLOOM_CODEBUILD_ROLE.
         bucket: where CodeBuild reads from; SageMaker's default bucket if none is named.
         notify: is told what happens, the builder's own words included.
 
@@ -81,10 +89,7 @@ def build_image(
     chosen: Literal["docker", "codebuild"] = (
         ("docker" if docker.engine_runs() else "codebuild") if builder == "auto" else builder
     )
-    if chosen == "codebuild" and codebuild_role is None and not aws.dry:
-        raise UsageError(
-            "CodeBuild builds the image where no Docker engine runs, and needs a role for that: --codebuild-role NAME"
-        )
+    role = named_role(aws, codebuild_role, CODEBUILD_ROLE, _ROLE_NEEDED) if chosen == "codebuild" else ""
     _ensure_repository(aws)
     image = _address(aws)
     with tempfile.TemporaryDirectory(prefix="charloom-") as folder:
@@ -93,7 +98,7 @@ def build_image(
         if chosen == "docker":
             docker.build_and_push(aws, context, image, [__version__, "latest"], notify)
         else:
-            codebuild.build(aws, context, image, __version__, role_arn(aws, codebuild_role), bucket, notify)
+            codebuild.build(aws, context, image, __version__, role, bucket, notify)
     if aws.dry:
         notify(Notice(f"nothing was built: {chosen} would build {image}"))
     return ServingImage(f"{image}:{__version__}", chosen)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from types import TracebackType
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, Field
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 
+from charloom.cli.live import LiveView
 from charloom.cli.output import Output
 from charloom.events import Event, LogLine, Notice, StatusChanged, TransferProgress
 from charloom.sagemaker.account import connect
@@ -61,26 +61,15 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-class CloudView:
+class CloudView(LiveView):
     """Renders what happens far away. Use as a context manager; call it with each event."""
 
     def __init__(self, output: Output) -> None:
         """Show to `output`'s stderr."""
-        self._output = output
-        self._live = output.console.is_interactive and not output.quiet
-        columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn(), TransferSpeedColumn())
-        self._bar = Progress(*columns, console=output.console, disable=not self._live, transient=True)
+        name = TextColumn("{task.description}", markup=False)
+        super().__init__(output, name, BarColumn(), DownloadColumn(), TransferSpeedColumn())
         self._began = time.monotonic()
         self._transfer: tuple[str, Any] | None = None
-
-    def __enter__(self) -> CloudView:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def __call__(self, event: Event) -> None:
         """Show one event."""

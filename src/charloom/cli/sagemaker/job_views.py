@@ -8,8 +8,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from charloom.cli.interrupt import INTERRUPTED
 from charloom.cli.output import Output
+from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.jobs import JobStatus, Watch, stop
 from charloom.sagemaker.prices import shown_price

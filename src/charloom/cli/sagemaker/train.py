@@ -9,12 +9,12 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.cli.arguments import CorpusArgument, corpus_specs
-from charloom.cli.interrupt import INTERRUPTED
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.attach import fetched, report
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.cli.sagemaker.job_views import job_data, job_text, waited
 from charloom.errors import UsageError
+from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.attaching import check_output
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.here import status_here, train_here

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from charloom.cli.interrupt import INTERRUPTED
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.asking import agreed
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.errors import CloudError, UsageError
+from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import fresh_name
 from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
@@ -75,19 +75,8 @@ def transform(
     _agree(out, aws, machines, yes=yes)
     try:
         with CloudView(out) as view:
-            done = start(
-                aws,
-                model,
-                source,
-                output,
-                score=score,
-                name=job,
-                wait=wait,
-                notify=view,
-                role=role,
-                image=image,
-                **chosen,
-            )
+            made = {"role": role, "image": image, **chosen}
+            done = start(aws, model, source, output, score=score, name=job, wait=wait, notify=view, **made)
     except KeyboardInterrupt:
         return _interrupted(out, aws, job)
     if not aws.dry:

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
 import sys
 import tempfile
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import charloom
@@ -24,13 +20,11 @@ from charloom.bundle.config import CONFIG, METRICS, PICTURE, TRAINING
 from charloom.errors import CharloomError, ModelDirectoryError, UsageError
 from charloom.events import Notice
 from charloom.files import storage_errors
+from charloom.interrupts import INTERRUPTED, signals_as_request
 from charloom.sagemaker.container.hyperparameters import read_hyperparameters
 from charloom.sagemaker.container.places import Places, text_in, writes
 from charloom.sagemaker.container.processes import launch
 from charloom.sagemaker.container.speaking import JobView, make_streams_safe, say, say_result, tell_failure
-
-INTERRUPTED = 130
-"""The exit status of a job that was asked to stop; the best so far is in its model folder."""
 
 _CHECKPOINT_EVERY = "30s"  # a spot instance gives no notice, and what SageMaker has not copied yet is lost as well
 _ARCHIVE = "model.tar.gz"  # what an earlier job left is a channel with this in it
@@ -68,7 +62,7 @@ def run(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
         CharloomError: training failed, or the model cannot be written.
     """
     places, options = Places.of(environ), read_hyperparameters(environ, arguments)
-    with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, _stop_on_signal() as should_stop:
+    with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, signals_as_request() as should_stop:
         code = Path(temporary, "code")
         if writes(environ):  # before training: if it cannot be had, better to fail now
             _write_code(code)
@@ -165,37 +159,6 @@ def _keep_records(places: Places) -> None:
         for name in (METRICS, PICTURE):
             if (places.checkpoints / name).is_file():
                 shutil.copyfile(places.checkpoints / name, places.records / name)
-
-
-class _StopRequest:
-    """Whether a signal has asked to stop."""
-
-    def __init__(self) -> None:
-        self.made = False
-
-    def __call__(self) -> bool:
-        return self.made
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[_StopRequest]:
-    """Turn SIGTERM and SIGINT into a request inside the block; a second one interrupts at once."""
-    request = _StopRequest()
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if request.made:
-            raise KeyboardInterrupt
-        request.made = True
-
-    if threading.current_thread() is not threading.main_thread():  # which alone may handle signals
-        yield request
-        return
-    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield request
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
 
 
 if __name__ == "__main__":

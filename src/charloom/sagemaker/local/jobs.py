@@ -18,6 +18,7 @@ from typing import Any
 from charloom.errors import CharloomError, TrainingError, UsageError
 from charloom.events import Notice, Notify, StatusChanged, ignore
 from charloom.files import storage_errors
+from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.local.environment import container_environment
 from charloom.sagemaker.local.job import (
     STOP_PATIENCE,
@@ -48,7 +49,6 @@ __all__ = [
     "train_here",
 ]
 
-_INTERRUPTED = 130  # the exit status of what was interrupted
 _MOST_INSTANCES = 64
 _TICK = 0.1  # seconds
 _LONGEST = 1024  # characters of a failure's reason, as SageMaker has it
@@ -224,7 +224,7 @@ class _Run:
         if (self._job.base / "model" / "config.json").is_file():
             self._pack()
         self._end("Stopped")
-        return _INTERRUPTED
+        return INTERRUPTED
 
     def _pack(self) -> None:
         archive = self._job.folder / "output" / "model.tar.gz"
