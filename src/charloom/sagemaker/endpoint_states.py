@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 
 from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged
 from charloom.sagemaker.aws import Answer, Aws
+from charloom.sagemaker.job_logs import ENDPOINTS, endpoint_log
 from charloom.sagemaker.resources import look, remove
 
 POLL = 10.0
@@ -59,28 +61,16 @@ def _failed(aws: Aws, name: str, found: Answer, notify: Notify) -> CloudError:
     lines = last_log_lines(aws, name)
     for line in lines:
         notify(LogLine(line))
-    where = "" if lines else f"; its container wrote nothing to {log_group(name)}"
+    where = "" if lines else f"; its container wrote nothing to {ENDPOINTS}/{name}"
     return CloudError(f"the endpoint {name} is {status}: {reason}{where}", status, reason)
-
-
-def log_group(name: str) -> str:
-    """Where CloudWatch keeps what an endpoint's containers write."""
-    return f"/aws/sagemaker/Endpoints/{name}"
 
 
 def last_log_lines(aws: Aws, name: str, limit: int = _LINES) -> list[str]:
     """The last lines that an endpoint's containers have written; none where they cannot be read."""
-    group = log_group(name)
     try:
-        streams = aws.call("logs", "describe_log_streams", logGroupName=group, orderBy="LastEventTime", descending=True)
-        events = []
-        for stream in streams.get("logStreams", [])[:4]:
-            found = aws.call("logs", "get_log_events", logGroupName=group, logStreamName=stream["logStreamName"],
-                             limit=limit, startFromHead=False)  # fmt: skip
-            events += found.get("events", [])
-    except CloudError:  # no group, or no permission: the failure itself is what matters
+        return [line.message for line in deque(endpoint_log(aws, name).new_lines(), maxlen=limit)]
+    except CloudError:  # no permission: the failure itself is what matters
         return []
-    return [event["message"].rstrip() for event in sorted(events, key=lambda event: event["timestamp"])][-limit:]
 
 
 def end_endpoint(aws: Aws, name: str, notify: Notify) -> bool:

@@ -92,6 +92,11 @@ def job_log(aws: Aws, name: str, created: datetime | None = None) -> Log:
     return Log(aws, JOBS, f"{name}/", created)
 
 
+def endpoint_log(aws: Aws, name: str) -> Log:
+    """The log of all containers of an endpoint."""
+    return Log(aws, f"{ENDPOINTS}/{name}")
+
+
 def logs(aws: Aws, name: str, *, last: int | None = None) -> Iterator[WrittenLine]:
     """What a training job or an endpoint has written so far.
 
@@ -149,7 +154,7 @@ def log_of(aws: Aws, name: str) -> Log:
     except CloudError as error:
         if not absent(error):
             raise
-        return Log(aws, f"{ENDPOINTS}/{name}")
+        return endpoint_log(aws, name)
     return job_log(aws, name, told.get("CreationTime"))
 
 
