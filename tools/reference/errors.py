@@ -7,8 +7,8 @@ import re
 
 import charloom
 from charloom import errors
-from charloom.interrupts import INTERRUPTED
 from charloom.errors import CharloomError, CloudError, MissingExtraError, UsageError
+from charloom.interrupts import INTERRUPTED
 from charloom.serving.errors import as_api_error
 from reference.markdown import code, page, prose, table
 
