@@ -293,6 +293,8 @@ def explain(error: ValidationError, *, in_file: bool = False) -> str:
         name = name.replace("_", "-")
     if problem["type"] == "extra_forbidden":
         return f"{name}: there is no such setting"
+    if problem["type"] == "missing":  # its input is all that was given beside it
+        return f"{name} is missing"
     return f"{name} = {shortened(problem['input'])}: {message}"
 
 

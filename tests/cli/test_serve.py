@@ -106,7 +106,9 @@ def test_a_model_that_cannot_be_loaded(trained: Path, tmp_path: Path) -> None:
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "failed")
         assert process.wait(20) == 1
         assert process.stderr is not None
-        assert process.stderr.read().splitlines()[-1].startswith("charloom: a model could not be loaded: ")
+        *before, last = process.stderr.read().splitlines()
+        assert last.startswith("charloom: a model could not be loaded: ")
+        assert not any(line.startswith("serving ") for line in before)
 
 
 def test_in_a_container(trained: Path, tmp_path: Path) -> None:

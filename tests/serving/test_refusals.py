@@ -33,7 +33,11 @@ def refused(answer: httpx.Response, status: int) -> dict[str, Any]:
 def test_addresses_and_methods(client: httpx.Client) -> None:
     assert refused(client.get("/nothing"), 404)["type"] == "not_found_error"
     assert refused(client.post("/nothing", json={}), 404)["type"] == "not_found_error"
-    assert refused(client.get("/v1/completions"), 405)["type"] == "invalid_request_error"
+    error = refused(client.get("/v1/completions"), 405)
+    assert (error["type"], error["message"]) == (
+        "invalid_request_error",
+        "this address does not take GET, but POST",
+    )
     assert client.get("/v1/completions").headers["allow"] == "POST"
     refused(client.post("/health"), 405)
     refused(client.get("/v1/models/other"), 404)
@@ -48,6 +52,15 @@ def test_addresses_and_methods(client: httpx.Client) -> None:
 def test_what_is_not_json(client: httpx.Client, body: bytes) -> None:
     assert refused(client.post("/v1/completions", content=body, headers=JSON), 400)["type"] == "invalid_request_error"
     assert refused(client.post("/invocations", content=body, headers=JSON), 400)["type"] == "invalid_request_error"
+
+
+def test_messages_name_what_is_missing_or_meant(client: httpx.Client) -> None:
+    error = refused(client.post("/tokenize", json={"model": "small"}), 400)
+    assert (error["message"], error["param"]) == ("prompt is missing", "prompt")
+    assert refused(client.post("/v1/completions", json=[1]), 400)["message"].startswith("the body: ")
+    error = refused(client.post("/invocations", content=b"10001-", headers={"content-type": "text/plain"}), 400)
+    assert error["param"] == "total length"
+    assert "at most 10,000 characters after the start text" in error["message"]
 
 
 def test_content_types(client: httpx.Client) -> None:

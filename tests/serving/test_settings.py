@@ -60,12 +60,18 @@ def test_a_file_that_is_wrong(tmp_path: Path, content: str, message: str) -> Non
 
 def test_an_environment_that_is_wrong() -> None:
     for name, value in (("MAX_ROWS", "many"), ("NO_SUCH", "1"), ("LOG_FORMAT", "xml")):
-        with pytest.raises(UsageError, match=name.lower()):
+        with pytest.raises(UsageError, match=f"^CHARLOOM_SERVE_{name}: {name.lower()}"):
             gathered({}, {f"CHARLOOM_SERVE_{name}": value}, None, in_container=False)
     with pytest.raises(UsageError, match="SAGEMAKER_BIND_TO_PORT"):
         gathered({}, {"SAGEMAKER_BIND_TO_PORT": "no"}, None, in_container=True)
-    with pytest.raises(UsageError, match="cannot read"):
+    with pytest.raises(UsageError, match="cannot read CHARLOOM_SERVE_CONFIG /nowhere/at/all"):
         gathered({}, {"CHARLOOM_SERVE_CONFIG": "/nowhere/at/all"}, None, in_container=False)
+
+
+@pytest.mark.parametrize("origin", ["page.example", "https://page.example/", "https://page.example/page", "https:"])
+def test_an_origin_that_would_let_nobody_in_is_refused(origin: str) -> None:
+    with pytest.raises(UsageError, match="cors-origin"):
+        gathered({"cors_origin": ["http://127.0.0.1:3000", "*", "null", origin]}, {}, None, in_container=False)
 
 
 def test_every_setting_says_what_it_is() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -54,10 +55,9 @@ def serve(
 
     def announce(listening: Listening) -> None:
         if out.json:
-            out.result(
-                {"address": listening.address, "host": listening.host, "port": listening.port, "models": list(named)}
-            )
-        out.say(f"serving {', '.join(named)} at {listening.address}")
+            out.result({**asdict(listening), "models": list(named)})
+        does = {"ok": "serving", "loading": "still loading"}.get(listening.status, "cannot serve")
+        out.say(f"{does} {', '.join(named)} at {listening.address}")
 
     return INTERRUPTED if run.serve(named, settings, keys=keys, announce=announce) else 0
 

@@ -22,10 +22,7 @@ _TYPES = {
     503: "unavailable_error",
     504: "timeout_error",
 }
-_WORDS = {
-    404: "there is nothing at this address: /docs lists what there is",
-    405: "this address does not take this method",
-}
+_NOTHING = "there is nothing at this address: /docs lists what there is"
 
 RETRY_AFTER = "1"
 """Seconds after which a client may try again: a text takes about that long."""
@@ -98,8 +95,9 @@ def invalid(error: ValidationError) -> ApiError:
         return ApiError(
             400, f"the body is not JSON: {problem['msg'].removeprefix('Invalid JSON: ')}", code="invalid_json"
         )
-    param = str(problem["loc"][0]) if problem["loc"] else None
-    return ApiError(400, explain(error, in_file=True)[:500], param=param)
+    if not problem["loc"]:
+        return ApiError(400, f"the body: {explain(error, in_file=True)}"[:500])
+    return ApiError(400, explain(error, in_file=True)[:500], param=str(problem["loc"][0]))
 
 
 def server_error(identity: str) -> ApiError:
@@ -116,8 +114,10 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def by_the_framework(request: Request, error: HTTPException) -> Response:
-        shown = ApiError(error.status_code, _WORDS.get(error.status_code, str(error.detail)))
-        return json_response(shown.body(), error.status_code, {**(error.headers or {}), **shown.headers()})
+        headers = error.headers or {}
+        words = {404: _NOTHING, 405: f"this address does not take {request.method}, but {headers.get('Allow')}"}
+        shown = ApiError(error.status_code, words.get(error.status_code, str(error.detail)))
+        return json_response(shown.body(), error.status_code, {**headers, **shown.headers()})
 
     @app.exception_handler(RequestValidationError)
     async def unfit(request: Request, error: RequestValidationError) -> Response:

@@ -131,7 +131,7 @@ class Models(Mapping[str, Served]):
         if name not in self._served:
             known = ", ".join(list(self._served)[:20])
             raise ApiError(
-                404, f"there is no model {name[:100]!r} here, but {known}", param="model", code="model_not_found"
+                404, f"there is no model {name[:100]!r} here; there is: {known}", param="model", code="model_not_found"
             )
         return self._served[name]
 

@@ -176,5 +176,7 @@ def _listener(host: str, port: int) -> socket.socket:
         listener.setblocking(False)
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise CharloomError(f"cannot listen on {host}, port {port}: {reason} (--host, --port)") from None
+        raise CharloomError(
+            f"cannot listen on {host}, port {port}: {reason}; choose another --host or --port"
+        ) from None
     return listener

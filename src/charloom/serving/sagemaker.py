@@ -132,8 +132,12 @@ async def _continued(request: Request, server: Context) -> Response:
     """The article's request: a start text continued to a total length."""
     total, start = _payload(await read_body(request))
     missing = total - len(start)
+    most = server.settings.max_tokens
     if missing < 0:
-        message = f"the start text has {len(start):,} characters already, more than the {total:,} asked for"
+        message = f"total length = {total:,}: the start text has {len(start):,} characters already, ask for more"
+        raise ApiError(400, message, param="total length")
+    if missing > most:
+        message = f"total length = {total:,}: this server writes at most {most:,} characters after the start text"
         raise ApiError(400, message, param="total length")
     plan = planned(CompletionRequest(prompt=[start], max_tokens=missing, stop=[], echo=True), server)
     plan.options["regex"] = None  # exactly that length, whatever the model's own settings are

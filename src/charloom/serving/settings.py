@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 from charloom.errors import UsageError
 from charloom.settings import Duration, Precision, Settings, duration_seconds, validated
@@ -23,6 +24,7 @@ SAGEMAKER_PORT = "SAGEMAKER_BIND_TO_PORT"
 SAGEMAKER_BASE = "SAGEMAKER_BASE_DIR"
 
 _FILE_LIMIT = 1 << 20
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 
 def _in_words(value: object) -> object:
@@ -33,6 +35,13 @@ def _in_words(value: object) -> object:
 def _split_commas(value: object) -> object:
     """The environment says `a,b` where a flag is given twice."""
     return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
+def _origins(values: list[str]) -> list[str]:
+    for value in values:
+        if value not in ("*", "null") and not _ORIGIN.fullmatch(value):
+            raise ValueError("give a scheme, a host and perhaps a port, such as https://page.example; or *")
+    return values
 
 
 Time = Annotated[Duration, BeforeValidator(_in_words)]
@@ -65,7 +74,7 @@ class ServeSettings(Settings):
     )
     coalesce: int = Field(20, ge=0, le=10_000, description="Milliseconds of a stream that share one event.")
     api_key_file: Path | None = Field(None, description="A file of keys, one a line: requests must carry one of them.")
-    cors_origin: Annotated[list[str], BeforeValidator(_split_commas)] = Field(
+    cors_origin: Annotated[list[str], BeforeValidator(_split_commas), AfterValidator(_origins)] = Field(
         default_factory=list, description="An origin whose pages may call the server; may be given several times."
     )
     log_prompts: bool = Field(False, description="Write prompts to the log too.")
@@ -94,10 +103,11 @@ def gathered(
         UsageError: a source names a setting that does not exist, or a value out of its range.
     """
     named = environment.get(CONFIG)
-    file = file or (Path(named) if named else None)
     layers = [_container(environment)] if in_container else []
     if file is not None:
-        layers.append(_from_file(file))
+        layers.append(_from_file(file, "--config"))
+    elif named:
+        layers.append(_from_file(Path(named), CONFIG))
     layers += [_from_environment(environment), dict(flags)]
     merged: dict[str, Any] = {}
     for layer in layers:
@@ -121,12 +131,12 @@ def _container(environment: Mapping[str, str]) -> dict[str, Any]:
     return given
 
 
-def _from_file(file: Path) -> dict[str, Any]:
+def _from_file(file: Path, named_by: str) -> dict[str, Any]:
     try:
         with file.expanduser().open("rb") as opened:
             content = opened.read(_FILE_LIMIT + 1)
     except (OSError, RuntimeError) as error:
-        raise UsageError(f"cannot read --config {file}: {getattr(error, 'strerror', None) or error}") from None
+        raise UsageError(f"cannot read {named_by} {file}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > _FILE_LIMIT:
         raise UsageError(f"{file} is larger than any file of settings")
     try:
@@ -144,5 +154,6 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         for name, value in environment.items()
         if name.startswith(PREFIX) and name not in (API_KEYS, CONFIG)
     }
-    validated(ServeSettings, values, origin=PREFIX + "...: ")
+    for name, value in values.items():
+        validated(ServeSettings, {name: value}, origin=f"{PREFIX}{name.upper()}: ")
     return values

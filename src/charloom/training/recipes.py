@@ -32,7 +32,8 @@ def load_recipe(name: str) -> RunSettings:
         try:
             content = Path(name).read_text("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise UsageError(f"cannot read the recipe {name}: {error}") from None
+            reason = getattr(error, "strerror", None) or error
+            raise UsageError(f"cannot read the recipe {name}: {reason}") from None
     else:
         raise UsageError(f"no such recipe: {name}; choose {', '.join(names)}, or a .yaml file of your own")
     try:
