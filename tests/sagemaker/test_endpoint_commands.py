@@ -65,6 +65,46 @@ def test_nothing_is_spent_unasked(cli: Charloom, there: FakeAmazon, monkeypatch:
         assert remains(there) == (ALL if answer else [])
 
 
+def test_mistakes_are_told_before_anybody_is_asked(cli: Charloom, there: FakeAmazon, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "notes.txt").write_text("no archive")
+    role = ("--role", ROLE)
+    for arguments, status, told in (
+        ((tmp_path / "empty", *role), 1, "holds no model"),
+        ((tmp_path / "notes.txt", *role), 1, "is no archive"),
+        ((tmp_path / "no where", *role), 1, "no such model directory or archive"),
+        (("s3://models/notes.txt", *role), 2, "is not an archive"),
+        (("s3://b/model.tar.gz", *role), 2, "'b' is no bucket's name"),
+        ((DATA, *role, "--name", "a_b"), 2, "single hyphens"),
+        ((DATA,), 2, "a role is needed"),
+        ((DATA, *role, "--ttl", "2h"), 2, "--scheduler-role"),
+        ((DATA, *role, "--instance", "ml.inf2.xlarge"), 2, "take ml.c5.large"),
+        ((DATA, *role, "--async", "--async-output", "out"), 2, "'out' is not an address in S3"),
+        ((DATA, *role, "--async", "--error-topic", "topic"), 2, "give the topic's full name"),
+    ):
+        ran = cli("sagemaker", "deploy", *arguments)
+        assert (ran.status, told in one_line(ran)) == (status, True), ran.err
+    assert there.operations("sagemaker") == []
+
+
+def test_a_dry_run_does_not_say_what_the_account_has(cli: Charloom, there: FakeAmazon) -> None:
+    ran = cli("sagemaker", "deploy", DATA, "--dry-run", "--json")
+    assert "the account is not asked for its charloom-serve image" in ran.err
+
+
+def test_amazons_list_of_all_machines_is_left_out(cli: Charloom, there: FakeAmazon) -> None:
+    kinds = ", ".join(f"ml.r7i.{number}xlarge" for number in range(500))
+    there.refuse(
+        "CreateEndpointConfig",
+        "ValidationException",
+        "1 validation error detected: Value 'ml.c5.huge' at 'productionVariants.1.member.instanceType' failed to "
+        f"satisfy constraint: Member must satisfy enum value set: [{kinds}]",
+    )
+    refused = cli(*DEPLOY, "--yes", "--quiet", "--instance", "ml.c5.huge")
+    assert "there is no such kind of machine for that: give another --instance" in one_line(refused)
+    assert len(refused.err) < 500
+
+
 @pytest.mark.parametrize(
     ("typed", "agrees"), [("y\n", True), ("YES\n", True), ("\n", False), ("n\n", False), ("", False)]
 )

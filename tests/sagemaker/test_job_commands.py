@@ -157,7 +157,17 @@ def test_without_credentials(charloom: Charloom, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     assert "no credentials" in one_line(charloom("sagemaker", "status", "job"))
     monkeypatch.delenv("AWS_DEFAULT_REGION")
-    assert "no region is set" in one_line(charloom("sagemaker", "status", "job"))
+    for command in ("status", "stop", "logs"):
+        said = one_line(charloom("sagemaker", command, "job"))
+        assert "job on this machine, and the account cannot be asked: no region is set" in said
+    assert "there is no endpoint mine on this machine" in one_line(charloom("sagemaker", "delete", "mine"))
+    assert "or --here" in one_line(charloom("sagemaker", "list"))
+    ran = charloom("sagemaker", "deploy", "nowhere", "--instance", "local")
+    assert "nowhere: there is no such model directory, archive or job on this machine" in one_line(ran)
+    assert "'no where' is no region's name" in one_line(charloom("sagemaker", "status", "job", "--region", "no where"))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "nonsense")
+    ran = charloom("sagemaker", "status", "job", "--region", "us-east-1")
+    assert "correct AWS_ENDPOINT_URL" in one_line(ran)
     monkeypatch.delenv("CHARLOOM_SAGEMAKER_ROLE")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "eu-west-1")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "a")

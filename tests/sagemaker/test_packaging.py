@@ -185,6 +185,12 @@ def test_a_model_that_is_not_whole_is_not_packed(trained: Path, tmp_path: Path) 
     assert not output.exists()
 
 
+def test_a_package_is_not_written_over_a_folder(trained: Path, tmp_path: Path) -> None:
+    for output in (tmp_path, Path()):
+        with pytest.raises(UsageError, match=r"is a folder: name the archive to write, such as .*model\.tar\.gz"):
+            package(trained, output, check=False)
+
+
 def test_a_package_that_does_not_serve_is_not_written(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

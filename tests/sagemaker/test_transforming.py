@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -165,6 +166,20 @@ def test_the_command(batch: FakeAmazon, cli: Charloom) -> None:
     assert batch.operations().count("CreateTransformJob") == 2
 
 
+def test_mistakes_are_told_before_anybody_is_asked(batch: FakeAmazon, cli: Charloom, trained: Path) -> None:
+    place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
+    for arguments, told in (
+        (("ours", "--input", "a.jsonl", "--output", "s3://lines/out"), "'a.jsonl' is not an address in S3"),
+        (("ours", *place, "--instance", "local"), "no machine's name"),
+        (("ours", *place, "--instance", "ml.p3.2xlarge"), "take ml.c5.large"),
+        (("ours", *place, "--name", "a_b"), "single hyphens"),
+        ((trained, *place), "a role is needed"),
+    ):
+        ran = cli("sagemaker", "transform", *arguments)
+        assert (ran.status, told in one_line(ran)) == (2, True), ran.err
+    assert batch.operations() == []
+
+
 def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch) -> None:
     base = ("sagemaker", "transform", "ours", "--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
     said = iter([False, True, True])
@@ -174,7 +189,7 @@ def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest
 
     monkeypatch.setattr("charloom.cli.sagemaker.transform.agreed", agreed)
     ran = cli(*base)
-    assert (ran.status, "nothing was started" in ran.err) == (2, True)
+    assert (ran.status, "nothing was started" in ran.err) == (1, True)
     assert cli(*base).status == 0
 
     def interrupted(*given: object, **more: object) -> None:

@@ -14,6 +14,9 @@ from charloom.version import __version__
 ROLE = "CHARLOOM_SAGEMAKER_ROLE"
 """The role that jobs and endpoints run under, where no option names one."""
 
+NO_REGION = "NoRegion"
+"""The code of the error that says that no region is set."""
+
 _ATTEMPTS = 8  # with backoff and jitter, by botocore's standard retry mode
 _SILENCE = {"sagemaker-runtime": 70}  # seconds without a byte: an endpoint may take sixty for an answer
 
@@ -46,7 +49,12 @@ class Account:
                 user_agent_extra=f"charloom/{__version__}",
             )
             with _refusals(service, "", self.region):
-                self._clients[service] = self._session.client(service, config=config)
+                try:
+                    self._clients[service] = self._session.client(service, config=config)
+                except ValueError as error:
+                    if not str(error).startswith("Invalid endpoint"):
+                        raise
+                    raise CloudError(f"{error}: correct AWS_ENDPOINT_URL", "InvalidEndpoint") from error
         return self._clients[service]
 
     def call(self, service: str, operation: str, **request: Any) -> Answer:
@@ -89,7 +97,7 @@ def connect(region: str | None = None, profile: str | None = None) -> Account:
     with _refusals("", "", region or ""):
         session = boto3.Session(region_name=region, profile_name=profile)
     if not session.region_name:
-        raise CloudError("no region is set: give --region, or set AWS_REGION or the profile's region", "NoRegion")
+        raise CloudError("no region is set: give --region, or set AWS_REGION or the profile's region", NO_REGION)
     return Account(session)
 
 

@@ -21,7 +21,7 @@ from charloom.sagemaker.expiry import as_tag, expires_at, schedule_deletion, sch
 from charloom.sagemaker.instances import has_gpu
 from charloom.sagemaker.inventory import PRICE
 from charloom.sagemaker.leftovers import check_free
-from charloom.sagemaker.model_data import model_data, stem_of
+from charloom.sagemaker.model_data import check_model, model_data, stem_of
 from charloom.sagemaker.names import EXPIRES, OWNER, checked_name, fresh_name, tags
 from charloom.sagemaker.owner import owner
 from charloom.sagemaker.removing import Parts, remove_parts
@@ -174,12 +174,25 @@ class _Plan:
     expires: datetime | None
 
 
+def check_deployment(aws: Aws, model: str, choice: EndpointSettings, name: str | None) -> tuple[str, str]:
+    """See, before anybody is asked and anything is sent, that an endpoint is worth it; the two roles' full names.
+
+    Raises:
+        UsageError: the name cannot be one, or a role is missing.
+        ModelDirectoryError: there is no such model.
+    """
+    if name is not None:
+        checked_name(name, "endpoint")
+    check_model(model)
+    role = role_arn(aws, choice.role)
+    return role, scheduler_role_arn(aws, choice.scheduler_role) if choice.ttl else ""
+
+
 def _planned(aws: Aws, model: str, choice: EndpointSettings, name: str | None, notify: Notify) -> _Plan:
     """What costs nothing, checks and the upload, in the order in which mistakes are cheapest."""
-    name = checked_name(name or fresh_name(stem_of(model)), "endpoint")
     _check(choice, notify)
-    role = role_arn(aws, choice.role)
-    scheduler = scheduler_role_arn(aws, choice.scheduler_role) if choice.ttl else ""
+    role, scheduler = check_deployment(aws, model, choice, name)
+    name = checked_name(name or fresh_name(stem_of(model)), "endpoint")
     check_free(aws, name, notify)
     image = chosen_image(aws, choice.image, notify)
     data = model_data(aws, model, choice.bucket, notify)

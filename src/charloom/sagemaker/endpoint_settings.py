@@ -7,6 +7,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from charloom.sagemaker.instances import LOCAL, refuse_obsolete
+from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.prices import Cost, price_note, price_per_hour
 from charloom.settings import Duration, Settings, duration_seconds
 
@@ -23,8 +24,19 @@ _PER_REQUEST = (
 
 def _machine(instance: str) -> str:
     if instance != LOCAL:
-        refuse_obsolete(instance)
+        refuse_obsolete(instance, serving=True)
     return instance
+
+
+def _address(text: str) -> str:
+    S3Uri.parse(text)
+    return text
+
+
+def _topic(text: str) -> str:
+    if not text.startswith("arn:"):
+        raise ValueError("give the topic's full name, such as arn:aws:sns:us-east-1:111122223333:mine")
+    return text
 
 
 def _ttl(text: str) -> str:
@@ -62,14 +74,14 @@ class EndpointSettings(Settings):
     )
     max_concurrency: int = Field(5, ge=1, le=200, description="Serverless: requests answered at the same time.")
     asynchronous: bool = Field(False, alias="async", description="Asynchronous: requests and answers pass through S3.")
-    async_output: str | None = Field(
-        None, pattern="^s3://", description="Asynchronous: where answers go; the default bucket if not given."
+    async_output: Annotated[str, AfterValidator(_address)] | None = Field(
+        None, description="Asynchronous: the folder in S3 for answers; the default bucket if not given."
     )
-    success_topic: str | None = Field(
-        None, pattern="^arn:", description="Asynchronous: SNS topic that is told of answers."
+    success_topic: Annotated[str, AfterValidator(_topic)] | None = Field(
+        None, description="Asynchronous: the SNS topic that is told of answers, by its full name (ARN)."
     )
-    error_topic: str | None = Field(
-        None, pattern="^arn:", description="Asynchronous: SNS topic that is told of failures."
+    error_topic: Annotated[str, AfterValidator(_topic)] | None = Field(
+        None, description="Asynchronous: the SNS topic that is told of failures, by its full name (ARN)."
     )
     image: str | None = Field(
         None, max_length=255, description="The container image; else the account's charloom-serve, else AWS's own."

@@ -128,11 +128,11 @@ def told_price(job: TrainingJob, hourly: float | None) -> str:
     """What a job costs, in a sentence."""
     many = f"{job.instances} × " if job.instances > 1 else ""
     less = "; spot machines cost less" if job.spot else ""
+    ended = f"it is ended after {job.max_runtime / 3600:g} h"
+    if hourly is None:
+        return f"{many}{job.instance}: price unknown ({ended})"
     most = shown_price(_most(job, hourly))
-    return (
-        f"{many}{job.instance}: {shown_price(hourly)} an hour each, {most} in all at most "
-        f"(it is ended after {job.max_runtime / 3600:g} h){less}"
-    )
+    return f"{many}{job.instance}: {shown_price(hourly)} an hour each, {most} in all at most ({ended}){less}"
 
 
 def is_remote(specs: list[str]) -> bool:

@@ -7,14 +7,16 @@ import re
 import tempfile
 from pathlib import Path
 
+from charloom.bundle import open_model_directory
 from charloom.errors import CloudError, ModelDirectoryError, UsageError
 from charloom.events import Notify
-from charloom.files import sha256_of_file
+from charloom.files import sha256_of_file, storage_errors
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import S3Uri, checked_name, is_s3
 from charloom.sagemaker.resources import missing
 
 ARCHIVE = "model.tar.gz"
+_GZIP = b"\x1f\x8b"
 
 
 def stem_of(model: str) -> str:
@@ -42,7 +44,7 @@ def model_data(aws: Aws, model: str, bucket: str | None, notify: Notify) -> str:
         CloudError: S3 or SageMaker refused.
     """
     if is_s3(model):
-        return _in_s3(aws, S3Uri.parse(model))
+        return _in_s3(aws, _archive_uri(model))
     path = Path(model).expanduser()
     if path.is_dir():
         from charloom.sagemaker.packaging import package
@@ -50,8 +52,41 @@ def model_data(aws: Aws, model: str, bucket: str | None, notify: Notify) -> str:
         with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
             return _uploaded(aws, package(path, Path(temporary, ARCHIVE), notify=notify).path, bucket, model, notify)
     if path.is_file():
+        _check_archive(path)
         return _uploaded(aws, path, bucket, model, notify)
     return _of_job(aws, _job_name(model))
+
+
+def check_model(model: str) -> None:
+    """See, without asking Amazon, that this can be a model: a directory or an archive of one, an address, a job's name.
+
+    Raises:
+        UsageError: it is an address of something else.
+        ModelDirectoryError: it is neither, or holds no model.
+    """
+    path = Path(model).expanduser()
+    if is_s3(model):
+        _archive_uri(model)
+    elif path.is_dir():
+        open_model_directory(path)
+    elif path.is_file():
+        _check_archive(path)
+    else:
+        _job_name(model)
+
+
+def _check_archive(path: Path) -> None:
+    with storage_errors(path), path.open("rb") as file:
+        begins = file.read(len(_GZIP))
+    if begins != _GZIP:
+        raise ModelDirectoryError(f"{path} is no archive: give a model directory, or its model.tar.gz")
+
+
+def _archive_uri(model: str) -> S3Uri:
+    uri = S3Uri.parse(model)
+    if not uri.key.endswith((".tar.gz", ".tgz")):
+        raise UsageError(f"{uri} is not an archive such as s3://bucket/folder/model.tar.gz")
+    return uri
 
 
 def _job_name(model: str) -> str:
@@ -63,8 +98,6 @@ def _job_name(model: str) -> str:
 
 
 def _in_s3(aws: Aws, uri: S3Uri) -> str:
-    if not uri.key.endswith((".tar.gz", ".tgz")):
-        raise UsageError(f"{uri} is not an archive such as s3://bucket/folder/model.tar.gz")
     try:
         aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key)
     except CloudError as error:

@@ -63,7 +63,11 @@ def _of_state(aws: Aws, name: str, error: CloudError) -> CloudError:
     status = found["EndpointStatus"]
     if status in ("InService", "Updating"):
         if "async" in error.reason.lower():
-            kind = "asynchronous: give --async" if "AsyncInferenceConfig" in found else "not asynchronous: no --async"
+            kind = (
+                "asynchronous: give --async"
+                if "AsyncInferenceConfig" in found
+                else "not asynchronous: leave --async out"
+            )
             return CloudError(f"endpoint {name} is {kind}", error.code, error.reason)
         return error
     reason = found.get("FailureReason", "")

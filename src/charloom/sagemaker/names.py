@@ -18,7 +18,7 @@ OWNER, EXPIRES = "charloom:owner", "charloom:expires"
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 _NAME_LIMIT = 63
-_BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{1,254}")
+_BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{2,254}")
 
 
 def partition(region: str) -> str:
@@ -74,8 +74,10 @@ class S3Uri:
         """
         scheme, _, rest = text.partition("://")
         bucket, _, key = rest.partition("/")
-        if scheme.lower() != "s3" or not _BUCKET.fullmatch(bucket):
+        if scheme.lower() != "s3":
             raise UsageError(f"{text[:120]!r} is not an address in S3, such as s3://bucket/folder/file")
+        if not _BUCKET.fullmatch(bucket):
+            raise UsageError(f"{bucket[:80]!r} is no bucket's name: 3 to 63 small letters, digits, hyphens and dots")
         return cls(bucket, key)
 
     def __truediv__(self, part: str) -> S3Uri:

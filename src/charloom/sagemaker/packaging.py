@@ -10,7 +10,7 @@ from pathlib import Path
 
 from charloom.bundle import ModelDirectory, open_model_directory
 from charloom.bundle.config import CONFIG
-from charloom.errors import CharloomError, MissingExtraError, ModelDirectoryError
+from charloom.errors import CharloomError, MissingExtraError, ModelDirectoryError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import atomic_write, sha256_of_file, storage_errors
 from charloom.sagemaker.archives import files_under, write_archive
@@ -109,12 +109,15 @@ def package(
         notify: is told what happens.
 
     Raises:
+        UsageError: `output` is a folder.
         ModelDirectoryError: the model is not whole, or does not answer.
         MissingExtraError: it cannot be checked without the 'serve' extra.
         CharloomError: charloom is not installed, or a wheel cannot be had.
         StorageError: the archive cannot be written.
     """
     directory, output = open_model_directory(model), Path(output).expanduser()
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder: name the archive to write, such as {output / 'model.tar.gz'}")
     members: dict[str, Path | bytes] = {**_model_files(directory)}
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, storage_errors(output):
         code, archive = Path(temporary, _CODE), Path(temporary, "model.tar.gz")

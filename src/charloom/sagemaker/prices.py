@@ -48,7 +48,7 @@ def price_note(instance: str, region: str, override: float | None = None, kind: 
         return f"prices as of {_table()['as_of']}, from {_table()['source']}"
     elsewhere = price_per_hour(instance, _REFERENCE, None, kind)
     known = "" if elsewhere is None else f"it is {elsewhere:g} USD an hour in {_REFERENCE}; "
-    return f"the price of {instance} in {region} is not in charloom's table: {known}--price says it"
+    return f"the price of {instance} in {region} is not in charloom's table: {known}give it with --price"
 
 
 def shown_price(dollars: float | None) -> str:

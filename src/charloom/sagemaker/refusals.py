@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from botocore import exceptions
 from botocore.exceptions import BotoCoreError, ClientError
 
 from charloom.errors import CloudError
+
+_CHOICES = re.compile(r": \[[^\]]{20,}\]")
+_SHOWN = 1000  # characters of what Amazon says
 
 _ADVICE = {
     "ExpiredToken": "the credentials have expired: sign in again",
@@ -19,6 +23,8 @@ _ADVICE = {
     "RequestTimeTooSkewed": "this machine's clock is wrong: set it, and try again",
     "InvalidSignatureException": "the signature is wrong or too old: check the secret key, and this machine's clock",
     "RequestExpired": "this machine's clock is wrong: set it, and try again",
+    "NoSuchBucket": "there is no such bucket: check the address",
+    "ResourceInUse": "the name is taken: give another --name",
     "ResourceLimitExceeded": "a quota of the account is reached: delete something, or ask for a larger one",
     "ThrottlingException": "too many requests, also after several tries: wait a minute and try again",
     "Throttling": "too many requests, also after several tries: wait a minute and try again",
@@ -48,9 +54,12 @@ def _refused(error: ClientError, service: str, operation: str) -> CloudError:
         advice = f"not allowed: {action} (the policies that are needed: docs/reference/iam.md)"
     elif "assume" in message.lower() and "role" in message.lower():
         advice = "SageMaker may not take on that role: its trust policy must name sagemaker.amazonaws.com"
+    elif "instancetype" in message.lower() and _CHOICES.search(message):
+        advice = "there is no such kind of machine for that: give another --instance"
     else:
         advice = _ADVICE.get(code, "")
-    parts = [advice, f"{code} from {action}{': ' + message if message else ''}"]
+    shown = _CHOICES.sub("", message)[:_SHOWN]  # all kinds of machines are thousands of characters
+    parts = [advice, f"{code} from {action}{': ' + shown if shown else ''}"]
     return CloudError("; ".join(part for part in parts if part), code, message)
 
 
@@ -63,4 +72,6 @@ def _unsent(error: BotoCoreError, region: str) -> str:
         return f"{error}: give another --profile, or set AWS_PROFILE"
     if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectTimeoutError):
         return f"cannot reach Amazon Web Services ({error}): is {region!r} the right region, and is there a network?"
+    if isinstance(error, exceptions.InvalidRegionError):
+        return f"{region!r} is no region's name: give one such as us-east-1"
     return " ".join(str(error).split())

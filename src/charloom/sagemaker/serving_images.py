@@ -31,6 +31,9 @@ def chosen_image(aws: Aws, image: str | None, notify: Notify) -> str:
         return image
     if found := serving_image(aws):
         return found
+    if aws.dry:
+        notify(Notice("the account is not asked for its charloom-serve image: the requests are as if it had none"))
+        return four_function_image(aws)
     notify(
         Notice(
             "the account has no charloom-serve image, so AWS's pytorch-inference 2.6.0 serves: no response streaming "

@@ -101,7 +101,12 @@ def download_file(aws: Aws, uri: S3Uri, path: Path, notify: Notify = ignore, *, 
         CloudError: there is none, it has more than `most` bytes, or it could not be fetched.
         StorageError: the file cannot be written.
     """
-    found = aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key)
+    try:
+        found = aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key)
+    except CloudError as error:
+        if error.code in _ABSENT:
+            raise CloudError(f"{uri} is not there", error.code) from error
+        raise
     if not isinstance(aws, Account):
         aws.call("s3", "get_object", Bucket=uri.bucket, Key=uri.key)
         return

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
+from charloom.sagemaker.instances import refuse_obsolete
 from charloom.sagemaker.names import S3Uri, tags
 from charloom.settings import Duration, Settings, duration_seconds
 
@@ -19,11 +20,16 @@ def _within_an_hour(text: str) -> str:
     return text
 
 
+def _machine(instance: str) -> str:
+    refuse_obsolete(instance, serving=True)
+    return instance
+
+
 class TransformSettings(Settings):
     """On what a batch runs, and in what pieces."""
 
-    instance: str = Field(
-        "ml.m5.large", pattern=r"^ml\.[a-z0-9-]+\.[a-z0-9]+$", description="What it runs on, such as ml.m5.large."
+    instance: Annotated[str, AfterValidator(_machine)] = Field(
+        "ml.m5.large", description="What it runs on, such as ml.m5.large."
     )
     instances: int = Field(1, ge=1, le=100, description="How many of them; files are shared out among them.")
     max_payload: int = Field(1, ge=1, le=25, description="MB of lines that are sent to the model at a time.")

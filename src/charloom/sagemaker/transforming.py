@@ -11,9 +11,10 @@ from typing import Any
 
 from charloom.errors import CloudError, UsageError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
+from charloom.sagemaker.account import role_arn
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.instances import refuse_obsolete
 from charloom.sagemaker.job_logs import Log
+from charloom.sagemaker.model_data import check_model
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3
 from charloom.sagemaker.resources import look, missing, remove
 from charloom.sagemaker.transform_request import TransformSettings, transform_request
@@ -90,9 +91,8 @@ def transform(
         CloudError: the job failed (its log's last lines were told), or Amazon refused something.
     """
     choice = validated(TransformSettings, {**(settings.model_dump(exclude_unset=True) if settings else {}), **chosen})
-    refuse_obsolete(choice.instance)
-    begin, end = S3Uri.parse(source), S3Uri.parse(output)
-    job = checked_name(name or fresh_name(Path(model).name), "job")
+    job = name or fresh_name(Path(model).name)
+    begin, end = check_transform(aws, model, source, output, job, role)
     _check_input(aws, begin)
     made = _made(aws, model, role, image, notify)
     request = transform_request(job, made or model, begin, end, choice, score=score)
@@ -106,6 +106,26 @@ def transform(
     if made:
         notify(Notice(f"the model {made} stays, for the job needs it: it costs nothing"))
     return Transformed(job, made or model, "InProgress", str(end))
+
+
+def check_transform(aws: Aws, model: str, source: str, output: str, job: str, role: str | None) -> tuple[S3Uri, S3Uri]:
+    """See, before anybody is asked and anything is sent, that a batch is worth it; the two addresses.
+
+    Raises:
+        UsageError: an address is none, the name cannot be one, or a role is missing.
+        ModelDirectoryError: there is no such model.
+    """
+    places = S3Uri.parse(source), S3Uri.parse(output)
+    checked_name(job, "the job")
+    check_model(model)
+    if not _is_name(model):
+        role_arn(aws, role)
+    return places
+
+
+def _is_name(model: str) -> bool:
+    """Whether this is the name of something in the account, and nothing of this machine or in S3."""
+    return not is_s3(model) and not Path(model).expanduser().exists()
 
 
 def _followed(aws: Aws, job: str, made: str | None, notify: Notify) -> Transformed:
@@ -134,8 +154,7 @@ def _check_input(aws: Aws, source: S3Uri) -> None:
 
 def _made(aws: Aws, model: str, role: str | None, image: str | None, notify: Notify) -> str | None:
     """The name of a model that had to be made; None where one of that name is there."""
-    named = not is_s3(model) and not Path(model).expanduser().exists()
-    if named and (look(aws, "model", checked_name(model, "model")) is not None or aws.dry):
+    if _is_name(model) and (look(aws, "model", checked_name(model, "model")) is not None or aws.dry):
         return None
     from charloom.sagemaker.deploying import create_model
 

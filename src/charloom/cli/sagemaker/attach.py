@@ -50,7 +50,7 @@ def attach(
         attach_here(name, output, overwrite=overwrite)
         report(out, output, job_data(status_here(name)))
         return 0
-    aws = reached(cloud, out)
+    aws = reached(cloud, out, not_here=f"there is no job {name}")
     check_output(output.expanduser(), overwrite)
     if wait and not aws.dry and not status(aws, name).over:
         view = CloudView(out)

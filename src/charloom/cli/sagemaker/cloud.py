@@ -12,6 +12,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedCo
 
 from charloom.cli.live import LiveView
 from charloom.cli.output import Output
+from charloom.errors import CloudError
 from charloom.events import Event, LogLine, Notice, StatusChanged, TransferProgress
 from charloom.sagemaker.account import connect
 from charloom.sagemaker.aws import Aws, DryRun, Request
@@ -31,15 +32,26 @@ class CloudOptions(BaseModel):
     )
 
 
-def reached(cloud: CloudOptions, out: Output) -> Aws:
+def reached(cloud: CloudOptions, out: Output, *, not_here: str = "") -> Aws:
     """The account that the options name, or a dry run that prints each request as JSON.
+
+    Args:
+        cloud: the options.
+        out: where a dry run prints.
+        not_here: what was sought on this machine and not found, if anything was: an account that cannot be reached
+            may not be what is wrong.
 
     Raises:
         CloudError: no region is set, or there is no such profile.
     """
-    if not cloud.dry_run:
+    if cloud.dry_run:
+        return DryRun(lambda request: _show(request, out), cloud.region)
+    try:
         return connect(cloud.region, cloud.profile)
-    return DryRun(lambda request: _show(request, out), cloud.region)
+    except CloudError as error:
+        if not not_here:
+            raise
+        raise CloudError(f"{not_here} on this machine, and the account cannot be asked: {error}", error.code) from error
 
 
 def _show(request: Request, out: Output) -> None:

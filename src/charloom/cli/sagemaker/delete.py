@@ -35,7 +35,7 @@ def delete(
     out = Output(options)
     deleted = None if cloud.dry_run else delete_on_this_machine(name)
     if deleted is None:
-        aws = reached(cloud, out)
+        aws = reached(cloud, out, not_here=f"there is no endpoint {name}")
         with CloudView(out) as view:
             deleted = delete_endpoint(aws, name, force=force, notify=view)
         if aws.dry:

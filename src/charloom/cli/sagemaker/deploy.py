@@ -11,9 +11,10 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.asking import agreed, sigterm_interrupts, told_cost
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.deploying import Deployed
+from charloom.sagemaker.deploying import Deployed, check_deployment
 from charloom.sagemaker.deploying import deploy as deploy_model
 from charloom.sagemaker.endpoint_settings import EndpointSettings
+from charloom.sagemaker.names import is_s3
 from charloom.sagemaker.this_machine import deploy_on_this_machine
 
 _ENDPOINT = Group("Endpoint", sort_key=10)
@@ -47,6 +48,7 @@ def deploy(
         _deploy_here(out, model, name, endpoint, cloud)
         return 0
     aws = reached(cloud, out)
+    check_deployment(aws, model, endpoint, name)
     if not _may_cost(out, aws, endpoint, yes=yes):
         out.say("nothing was created")
         return 1
@@ -62,7 +64,10 @@ def _deploy_here(out: Output, model: str, name: str | None, endpoint: EndpointSe
         out.say("this machine: no request would be sent")
         return
     with CloudView(out) as view, sigterm_interrupts():
-        made = deploy_on_this_machine(model, endpoint, reach=lambda: reached(cloud, out), name=name, notify=view)
+        missing = "" if is_s3(model) else f"{model}: there is no such model directory, archive or job"
+        made = deploy_on_this_machine(
+            model, endpoint, reach=lambda: reached(cloud, out, not_here=missing), name=name, notify=view
+        )
     _tell(out, made)
 
 

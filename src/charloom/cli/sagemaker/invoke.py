@@ -62,7 +62,7 @@ def invoke(
     here = not cloud.dry_run and local_address(name) is not None
     if here and later:
         raise UsageError(f"endpoint {name} is of this machine and answers at once: leave --async out")
-    aws = None if here else reached(cloud, out)
+    aws = None if here else reached(cloud, out, not_here=f"there is no endpoint {name}")
     if later and aws is not None:
         _ask_later(out, aws, name, start if payload is None else payload, payload is not None, chosen, wait)
     elif payload is not None:

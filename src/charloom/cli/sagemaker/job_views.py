@@ -12,7 +12,7 @@ from charloom.cli.output import Output
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.jobs import JobStatus, Watch, stop
-from charloom.sagemaker.prices import shown_price
+from charloom.sagemaker.prices import UNKNOWN, shown_price
 from charloom.training.lines import duration
 
 
@@ -33,8 +33,7 @@ def job_text(found: JobStatus) -> str:
         + (f" ({found.message})" if found.message else ""),
         f"machine  {many}{found.instance}{', spot' if found.spot else ''}",
         f"time     {_time(found)}",
-        f"price    {shown_price(found.price)}{'' if found.over else ' so far'} ({shown_price(found.price_per_hour)} an "
-        f"hour each{', less on spot machines' if found.spot else ''})",
+        f"price    {_price(found)}",
     ]
     lines += [f"metric   {name} {value:g}" for name, value in sorted(found.metrics.items())]
     lines += [f"model    {found.artifact}"] if found.artifact else []
@@ -47,6 +46,14 @@ def _time(found: JobStatus) -> str:
         return "not begun"
     billed = "" if found.seconds_billed is None else f", {duration(found.seconds_billed)} billed"
     return f"{duration(found.seconds)}{billed}"
+
+
+def _price(found: JobStatus) -> str:
+    if found.price_per_hour is None:
+        return f"{UNKNOWN}: --price says what an hour of one machine costs"
+    less = ", less on spot machines" if found.spot else ""
+    so_far = "" if found.over else " so far"
+    return f"{shown_price(found.price)}{so_far} ({shown_price(found.price_per_hour)} an hour each{less})"
 
 
 def waited(out: Output, aws: Aws, watch: Watch, name: str, output: object) -> JobStatus | int:

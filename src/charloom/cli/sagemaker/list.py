@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
 from charloom.errors import CloudError
+from charloom.sagemaker.account import NO_REGION
 from charloom.sagemaker.expiry import as_tag
 from charloom.sagemaker.inventory import EndpointState, endpoints
 from charloom.sagemaker.prices import shown_price
@@ -41,9 +42,11 @@ def list_endpoints(
             states += endpoints(aws)
             if aws.dry:
                 return
-    except CloudError:  # what is on this machine is seen all the same
+    except CloudError as error:  # what is on this machine is seen all the same
         _show(out, states)
-        raise
+        if error.code != NO_REGION:
+            raise
+        raise CloudError(f"{error}; or --here, for endpoints of this machine alone", error.code) from error
     if not states and not out.json:
         out.say("no endpoint of ours")
     _show(out, states)

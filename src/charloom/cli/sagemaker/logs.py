@@ -37,7 +37,7 @@ def logs(
     if writes_here(name):
         logs_here(name, lambda line: _show(out, None, line), last=last, follow=follow)
         return
-    aws = reached(cloud, out)
+    aws = reached(cloud, out, not_here=f"there is no log of {name}")
     for line in (followed if follow else written)(aws, name, last=last):
         _show(out, line, line.message)
 

@@ -33,7 +33,7 @@ def status(
     if is_here(name):
         found = status_here(name)
     else:
-        aws = reached(cloud, out)
+        aws = reached(cloud, out, not_here=f"there is no job {name}")
         found = status_of(aws, name, price=price)
         if aws.dry:
             return

@@ -25,7 +25,7 @@ def stop(
     if is_here(name):
         stopped = stop_here(name)
     else:
-        aws = reached(cloud, out)
+        aws = reached(cloud, out, not_here=f"there is no job {name}")
         stopped = stop_job(aws, name)
         if aws.dry:
             return

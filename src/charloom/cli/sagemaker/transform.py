@@ -17,7 +17,7 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import fresh_name
 from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
 from charloom.sagemaker.transform_request import TransformSettings
-from charloom.sagemaker.transforming import Transformed, stop_transform
+from charloom.sagemaker.transforming import Transformed, check_transform, stop_transform
 from charloom.sagemaker.transforming import transform as start
 
 _MACHINES = Group("Machines", sort_key=10)
@@ -56,11 +56,11 @@ def transform(
     score
         Measure the prompts instead; a line that says "score" decides for itself.
     role
-        The role that a model runs under which must be made; else CHARLOOM_SAGEMAKER_ROLE.
+        The role it runs under, where a SageMaker model must be made first; else CHARLOOM_SAGEMAKER_ROLE.
     image
-        The container image of a model which must be made.
+        The container image, where a SageMaker model must be made first.
     name
-        The job's name.
+        What to call the job; made from the model's name if not given.
     yes
         Start without asking.
     wait
@@ -72,7 +72,10 @@ def transform(
     aws = reached(cloud, out)
     chosen: dict[str, Any] = {one: getattr(machines, one) for one in machines.model_fields_set}
     job = name or fresh_name(Path(model).name)
-    _agree(out, aws, machines, yes=yes)
+    check_transform(aws, model, source, output, job, role)
+    if not _may_cost(out, aws, machines, yes=yes):
+        out.say("nothing was started")
+        return 1
     try:
         with CloudView(out) as view:
             made = {"role": role, "image": image, **chosen}
@@ -84,20 +87,19 @@ def transform(
     return 0
 
 
-def _agree(out: Output, aws: Aws, machines: TransformSettings, *, yes: bool) -> None:
+def _may_cost(out: Output, aws: Aws, machines: TransformSettings, *, yes: bool) -> bool:
     """Say what it costs, and let a person say whether it may.
 
     Raises:
-        UsageError: nobody can be asked, and --yes was not given; or the answer is no.
+        UsageError: nobody can be asked, and --yes was not given.
     """
     one = price_per_hour(machines.instance, aws.region, machines.price)
-    total = None if one is None else one * machines.instances
+    total = "price unknown" if one is None else f"{shown_price(one * machines.instances)} an hour"
     out.say(
-        f"{machines.instances} × {machines.instance}: {shown_price(total)} an hour, from their start to the job's end "
+        f"{machines.instances} × {machines.instance}: {total}, from their start to the job's end "
         f"({price_note(machines.instance, aws.region, machines.price)})"
     )
-    if not aws.dry and not agreed(out, "start it?", yes=yes):
-        raise UsageError("nothing was started")
+    return aws.dry or agreed(out, "start it?", yes=yes)
 
 
 def _show(out: Output, done: Transformed) -> None:
