@@ -52,6 +52,13 @@ class Here(DryRun):
             "price": some.floats(0, 100),
         },
     ),
+    network=some.sampled_from(
+        [
+            {},
+            {"subnets": ["subnet-0a"] * 16, "security_groups": ["sg-0b"] * 5},
+            {"subnets": ["s"], "security_groups": ["g"]},
+        ]
+    ),
     spot=some.booleans(),
     wait=some.booleans(),
     options=some.fixed_dictionaries(
@@ -73,6 +80,7 @@ class Here(DryRun):
 )
 def test_every_job_that_can_be_asked_for_is_one_that_amazon_takes(
     asked: dict[str, Any],
+    network: dict[str, list[str]],
     spot: bool,
     wait: bool,
     options: dict[str, Any],
@@ -81,7 +89,7 @@ def test_every_job_that_can_be_asked_for_is_one_that_amazon_takes(
     channels: set[str],
 ) -> None:
     aws = Here(lambda request: None, region)
-    wanted = JobSettings(**asked, spot=spot, **({"max_wait": "100d"} if spot and wait else {}))
+    wanted = JobSettings(**asked, **network, spot=spot, **({"max_wait": "100d"} if spot and wait else {}))
     job = planned(aws, wanted, options, recipe)
     filled = {name: f"s3://bucket/{name}/" for name in ("training", *channels)}
     job = TrainingJob(**{**vars(job), "channels": filled, "source": "s3://bucket/source.tar.gz"})
@@ -96,6 +104,8 @@ def test_every_job_that_can_be_asked_for_is_one_that_amazon_takes(
     assert spot == ("MaxWaitTimeInSeconds" in stopping)
     assert stopping.get("MaxWaitTimeInSeconds", 10**9) >= stopping["MaxRuntimeInSeconds"]
     assert request["CheckpointConfig"]["S3Uri"].startswith("s3://")
+    vpc = request.get("VpcConfig", {})
+    assert (vpc.get("Subnets"), vpc.get("SecurityGroupIds")) == (network.get("subnets"), network.get("security_groups"))
 
 
 @given(some.dictionaries(some.text(string.ascii_lowercase, min_size=1, max_size=8), TEXTS, max_size=5))

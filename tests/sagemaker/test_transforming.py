@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from charloom.runtime.model import Model
 from charloom.sagemaker.account import Account
 from charloom.sagemaker.aws import DryRun, Request
 from charloom.sagemaker.names import S3Uri
+from charloom.sagemaker.transform_jobs import stop_transform, transform_status
 from charloom.sagemaker.transform_request import TransformSettings, transform_request
-from charloom.sagemaker.transforming import stop_transform, transform
+from charloom.sagemaker.transforming import transform
 from tests.cli.conftest import Charloom, one_line
 
 from .fake_amazon import FakeAmazon
@@ -118,10 +120,13 @@ def test_what_cannot_work_costs_nothing(batch: FakeAmazon, account: Account) -> 
 def test_stopping(batch: FakeAmazon, account: Account) -> None:
     batch.next_transform(["InProgress"])
     job = transform(account, "ours", "s3://lines/in/", "s3://lines/out", wait=False).job
-    stop_transform(account, job)
+    assert stop_transform(account, job)
     account.call("sagemaker", "describe_transform_job", TransformJobName=job)
     account.call("sagemaker", "describe_transform_job", TransformJobName=job)
-    stop_transform(account, job)  # stopped already
+    assert not stop_transform(account, job)  # stopped already
+    assert transform_status(account, "nowhere") is None
+    with pytest.raises(UsageError, match="single hyphens"):
+        transform_status(account, "a_b")
     with pytest.raises(CloudError, match="Could not find"):
         stop_transform(account, "nowhere")
 
@@ -202,6 +207,34 @@ def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest
     assert batch.transforms["stopped"].states == ["Stopping", "Stopped"]
 
 
+def test_a_batch_is_looked_at_and_stopped_by_its_name(
+    batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("charloom.sagemaker.job_logs.time.sleep", lambda seconds: None)
+    monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path))
+    batch.next_transform(["InProgress"], logs=["loading"])
+    place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
+    started = cli("sagemaker", "transform", "ours", *place, "--name", "mine", "--instances", 2, "--no-wait", "--yes")
+    assert "charloom sagemaker status mine" in started.err
+    told = cli("sagemaker", "status", "mine", "--json", "--price", "3600").json
+    assert (told["job"], told["status"], told["model"], told["instances"]) == ("mine", "InProgress", "ours", 2)
+    assert (told["input"], told["output"], told["ended"]) == ("s3://lines/in/a.jsonl", "s3://lines/out", None)
+    assert told["price"] == pytest.approx(2 * told["seconds"])
+    shown = cli("sagemaker", "status", "mine").out
+    assert re.search(r"^status   InProgress\nmachine  2 × ml\.m5\.large$", shown, re.M), shown
+    assert "price    unknown" in shown
+    assert cli("sagemaker", "logs", "mine").out.endswith("loading\n")
+    assert cli("sagemaker", "stop", "mine", "--json").json == {"job": "mine", "stopped": True}
+    assert cli("sagemaker", "stop", "mine").out == "mine does not run: there is nothing to stop\n"
+    assert cli("sagemaker", "logs", "mine", "--follow").out.endswith("loading\n")
+    assert cli("sagemaker", "status", "mine", "--json").json["status"] == "Stopped"
+    for command in ("status", "stop"):
+        assert "there is no job none in eu-west-1" in one_line(cli("sagemaker", command, "none"))
+    batch.next_transform(failure="ClientError: too large")
+    assert cli("sagemaker", "transform", "ours", *place, "--name", "failed", "--yes").status == 1
+    assert "failure  ClientError: too large\n" in cli("sagemaker", "status", "failed").out
+
+
 def test_an_interrupted_job_goes_on_where_nobody_is_asked(
     batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,5 +244,5 @@ def test_an_interrupted_job_goes_on_where_nobody_is_asked(
     monkeypatch.setattr("charloom.sagemaker.transforming.follow", interrupted)
     place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out", "--yes")
     ran = cli("sagemaker", "transform", "ours", *place, "--name", "going")
-    assert (ran.status, "going goes on" in ran.err) == (130, True)
+    assert (ran.status, "charloom sagemaker status going" in ran.err) == (130, True)
     assert batch.operations()[-1] == "CreateTransformJob"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.planning import JobSettings
     from charloom.sagemaker.prices import Cost, price_per_hour
+    from charloom.sagemaker.transform_jobs import TransformStatus, stop_transform, transform_status
     from charloom.sagemaker.transforming import Transformed, transform
     from charloom.sagemaker.unpacking import unpack_model
     from charloom.sagemaker.uploading import UploadedCorpus, upload
@@ -54,6 +55,7 @@ _HOMES = {
     "ServingImage": "image",
     "StartedJob": "launching",
     "TrainedHere": "here",
+    "TransformStatus": "transform_jobs",
     "Transformed": "transforming",
     "UploadedCorpus": "uploading",
     "WrittenLine": "job_logs",
@@ -79,9 +81,11 @@ _HOMES = {
     "serving_image": "image",
     "status": "jobs",
     "stop": "jobs",
+    "stop_transform": "transform_jobs",
     "train": "launching",
     "train_here": "here",
     "transform": "transforming",
+    "transform_status": "transform_jobs",
     "unpack_model": "unpacking",
     "upload": "uploading",
     "wait": "jobs",
@@ -107,6 +111,7 @@ __all__ = [
     "ServingImage",
     "StartedJob",
     "TrainedHere",
+    "TransformStatus",
     "Transformed",
     "UploadedCorpus",
     "WrittenLine",
@@ -132,9 +137,11 @@ __all__ = [
     "serving_image",
     "status",
     "stop",
+    "stop_transform",
     "train",
     "train_here",
     "transform",
+    "transform_status",
     "unpack_model",
     "upload",
     "wait",

@@ -15,6 +15,7 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import checked_name
 
 JOBS = "/aws/sagemaker/TrainingJobs"
+TRANSFORMS = "/aws/sagemaker/TransformJobs"
 ENDPOINTS = "/aws/sagemaker/Endpoints"
 
 _EARLY = 3_600_000  # milliseconds: all jobs of an account share a log group, which is not searched from its beginning
@@ -49,7 +50,7 @@ class Log:
         if prefix:
             self._request["logStreamNamePrefix"] = prefix
         self._prefix = prefix
-        self.is_job = group == JOBS
+        self.group = group
         self._first = 0 if since is None else max(0, round(since.timestamp() * 1000) - _EARLY)
         self._latest = 0
         self._told: deque[str] = deque(maxlen=_REMEMBERED)
@@ -98,11 +99,11 @@ def endpoint_log(aws: Aws, name: str) -> Log:
 
 
 def logs(aws: Aws, name: str, *, last: int | None = None) -> Iterator[WrittenLine]:
-    """What a training job or an endpoint has written so far.
+    """What a training job, a transform job or an endpoint has written so far.
 
     Args:
         aws: the account.
-        name: a job's or an endpoint's; a job's comes first where there are both.
+        name: a job's or an endpoint's; a training job's comes first, then a transform job's.
         last: only so many lines of the end.
 
     Raises:
@@ -120,7 +121,7 @@ def followed(aws: Aws, name: str, *, last: int | None = None, every: float = 5.0
 
     Args:
         aws: the account.
-        name: a job's or an endpoint's; a job's comes first where there are both.
+        name: a job's or an endpoint's; a training job's comes first, then a transform job's.
         last: begin with only so many lines of what is there.
         every: seconds between looks.
 
@@ -132,30 +133,41 @@ def followed(aws: Aws, name: str, *, last: int | None = None, every: float = 5.0
     earlier = log.new_lines()
     yield from (earlier if last is None else deque(earlier, maxlen=last))
     while not aws.dry and stragglers:
-        over = log.is_job and _is_over(aws, name)
+        over = _is_over(aws, log.group, name)
         stragglers = stragglers - 1 if over else _STRAGGLING
         time.sleep(min(every, 2.0) if over else every)
         yield from log.new_lines()
 
 
-def _is_over(aws: Aws, name: str) -> bool:
-    told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
-    return told.get("TrainingJobStatus") in ("Completed", "Failed", "Stopped")
+def _is_over(aws: Aws, group: str, name: str) -> bool:
+    """Whether a job has ended; an endpoint's log has no end."""
+    status = None
+    if group == JOBS:
+        status = aws.call("sagemaker", "describe_training_job", TrainingJobName=name).get("TrainingJobStatus")
+    elif group == TRANSFORMS:
+        status = aws.call("sagemaker", "describe_transform_job", TransformJobName=name).get("TransformJobStatus")
+    return status in ("Completed", "Failed", "Stopped")
 
 
 def log_of(aws: Aws, name: str) -> Log:
-    """The log of the job or, if no job has that name, of the endpoint.
+    """The log of the training job or, if none has that name, of the transform job, or else of the endpoint.
 
     Raises:
         CloudError: it cannot be asked.
     """
     try:
         told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
+        return job_log(aws, name, told.get("CreationTime"))
     except CloudError as error:
         if not absent(error):
             raise
-        return endpoint_log(aws, name)
-    return job_log(aws, name, told.get("CreationTime"))
+    try:
+        told = aws.call("sagemaker", "describe_transform_job", TransformJobName=name)
+        return Log(aws, TRANSFORMS, f"{name}/", told.get("CreationTime"))
+    except CloudError as error:
+        if not absent(error):
+            raise
+    return endpoint_log(aws, name)
 
 
 def _found(aws: Aws, name: str) -> Iterator[WrittenLine]:

@@ -19,6 +19,9 @@ from charloom.sagemaker.prices import price_per_hour
 
 ENDED = ("Completed", "Failed", "Stopped")
 
+NO_JOB = "NoJob"
+"""The code of the error that says that there is no training job of that name."""
+
 _LAST_LINES = 20  # shown of a job that failed while nobody followed it
 _STRAGGLING = 3  # looks for lines that arrive after the end
 _PATIENCE = 10  # looks in a row that may fail while a job is waited for
@@ -94,9 +97,8 @@ def status(aws: Aws, name: str, *, price: float | None = None) -> JobStatus:
         told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
     except CloudError as error:
         if absent(error):
-            raise CloudError(
-                f"there is no job {name} in {aws.region}: check the name and the region", error.code
-            ) from None
+            message = f"there is no job {name} in {aws.region}: check the name and the region"
+            raise CloudError(message, NO_JOB, error.reason) from None
         raise
     return job_status({"TrainingJobName": name, **told}, aws.region, price)
 

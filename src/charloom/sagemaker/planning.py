@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from charloom.errors import UsageError
 from charloom.sagemaker.account import role_arn
@@ -51,7 +51,17 @@ class JobSettings(Settings):
     checkpoints: str | None = Field(
         None, description="A folder in S3 for checkpoints; that of an earlier job makes this one go on from there."
     )
+    subnets: list[str] = Field(default_factory=list, max_length=16, description="Subnets of a VPC to run in.")
+    security_groups: list[str] = Field(
+        default_factory=list, max_length=5, description="Security groups there; subnets and groups go together."
+    )
     price: float | None = Field(None, ge=0, le=10_000, description="USD an hour of one machine, if you know better.")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if bool(self.subnets) != bool(self.security_groups):
+            raise ValueError("--subnets and --security-groups go together")
+        return self
 
 
 def planned(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: str | None) -> TrainingJob:
@@ -93,6 +103,8 @@ def planned(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: st
         max_runtime=runtime,
         max_wait=wait,
         volume=asked.volume,
+        subnets=asked.subnets,
+        security_groups=asked.security_groups,
     )
 
 

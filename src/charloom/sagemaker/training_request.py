@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,6 +42,8 @@ class TrainingJob:
         max_runtime: seconds of training at most.
         max_wait: seconds of waiting for spot machines and training together, at most.
         volume: gigabytes of disk for each machine.
+        subnets: of a VPC to run in; none: in none.
+        security_groups: there.
     """
 
     name: str
@@ -59,6 +61,8 @@ class TrainingJob:
     max_runtime: int = 3600
     max_wait: int = 7200
     volume: int = 30
+    subnets: Sequence[str] = ()
+    security_groups: Sequence[str] = ()
 
 
 def training_job_request(job: TrainingJob) -> dict[str, Any]:
@@ -70,6 +74,9 @@ def training_job_request(job: TrainingJob) -> dict[str, Any]:
     stopping = {"MaxRuntimeInSeconds": job.max_runtime}
     if job.spot:
         stopping["MaxWaitTimeInSeconds"] = job.max_wait
+    network: dict[str, Any] = {}
+    if job.subnets:
+        network["VpcConfig"] = {"Subnets": list(job.subnets), "SecurityGroupIds": list(job.security_groups)}
     return {
         "TrainingJobName": job.name,
         "AlgorithmSpecification": {
@@ -90,6 +97,7 @@ def training_job_request(job: TrainingJob) -> dict[str, Any]:
         "EnableManagedSpotTraining": job.spot,
         "CheckpointConfig": {"S3Uri": job.checkpoints, "LocalPath": CHECKPOINTS},
         "HyperParameters": encoded_with_toolkit(job),
+        **network,
         "Tags": tags(),
     }
 

@@ -13,10 +13,10 @@ from charloom.errors import CloudError, UsageError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.account import role_arn
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.job_logs import Log
+from charloom.sagemaker.job_logs import TRANSFORMS, Log
 from charloom.sagemaker.model_data import check_model
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3
-from charloom.sagemaker.resources import look, missing, remove
+from charloom.sagemaker.resources import look, remove
 from charloom.sagemaker.transform_request import TransformSettings, transform_request
 from charloom.settings import validated
 
@@ -26,7 +26,6 @@ POLL = 10.0
 FAILED = "Failed"
 """The code of the error that tells of a job's failure."""
 
-_GROUP = "/aws/sagemaker/TransformJobs"
 _LINES = 20
 _TOLD_EVERY = 60.0  # seconds: a sign of life while nothing changes
 
@@ -184,19 +183,6 @@ def follow(aws: Aws, job: str, *, notify: Notify = ignore) -> Transformed:
         time.sleep(POLL)
 
 
-def stop_transform(aws: Aws, job: str) -> None:
-    """End a job; what has been answered so far is lost. One that has ended is left as it is.
-
-    Raises:
-        CloudError: there is none of that name.
-    """
-    try:
-        aws.call("sagemaker", "stop_transform_job", TransformJobName=job)
-    except CloudError as error:
-        if missing(error) or "status" not in error.reason.lower():
-            raise
-
-
 def _ended(aws: Aws, job: str, found: dict[str, Any]) -> Transformed:
     output = found["TransformOutput"]["S3OutputPath"]
     objects = tuple(_answers(aws, found, S3Uri.parse(output))) if found["TransformJobStatus"] == "Completed" else ()
@@ -219,13 +205,13 @@ def _failed(aws: Aws, job: str, found: dict[str, Any], notify: Notify) -> CloudE
     lines = _last_lines(aws, job)
     for line in lines:
         notify(LogLine(line))
-    where = "" if lines else f"; nothing was written to {_GROUP}"
+    where = "" if lines else f"; nothing was written to {TRANSFORMS}"
     return CloudError(f"the transform job {job} failed: {reason}{where}", FAILED, reason)
 
 
 def _last_lines(aws: Aws, job: str) -> list[str]:
     """The last lines that a job's containers have written; none where they cannot be read."""
     try:
-        return list(deque((line.message for line in Log(aws, _GROUP, f"{job}/").new_lines()), maxlen=_LINES))
+        return list(deque((line.message for line in Log(aws, TRANSFORMS, f"{job}/").new_lines()), maxlen=_LINES))
     except CloudError:  # no permission: the failure itself is what matters
         return []

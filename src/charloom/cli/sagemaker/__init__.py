@@ -7,9 +7,9 @@ from cyclopts import App
 COMMANDS = {
     "upload": "Prepare a corpus and put it into S3.",
     "train": "Train as a SageMaker job, or here as one would be.",
-    "status": "Say how a training job is doing.",
+    "status": "Say how a job is doing.",
     "logs": "Show what a job or an endpoint has written.",
-    "stop": "Stop a training job.",
+    "stop": "Stop a job.",
     "attach": "Fetch a job's model into a model directory.",
     "image": "Build the serving image and push it to the account.",
     "package": "Pack a model as model.tar.gz, and check that it serves.",

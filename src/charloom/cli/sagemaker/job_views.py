@@ -1,4 +1,4 @@
-"""How a training job is shown, and what Ctrl-C asks while one is waited for."""
+"""How a job is shown, and what Ctrl-C asks while one is waited for."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.jobs import JobStatus, Watch, stop
 from charloom.sagemaker.prices import UNKNOWN, shown_price
+from charloom.sagemaker.transform_jobs import TransformStatus
 from charloom.training.lines import duration
 
 
-def job_data(found: JobStatus) -> dict[str, Any]:
+def job_data(found: JobStatus | TransformStatus) -> dict[str, Any]:
     """A job's status as JSON has it; times in ISO 8601."""
     data = asdict(found)
     shown = {key: value.isoformat() if isinstance(value, datetime) else value for key, value in data.items()}
@@ -41,6 +42,23 @@ def job_text(found: JobStatus) -> str:
     return "\n".join(lines)
 
 
+def batch_text(found: TransformStatus) -> str:
+    """A transform job's status for people."""
+    many = f"{found.instances} × " if found.instances > 1 else ""
+    lines = [
+        f"job      {found.name}",
+        f"status   {found.status}",
+        f"machine  {many}{found.instance}",
+        f"time     {'not begun' if found.seconds is None else duration(found.seconds)}",
+        f"price    {_price(found)}",
+        f"model    {found.model}",
+        f"input    {found.input}",
+        f"output   {found.output}",
+    ]
+    lines += [f"failure  {found.failure_reason}"] if found.failure_reason else []
+    return "\n".join(lines)
+
+
 def _time(found: JobStatus) -> str:
     if found.seconds is None:
         return "not begun"
@@ -48,10 +66,10 @@ def _time(found: JobStatus) -> str:
     return f"{duration(found.seconds)}{billed}"
 
 
-def _price(found: JobStatus) -> str:
+def _price(found: JobStatus | TransformStatus) -> str:
     if found.price_per_hour is None:
         return f"{UNKNOWN}: --price says what an hour of one machine costs"
-    less = ", less on spot machines" if found.spot else ""
+    less = ", less on spot machines" if isinstance(found, JobStatus) and found.spot else ""
     so_far = "" if found.over else " so far"
     return f"{shown_price(found.price)}{so_far} ({shown_price(found.price_per_hour)} an hour each{less})"
 

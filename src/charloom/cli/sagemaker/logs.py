@@ -22,7 +22,9 @@ def logs(
     cloud: CloudOptions = CloudOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
-    """Show what a training job or an endpoint has written: the lines of all its machines, in their order.
+    """Show what a job or an endpoint has written: the lines of all its machines, in their order.
+
+    A training job of that name comes first, then a transform job, then an endpoint.
 
     Parameters
     ----------

@@ -8,9 +8,12 @@ from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
-from charloom.cli.sagemaker.job_views import job_data, job_text
+from charloom.cli.sagemaker.job_views import batch_text, job_data, job_text
+from charloom.errors import CloudError
 from charloom.sagemaker.here import is_here, status_here
+from charloom.sagemaker.jobs import NO_JOB
 from charloom.sagemaker.jobs import status as status_of
+from charloom.sagemaker.transform_jobs import TransformStatus, transform_status
 
 
 def status(
@@ -20,7 +23,9 @@ def status(
     cloud: CloudOptions = CloudOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
-    """Say how a training job is, started now or long ago: state, time, price so far, last losses, why it failed.
+    """Say how a job is, started now or long ago: state, time, price so far, last losses, why it failed.
+
+    A training job of that name comes before a transform job.
 
     Parameters
     ----------
@@ -34,10 +39,23 @@ def status(
         found = status_here(name)
     else:
         aws = reached(cloud, out, not_here=f"there is no job {name}")
-        found = status_of(aws, name, price=price)
+        try:
+            found = status_of(aws, name, price=price)
+        except CloudError as error:
+            if error.code != NO_JOB or (batch := transform_status(aws, name, price=price)) is None:
+                raise
+            _show_batch(out, batch)
+            return
         if aws.dry:
             return
     if out.json:
         out.result(job_data(found))
     else:
         out.text(job_text(found))
+
+
+def _show_batch(out: Output, found: TransformStatus) -> None:
+    if out.json:
+        out.result(job_data(found))
+    else:
+        out.text(batch_text(found))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
+from charloom.errors import CloudError
 from charloom.sagemaker.here import is_here, stop_here
+from charloom.sagemaker.jobs import NO_JOB
 from charloom.sagemaker.jobs import stop as stop_job
+from charloom.sagemaker.transform_jobs import stop_transform, transform_status
 
 
 def stop(
@@ -14,7 +17,9 @@ def stop(
     cloud: CloudOptions = CloudOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
-    """Stop a training job; its checkpoints stay. Stopping what has ended is no error.
+    """Stop a training job, whose checkpoints stay, or a transform job, whose answers so far are lost.
+
+    Stopping what has ended is no error. A training job of that name comes before a transform job.
 
     Parameters
     ----------
@@ -26,7 +31,12 @@ def stop(
         stopped = stop_here(name)
     else:
         aws = reached(cloud, out, not_here=f"there is no job {name}")
-        stopped = stop_job(aws, name)
+        try:
+            stopped = stop_job(aws, name)
+        except CloudError as error:
+            if error.code != NO_JOB or (batch := transform_status(aws, name)) is None:
+                raise
+            stopped = batch.status == "InProgress" and stop_transform(aws, name)
         if aws.dry:
             return
     if out.json:

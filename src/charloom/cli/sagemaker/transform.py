@@ -16,8 +16,9 @@ from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import fresh_name
 from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
+from charloom.sagemaker.transform_jobs import stop_transform
 from charloom.sagemaker.transform_request import TransformSettings
-from charloom.sagemaker.transforming import Transformed, check_transform, stop_transform
+from charloom.sagemaker.transforming import Transformed, check_transform
 from charloom.sagemaker.transforming import transform as start
 
 _MACHINES = Group("Machines", sort_key=10)
@@ -108,6 +109,9 @@ def _show(out: Output, done: Transformed) -> None:
         return
     for address in done.objects or (done.output,):
         out.text(address)
+    if done.status == "InProgress":
+        out.say(f"now try:\n    charloom sagemaker status {done.job}", style="bold")
+        return
     time = "" if done.seconds is None else f" after {done.seconds / 60:.1f} min"
     out.say(f"({done.job}: {done.status}{time})", style="dim")
 
@@ -123,5 +127,5 @@ def _interrupted(out: Output, aws: Aws, job: str) -> int:
         pass
     except CloudError as error:
         out.warn(str(error))
-    out.say(f"{job} goes on, and ends by itself: aws sagemaker describe-transform-job --transform-job-name {job}")
+    out.say(f"{job} goes on, and ends by itself: charloom sagemaker status {job}")
     return INTERRUPTED
