@@ -18,7 +18,6 @@ from figures import distribution, gates, gradients, neurons, windows
 from figures.models import CELLS, WINDOWS, Models
 
 ROOT = Path(__file__).resolve().parents[2]
-SHAKESPEARE = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
 
 Made = tuple[bytes, dict[str, object]]
 
@@ -98,8 +97,8 @@ def main(arguments: list[str] | None = None, changes: Mapping[str, Any] | None =
     """Make all figures and print their numbers."""
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(prog="scripts/figures", description=__doc__)
-    default = str(SHAKESPEARE) if SHAKESPEARE.is_file() else "tiny-shakespeare"
-    parser.add_argument("--corpus", default=default, help="a text, or the name of a corpus such as python-docs")
+    corpora = "a text, or the name of a corpus such as python-docs"
+    parser.add_argument("--corpus", default="tiny-shakespeare", help=corpora)
     parser.add_argument("--models", type=Path, default=ROOT / "runs" / "figures", help="where models are kept")
     parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images", help="where the figures go")
     parser.add_argument("--distance", type=int, default=gradients.DISTANCE, help="how far back gradients are followed")

@@ -26,7 +26,7 @@ def documents(*specs: str | Path) -> list[Document]:
 
 
 def read(*specs: str | Path) -> list[tuple[str, bytes]]:
-    return [(document.name, document.content) for document in documents(*specs)]
+    return [(document.name, b"".join(document.chunks())) for document in documents(*specs)]
 
 
 class Server(ThreadingHTTPServer):
@@ -263,7 +263,7 @@ def test_a_named_text_is_downloaded_once(server: Server, monkeypatch: pytest.Mon
     events: list[Event] = []
     for _ in range(2):
         (document,) = read_documents(["tiny-shakespeare"], events.append)
-        assert (document.name, document.content) == ("tiny-shakespeare", PLAYS)
+        assert (document.name, b"".join(document.chunks())) == ("tiny-shakespeare", PLAYS)
     assert server.asked == ["/input.txt"]
     assert cached.read_bytes() == PLAYS
     progress = [event for event in events if isinstance(event, DownloadProgress)]

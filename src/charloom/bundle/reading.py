@@ -34,7 +34,14 @@ _VOCABULARY_LIMIT = 64 << 20
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What `inspect` found of one file."""
+    """What a look at one file of a model directory found.
+
+    Attributes:
+        name: the file's.
+        state: `ok`; `edited`, another content where people may write; `altered`, another content where they may not;
+            `missing`; `extra`, not one of the model's own.
+        bytes: its size; 0 where it is missing.
+    """
 
     name: str
     state: Literal["ok", "edited", "altered", "missing", "extra"]
@@ -48,7 +55,14 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class ModelDirectory:
-    """A model directory whose configuration and vocabulary have been read and found sound."""
+    """A model directory whose configuration and vocabulary have been read and found sound.
+
+    Attributes:
+        path: the folder.
+        config: the content of `config.json`.
+        vocabulary: what its ids mean.
+        sampling: the default sampling, from `generation_config.json`.
+    """
 
     path: Path
     config: ModelConfig

@@ -14,7 +14,7 @@ from pydantic import Field
 from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
-from charloom.cli.scores import CsvView, JsonView, ScoreView, TableView
+from charloom.cli.score_views import CsvView, JsonView, ScoreView, TableView
 from charloom.errors import UsageError
 from charloom.runtime.model import load
 from charloom.runtime.scoring import Score, bits_per_char

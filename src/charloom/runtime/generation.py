@@ -47,6 +47,12 @@ def chosen_seed(seed: int | None) -> int:
     return secrets.randbelow(2**32) if seed is None else seed
 
 
+def sample_seeds(seed: int | None, samples: int) -> list[int]:
+    """The seeds of several samples: sample i has seed + i, beyond the largest seed from 0 on."""
+    first = chosen_seed(seed)
+    return [(first + index) % (MAX_SEED + 1) for index in range(samples)]
+
+
 def started_rows(session: Session, vocabulary: Vocabulary, prompt: Ids, rows: Sequence[Row]) -> Rows:
     """Rows that all continue one prompt, ids (T,), read once."""
     logits, state = PromptReader(session).read(prompt)
@@ -125,8 +131,7 @@ def generate_batch(
 ) -> list[Generation]:
     """Several continuations of one prompt, made side by side; sample i has seed + i."""
     started = time.perf_counter()
-    first = chosen_seed(settings.seed)
-    seeds = [(first + index) % (MAX_SEED + 1) for index in range(samples)]
+    seeds = sample_seeds(settings.seed, samples)
     rows = [Row(vocabulary, settings, seed) for seed in seeds]
     texts: dict[int, list[str]] = {seed: [] for seed in seeds}
     if settings.length:

@@ -12,8 +12,8 @@ from typing import Any
 from charloom.errors import CloudError, UsageError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.cloudwatch import Log
 from charloom.sagemaker.instances import refuse_obsolete
-from charloom.sagemaker.job_logs import Log
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3
 from charloom.sagemaker.resources import look, missing, remove
 from charloom.sagemaker.transform_request import TransformSettings, transform_request

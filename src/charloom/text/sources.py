@@ -42,7 +42,7 @@ class Document:
     open: Callable[[], AbstractContextManager[BinaryIO]]
 
     def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
-        """Its bytes. A standard input or an address that may be read only once is read as they are taken.
+        """Its bytes, read from the file as they are asked for: standard input and some addresses can be read only once.
 
         Raises:
             CorpusError: it cannot be opened or read to its end.
@@ -55,11 +55,6 @@ class Document:
             raise
         except Exception as error:  # requests, boto3 and the decompressors each raise a family of their own
             raise CorpusError(f"cannot read {self.address}: {_one_line(error)}") from error
-
-    @property
-    def content(self) -> bytes:
-        """All its bytes."""
-        return b"".join(self.chunks())
 
 
 def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:

@@ -9,8 +9,8 @@ from pydantic import Field
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
 from charloom.cli.sagemaker.job_views import job_data, job_text
-from charloom.sagemaker.here import is_here, status_here
 from charloom.sagemaker.jobs import status as status_of
+from charloom.sagemaker.jobs_here import is_here, status_here
 
 
 def status(
