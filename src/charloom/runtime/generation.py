@@ -129,7 +129,19 @@ def generate_batch(
     settings: SamplingSettings,
     samples: int,
 ) -> list[Generation]:
-    """Several continuations of one prompt, made side by side; sample i has seed + i."""
+    """Several continuations of one prompt, made side by side; sample i has seed + i.
+
+    Args:
+        session: the network.
+        vocabulary: what its ids mean.
+        prompt: as the user wrote it, for the results.
+        cleaned_prompt: as the model reads it.
+        settings: how the texts are drawn, and how long they may become.
+        samples: how many.
+
+    Raises:
+        UsageError: no match of the pattern can be written with this vocabulary and length.
+    """
     started = time.perf_counter()
     seeds = sample_seeds(settings.seed, samples)
     rows = [Row(vocabulary, settings, seed) for seed in seeds]
@@ -145,7 +157,11 @@ def generate_batch(
 
 
 def finished(row: Row, prompt: str, text: str, seconds: float, unknown: tuple[str, ...]) -> Generation:
-    """The whole of a row that has ended."""
+    """The whole of a row that has ended.
+
+    Raises:
+        Exception: what the row failed with, if it did.
+    """
     if row.error is not None:
         raise row.error
     assert row.finish_reason is not None

@@ -36,7 +36,11 @@ class Reading:
     """
 
     def __init__(self, ids: Ids, state: State, writer: TokenWriter | None = None) -> None:
-        """Nothing is read yet."""
+        """Nothing is read yet.
+
+        Raises:
+            ValueError: there is no id.
+        """
         if not len(ids):
             raise ValueError("a prompt needs at least one id")
         self.ids = ids

@@ -95,7 +95,11 @@ class PreparedCorpus:
 
     @cached_property
     def whole(self) -> Segment:
-        """All its ids, the opening one first, left on the disk until they are looked at."""
+        """All its ids, the opening one first, left on the disk until they are looked at.
+
+        Raises:
+            CorpusError: the file cannot be read.
+        """
         try:
             return Segment(map_ids(self.path / IDS, self.record.dtype))
         except (OSError, ValueError) as error:

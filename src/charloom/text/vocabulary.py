@@ -126,7 +126,11 @@ class CharacterVocabulary(Vocabulary):
     unknown_id = UNKNOWN_ID
 
     def __init__(self, characters: Iterable[str]) -> None:
-        """Number `characters` from 1, in the order given; each is one distinct Unicode character."""
+        """Number `characters` from 1, in the order given; each is one distinct Unicode character.
+
+        Raises:
+            ValueError: one comes twice.
+        """
         self.characters: tuple[str, ...] = tuple(characters)
         codes = np.array([ord(character) for character in self.characters], dtype=np.uint32)
         if len(np.unique(codes)) != len(codes):

@@ -207,7 +207,15 @@ def _reason(budget: str, best: _Candidate) -> str:
 
 
 def budget_plan(data: TrainingData, settings: RunSettings, steps: int, device: torch.device, ranks: Ranks) -> Plan:
-    """The plan for a budget: what the evaluations at the end will cost is kept back from it."""
+    """The plan for a budget: what the evaluations at the end will cost is kept back from it.
+
+    Args:
+        data: the text.
+        settings: with a budget, and with everything that was chosen for it.
+        steps: updates that are expected.
+        device: where to train.
+        ranks: the processes that share the rows; rank 0 measures for all.
+    """
     training: TrainingSettings = settings.training
     assert training.budget is not None
     budget = duration_seconds(training.budget)

@@ -44,7 +44,12 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
 
 
 def finished_result(folder: Path) -> TrainingResult | None:
-    """What the finished run in the folder came to; None where there is none or it was interrupted."""
+    """What the finished run in the folder came to; None where there is none or it was interrupted.
+
+    Raises:
+        ModelDirectoryError: the model that stands there is not whole.
+        TrainingError: it was not made by training.
+    """
     if not holds_model(folder) or (folder / TRAINING).exists():
         return None
     result = open_model_directory(folder).config.training.get("result") or {}
@@ -55,7 +60,11 @@ def finished_result(folder: Path) -> TrainingResult | None:
 
 
 def unfinished_run(folder: Path) -> dict[str, Any] | None:
-    """The record of the unfinished run in the folder, if there is one."""
+    """The record of the unfinished run in the folder, if there is one.
+
+    Raises:
+        TrainingError: it is damaged.
+    """
     return Checkpoints(folder / TRAINING).read_run()
 
 
