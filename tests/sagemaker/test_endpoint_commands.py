@@ -14,7 +14,7 @@ import pytest
 
 from charloom import Model
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker import asking
+from charloom.cli.sagemaker import consent
 from charloom.sagemaker import endpoint_states
 from tests.cli.conftest import Charloom, one_line
 
@@ -85,7 +85,7 @@ def test_only_yes_is_yes(typed: str, agrees: bool, monkeypatch: pytest.MonkeyPat
     out = Output(OutputOptions())
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("sys.stderr", Terminal())
-    assert asking.agreed(out, "deploy it?", yes=False) is agrees
+    assert consent.agreed(out, "deploy it?", yes=False) is agrees
 
 
 def test_a_failure_is_one_line_after_the_containers_own(cli: Charloom, there: FakeAmazon) -> None:

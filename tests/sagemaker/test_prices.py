@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from charloom.cli.sagemaker.asking import told_cost
+from charloom.cli.sagemaker.consent import told_cost
 from charloom.errors import UsageError
 from charloom.sagemaker.endpoint_settings import EndpointSettings
 from charloom.sagemaker.prices import price_note, price_per_hour, shown_price

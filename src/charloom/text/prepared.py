@@ -1,6 +1,6 @@
 """A prepared corpus: a folder with the ids of a text of any size, read from the disk window by window.
 
-`corpus.json` is written last: where it is, a whole corpus is. See docs/reference/prepared-corpus.md.
+`corpus.json` is written last, by `preparing.py`: where it is, a whole corpus is. See docs/reference/prepared-corpus.md.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.asking import agreed, told_cost
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.consent import agreed, told_cost
 from charloom.interrupts import signals_as_interrupt
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.deploying import Deployed
