@@ -19,7 +19,7 @@ from tests.browser.watching import served, visit, watched, write
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 PROMPT = "ROMEO:\n"
-PLACE = 20  # the character whose alternatives are shown, counted from where the text goes on
+PLACES = {"playground": 20, "page": 25}  # the character whose alternatives are shown, counted from the prompt's end
 
 
 def take_playground(browser: Browser, address: str, folder: Path) -> list[Path]:
@@ -29,7 +29,7 @@ def take_playground(browser: Browser, address: str, folder: Path) -> list[Path]:
         with watched(browser, color_scheme=scheme, viewport={"width": 1080, "height": 1330}) as page:
             visit(page, address, "length=360&seed=3")
             write(page, PROMPT)
-            page.locator("#written [role=option]").nth(PLACE).hover()
+            page.locator("#written [role=option]").nth(PLACES["playground"]).hover()
             expect(page.locator(".panel:visible")).to_have_count(1)
             expect(page.locator("#state-live svg")).to_be_visible()
             pictures.append(_taken(page, folder / f"playground-{scheme}.png"))
@@ -40,13 +40,13 @@ def take_page(browser: Browser, model: Path, folder: Path) -> Path:
     """Export the model as a page, write a text with a seed in it, look at a character, and take a picture."""
     with (
         TemporaryDirectory() as scratch,
-        browser.new_page(color_scheme="light", viewport={"width": 820, "height": 790}) as page,
+        browser.new_page(color_scheme="light", viewport={"width": 820, "height": 850}) as page,
     ):
         file = Path(scratch) / "model.html"
         export_html(open_model_directory(model), file)
         opened(page, file)
         written(page, PROMPT, length=300, temperature=0.7, seed=4)
-        page.locator("#text span").nth(len(PROMPT) + PLACE).hover()
+        page.locator("#text span").nth(len(PROMPT) + PLACES["page"]).hover()
         expect(page.locator("#guesses")).to_be_visible()
         return _taken(page, folder / "html-page.png")
 
