@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from figures import distribution, gates, gradients, neurons, windows
-from figures.models import CELLS, WINDOWS, Models
+from figures.models import CELLS, PICTURED, WINDOWS, Models
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -86,7 +86,7 @@ def make_all(models: Models, images: Path, distance: int = gradients.DISTANCE) -
 def _losses(models: Models) -> Mapping[str, object]:
     """What each model came to: figures made from a bad model would show little."""
     losses: dict[str, object] = {}
-    for name in (*CELLS, "docs"):
+    for name in (*CELLS, "docs", PICTURED):
         config = models.directory(name).config
         figures = {str(protocol): round(loss.loss, 4) for protocol, loss in config.losses.items()}
         losses[name] = {"parameters": config.model.parameters, **figures}
