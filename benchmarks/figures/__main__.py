@@ -96,7 +96,7 @@ def _losses(models: Models) -> Mapping[str, object]:
 def main(arguments: list[str] | None = None, changes: Mapping[str, Any] | None = None) -> None:
     """Make all figures and print their numbers."""
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(prog="scripts/figures", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
     corpora = "a text, or the name of a corpus such as python-docs"
     parser.add_argument("--corpus", default="tiny-shakespeare", help=corpora)
     parser.add_argument("--models", type=Path, default=ROOT / "runs" / "figures", help="where models are kept")
