@@ -161,7 +161,7 @@ def test_standard_input(charloom: Charloom, trained: Path, monkeypatch: pytest.M
         (("no-such-file.txt",), 1, "no such file or folder: no-such-file.txt"),
         (("-", "-"), 2, "name - once"),
         (("--lins",), 2, "--lins"),
-        (("{five}", "--top", "0"), 2, "--top: input should be greater than or equal to 1"),
+        (("{five}", "--top", "0"), 2, "--top 0: give 1 or more"),
         (("{five}", "--csv", "--json"), 2, "--csv or --json, not both"),
         (("{five}", "--encoding", "klingon"), 2, "no such text encoding"),
         (("{five}", "--threads", "0"), 2, "--threads"),

@@ -66,6 +66,8 @@ def generate(
     loaded, more = load(model, threads=threads, precision=precision), dict[str, Any]()
     if adapt is not None:
         loaded, more["adapted"] = adapted(out, loaded, adapt)
+    if samples > 1 and sampling.temperature == 0 and "temperature" in chosen:
+        out.warn("at temperature 0 the likeliest character is always taken: all samples are the same")
     if samples > 1:
         _show_samples(out, loaded.generate_samples(start, samples, **chosen), more)
     else:

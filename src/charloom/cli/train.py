@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from charloom.training.result import TrainingResult
 
 _CORPUS = Group("Text", sort_key=10)
-_MODEL = Group("Network (defaults are the recipe's)", sort_key=20)
-_TRAINING = Group("Learning (defaults are the recipe's)", sort_key=30)
+_DEFAULTS = "defaults: recipe base; other recipes and budgets choose their own"
+_MODEL = Group(f"Network ({_DEFAULTS})", sort_key=20)
+_TRAINING = Group(f"Learning ({_DEFAULTS})", sort_key=30)
 
 
 def train(
