@@ -33,6 +33,8 @@ from tests.cli.conftest import Charloom, one_line
         ("generate m --precision int4", "--precision int4: choose auto, float32 or int8"),
         ("train a.txt", "train needs --output PATH; charloom train --help shows how"),
         ("train a.txt --out x", "there is no option --out here; did you mean --output?"),
+        ("train a.txt -output x", "there is no option -output here; did you mean --output?"),
+        ("generate m -prompt x", "there is no option -prompt here; did you mean --prompt?"),
         ("train a.txt -o x -o y", "-o is given twice: leave one out"),
         ("train a.txt -o x --hiddensize 20", "there is no option --hiddensize here; did you mean --hidden-size?"),
         ("train a.txt -o x --hidden_siz=20", "there is no option --hidden_siz here; did you mean --hidden-size?"),
@@ -142,6 +144,18 @@ def test_streams_that_are_closed_or_full(trained: Path, how: str, status: int, s
     command = f"'{sys.executable}' -m charloom generate '{trained}' --length 5 --quiet {how}"
     ran = subprocess.run(["/bin/sh", "-c", command], capture_output=True, encoding="utf-8", check=False)
     assert (ran.returncode, ran.stderr) == (status, says)
+
+
+def test_the_next_command_is_one_the_model_can_read(charloom: Charloom, tmp_path: Path) -> None:
+    for name, line, says in (
+        ("english", "The cat sat on the mat.\\n", "--prompt 'The '\n"),
+        ("lower", "the cat sat on the mat.\\n", "--prompt 'the '\n"),
+        ("greek", "το είναι και το γίγνεσθαι\\n", f"charloom generate {tmp_path / 'greek'}\n"),
+    ):
+        (tmp_path / f"{name}.txt").write_text(line.replace("\\n", "\n") * 50, "utf-8")
+        ran = charloom("train", tmp_path / f"{name}.txt", "-o", tmp_path / name, "--steps", 2, "--hidden-size", 8)
+        assert ran.status == 0
+        assert ran.err.endswith(says)
 
 
 def test_help_shows_no_empty_defaults(charloom: Charloom) -> None:

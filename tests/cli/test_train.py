@@ -111,7 +111,7 @@ def test_a_short_text_shrinks_the_batch_unless_the_user_set_it(charloom: Charloo
     (tmp_path / "short.txt").write_text("to be or not to be, that is the question. " * 20)  # 840 characters
     ran = charloom("train", tmp_path / "short.txt", "-o", tmp_path / "m", "--steps", 3, "--hidden-size", 8)
     assert ran.status == 0
-    assert "7 row(s) in windows of 100 instead of 16" in ran.err
+    assert "7 rows in windows of 100 instead of 16" in ran.err
     ran = charloom("train", tmp_path / "short.txt", "-o", tmp_path / "n", "--batch-size", 64, "--bptt", 60)
     assert ran.status == 1
     assert "3,840 are needed; --batch-size 12 or --bptt 11 would fit" in one_line(ran)

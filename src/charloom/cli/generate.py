@@ -52,7 +52,7 @@ def generate(
     threads
         Processor threads.
     precision
-        Which graph to run; auto takes the best one the model has.
+        Which graph to run; auto takes int8, the faster, where it is about as good as float32.
     adapt
         A text to adjust the model's weights to, for this run only (needs the train extra); - is stdin.
     """

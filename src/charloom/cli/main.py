@@ -6,12 +6,11 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from itertools import pairwise
 
 from cyclopts import App, CycloptsError, Parameter
 
 from charloom.cli.arguments import NoSuchOptionError
-from charloom.cli.mistakes import explained, no_such_option
+from charloom.cli.mistakes import explained, no_such_option, refuse_wrong_output
 from charloom.cli.output import make_streams_safe
 from charloom.errors import CharloomError, UsageError
 from charloom.interrupts import INTERRUPTED
@@ -71,12 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    for option, value in pairwise(arguments):
-        if option in ("-o", "--output") and not value:
-            nameless = UsageError(f"{option} is followed by an empty name: is it a shell variable that is not set?")
-            return _fail(arguments, nameless, nameless)
     app = make_app(overview=not arguments or arguments[0].startswith("-"))
     try:
+        refuse_wrong_output(arguments)
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         return INTERRUPTED

@@ -56,7 +56,7 @@ def score(
     threads
         Processor threads.
     precision
-        Which graph to run; auto takes the fastest one that is faithful.
+        Which graph to run; auto takes int8, the faster, where it is about as good as float32.
     """
     out = Output(options)
     if csv and out.json:

@@ -154,7 +154,8 @@ def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
         yield document
     if skipped:
         shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
-        notify(Notice(f"passed over {len(skipped)} binary file(s) in {folder}: {shown}"))
+        files = "file" if len(skipped) == 1 else "files"
+        notify(Notice(f"passed over {len(skipped)} binary {files} in {folder}: {shown}"))
     if not found:
         raise CorpusError(f"there is no text in the folder {folder}")
 
