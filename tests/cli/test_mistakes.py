@@ -29,6 +29,9 @@ from tests.cli.conftest import Charloom, one_line
         ("generate m --lenght=5", "there is no option --lenght here; did you mean --length?"),
         ("generate m --prompt", "--prompt needs a value after it"),
         ("generate m --length abc", "--length abc: give a whole number"),
+        ("generate m --threads 1.5", "--threads 1.5: give a whole number"),
+        ("generate m --samples 2.4", "--samples 2.4: give a whole number"),
+        ("score m a.txt --top x", "--top x: give a whole number"),
         ("generate m --top-p 2", "--top-p 2: give 1 or less"),
         ("generate m --precision int4", "--precision int4: choose auto, float32 or int8"),
         ("train a.txt", "train needs --output PATH; charloom train --help shows how"),
@@ -102,6 +105,16 @@ def test_a_file_where_the_model_is_to_go(charloom: Charloom, small_text: Path, t
     ran = charloom("train", small_text, "-o", tmp_path / "m")
     assert ran.status == 2
     assert "is a file: name a folder for the model" in one_line(ran)
+    ran = charloom("corpus", "prepare", small_text, "-o", tmp_path / "m")
+    assert ran.status == 2
+    assert "is a file: name a folder for the prepared corpus" in one_line(ran)
+    assert (tmp_path / "m").read_text() == "precious"
+
+
+def test_the_home_folder_of_nobody(charloom: Charloom, small_text: Path) -> None:
+    ran = charloom("train", small_text, "-o", "~nobody-of-this-name/m")
+    assert ran.status == 1
+    assert "the name of no user: write it out" in one_line(ran)
 
 
 def test_samples_at_temperature_0_are_all_the_same(charloom: Charloom, trained: Path) -> None:

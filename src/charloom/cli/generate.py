@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from pydantic import Field
 
 from charloom.cli.adapting import adapted, check_adapting
-from charloom.cli.arguments import Threads
+from charloom.cli.arguments import Threads, Whole
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
@@ -27,7 +27,7 @@ def generate(
     *,
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     prompt_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1,
+    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES), Whole] = 1,
     sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),  # noqa: B008
     stream: bool | None = None,
     threads: Threads = 1,

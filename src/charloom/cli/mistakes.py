@@ -131,8 +131,8 @@ def _wrong_kind(error: CoercionError) -> str:
     wanted = {int: "give a whole number", float: "give a number", bool: "it is given without a value"}
     if choices:
         advice = f"choose {', '.join(choices[:-1])} or {choices[-1]}"
-    elif error.target_type in wanted:
-        advice = wanted[error.target_type]
+    elif kind := next((each for each in wanted if each in (error.target_type, *get_args(error.target_type))), None):
+        advice = wanted[kind]
     else:
         return " ".join(str(error).split())
     return f"{name} {error.token.value}: {advice}"
