@@ -74,7 +74,8 @@ def quickstart(
     else:
         out.text(f"\n{PROMPT}{written.text}\n")
     if result.interrupted:
-        out.say("interrupted: this is the best so far; charloom quickstart starts anew", style="bold")
+        again = shlex.join(["charloom", "quickstart", "-o", str(output)])
+        out.say(f"interrupted: this is the best so far. To start anew:\n    {again}\n", style="bold")
     out.say(
         f"{result.bits_per_char:.2f} bits per character on text it never saw ({result.protocol}), "
         f"after {result.seconds:.0f} s. Now try:\n{_next_commands(output)}"
@@ -88,6 +89,7 @@ def _replaces(folder: Path) -> bool:
     Raises:
         TrainingError: another model or run stands there.
     """
+    folder = folder.expanduser()
     try:
         run = read_unfinished(folder)
         if run is None and not holds_model(folder):
