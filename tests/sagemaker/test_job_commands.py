@@ -124,8 +124,8 @@ def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, smal
     for arguments, status, said in (
         ([*train, "--instance", "ml.p3.2xlarge"], 2, "take ml.g5.xlarge"),
         ([*train, "--instance", "m5"], 2, "no machine's name"),
-        ([*train, "--instances", "0"], 2, "instances = '0'"),
-        ([*train, "--max-runtime", "soon"], 2, "max-runtime = 'soon'"),
+        ([*train, "--instances", "0"], 2, "--instances 0: give 1 or more"),
+        ([*train, "--max-runtime", "soon"], 2, "--max-runtime soon: "),
         ([*train, "--budget", "2h", "--max-runtime", "1h"], 2, "does not fit"),
         ([*train, "--epochs", "1", "--steps", "1"], 2, "not both"),
         ([*train, "--name", "a b"], 2, "letters, digits"),

@@ -104,7 +104,7 @@ def test_a_folder_without_hidden_and_binary_files(tmp_path: Path) -> None:
     assert [document.name for document in found] == ["z.txt", "b.txt", "empty.txt", "late-zero.txt"]
     assert [type(event) for event in events] == [Notice]
     assert isinstance(events[0], Notice)
-    assert "1 binary file(s)" in events[0].message
+    assert "1 binary file in" in events[0].message
     assert "picture.png" in events[0].message
 
 

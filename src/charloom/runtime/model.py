@@ -45,7 +45,7 @@ def load(path: str | Path, *, threads: int = 1, precision: Precision = "auto") -
         ModelDirectoryError: there is no whole, sound model in the folder.
     """
     if threads < 1:
-        raise UsageError(f"threads = {threads}: input should be greater than or equal to 1")
+        raise UsageError(f"threads = {threads}: give 1 or more")
     if precision not in ("auto", "float32", "int8"):
         raise UsageError(f"precision = {precision!r}: choose auto, float32 or int8")
     return Model(open_model_directory(path), threads, precision)

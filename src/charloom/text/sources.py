@@ -21,6 +21,7 @@ from charloom.text.prepared import holds_prepared
 
 _CHUNK = 1 << 20
 _REMOTE = ("http", "https", "s3")
+_OF_A_MODEL = ("config.json", "vocabulary.json", "model.onnx")  # nobody means to learn from these
 _SNIFF = 8192  # a file with a zero byte in its first 8 KiB is taken for binary, as git and grep do
 
 
@@ -123,6 +124,8 @@ def _local(spec: str, notify: Notify) -> Iterator[Document]:
             raise CorpusError(f"no file matches {spec}")
         for file in files:
             yield _file(file, shown_name(Path(spec)))
+    elif "://" in spec:
+        raise CorpusError(f"cannot read {spec}: an address begins with https://, http:// or s3://")
     else:
         known = ", ".join(NAMED)
         raise CorpusError(f"no such file or folder: {spec} (corpora with a name: {known})")
@@ -132,6 +135,8 @@ def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
     """Every text file under a folder, in path order; hidden files and binary ones are passed over."""
     if holds_prepared(folder):
         raise CorpusError(f"{folder} is a prepared corpus, and a text is needed here: name the text's own files")
+    if all((folder / name).is_file() for name in _OF_A_MODEL):
+        raise CorpusError(f"{folder} is a model directory, and a text is needed here")
     skipped: list[str] = []
     found = False
     for path in _files_under(folder):
@@ -144,7 +149,8 @@ def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
         yield document
     if skipped:
         shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
-        notify(Notice(f"passed over {len(skipped)} binary file(s) in {folder}: {shown}"))
+        files = "file" if len(skipped) == 1 else "files"
+        notify(Notice(f"passed over {len(skipped)} binary {files} in {folder}: {shown}"))
     if not found:
         raise CorpusError(f"there is no text in the folder {folder}")
 
@@ -177,5 +183,7 @@ def shown_name(path: Path) -> str:
 
 
 def _one_line(error: BaseException) -> str:
+    if type(error).__name__ == "ConnectionError":  # that of requests tells of its own inner works
+        return "no connection; look at the address and the network"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(reason.split())

@@ -32,7 +32,10 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     if resume and overwrite:
         raise UsageError("give --resume or --overwrite, not both")
     with storage_errors(folder):
+        is_file = folder.exists() and not folder.is_dir()
         finished, unfinished = holds_model(folder), (folder / TRAINING).exists()
+    if is_file:
+        raise UsageError(f"{folder} is a file: name a folder for the model")
     if holds_prepared(folder):
         raise TrainingError(f"{folder} holds a prepared corpus: choose another folder for the model")
     if (finished or unfinished) and not (overwrite or resume):
