@@ -472,7 +472,7 @@ def test_too_little_room_is_refused_before_the_first_step(
 
 def test_an_output_that_is_a_file_is_one_clear_line(text: Path, tmp_path: Path) -> None:
     (tmp_path / "m").write_text("", "utf-8")
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(UsageError, match="m is a file: name a folder for the model"):
         charloom.train(text, tmp_path / "m", **OPTIONS)
 
 

@@ -25,7 +25,7 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     """Refuse a folder that is taken.
 
     Raises:
-        UsageError: both `overwrite` and `resume`.
+        UsageError: both `overwrite` and `resume`; or a file stands there.
         TrainingError: a model or an unfinished run stands there, and neither was asked for; or a prepared corpus.
         StorageError: it cannot be looked into.
     """
