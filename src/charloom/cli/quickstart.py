@@ -115,6 +115,7 @@ def _next_commands(output: Path) -> str:
             f"charloom generate {folder} --samples 3 --length 120",
             f"charloom evaluate {folder} {CORPUS}",
             f"charloom inspect {folder}",
+            f"charloom serve {folder}",
             "charloom train your-text.txt -o runs/yours",
         )
     )
