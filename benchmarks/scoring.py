@@ -38,9 +38,9 @@ from charloom.runtime.scoring import Scorer, Text
 from charloom.runtime.session import Logits, OnnxSession, Session, initial_state
 from charloom.runtime.session import State as SessionState
 from charloom.text.vocabulary import CharacterVocabulary, Ids
-from charloom.training.export import build_graph
+from charloom.training.float32_graph import build_graph
+from charloom.training.int8_graph import build_int8_graph
 from charloom.training.model import CharacterModel
-from charloom.training.quantization import build_int8_graph
 
 STREAMS = 64
 CHECKED = 10_000_000  # characters before the first look at the memory

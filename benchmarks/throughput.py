@@ -3,7 +3,7 @@
 python benchmarks/throughput.py [--seconds 4] [--repeats 5] [--json]
 
 Peak: fp32 matrix multiply, 2048 × 2048 × 2048 and 64 × 512 × 2048, the faster of the two, in PyTorch. Training: whole
-updates of charloom's `Trainer` (window, forward, loss, backward, clip, AdamW) and of the article's loop, on random
+updates of charloom's `Learner` (window, forward, loss, backward, clip, AdamW) and of the article's loop, on random
 text. Everything is measured in turns, several times over, and the best turn of each counts, so that a neighbour who
 wakes up in the middle spoils no comparison. One thread, two threads, and two processes of one thread that run at the
 same time each have fresh processes whose number of threads is set before torch is loaded.

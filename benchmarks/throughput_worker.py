@@ -19,6 +19,7 @@ import torch
 
 from article_loop import ROWS, WINDOW, ArticleLoop, State
 from charloom.bundle import ModelShape
+from charloom.bundle.config import GATES
 from charloom.settings import Cell, RunSettings
 from charloom.text.splits import Segment
 from charloom.training.batches import RingBatches
@@ -28,7 +29,6 @@ from charloom.training.recipes import load_recipe
 from charloom.training.state import fresh_state
 
 PEAKS = {"2048 × 2048 × 2048": (2048, 2048, 2048), "64 × 512 × 2048": (64, 512, 2048)}
-GATES = {"rnn": 1, "lstm": 4, "gru": 3}
 ARTICLE_SYMBOLS, SYMBOLS = 38, 66  # tiny Shakespeare, cleaned by the article and as it is
 CHARACTERS = 1_000_000
 

@@ -19,26 +19,26 @@ import charloom
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).resolve().parents[1]
-SHARED_DATA = ROOT.parent / "shared" / "data"
+CORPORA = Path(os.environ.get("CHARLOOM_TEST_CORPORA") or ROOT.parent / "shared" / "data")
 
 
-def _shared(name: str) -> Path:
-    path = SHARED_DATA / name
+def _real_corpus(name: str) -> Path:
+    path = CORPORA / name
     if not path.is_file():
-        pytest.skip(f"the corpus {name} is not in {SHARED_DATA}")
+        pytest.skip(f"{name} is not in {CORPORA}: CHARLOOM_TEST_CORPORA names another folder")
     return path
 
 
 @pytest.fixture(scope="session")
 def shakespeare() -> Path:
     """Tiny Shakespeare, 1,115,394 characters."""
-    return _shared("tinyshakespeare.txt")
+    return _real_corpus("tinyshakespeare.txt")
 
 
 @pytest.fixture(scope="session")
 def names() -> Path:
     """32,033 first names, one a line."""
-    return _shared("names.txt")
+    return _real_corpus("names.txt")
 
 
 @pytest.fixture(autouse=True)

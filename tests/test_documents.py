@@ -160,6 +160,18 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
+def test_the_architecture_has_a_line_for_every_module() -> None:
+    """But for those of `cli`, which are the commands. `a/b.py` (`c.py`) stands for `a/b.py` and `a/c.py`."""
+    package, folder = ROOT / "src" / "charloom", Path()
+    named: set[Path] = set()
+    for name in re.findall(r"`([\w/]+\.py)`", prose(ROOT / "docs" / "explanation" / "architecture.md")):
+        folder = (package / name).parent if "/" in name else folder
+        named.add(package / name if "/" in name or (package / name).is_file() else folder / name)
+    modules = {path for path in package.glob("*/**/*.py") if path.name != "__init__.py"}
+    assert sorted(named - modules - set(package.glob("*.py"))) == [], "named, and not there"
+    assert sorted(path for path in modules - named if package / "cli" not in path.parents) == [], "not named"
+
+
 def test_what_contributors_are_pointed_to_is_there() -> None:
     pointed = re.findall(r"`(\w+)`(?: and `(\w+)`)? in `([\w./-]+)`", prose(ROOT / "CONTRIBUTING.md"))
     assert len(pointed) >= 10

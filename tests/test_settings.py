@@ -112,7 +112,7 @@ def test_message() -> None:
     with pytest.raises(UsageError) as caught:
         validated(ModelSettings, {"hidden_size": -4}, origin="recipe mine: ")
     # As the file spells it; an option is spelled as on the command line.
-    assert str(caught.value) == "recipe mine: hidden_size = -4: input should be greater than or equal to 1"
+    assert str(caught.value) == "recipe mine: hidden_size = -4: give 1 or more"
     with pytest.raises(UsageError, match=r"^hidden-size = -4: "):
         validated(ModelSettings, {"hidden_size": -4})
 

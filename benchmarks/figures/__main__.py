@@ -15,10 +15,9 @@ from typing import Any
 import torch
 
 from figures import distribution, gates, gradients, neurons, windows
-from figures.models import CELLS, WINDOWS, Models
+from figures.models import CELLS, PICTURED, WINDOWS, Models
 
 ROOT = Path(__file__).resolve().parents[2]
-SHAKESPEARE = ROOT.parent / "shared" / "data" / "tinyshakespeare.txt"
 
 Made = tuple[bytes, dict[str, object]]
 
@@ -87,7 +86,7 @@ def make_all(models: Models, images: Path, distance: int = gradients.DISTANCE) -
 def _losses(models: Models) -> Mapping[str, object]:
     """What each model came to: figures made from a bad model would show little."""
     losses: dict[str, object] = {}
-    for name in (*CELLS, "docs"):
+    for name in (*CELLS, "docs", PICTURED):
         config = models.directory(name).config
         figures = {str(protocol): round(loss.loss, 4) for protocol, loss in config.losses.items()}
         losses[name] = {"parameters": config.model.parameters, **figures}
@@ -97,9 +96,9 @@ def _losses(models: Models) -> Mapping[str, object]:
 def main(arguments: list[str] | None = None, changes: Mapping[str, Any] | None = None) -> None:
     """Make all figures and print their numbers."""
     torch.set_num_threads(1)
-    parser = argparse.ArgumentParser(prog="scripts/figures", description=__doc__)
-    default = str(SHAKESPEARE) if SHAKESPEARE.is_file() else "tiny-shakespeare"
-    parser.add_argument("--corpus", default=default, help="a text, or the name of a corpus such as python-docs")
+    parser = argparse.ArgumentParser(prog="python -m figures", description=__doc__)
+    corpora = "a text, or the name of a corpus such as python-docs"
+    parser.add_argument("--corpus", default="tiny-shakespeare", help=corpora)
     parser.add_argument("--models", type=Path, default=ROOT / "runs" / "figures", help="where models are kept")
     parser.add_argument("--images", type=Path, default=ROOT / "docs" / "images", help="where the figures go")
     parser.add_argument("--distance", type=int, default=gradients.DISTANCE, help="how far back gradients are followed")

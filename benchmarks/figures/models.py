@@ -30,10 +30,13 @@ _SMALL: dict[str, Any] = {
 WINDOWS = {8: 128, 32: 32, 128: 8}  # bptt → batch size
 
 CELLS = ("rnn", "lstm", "gru")
+PICTURED = "shakespeare"
+"""The model that the pictures of the playground show; its folder's name is on them."""
 
 TRAINED: Mapping[str, dict[str, Any]] = {
     **{cell: {**_SMALL, "cell": cell, "epochs": 3} for cell in CELLS},
     "docs": {**_SMALL, "epochs": 5},
+    PICTURED: {**_SMALL, "hidden_size": 256, "embedding_size": 64, "batch_size": 32, "dropout": 0.1, "epochs": 5},
     **{
         f"bptt-{bptt}": {
             **_SMALL,

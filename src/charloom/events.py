@@ -37,7 +37,21 @@ class PreparationProgress:
 
 @dataclass(frozen=True)
 class TrainingStarted:
-    """Training is about to take its first step (or, resumed, its next one)."""
+    """Training is about to take its first step (or, resumed, its next one).
+
+    Attributes:
+        output: the model directory.
+        parameters: trained weights.
+        vocab_size: symbols that the model tells apart.
+        characters: of the training split (bytes with a bytes vocabulary).
+        validation_characters: of the validation split.
+        batch_size: rows of text read side by side.
+        bptt: characters a row advances between updates.
+        steps: updates in all; with a budget, how many are expected.
+        steps_per_epoch: updates that a pass over the training split takes.
+        device: where it trains, as in `cpu` or `cuda:0`.
+        resumed_from_step: where an interrupted run is taken up; 0 when none is.
+    """
 
     output: str
     parameters: int
@@ -54,7 +68,17 @@ class TrainingStarted:
 
 @dataclass(frozen=True)
 class StepTaken:
-    """One window was learned. `loss` is its mean in nats a character; rates are over the last steps."""
+    """One window was learned.
+
+    Attributes:
+        step: updates made so far, this one included.
+        steps: updates in all, as far as one can tell.
+        epoch: passes over the training split so far.
+        loss: the window's mean, in nats a character.
+        learning_rate: of this update.
+        characters_per_second: learned from, over the last updates.
+        seconds_left: to the end of the run, as far as one can tell.
+    """
 
     step: int
     steps: int
@@ -67,7 +91,20 @@ class StepTaken:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """The whole validation split was measured. `sample` is a short text written by the model at this point."""
+    """The whole validation split was measured.
+
+    Attributes:
+        step: updates made so far.
+        steps: updates in all, as far as one can tell.
+        epoch: passes over the training split so far.
+        train_loss: the mean of the last windows, in nats a character; not a number before any was recorded.
+        validation_loss: in nats a character.
+        bits_per_char: the same in bits.
+        protocol: how it was measured.
+        best: whether its loss is the lowest so far.
+        characters_per_second: learned from, over the last updates.
+        sample: a short text that the model writes at this point.
+    """
 
     step: int
     steps: int

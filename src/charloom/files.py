@@ -40,6 +40,8 @@ def _explain(error: OSError, path: Path) -> str:
         return f"cannot write {path}: the disk is full ({error.strerror}); free some space and try again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"cannot write {path}: {error.strerror}; choose a folder that you may write to"
+    if error.errno == errno.ENOENT and not path.parent.exists():
+        return f"cannot write {path}: there is no folder {path.parent}; make it first"
     return f"cannot write {path}: {error.strerror or error}"
 
 

@@ -1,11 +1,11 @@
-"""SIGINT and SIGTERM: once asks a run to save and end, twice ends it at once."""
+"""Signals that ask a run to end: once to save and end, twice at once; or as Ctrl-C does, for what is taken back."""
 
 from __future__ import annotations
 
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
 INTERRUPTED = 130
@@ -41,12 +41,30 @@ def signals_as_request(asked: Callable[[], None] = lambda: None) -> Iterator[Sto
         request.made = True
         asked()
 
+    with _handled_by(handle, signal.SIGINT, signal.SIGTERM):
+        yield request
+
+
+def signals_as_interrupt(*signals: signal.Signals) -> AbstractContextManager[None]:
+    """Let these signals do what Ctrl-C does inside the block: raise KeyboardInterrupt.
+
+    Outside the main thread, which alone may handle signals, they do what they did before.
+    """
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    return _handled_by(handle, *signals)
+
+
+@contextmanager
+def _handled_by(handle: Callable[[int, FrameType | None], None], *signals: signal.Signals) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
-        yield request
+        yield
         return
-    kept = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    kept = {number: signal.signal(number, handle) for number in signals}
     try:
-        yield request
+        yield
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)

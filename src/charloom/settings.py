@@ -6,6 +6,7 @@ Each field has a type, a bound and one sentence. The sentence is the help text o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -17,6 +18,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from charloom.errors import UsageError
 
@@ -80,7 +82,8 @@ class ReadingSettings(Settings):
 
     clean: Annotated[list[CleaningName], BeforeValidator(_split_commas)] = Field(
         default_factory=list,
-        description="Cleaning steps, applied in the order given; 'article' is the article's whole pipeline.",
+        description="Cleaning steps, joined by commas and applied in that order; "
+        "'article' is the article's whole pipeline.",
     )
     encoding: str = Field("utf-8", description="The encoding of the files.")
     vocabulary: VocabularyKind = Field(
@@ -256,7 +259,7 @@ def validated(kind: type[AnySettings], values: Mapping[str, Any], origin: str = 
     try:
         return kind.model_validate(dict(values))
     except ValidationError as error:
-        raise UsageError(origin + explain(error, in_file=bool(origin))) from None
+        raise UsageError(origin + explain(error, in_file=bool(origin), kind=kind)) from None
 
 
 def run_settings(base: RunSettings, options: Mapping[str, Any]) -> RunSettings:
@@ -279,26 +282,84 @@ def run_settings(base: RunSettings, options: Mapping[str, Any]) -> RunSettings:
     return base.model_copy(update=sections)
 
 
-def explain(error: ValidationError, *, in_file: bool = False) -> str:
-    """The first problem pydantic found, as one line: in the command line's words, or as a file spells them."""
+def explain(
+    error: ValidationError, *, in_file: bool = False, kind: type[BaseModel] | None = None, option: bool = False
+) -> str:
+    """The first problem pydantic found, as one line.
+
+    Args:
+        error: what pydantic found.
+        in_file: name the setting as a file spells it, with underscores, not as the command line does.
+        kind: the settings that were read; a misspelt name is then told the nearest one.
+        option: name the setting as the option that was typed, with the value as it was typed.
+    """
     problem = error.errors(include_url=False)[0]
-    message = problem["msg"].removeprefix("Value error, ")
-    message = message[0].lower() + message[1:]
+    message = _plain(problem)
     place = ".".join(str(part) for part in problem["loc"])
     if not place:
         return message
     # A name can come from a hostile file: no line breaks or terminal escapes, and not for ever.
     name = "".join(letter if letter.isprintable() else "?" for letter in place[:100])
-    if not in_file:
-        name = name.replace("_", "-")
     if problem["type"] == "extra_forbidden":
-        return f"{name}: there is no such setting"
+        near = (
+            [] if kind is None else get_close_matches(str(problem["loc"][-1]), _names_at(kind, problem["loc"][:-1]), 1)
+        )
+        return f"{name}: there is no such setting" + "".join(f"; did you mean {each}?" for each in near)
     if problem["type"] == "missing":  # its input is all that was given beside it
         return f"{name} is missing"
+    if option:
+        typed = "".join(letter if letter.isprintable() else "?" for letter in str(problem["input"]))
+        return f"{option_name(str(problem['loc'][0]))} {_cut(typed) or repr('')}: {message}"
+    if not in_file:
+        name = name.replace("_", "-")
     return f"{name} = {shortened(problem['input'])}: {message}"
+
+
+def option_name(setting: str) -> str:
+    """A setting as the command line spells it."""
+    return "--" + setting.replace("_", "-")
+
+
+_PLAIN = {
+    "greater_than_equal": "give {ge} or more",
+    "greater_than": "give more than {gt}",
+    "less_than_equal": "give {le} or less",
+    "less_than": "give less than {lt}",
+    "finite_number": "give a finite number",
+    "literal_error": "choose {expected}",
+}
+_PLAIN |= dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "give a whole number")
+_PLAIN |= dict.fromkeys(("float_type", "float_parsing"), "give a number")
+_PLAIN |= dict.fromkeys(("bool_type", "bool_parsing"), "give true or false")
+
+
+def _plain(problem: ErrorDetails) -> str:
+    """What would be right, in our words where pydantic's are a programmer's."""
+    if problem["type"] in _PLAIN:
+        bounds = {name: _figure(value) for name, value in problem.get("ctx", {}).items()}
+        return _PLAIN[problem["type"]].format_map(bounds).replace("'", "")
+    message = problem["msg"].removeprefix("Value error, ")
+    return message[0].lower() + message[1:]
+
+
+def _figure(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _names_at(kind: type[BaseModel], place: Iterable[int | str]) -> list[str]:
+    """The names that are known at a place of settings."""
+    for part in place:
+        inner = kind.model_fields.get(str(part))
+        if inner is None or not isinstance(inner.annotation, type) or not issubclass(inner.annotation, BaseModel):
+            return []
+        kind = inner.annotation
+    return list(kind.model_fields)
 
 
 def shortened(value: object) -> str:
     """A value as Python writes it, cut where it is too long for a message."""
-    text = repr(value)
+    return _cut(repr(value))
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:57] + "..."

@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 import charloom
 from charloom.runtime.model import Model
 from tests.browser.conftest import Models
-from tests.browser.screenshots import take
+from tests.browser.screenshots import take_page, take_playground
 from tests.browser.watching import characters, install_axe, served, violations, visit, watched, write, written
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -319,8 +319,8 @@ def test_the_page_about_it_says_what_works(model: Model, tmp_path: Path, browser
         assert label in (FOLDER / "index.html").read_text("utf-8"), label
 
 
-def test_pictures_of_it_are_small(browser: Browser, address: str, tmp_path: Path) -> None:
-    made = take(browser, address, tmp_path)
+def test_the_pictures_of_the_docs_are_small(browser: Browser, model: Model, address: str, tmp_path: Path) -> None:
+    made = [*take_playground(browser, address, tmp_path), take_page(browser, model.path, tmp_path)]
     shown = [ROOT / "docs" / "images" / picture.name for picture in made]
     assert all(10_000 < picture.stat().st_size < 300_000 for picture in made + shown)
 

@@ -194,7 +194,7 @@ def test_a_page_is_written_over_only_when_told(trained: Path, tmp_path: Path, ch
 def test_one_file_at_a_time(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
     ran = charloom("export", trained, "--html", tmp_path / "x.html", "--onnx", tmp_path / "x.onnx")
     assert ran.status == 2
-    assert "--html FILE or --onnx FILE" in one_line(ran)
+    assert "give --html or --onnx, not both" in one_line(ran)
     assert not list(tmp_path.iterdir())
 
 

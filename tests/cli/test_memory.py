@@ -60,10 +60,10 @@ def test_novelty_of_a_given_text(charloom: Charloom, trained: Path, small_text: 
     [
         (("recite",), 2, "name the corpus to recite"),
         (("novelty",), 2, "name the corpus to search"),
-        (("recite", "{text}", "--samples", "0"), 2, "samples = '0': input should be greater"),
+        (("recite", "{text}", "--samples", "0"), 2, "--samples 0: give 1 or more"),
         (("recite", "{text}", "--length", "100000"), 1, "a passage needs 100,057"),
         (("recite", "{text}", "--length", "17900"), 2, "samples = 100: this split has only 44 passages"),
-        (("novelty", "{text}", "--characters", "2000000"), 2, "characters = '2000000': input should be less"),
+        (("novelty", "{text}", "--characters", "2000000"), 2, "--characters 2000000: give 1,000,000 or less"),
         (("novelty", "{text}", "--file", "none.txt"), 1, "none.txt"),
         (("recite", "none.txt"), 1, "none.txt"),
     ],

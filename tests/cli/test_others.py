@@ -113,7 +113,7 @@ def test_quickstart_leaves_other_models_alone(charloom: Charloom, trained: Path)
     before = (trained / "config.json").read_bytes()
     ran = charloom("quickstart", "-o", trained)
     assert ran.status == 1
-    assert "already holds a model" in ran.err.splitlines()[-1]
+    assert "already holds another model" in ran.err.splitlines()[-1]
     assert (trained / "config.json").read_bytes() == before
 
 

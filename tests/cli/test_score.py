@@ -161,7 +161,7 @@ def test_standard_input(charloom: Charloom, trained: Path, monkeypatch: pytest.M
         (("no-such-file.txt",), 1, "no such file or folder: no-such-file.txt"),
         (("-", "-"), 2, "name - once"),
         (("--lins",), 2, "--lins"),
-        (("{five}", "--top", "0"), 2, "--top: input should be greater than or equal to 1"),
+        (("{five}", "--top", "0"), 2, "--top 0: give 1 or more"),
         (("{five}", "--csv", "--json"), 2, "--csv or --json, not both"),
         (("{five}", "--encoding", "klingon"), 2, "no such text encoding"),
         (("{five}", "--threads", "0"), 2, "--threads"),
@@ -185,4 +185,4 @@ def test_a_folder_is_all_its_files(charloom: Charloom, trained: Path, five: Path
     (five.parent / "picture.png").write_bytes(b"\x89PNG\0")
     ran = charloom("score", trained, five.parent, "--json")
     assert [Path(one["file"]).name for one in objects(ran)] == ["five.txt", "six.txt"]
-    assert "passed over 1 binary file(s)" in ran.err
+    assert "passed over 1 binary file in" in ran.err

@@ -126,7 +126,7 @@ def test_in_a_container(trained: Path, tmp_path: Path) -> None:
 
 
 def test_errors_are_one_line(charloom: Charloom, trained: Path, tmp_path: Path) -> None:
-    assert one_line(charloom("serve", tmp_path / "missing")).endswith("missing")
+    assert f"no such model directory: {tmp_path / 'missing'} (" in one_line(charloom("serve", tmp_path / "missing"))
     assert charloom("serve").status == 2
     assert "NAME=PATH" in one_line(charloom("serve", trained, trained))
     assert "max-rows" in one_line(charloom("serve", trained, "--max-rows", 0))

@@ -13,7 +13,8 @@ import pytest
 
 import charloom
 from charloom.events import Event, LogLine
-from charloom.sagemaker.local import jobs
+from charloom.sagemaker.local import job as jobs
+from charloom.sagemaker.local.job_runs import run_job_here
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,7 @@ def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_machines_are_two_processes(small_text: Path, tmp_path: Path) -> None:
     channels = {"training": str(small_text)}
-    assert jobs.train_here("two", channels, {**SMALL, "steps": "20"}, tmp_path / "model", instances=2) == 0
+    assert run_job_here("two", channels, {**SMALL, "steps": "20"}, tmp_path / "model", instances=2) == 0
     assert charloom.load(tmp_path / "model").generate("The ", length=5, seed=1).text
 
 
@@ -37,9 +38,9 @@ def command(name: str, text: Path, output: Path, instances: int) -> subprocess.P
     code = f"""
 import sys
 from pathlib import Path
-from charloom.sagemaker.local.jobs import train_here
+from charloom.sagemaker.local.job_runs import run_job_here
 channels = {{"training": {str(text)!r}}}
-sys.exit(train_here({name!r}, channels, {LONG!r}, Path({str(output)!r}), instances={instances}))
+sys.exit(run_job_here({name!r}, channels, {LONG!r}, Path({str(output)!r}), instances={instances}))
 """
     return subprocess.Popen([sys.executable, "-c", code])
 
@@ -91,7 +92,7 @@ def test_ctrl_c_stops_it_and_the_same_name_goes_on(small_text: Path, tmp_path: P
                 jobs.stop("mine")
 
     again = ("mine", {"training": str(small_text)}, LONG, tmp_path / "other")
-    assert jobs.train_here(*again, notify=stop_once_resumed) == 130
+    assert run_job_here(*again, notify=stop_once_resumed) == 130
     assert ", resumed from step " in "\n".join(lines)
     assert jobs.artifact("mine").is_file(), "the best so far"
     assert jobs.describe("mine")["TrainingJobStatus"] == "Stopped"

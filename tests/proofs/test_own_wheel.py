@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from charloom.sagemaker.image import write_context
+from charloom.sagemaker.own_image import write_context
 from charloom.sagemaker.packaging import write_code
 from charloom.sagemaker.requirements import Container
 from charloom.sagemaker.wheel import build_wheel
@@ -48,7 +48,7 @@ def test_an_installed_charloom_makes_the_same_again(built: Path, tmp_path: Path)
     assert run(python.with_name("charloom"), "--version", cwd=tmp_path).stdout.strip() == __version__
     code = (
         "from pathlib import Path; from charloom.sagemaker.wheel import build_wheel;"
-        "from charloom.sagemaker.image import write_context; Path('context').mkdir();"
+        "from charloom.sagemaker.own_image import write_context; Path('context').mkdir();"
         "print(build_wheel(Path())); write_context(Path('context'))"
     )
     ran = run(python, "-c", code, cwd=tmp_path)

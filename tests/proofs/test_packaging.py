@@ -95,6 +95,24 @@ def test_the_wheel_installs_and_runs(dist: Path, version: str, trained: Path, tm
     run(python, "-c", "import charloom.serving.app, charloom.sagemaker as s; s.connect", cwd=tmp_path)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+def test_it_trains_on_every_python(dist: Path, version: str, tmp_path: Path) -> None:
+    """With PyTorch as the package registry has it, gigabytes of CUDA included where it has no other."""
+    run(interpreter(version), "-m", "venv", "train", cwd=tmp_path)
+    try:
+        pip = (tmp_path / "train/bin/python", "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt")
+        run(*pip, f"{wheel_of(dist)}[train]", cwd=tmp_path)
+        charloom = tmp_path / "train/bin/charloom"
+        (tmp_path / "text.txt").write_text("the quick brown fox jumps over the lazy dog\n" * 200, encoding="utf-8")
+        run(charloom, "train", "text.txt", "-o", "model", "--recipe", "tiny", "--steps", "60", cwd=tmp_path)
+        said = json.loads(run(charloom, "generate", "model", "--length", "50", "--json", cwd=tmp_path).stdout)
+        assert len(said["text"]) == 50
+        said = json.loads(run(charloom, "evaluate", "model", "text.txt", "--json", cwd=tmp_path).stdout)
+        assert said["bits_per_char"] < 3
+    finally:
+        shutil.rmtree(tmp_path / "train")
+
+
 def test_the_base_install_is_small_and_importing_it_is_quick(dist: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", "base", cwd=tmp_path)
     python = tmp_path / "base" / "bin" / "python"

@@ -89,7 +89,7 @@ def test_prompts_start_cold_and_in_one_batch() -> None:
 
 def test_memory_for_logits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = recited(segment("abcdabba" * 9), prompt_length=7, length=4, samples=30)
-    monkeypatch.setattr(recitation, "_LOGITS_LIMIT", 20)
+    monkeypatch.setattr(recitation, "LOGITS_LIMIT", 20)
     session = cycle(5)
     settings = ReciteSettings(prompt_length=7, length=4, samples=30)
     assert recite(session, LETTERS, [segment("abcdabba" * 9)], settings) == whole

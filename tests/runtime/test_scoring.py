@@ -14,10 +14,11 @@ from hypothesis import strategies as st
 import charloom
 from charloom import Score
 from charloom.errors import ModelDirectoryError
-from charloom.runtime import scored_files, scoring, surprise
+from charloom.runtime import nats as nats_module
+from charloom.runtime import scored_files, scoring
+from charloom.runtime.nats import NatsTotal, nats_of_texts
 from charloom.runtime.scored_files import in_memory
 from charloom.runtime.scoring import Scorer, Text
-from charloom.runtime.surprise import Total, surprises
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Ids, Vocabulary
 from tests.fakes import FakeSession, uniform
 
@@ -56,12 +57,12 @@ def streams(texts: Texts, sizes: list[int]) -> Iterator[Iterator[Ids]]:
 @given(st.lists(st.text("abc\nx", max_size=30), max_size=12), st.integers(1, 5), st.integers(1, 50), st.data())
 def test_every_text_costs_what_it_costs_by_hand(texts: Texts, rows: int, positions: int, data: st.DataObject) -> None:
     sizes = data.draw(st.lists(st.integers(1, 9), min_size=1, max_size=4))
-    totals = [Total() for _ in texts]
+    totals = [NatsTotal() for _ in texts]
     ended: list[int] = []
     session = FakeSession(5, score)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surprise, "_POSITIONS", positions)
-        for number, nats in surprises(session, LETTERS.opening_id, streams(texts, sizes), rows):
+        patch.setattr(nats_module, "_POSITIONS", positions)
+        for number, nats in nats_of_texts(session, LETTERS.opening_id, streams(texts, sizes), rows):
             if nats is None:
                 ended.append(number)
             else:
@@ -140,9 +141,9 @@ def test_large_texts_side_by_side_come_in_their_order() -> None:
 @given(st.lists(st.floats(0, 1e6, width=32), max_size=300), st.integers(1, 40))
 def test_a_total_is_the_same_however_it_comes(values: list[float], size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surprise, "_BLOCK", 64)
+        patch.setattr(nats_module, "_BLOCK", 64)
         nats = np.array(values)
-        pieces, at_once = Total(), Total()
+        pieces, at_once = NatsTotal(), NatsTotal()
         at_once.add(nats)
         for start in range(0, len(nats), size):
             pieces.add(nats[start : start + size])
@@ -233,7 +234,7 @@ class _Instant(FakeSession):
 
 
 def test_a_network_too_wide_for_many_rows_is_read_in_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(surprise, "_NUMBERS", 64)
+    monkeypatch.setattr(nats_module, "_NUMBERS", 64)
     session = uniform(32)
     found = list(Scorer(session, LETTERS, ()).in_turn(map(in_memory, ["ab", "c", "abc"])))
     assert [one.nats for one in found] == pytest.approx([5 * math.log(2) * size for size in (2, 1, 3)])

@@ -14,7 +14,7 @@ import pytest
 
 from charloom import Model
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker import asking
+from charloom.cli.sagemaker import consent
 from charloom.sagemaker import endpoint_states
 from tests.cli.conftest import Charloom, one_line
 
@@ -125,7 +125,7 @@ def test_only_yes_is_yes(typed: str, agrees: bool, monkeypatch: pytest.MonkeyPat
     out = Output(OutputOptions())
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("sys.stderr", Terminal())
-    assert asking.agreed(out, "deploy it?", yes=False) is agrees
+    assert consent.agreed(out, "deploy it?", yes=False) is agrees
 
 
 def test_a_failure_is_one_line_after_the_containers_own(cli: Charloom, there: FakeAmazon) -> None:
@@ -212,6 +212,7 @@ def test_an_endpoint_of_this_machine(cli: Charloom, there: FakeAmazon, trained: 
         assert re.match(r"here +InService +local × 1 ", row)
         assert cli("sagemaker", "deploy", trained, "--instance", "local", "--async").status == 2
         assert cli("sagemaker", "deploy", trained, "--instance", "local", "--dry-run", "--json").out == ""
+        assert cli("sagemaker", "deploy", ROOT, "--instance", "local", "--dry-run").status == 1, "no model"
         there.refuse("ListEndpoints", "AccessDeniedException", "no")
         listed = cli("sagemaker", "list", "--json")
         assert (listed.status, listed.json["name"]) == (1, "here")  # also where no account can be asked

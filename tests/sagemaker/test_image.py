@@ -18,8 +18,8 @@ from charloom.events import Event, LogLine, StatusChanged
 from charloom.sagemaker import codebuild, docker
 from charloom.sagemaker.account import Account
 from charloom.sagemaker.aws import Answer, DryRun, Request
-from charloom.sagemaker.image import REPOSITORY, build_image, serving_image, write_context
 from charloom.sagemaker.names import S3Uri
+from charloom.sagemaker.own_image import REPOSITORY, build_image, serving_image, write_context
 from charloom.sagemaker.storage import default_bucket, download_file
 from charloom.version import __version__
 from tests.cli.conftest import Charloom, charloom, one_line

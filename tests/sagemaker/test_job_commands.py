@@ -25,7 +25,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "train-on-sagem
 @pytest.fixture(autouse=True)
 def _quick(pretended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between looks, and jobs of this machine in a folder of the test."""
-    for module in ("jobs", "job_logs"):
+    for module in ("jobs", "cloudwatch"):
         monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setenv(HOME, str(tmp_path / "home"))
     monkeypatch.setenv("CHARLOOM_SAGEMAKER_ROLE", ROLE)
@@ -124,9 +124,9 @@ def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, smal
     for arguments, status, said in (
         ([*train, "--instance", "ml.p3.2xlarge"], 2, "take ml.g5.xlarge"),
         ([*train, "--instance", "m5"], 2, "no machine's name"),
-        ([*train, "--instances", "0"], 2, "instances = '0'"),
+        ([*train, "--instances", "0"], 2, "--instances 0: give 1 or more"),
         ([*train, "--subnets", "subnet-1"], 2, "--subnets and --security-groups go together"),
-        ([*train, "--max-runtime", "soon"], 2, "max-runtime = 'soon'"),
+        ([*train, "--max-runtime", "soon"], 2, "--max-runtime soon: "),
         ([*train, "--budget", "2h", "--max-runtime", "1h"], 2, "does not fit"),
         ([*train, "--epochs", "1", "--steps", "1"], 2, "not both"),
         ([*train, "--name", "a b"], 2, "letters, digits"),

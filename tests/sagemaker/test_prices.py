@@ -5,7 +5,7 @@ from importlib.resources import files
 
 import pytest
 
-from charloom.cli.sagemaker.asking import told_cost
+from charloom.cli.sagemaker.consent import told_cost
 from charloom.errors import UsageError
 from charloom.sagemaker.endpoint_settings import EndpointSettings
 from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
@@ -55,14 +55,14 @@ def test_what_an_endpoint_costs_is_said_by_the_hour_and_the_month() -> None:
         ({"serverless": True, "asynchronous": True}, "--serverless and --async"),
         ({"serverless": True, "price": 1}, "--serverless and --price"),
         ({"memory": 1500}, "5120"),
-        ({"memory": 7168}, "6144"),
+        ({"memory": 7168}, "6,144 or less"),
         ({"max_instances": 1, "instances": 2}, "below"),
         ({"subnets": ["subnet-1"]}, "go together"),
         ({"success_topic": "arn:aws:sns:a"}, "needs --async"),
         ({"ttl": "5m"}, "15m at least"),
         ({"ttl": "2y"}, "such as 30s"),
         ({"ttl": "400d"}, "a year at most"),
-        ({"price": 0}, "greater than 0"),
+        ({"price": 0}, "more than 0"),
         ({"price": float("nan")}, "finite"),
     ],
 )

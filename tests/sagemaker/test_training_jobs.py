@@ -16,7 +16,7 @@ from charloom.errors import CloudError, CorpusError, ModelDirectoryError, UsageE
 from charloom.events import Event, LogLine, Notice, StatusChanged
 from charloom.sagemaker import attach, connect, logs, status, stop, train, upload, wait
 from charloom.sagemaker.account import Account
-from charloom.sagemaker.job_logs import Log, followed, plain
+from charloom.sagemaker.cloudwatch import Log, followed, plain
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.packaging import pack_source
 from charloom.sagemaker.storage import objects_under

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from charloom.errors import UsageError
+from charloom.sagemaker.amazon_images import training_image
 from charloom.sagemaker.aws import DryRun
 from charloom.sagemaker.hyperparameters import LONGEST, encoded, hyperparameters
-from charloom.sagemaker.images import training_image
 from charloom.sagemaker.instances import gpus, has_gpu, refuse_obsolete
 from charloom.sagemaker.planning import JobSettings, planned
 from charloom.sagemaker.training_request import TrainingJob, training_job_request

@@ -210,7 +210,7 @@ def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest
 def test_a_batch_is_looked_at_and_stopped_by_its_name(
     batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("charloom.sagemaker.job_logs.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("charloom.sagemaker.cloudwatch.time.sleep", lambda seconds: None)
     monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path))
     batch.next_transform(["InProgress"], logs=["loading"])
     place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")

@@ -13,8 +13,8 @@ def test_error_names_file_byte_offset_and_line() -> None:
     with pytest.raises(CorpusError) as caught:
         decode(data, "notes.txt")
     assert str(caught.value) == (
-        "notes.txt is not UTF-8: byte 0xE9 at offset 11 (line 3); say how it is encoded, "
-        "for example --encoding latin-1, or read any bytes with --vocabulary bytes"
+        "notes.txt is not UTF-8: byte 0xE9 at offset 11 (line 3); save it as UTF-8, or say how it is encoded, "
+        "for example --encoding latin-1; --vocabulary bytes trains on any bytes"
     )
 
 

@@ -197,7 +197,7 @@ def test_an_output_inside_the_corpus(text: Path) -> None:
 
 
 def test_an_output_that_is_a_file(text: Path) -> None:
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(UsageError, match="is a file: name a folder"):
         prepare([text], text)
 
 

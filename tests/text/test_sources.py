@@ -26,7 +26,7 @@ def documents(*specs: str | Path) -> list[Document]:
 
 
 def read(*specs: str | Path) -> list[tuple[str, bytes]]:
-    return [(document.name, document.content) for document in documents(*specs)]
+    return [(document.name, b"".join(document.chunks())) for document in documents(*specs)]
 
 
 class Server(ThreadingHTTPServer):
@@ -104,7 +104,7 @@ def test_a_folder_without_hidden_and_binary_files(tmp_path: Path) -> None:
     assert [document.name for document in found] == ["z.txt", "b.txt", "empty.txt", "late-zero.txt"]
     assert [type(event) for event in events] == [Notice]
     assert isinstance(events[0], Notice)
-    assert "1 binary file(s)" in events[0].message
+    assert "1 binary file in" in events[0].message
     assert "picture.png" in events[0].message
 
 
@@ -263,7 +263,7 @@ def test_a_named_text_is_downloaded_once(server: Server, monkeypatch: pytest.Mon
     events: list[Event] = []
     for _ in range(2):
         (document,) = read_documents(["tiny-shakespeare"], events.append)
-        assert (document.name, document.content) == ("tiny-shakespeare", PLAYS)
+        assert (document.name, b"".join(document.chunks())) == ("tiny-shakespeare", PLAYS)
     assert server.asked == ["/input.txt"]
     assert cached.read_bytes() == PLAYS
     progress = [event for event in events if isinstance(event, DownloadProgress)]

@@ -61,8 +61,8 @@ def test_a_users_own_file(tmp_path: Path) -> None:
     ("content", "match"),
     [
         (b"model: [", "is not YAML"),
-        (b"- 1\n- 2\n", "must be a mapping"),
-        (b"", "must be a mapping"),
+        (b"- 1\n- 2\n", "must hold sections"),
+        (b"", "must hold sections"),
         (b"model: {hidden_size: -4}", r"model\.hidden_size = -4"),
         (b"model: {hidden: 4}", r"model\.hidden: there is no such setting"),
         (b"optimizer: {}", "there is no such setting"),

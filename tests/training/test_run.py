@@ -472,7 +472,7 @@ def test_too_little_room_is_refused_before_the_first_step(
 
 def test_an_output_that_is_a_file_is_one_clear_line(text: Path, tmp_path: Path) -> None:
     (tmp_path / "m").write_text("", "utf-8")
-    with pytest.raises(StorageError, match="cannot write"):
+    with pytest.raises(UsageError, match="m is a file: name a folder for the model"):
         charloom.train(text, tmp_path / "m", **OPTIONS)
 
 
@@ -491,7 +491,7 @@ def test_validation_on_a_file_of_its_own(text: Path, tmp_path: Path) -> None:
     result = charloom.train(text, tmp_path / "m", notify=events.append, **options)
     started = next(event for event in events if isinstance(event, TrainingStarted))
     assert (started.characters, started.validation_characters) == (4_000, 421)
-    assert any(isinstance(event, Notice) and "1 character(s)" in event.message for event in events)
+    assert any(isinstance(event, Notice) and "has 1 character that" in event.message for event in events)
     model = charloom.load(tmp_path / "m")
     assert model.evaluate(held_out, split="all").loss == pytest.approx(result.validation_loss, abs=1e-5)
     with pytest.raises(UsageError, match=r"held-out\.txt"):

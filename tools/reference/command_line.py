@@ -14,8 +14,6 @@ from reference.commands import Command, commands
 from reference.kinds import bounds, kind
 from reference.markdown import code, page, prose, shown, table
 
-_HEAD = ("", "Type", "Default", "")
-
 
 def command_line() -> str:
     """The page."""

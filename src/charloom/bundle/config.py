@@ -186,16 +186,18 @@ class ModelConfig(_Record):
         return (self.model_dump_json(indent=2) + "\n").encode()
 
 
-def parse_config(content: bytes) -> ModelConfig:
+def parse_config(content: bytes, name: str = CONFIG) -> ModelConfig:
     """Read a `config.json`, trusting nothing in it.
 
     Raises:
         ModelDirectoryError: not JSON, a newer format, wrong types, or values out of bounds.
     """
-    data = parse_json(content, CONFIG)
+    data = parse_json(content, name)
+    if isinstance(data, dict) and "format_version" not in data:
+        raise ModelDirectoryError(f"{name} is another program's, not a charloom model's: it has no format_version")
     version = data.get("format_version") if isinstance(data, dict) else None
     if type(version) is not int or version < 1:  # not isinstance: true is no version, nor is 1.0
-        raise ModelDirectoryError(f"{CONFIG} is not a charloom model's: format_version is {shortened(version)}")
+        raise ModelDirectoryError(f"{name} is not a charloom model's: format_version is {shortened(version)}")
     if version > FORMAT_VERSION:
         raise ModelDirectoryError(
             f"this model has format version {shortened(version)} and this charloom reads up to {FORMAT_VERSION}: "
@@ -204,7 +206,7 @@ def parse_config(content: bytes) -> ModelConfig:
     try:
         return ModelConfig.model_validate(data)
     except ValidationError as error:
-        raise ModelDirectoryError(f"{CONFIG} is damaged: {explain(error, in_file=True)}") from None
+        raise ModelDirectoryError(f"{name} is damaged: {explain(error, in_file=True)}") from None
 
 
 def parse_json(content: bytes, name: str) -> Any:

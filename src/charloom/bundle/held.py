@@ -19,7 +19,6 @@ from charloom.errors import ModelDirectoryError
 _CAN_HOLD = os.name == "posix"
 # Without O_NONBLOCK, opening a named pipe would wait for somebody to write into it.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
-_READ_LIMIT = 1 << 30  # bytes in one call; some systems refuse two gigabytes
 
 
 class HeldFiles:

@@ -26,6 +26,7 @@ from charloom.bundle.replacing import unless_replaced
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import sha256_of_file
 from charloom.settings import SamplingSettings, validated
+from charloom.text.prepared import holds_prepared
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
 
 _SMALL = 1 << 20  # bytes: config.json and generation_config.json are a few kilobytes
@@ -34,7 +35,14 @@ _VOCABULARY_LIMIT = 64 << 20
 
 @dataclass(frozen=True)
 class FileCheck:
-    """What `inspect` found of one file."""
+    """What a look at one file of a model directory found.
+
+    Attributes:
+        name: the file's.
+        state: `ok`; `edited`, another content where people may write; `altered`, another content where they may not;
+            `missing`; `extra`, not one of the model's own.
+        bytes: its size; 0 where it is missing.
+    """
 
     name: str
     state: Literal["ok", "edited", "altered", "missing", "extra"]
@@ -48,7 +56,14 @@ class FileCheck:
 
 @dataclass(frozen=True)
 class ModelDirectory:
-    """A model directory whose configuration and vocabulary have been read and found sound."""
+    """A model directory whose configuration and vocabulary have been read and found sound.
+
+    Attributes:
+        path: the folder.
+        config: the content of `config.json`.
+        vocabulary: what its ids mean.
+        sampling: the default sampling, from `generation_config.json`.
+    """
 
     path: Path
     config: ModelConfig
@@ -126,11 +141,11 @@ def open_model_directory(path: Path | str) -> ModelDirectory:
     path = Path(path)
     try:
         path = path.expanduser()
-        is_folder = path.is_dir()
+        is_folder, is_there = path.is_dir(), path.exists()
     except (OSError, RuntimeError):  # too long for a name, or the home folder of nobody
-        is_folder = False
+        raise ModelDirectoryError(f"no such model directory: {path}") from None
     if not is_folder:
-        raise ModelDirectoryError(f"no such model directory: {path}")
+        raise ModelDirectoryError(_why_no_folder(path) if is_there else _nothing(path))
     return unless_replaced(path, lambda: _open(path))
 
 
@@ -138,7 +153,7 @@ def _open(path: Path) -> ModelDirectory:
     if not holds_model(path):
         raise ModelDirectoryError(_why_no_model(path))
     files = HeldFiles(path, (CONFIG, VOCABULARY, GRAPH, STEP_GRAPH, WEIGHTS))
-    config = parse_config(files.read(CONFIG, _SMALL))
+    config = parse_config(files.read(CONFIG, _SMALL), str(path / CONFIG))
     content = files.read_verified(VOCABULARY, config.files["vocabulary.json"], _VOCABULARY_LIMIT)
     vocabulary = vocabulary_from_json(parse_json(content, VOCABULARY))
     if vocabulary.size != config.model.vocab_size or vocabulary.kind != config.corpus.vocabulary:
@@ -149,13 +164,30 @@ def _open(path: Path) -> ModelDirectory:
     return ModelDirectory(path, config, vocabulary, _read_sampling(path, files), files)
 
 
+def _nothing(path: Path) -> str:
+    return f"no such model directory: {path} (charloom train TEXT -o {path} writes one)"
+
+
+def _why_no_folder(path: Path) -> str:
+    inside = f": name its folder, {path.parent}" if holds_model(path.parent) else ", and a model is a folder"
+    return f"{path} is a file{inside}"
+
+
 def _why_no_model(path: Path) -> str:
     if (path / TRAINING).is_dir():
         return (
             f"{path} holds a training run without a finished model: "
             f"wait for it, or go on with charloom train ... -o {path} --resume"
         )
-    return f"{path} holds no model: there is no {CONFIG} in it"
+    if holds_prepared(path):
+        return f"{path} holds no model: it is a prepared corpus, to train on with charloom train {path} -o MODEL"
+    try:
+        inside = next((each for each in sorted(path.iterdir()) if holds_model(each)), None)
+    except OSError:
+        inside = None
+    return f"{path} holds no model: " + (
+        f"there is no {CONFIG} in it" if inside is None else f"name one in it, as {inside}"
+    )
 
 
 def _read_sampling(path: Path, files: HeldFiles) -> SamplingSettings:

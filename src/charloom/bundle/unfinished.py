@@ -25,11 +25,13 @@ class UnfinishedRun:
         step: how far it has come, as far as the history and the checkpoints tell.
         steps: how far it is to go; None where that is not recorded.
         sources: the names of the texts it learns from.
+        recipe: the recipe it was given; None for none.
     """
 
     step: int
     steps: int | None
     sources: list[str]
+    recipe: str | None = None
 
 
 def read_unfinished(path: Path) -> UnfinishedRun | None:
@@ -50,6 +52,7 @@ def read_unfinished(path: Path) -> UnfinishedRun | None:
         step=max(steps, default=0),
         steps=planned if type(planned) is int and 0 < planned < 2**53 else None,
         sources=[name for name in sources if isinstance(name, str)] if isinstance(sources, list) else [],
+        recipe=run["recipe"] if isinstance(run.get("recipe"), str) else None,
     )
 
 

@@ -29,7 +29,7 @@ def check_adapting(file: Path, prompt_file: Path | None, precision: Precision) -
         raise UsageError("--prompt-file - and --adapt - cannot both read stdin")
     if precision == "int8":
         raise UsageError("an adapted model runs in float32: leave --precision int8 out")
-    _ = charloom.adapt
+    _ = charloom.adapt  # is loaded with torch here, or said to be missing
 
 
 def adapted(out: Output, model: Model, file: Path) -> tuple[Model, dict[str, Any]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from pydantic import Field
 
 from charloom.errors import UsageError
@@ -13,16 +13,38 @@ from charloom.errors import UsageError
 # `-` is standard input; the command-line library takes a lone hyphen for an option unless told.
 CorpusArgument = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
-Threads = Annotated[int, Field(ge=1, le=1024)]
+
+def _whole(_: object, tokens: Sequence[Token]) -> int:
+    return int(tokens[0].value)
+
+
+Whole = Parameter(converter=_whole)  # the command-line library itself takes 1.5 for 2
+Threads = Annotated[int, Field(ge=1, le=1024), Whole]
+
+
+class NoSuchOptionError(UsageError):
+    """Among the names of texts stands what was meant to be an option. The command line adds the nearest one."""
+
+    def __init__(self, option: str) -> None:
+        """Say that there is no such `option`."""
+        super().__init__(f"there is no option {option} here")
+        self.option = option
+
+
+def split_words(split: str) -> str:
+    """A part of a text, as a result names it."""
+    return "the whole text" if split == "all" else f"the {split} split"
 
 
 def corpus_specs(corpus: Sequence[str]) -> list[str]:
     """The corpora that were named, after refusing what was meant to be an option.
 
     Raises:
-        UsageError: one begins with a hyphen and is not `-` itself.
+        UsageError: one is empty, or begins with a hyphen and is not `-` itself.
     """
     for spec in corpus:
         if spec.startswith("-") and spec != "-":
-            raise UsageError(f"there is no option {spec} here (a file of that name: ./{spec})")
+            raise NoSuchOptionError(spec)
+        if not spec:
+            raise UsageError("a text has an empty name: is it a shell variable that is not set?")
     return list(corpus)

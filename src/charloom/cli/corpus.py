@@ -11,7 +11,7 @@ import numpy as np
 from cyclopts import App, Group, Parameter
 from pydantic import Field
 
-from charloom.cli.arguments import CorpusArgument, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Whole, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
@@ -41,7 +41,7 @@ def list_corpora(*, options: OutputOptions = OutputOptions()) -> None:  # noqa: 
 def show(
     *corpus: CorpusArgument,
     text: Annotated[CorpusSettings, Parameter(name="*", group=Group("Text"))] = CorpusSettings(),  # noqa: B008
-    first: Annotated[int, Field(ge=0, le=100_000)] = 250,
+    first: Annotated[int, Field(ge=0, le=100_000), Whole] = 250,
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
     """Show a text as a model would see it: counts, vocabulary, first characters, an encoded example.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs, split_words
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
@@ -56,5 +56,5 @@ def evaluate(
     out.text(
         f"{found.loss:.4f} nats, {found.bits_per_char:.4f} bits per character{per_byte}, "
         f"perplexity {found.perplexity:.3f}\n"
-        f"({found.protocol} on the {split} split: {found.characters:,} characters{unknown})"
+        f"({found.protocol} on {split_words(split)}: {found.characters:,} characters{unknown})"
     )

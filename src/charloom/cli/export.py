@@ -40,7 +40,9 @@ def export(
         Replace the file if it is there.
     """
     out = Output(options)
-    if (html is None) == (onnx is None):
+    if html is not None and onnx is not None:
+        raise UsageError("give --html or --onnx, not both: one file at a time")
+    if html is None and onnx is None:
         raise UsageError("say what to write: --html FILE or --onnx FILE")
     directory = open_model_directory(model)
     if html is not None:

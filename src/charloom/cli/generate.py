@@ -11,7 +11,7 @@ from cyclopts import Group, Parameter
 from pydantic import Field
 
 from charloom.cli.adapting import adapted, check_adapting
-from charloom.cli.arguments import Threads
+from charloom.cli.arguments import Threads, Whole
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
@@ -27,7 +27,7 @@ def generate(
     *,
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     prompt_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES)] = 1,
+    samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES), Whole] = 1,
     sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),  # noqa: B008
     stream: bool | None = None,
     threads: Threads = 1,
@@ -52,7 +52,7 @@ def generate(
     threads
         Processor threads.
     precision
-        Which graph to run; auto takes the best one the model has.
+        Which graph to run; auto takes int8, the faster, where it is about as good as float32.
     adapt
         A text to adjust the model's weights to, for this run only (needs the train extra); - is stdin.
     """
@@ -66,6 +66,8 @@ def generate(
     loaded, more = load(model, threads=threads, precision=precision), dict[str, Any]()
     if adapt is not None:
         loaded, more["adapted"] = adapted(out, loaded, adapt)
+    if samples > 1 and sampling.temperature == 0 and "temperature" in chosen:
+        out.warn("at temperature 0 the likeliest character is always taken: all samples are the same")
     if samples > 1:
         _show_samples(out, loaded.generate_samples(start, samples, **chosen), more)
     else:

@@ -24,6 +24,7 @@ from charloom.cli.history import history_table
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import ModelDirectoryError
 from charloom.runtime.session import OnnxSession
+from charloom.text.named import NAMED
 
 
 def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  # noqa: B008
@@ -108,8 +109,9 @@ def _progress(run: UnfinishedRun) -> str:
 
 
 def _resume_command(model: Path, run: UnfinishedRun) -> str:
-    # The names alone are recorded, not where the texts are.
-    shown = ["".join(letter if letter.isprintable() else "?" for letter in name) for name in run.sources[:5]]
+    # The names alone are recorded, not where the texts are; of a named corpus also the Python that it came from.
+    sources = [next((name for name in NAMED if source.startswith(f"{name} (")), source) for source in run.sources[:5]]
+    shown = ["".join(letter if letter.isprintable() else "?" for letter in name) for name in sources]
     corpus = shlex.join(shown) if shown and len(run.sources) <= 5 else "YOUR-TEXTS"
     return f"charloom train {corpus} -o {shlex.quote(str(model))} --resume"
 

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
-from cyclopts.exceptions import ValidationError as ArgumentError
-from pydantic import ValidationError
 
+from charloom.cli.arguments import NoSuchOptionError
+from charloom.cli.mistakes import explained, no_such_option, refuse_wrong_output
 from charloom.cli.output import make_streams_safe
 from charloom.errors import CharloomError, UsageError
 from charloom.interrupts import INTERRUPTED
-from charloom.settings import explain
 from charloom.version import __version__
 
 # Each command is imported when it is called. So that `charloom --help` imports none, it is told here what they do.
@@ -31,6 +31,7 @@ COMMANDS = {
     "corpus": "Named corpora, a look at any text, large texts prepared.",
     "sagemaker": "Amazon SageMaker: upload, train, attach, deploy, invoke, delete.",
 }
+_FULL = "cannot write the output: the disk is full; free some space and try again"
 _APPS = {"corpus": "corpus_app", "sagemaker": "sagemaker_app"}  # those with commands of their own
 
 
@@ -40,12 +41,17 @@ def make_app(*, overview: bool) -> App:
         name="charloom",
         help="Train a character-level language model on your own text, and write with it.",
         version=__version__,
-        default_parameter=Parameter(negative_iterable=(), show_default=True),
+        default_parameter=Parameter(negative_iterable=(), show_default=_shown_default),
     )
     for place, (name, does) in enumerate(COMMANDS.items()):
         home = f"charloom.cli.{name}:{_APPS.get(name, name)}"
         app.command(home, name=name, sort_key=place, **({"help": does} if overview else {}))
     return app
+
+
+def _shown_default(default: object) -> str | None:
+    """A default as one would type it. Nothing where an option is simply not given: its text says what happens then."""
+    return None if default is None or default is False or default == [] else str(default)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -57,12 +63,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.stdout.flush()
     except BrokenPipeError:
         _abandon_stdout()
+    except OSError as error:  # a full disk may show itself only here
+        _abandon_stdout()
+        status = status or _fail(given, error, CharloomError(_FULL))
     sys.exit(status)
 
 
 def _run(arguments: list[str]) -> int:
+    app = make_app(overview=not arguments or arguments[0].startswith("-"))
     try:
-        app = make_app(overview=not arguments or arguments[0].startswith("-"))
+        refuse_wrong_output(arguments)
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -70,15 +80,28 @@ def _run(arguments: list[str]) -> int:
         _abandon_stdout()
         return 0
     except CycloptsError as error:
-        return _fail(arguments, error, UsageError(_usage_message(error)))
+        return _fail(arguments, error, UsageError(explained(error, list(COMMANDS))))
+    except NoSuchOptionError as error:
+        return _fail(arguments, error, UsageError(no_such_option(error.option, _options(app, arguments))))
     except CharloomError as error:
         return _fail(arguments, error, error)
     except MemoryError as error:
         return _fail(arguments, error, CharloomError("out of memory: use a shorter text or a smaller model"))
     except Exception as error:
         message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"
+        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+            message = _FULL
+        if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, of ~nobody/model
+            message = "a path begins with ~ and the name of no user: write it out"
         return _fail(arguments, error, CharloomError(message))
     return status if isinstance(status, int) else 0
+
+
+def _options(app: App, arguments: list[str]) -> list[str]:
+    """Every option of the command that was called."""
+    _, apps, _ = app.parse_commands(arguments)
+    collected = apps[-1].assemble_argument_collection(parse_docstring=False)
+    return [name for each in collected for name in each.names if each.parse]
 
 
 def _fail(arguments: list[str], error: BaseException, shown: CharloomError) -> int:
@@ -86,15 +109,6 @@ def _fail(arguments: list[str], error: BaseException, shown: CharloomError) -> i
         raise error
     sys.stderr.write(f"charloom: {shown}\n")
     return shown.exit_code
-
-
-def _usage_message(error: CycloptsError) -> str:
-    if isinstance(error, ArgumentError) and isinstance(error.__cause__, ValidationError):
-        problem = explain(error.__cause__)
-        # A setting names itself; a plain parameter is named by cyclopts; a whole group of settings has no name.
-        name = "" if error.argument is None or error.__cause__.errors()[0]["loc"] else error.argument.name
-        return problem if name in ("", "*") else f"{name}: {problem}"
-    return " ".join(str(error).split())
 
 
 def _abandon_stdout() -> None:

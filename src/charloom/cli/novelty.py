@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs, split_words
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
@@ -68,7 +68,7 @@ def _description(found: Novelty) -> str:
     origin = "given" if found.seed is None else f"written with seed {found.seed}"
     rows = [
         f"{found.characters:,} characters {origin}, searched for in {found.corpus_characters:,} "
-        f"(the {found.split} split)\n",
+        f"({split_words(found.split)})\n",
         "share of the characters that stand in copies of at least",
         _row("", [f"{length} characters" for length in found.copied_fraction], "longest"),
         _share("the text" if found.seed is None else "the model", found),
@@ -76,9 +76,8 @@ def _description(found: Novelty) -> str:
     if found.unseen is not None:
         rows.append(_share("real text, unseen", found.unseen))
     for copy in found.copies:
-        rows.append(
-            f"\n--- {copy.length:,} characters, from character {copy.offset:,}, line {copy.line:,}\n{copy.text}"
-        )
+        characters = "1 character" if copy.length == 1 else f"{copy.length:,} characters"
+        rows.append(f"\n--- {characters}, from character {copy.offset:,}, line {copy.line:,}\n{copy.text}")
     return "\n".join(rows)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import sys
+from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 from cyclopts import Group, Parameter
@@ -61,7 +63,13 @@ class Output:
 
 
 def make_streams_safe() -> None:
-    """Where a stream cannot show a character it gets an escape instead of a crash."""
+    """Where a stream cannot show a character it gets an escape instead of a crash; a closed one is as if empty."""
+    if sys.stdin is None:  # a parent may have closed any of the three
+        sys.stdin = io.TextIOWrapper(io.BytesIO())
+    if sys.stdout is None:
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -11,10 +11,12 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from charloom.bundle import holds_model, open_model_directory
+from charloom.bundle.unfinished import read_unfinished
+from charloom.cli.arguments import Whole
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
-from charloom.errors import CharloomError
+from charloom.errors import CharloomError, TrainingError
 from charloom.interrupts import INTERRUPTED
 
 CORPUS = "python-docs"
@@ -27,7 +29,7 @@ EVALUATIONS = 6
 def quickstart(
     *,
     output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("runs/quickstart"),
-    steps: Annotated[int, Field(ge=1)] = STEPS,
+    steps: Annotated[int, Field(ge=1), Whole] = STEPS,
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> int:
     """Train on the documentation inside this Python for about a minute, and write with the result.
@@ -42,13 +44,14 @@ def quickstart(
     import charloom
 
     out = Output(options)
+    replaces = _replaces(output)
     out.say(f"Training on {CORPUS}, the text inside your Python. Watch the loss fall and the samples improve.\n")
     with stop_on_signal(out) as should_stop, TrainingView(out) as view:
         result = charloom.train(
             CORPUS,
             output,
             recipe=RECIPE,
-            overwrite=_is_a_quickstart(output),
+            overwrite=replaces,
             notify=view,
             should_stop=should_stop,
             steps=steps,
@@ -70,6 +73,9 @@ def quickstart(
         )
     else:
         out.text(f"\n{PROMPT}{written.text}\n")
+    if result.interrupted:
+        again = shlex.join(["charloom", "quickstart", "-o", str(output)])
+        out.say(f"interrupted: this is the best so far. To start anew:\n    {again}\n", style="bold")
     out.say(
         f"{result.bits_per_char:.2f} bits per character on text it never saw ({result.protocol}), "
         f"after {result.seconds:.0f} s. Now try:\n{_next_commands(output)}"
@@ -77,16 +83,27 @@ def quickstart(
     return INTERRUPTED if result.interrupted else 0
 
 
-def _is_a_quickstart(folder: Path) -> bool:
-    """Only what a quickstart made is replaced without being asked."""
-    if not holds_model(folder):
-        return False
+def _replaces(folder: Path) -> bool:
+    """Whether an earlier quickstart stands in the folder, whole or not: only that is replaced without being asked.
+
+    Raises:
+        TrainingError: another model or run stands there.
+    """
+    folder = folder.expanduser()
     try:
-        config = open_model_directory(folder).config
-    except CharloomError:
-        return False
-    recipe_matches = config.training.get("recipe") == RECIPE
-    return recipe_matches and all(source.startswith(CORPUS) for source in config.corpus.sources)
+        run = read_unfinished(folder)
+        if run is None and not holds_model(folder):
+            return False
+        if run is not None:
+            recipe, sources = run.recipe, run.sources
+        else:
+            config = open_model_directory(folder).config
+            recipe, sources = config.training.get("recipe"), list(config.corpus.sources)
+    except (OSError, CharloomError):
+        recipe, sources = None, []
+    if recipe != RECIPE or not sources or not all(source.startswith(CORPUS) for source in sources):
+        raise TrainingError(f"{folder} already holds another model or run: choose another folder with --output")
+    return True
 
 
 def _next_commands(output: Path) -> str:
@@ -98,6 +115,7 @@ def _next_commands(output: Path) -> str:
             f"charloom generate {folder} --samples 3 --length 120",
             f"charloom evaluate {folder} {CORPUS}",
             f"charloom inspect {folder}",
+            f"charloom serve {folder}",
             "charloom train your-text.txt -o runs/yours",
         )
     )

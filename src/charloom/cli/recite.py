@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs, split_words
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
@@ -61,7 +61,7 @@ def _description(found: Recitation) -> str:
     parts = [
         f"{found.exact} of {found.samples} passages recited without a fault: {found.length:,} characters after "
         f"{found.prompt_length:,}\n"
-        f"(the {found.split} split, seed {found.seed}; on average the first {found.mean_matched:.1f} "
+        f"({split_words(found.split)}, seed {found.seed}; on average the first {found.mean_matched:.1f} "
         f"characters are right)"
     ]
     if found.recited is not None:

@@ -11,10 +11,10 @@ from typing import Annotated
 from cyclopts import Parameter
 from pydantic import Field
 
-from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Threads, Whole, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
-from charloom.cli.scores import CsvView, JsonView, ScoreView, TableView
+from charloom.cli.score_views import CsvView, JsonView, ScoreView, TableView
 from charloom.errors import UsageError
 from charloom.runtime.model import load
 from charloom.runtime.scoring import Score, bits_per_char
@@ -28,7 +28,7 @@ def score(
     *file: CorpusArgument,
     lines: Annotated[bool, Parameter(negative=())] = False,
     per_char: Annotated[bool, Parameter(negative=())] = False,
-    top: Annotated[int | None, Field(ge=1, le=MAX_TOP)] = None,
+    top: Annotated[int | None, Field(ge=1, le=MAX_TOP), Whole] = None,
     csv: Annotated[bool, Parameter(negative=())] = False,
     encoding: str | None = None,
     threads: Threads = 1,
@@ -56,7 +56,7 @@ def score(
     threads
         Processor threads.
     precision
-        Which graph to run; auto takes the fastest one that is faithful.
+        Which graph to run; auto takes int8, the faster, where it is about as good as float32.
     """
     out = Output(options)
     if csv and out.json:

@@ -35,4 +35,4 @@ def read_text(file: Path, what: str, most: int = MOST) -> str:
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:
-        raise CharloomError(f"{what} in {file} is not UTF-8: byte {error.start:,}") from None
+        raise CharloomError(f"{what} in {file} is not UTF-8: byte {error.start:,}; save it as UTF-8") from None

@@ -10,20 +10,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from charloom.bundle import open_model_directory
 from charloom.cli.arguments import CorpusArgument, corpus_specs
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.interrupts import INTERRUPTED
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
+from charloom.text.vocabulary import CharacterVocabulary
 from charloom.training.lines import duration
 
 if TYPE_CHECKING:
     from charloom.training.result import TrainingResult
 
 _CORPUS = Group("Text", sort_key=10)
-_MODEL = Group("Network (defaults are the recipe's)", sort_key=20)
-_TRAINING = Group("Learning (defaults are the recipe's)", sort_key=30)
+_DEFAULTS = "defaults: recipe base; other recipes and budgets choose their own"
+_MODEL = Group(f"Network ({_DEFAULTS})", sort_key=20)
+_TRAINING = Group(f"Learning ({_DEFAULTS})", sort_key=30)
 
 
 def train(
@@ -101,5 +104,12 @@ def _report(out: Output, result: TrainingResult, specs: list[str], output: Path)
         again = shlex.join(["charloom", "train", *specs, "-o", str(output), "--resume"])
         out.say(f"interrupted; the best so far is in {folder}. To go on:\n    {again}", style="bold")
         return INTERRUPTED
-    out.say(f"now try:\n    charloom generate {folder} --prompt 'The '", style="bold")
+    out.say(f"now try:\n    charloom generate {folder}{_prompt(output)}", style="bold")
     return 0
+
+
+def _prompt(output: Path) -> str:
+    """A prompt that the model can read, as an option to type: nothing where it knows no Latin letters."""
+    vocabulary = open_model_directory(output).vocabulary
+    known = vocabulary.characters if isinstance(vocabulary, CharacterVocabulary) else "The the "
+    return next((f" --prompt {text!r}" for text in ("The ", "the ") if set(text) <= set(known)), "")

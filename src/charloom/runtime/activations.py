@@ -46,6 +46,13 @@ def activations(
 ) -> Activations:
     """Read ids (T,) from the start of a line and note the hidden state after each.
 
+    Args:
+        session: the network.
+        vocabulary: what its ids mean.
+        ids: what to read.
+        layer: from 0; the last one if None.
+        units: which of the layer; the eight that vary most over the text if None.
+
     Raises:
         UsageError: more than 5,000 ids, or there is no such layer or unit.
     """

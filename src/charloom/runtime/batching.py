@@ -21,12 +21,12 @@ import numpy as np
 
 from charloom.errors import BusyError, CharloomError, UsageError
 from charloom.runtime.continuation import Continuation
-from charloom.runtime.generation import chosen_seed
+from charloom.runtime.generation import sample_seeds
 from charloom.runtime.prompts import PromptReader, Reading, prompt_ids
 from charloom.runtime.rows import Row, Rows
 from charloom.runtime.session import Session
 from charloom.runtime.tokens import TokenWriter
-from charloom.settings import MAX_SEED, SamplingSettings
+from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids, Vocabulary
 
 Interpret = Callable[[str, Mapping[str, Any]], tuple[str, SamplingSettings]]
@@ -169,9 +169,7 @@ class Engine:
             if value is not None:
                 _check(name, value, 0)
         text, ids, unknown, settings = self._understood(prompt, options)
-        first = chosen_seed(settings.seed)
-        seeds = [(first + index) % (MAX_SEED + 1) for index in range(samples)]
-        rows = [Row(self._vocabulary, settings, seed, alternatives) for seed in seeds]
+        rows = [Row(self._vocabulary, settings, seed, alternatives) for seed in sample_seeds(settings.seed, samples)]
         continuations = [Continuation(row, text, unknown) for row in rows]
         writer = None if prompt_alternatives is None else TokenWriter(self._vocabulary, prompt_alternatives)
         request = _Request(ids, dict(zip(rows, continuations, strict=True)), writer if text else None)

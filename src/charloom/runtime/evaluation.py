@@ -17,7 +17,7 @@ import numpy as np
 
 from charloom.bundle import Loss
 from charloom.errors import CorpusError
-from charloom.runtime.session import Logits, Session, State, initial_state
+from charloom.runtime.session import LOGITS_LIMIT, Logits, Session, State, initial_state
 from charloom.settings import Protocol
 from charloom.text.mapping import release
 from charloom.text.splits import Segment
@@ -26,7 +26,6 @@ from charloom.text.vocabulary import Ids, Vocabulary
 WINDOWS: dict[Protocol, int] = {"windows-256": 256, "cold-60": 60}
 _STATEFUL_CHUNK = 1024
 _COUNTED_CHUNK = 1 << 20
-_LOGITS_LIMIT = 1 << 23  # logits held at a time, 32 MiB of float32
 _MAX_ROWS = 64
 
 
@@ -156,7 +155,7 @@ def _batches(pieces: Iterator[Segment], vocab_size: int) -> Iterator[Ids]:
             waiting = []
         waiting.append(piece.ids)
         length = min(len(piece.ids), _STATEFUL_CHUNK)
-        rows = max(1, min(_MAX_ROWS, _LOGITS_LIMIT // (length * vocab_size)))
+        rows = max(1, min(_MAX_ROWS, LOGITS_LIMIT // (length * vocab_size)))
     if waiting:
         yield _side_by_side(waiting)
 

@@ -47,6 +47,12 @@ def chosen_seed(seed: int | None) -> int:
     return secrets.randbelow(2**32) if seed is None else seed
 
 
+def sample_seeds(seed: int | None, samples: int) -> list[int]:
+    """The seeds of several samples: sample i has seed + i, beyond the largest seed from 0 on."""
+    first = chosen_seed(seed)
+    return [(first + index) % (MAX_SEED + 1) for index in range(samples)]
+
+
 def started_rows(session: Session, vocabulary: Vocabulary, prompt: Ids, rows: Sequence[Row]) -> Rows:
     """Rows that all continue one prompt, ids (T,), read once."""
     logits, state = PromptReader(session).read(prompt)
@@ -123,10 +129,21 @@ def generate_batch(
     settings: SamplingSettings,
     samples: int,
 ) -> list[Generation]:
-    """Several continuations of one prompt, made side by side; sample i has seed + i."""
+    """Several continuations of one prompt, made side by side; sample i has seed + i.
+
+    Args:
+        session: the network.
+        vocabulary: what its ids mean.
+        prompt: as the user wrote it, for the results.
+        cleaned_prompt: as the model reads it.
+        settings: how the texts are drawn, and how long they may become.
+        samples: how many.
+
+    Raises:
+        UsageError: no match of the pattern can be written with this vocabulary and length.
+    """
     started = time.perf_counter()
-    first = chosen_seed(settings.seed)
-    seeds = [(first + index) % (MAX_SEED + 1) for index in range(samples)]
+    seeds = sample_seeds(settings.seed, samples)
     rows = [Row(vocabulary, settings, seed) for seed in seeds]
     texts: dict[int, list[str]] = {seed: [] for seed in seeds}
     if settings.length:
@@ -140,7 +157,11 @@ def generate_batch(
 
 
 def finished(row: Row, prompt: str, text: str, seconds: float, unknown: tuple[str, ...]) -> Generation:
-    """The whole of a row that has ended."""
+    """The whole of a row that has ended.
+
+    Raises:
+        Exception: what the row failed with, if it did.
+    """
     if row.error is not None:
         raise row.error
     assert row.finish_reason is not None

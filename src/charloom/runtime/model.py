@@ -41,11 +41,11 @@ def load(path: str | Path, *, threads: int = 1, precision: Precision = "auto") -
             less than half a percent, float32 for evaluating.
 
     Raises:
-        UsageError: int8 was asked for and the model has no such graph.
+        UsageError: a value is out of its range, or int8 was asked for and the model has no such graph.
         ModelDirectoryError: there is no whole, sound model in the folder.
     """
     if threads < 1:
-        raise UsageError(f"threads = {threads}: input should be greater than or equal to 1")
+        raise UsageError(f"threads = {threads}: give 1 or more")
     if precision not in ("auto", "float32", "int8"):
         raise UsageError(f"precision = {precision!r}: choose auto, float32 or int8")
     return Model(open_model_directory(path), threads, precision)
@@ -109,12 +109,20 @@ class Model:
         return self.stream(prompt, **options).finish()
 
     def stream(self, prompt: str = "", **options: Any) -> TextStream:
-        """Continue a prompt piece by piece: `for piece in model.stream("ROMEO:"): print(piece, end="")`."""
+        """Continue a prompt piece by piece: `for piece in model.stream("ROMEO:"): print(piece, end="")`.
+
+        Raises:
+            UsageError: as `generate`.
+        """
         settings = self._settings(options)
         return TextStream(self._session, self.vocabulary, prompt, self._clean(prompt), settings)
 
     def generate_samples(self, prompt: str = "", samples: int = 1, **options: Any) -> list[Generation]:
-        """Several continuations of one prompt, made in one batch; sample i has seed + i."""
+        """Several continuations of one prompt, made in one batch; sample i has seed + i.
+
+        Raises:
+            UsageError: as `generate`, or more than 4,096 samples.
+        """
         if not 1 <= samples <= MAX_SAMPLES:
             raise UsageError(f"samples = {samples}: give a number from 1 to {MAX_SAMPLES}")
         settings = self._settings(options)
@@ -144,11 +152,20 @@ class Model:
 
     @property
     def sampling(self) -> SamplingSettings:
-        """How it draws where nothing else is asked for: its `generation_config.json`."""
+        """The default sampling settings, those of its `generation_config.json`."""
         return self._sampling
 
     def activations(self, text: str, *, layer: int | None = None, units: Sequence[int] | None = None) -> Activations:
-        """The hidden states of some units after each character of a text; see `runtime/activations.py`."""
+        """The hidden states of some units after each character of a text.
+
+        Args:
+            text: at most 5,000 characters, read from the start of a line and cleaned as a prompt is.
+            layer: from 0; the last one if not given.
+            units: which of the layer; the eight that vary most if not given.
+
+        Raises:
+            UsageError: the text is too long, or there is no such layer or unit.
+        """
         ids = self.vocabulary.encode(self._clean(text))
         return activations(self._session, self.vocabulary, ids, layer=layer, units=units)
 
@@ -191,6 +208,7 @@ class Model:
 
         Raises:
             CorpusError: a text is too long for `per_char`.
+            ModelDirectoryError: the network's answer is not a number.
         """
         return self._scorer(per_char).in_turn(map(in_memory, texts))
 
@@ -214,6 +232,7 @@ class Model:
 
         Raises:
             CorpusError: a file is not there or cannot be read, or a text is too long for `per_char`.
+            ModelDirectoryError: the network's answer is not a number.
             UsageError: nothing is named, or the encoding has no such name.
         """
         specs = [str(files)] if isinstance(files, str | Path) else list(files)

@@ -33,6 +33,11 @@ class PrefixCache:
     """The prompts that were used last, up to a number of bytes.
 
     Prompts are told apart by their exact ids, by way of a 256-bit digest.
+
+    Attributes:
+        bytes: what the kept prompts take.
+        hits: look-ups so far that found the beginning of a prompt.
+        misses: look-ups so far that found nothing.
     """
 
     def __init__(self, limit: int) -> None:

@@ -10,12 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from charloom.runtime.prefix_cache import PrefixCache
-from charloom.runtime.session import Logits, Session, State, initial_state
+from charloom.runtime.session import LOGITS_LIMIT, Logits, Session, State, initial_state
 from charloom.runtime.tokens import Token, TokenWriter, log_probabilities
 from charloom.text.vocabulary import Ids, Vocabulary
 
 READ_AT_ONCE = 1024  # characters
-_LOGITS_LIMIT = 1 << 23  # logits held at a time, 32 MiB of float32
 
 
 def prompt_ids(vocabulary: Vocabulary, cleaned_prompt: str) -> Ids:
@@ -29,13 +28,19 @@ class Reading:
     """One prompt, ids (T,) with T ≥ 1, read as far as `position`.
 
     Attributes:
+        ids: the prompt's, (T,).
+        position: how many of them were read.
         state: after what was read, (1, H).
         logits: what comes after the whole prompt, (1, V); None until it is read.
         tokens: where they were asked for, what the model thought of each character; None for the first.
     """
 
     def __init__(self, ids: Ids, state: State, writer: TokenWriter | None = None) -> None:
-        """Nothing is read yet."""
+        """Nothing is read yet.
+
+        Raises:
+            ValueError: there is no id.
+        """
         if not len(ids):
             raise ValueError("a prompt needs at least one id")
         self.ids = ids
@@ -63,13 +68,17 @@ class Reading:
 
 
 class PromptReader:
-    """Reads prompts, at most so many characters in one go, and remembers what it has read."""
+    """Reads prompts, at most so many characters in one go, and remembers what it has read.
+
+    Attributes:
+        cache: the prompts that are remembered.
+    """
 
     def __init__(self, session: Session, *, at_once: int = READ_AT_ONCE, cache_bytes: int = 0) -> None:
         """Read at most `at_once` characters in one go, all prompts together; remember up to `cache_bytes`."""
         self._session = session
         # A large vocabulary has many logits for each character read.
-        self._at_once = max(1, min(at_once, _LOGITS_LIMIT // session.shape.vocab_size))
+        self._at_once = max(1, min(at_once, LOGITS_LIMIT // session.shape.vocab_size))
         self.cache = PrefixCache(cache_bytes)
 
     def begin(self, ids: Ids, writer: TokenWriter | None = None) -> Reading:

@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from charloom.errors import CorpusError, UsageError
-from charloom.runtime.session import Session, initial_state
+from charloom.runtime.session import LOGITS_LIMIT, Session, initial_state
 from charloom.settings import MAX_SEED, Settings, SplitName
 from charloom.text.mapping import release
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
-
-_LOGITS_LIMIT = 1 << 23  # logits held at a time, 32 MiB of float32
 
 
 @dataclass(frozen=True)
@@ -142,7 +140,7 @@ def recite(
 
 def _continued(session: Session, prompts: Ids, length: int, unknown_id: int | None) -> Ids:
     """Prompts (B, T) → continuations (B, length): all rows in one batch, or in as few as memory for logits allows."""
-    size = max(1, _LOGITS_LIMIT // session.shape.vocab_size)
+    size = max(1, LOGITS_LIMIT // session.shape.vocab_size)
     groups = [prompts[start : start + size].T for start in range(0, len(prompts), size)]
     return np.concatenate([greedy(session, group, length, unknown_id).T for group in groups])
 
@@ -155,7 +153,7 @@ def passages_in(segments: Sequence[Segment], length: int) -> int:
 def greedy(session: Session, prompts: Ids, length: int, unknown_id: int | None) -> Ids:
     """The likeliest continuation, character by character: prompts (T, B) with T ≥ 1 → ids (length, B)."""
     state = initial_state(session.shape, prompts.shape[1])
-    window = max(1, _LOGITS_LIMIT // (prompts.shape[1] * session.shape.vocab_size))
+    window = max(1, LOGITS_LIMIT // (prompts.shape[1] * session.shape.vocab_size))
     written = np.empty((length, prompts.shape[1]), dtype=np.int64)
     for start in range(0, len(prompts), window):
         logits, state = session.run(prompts[start : start + window], state)

@@ -32,6 +32,7 @@ class Row:
         seed: of its own generator.
         finish_reason: None until it has ended.
         error: why it failed, if it did.
+        allowed: the only ids that may come next, (V,); None where all may.
         tokens: of the piece that the last `push` gave, where alternatives were asked for.
     """
 
@@ -53,7 +54,7 @@ class Row:
         self.seed = seed
         self.finish_reason: FinishReason | None = None if settings.length else "length"
         self.error: Exception | None = None
-        self.allowed: NDArray[np.bool_] | None = None  # the only characters that may come next (V,); None = all
+        self.allowed: NDArray[np.bool_] | None = None
         self._assembler = TextAssembler(vocabulary.decoder(), settings.stop)
         self._left = settings.length
         self._constraint = None if settings.regex is None else compile_constraint(settings.regex, vocabulary)

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from charloom.errors import CorpusError, ModelDirectoryError
+from charloom.runtime.nats import Nats, NatsTotal, nats_of_texts
 from charloom.runtime.session import Session
-from charloom.runtime.surprise import Nats, Total, surprises
 from charloom.text.cleaning import STEPS, clean_pieces, expand
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -128,7 +128,7 @@ class Scorer:
         readings: dict[int, _Reading] = {}
         told = 0
         begun = self._begin(texts, readings)
-        for number, nats in surprises(self.session, self.vocabulary.opening_id, begun, FILES_AT_ONCE):
+        for number, nats in nats_of_texts(self.session, self.vocabulary.opening_id, begun, FILES_AT_ONCE):
             if nats is not None:
                 readings[number].add(nats)
                 continue
@@ -154,7 +154,7 @@ class Scorer:
         order = sorted(first.values(), key=lambda place: -len(ids[place]))
         nats_of: dict[int, list[Nats]] = {place: [] for place in order}
         distinct = (iter([ids[place]]) for place in order)
-        for number, nats in surprises(self.session, self.vocabulary.opening_id, distinct):
+        for number, nats in nats_of_texts(self.session, self.vocabulary.opening_id, distinct):
             if nats is not None:
                 nats_of[order[number]].append(nats)
         for place, reading in zip(same, readings, strict=True):
@@ -170,7 +170,7 @@ class _Reading:
         self.over = False
         self._text = text
         self._scorer = scorer
-        self._total = Total()
+        self._total = NatsTotal()
         self._characters = 0
         self._unknown = 0
         self._read: list[str] = []  # the cleaned text and its nats, where every character is to be told

@@ -25,6 +25,9 @@ from charloom.text.vocabulary import Ids
 State = tuple[NDArray[np.float32], ...]
 Logits = NDArray[np.float32]
 
+LOGITS_LIMIT = 1 << 23
+"""Logits held at a time, 32 MiB of float32: whoever reads much at once cuts it so that there are no more."""
+
 
 class Session(Protocol):
     """What generation and evaluation need of a network; training has one of its own."""

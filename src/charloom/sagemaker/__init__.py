@@ -14,19 +14,19 @@ if TYPE_CHECKING:
     from charloom.sagemaker.async_invoking import collect, invoke_later
     from charloom.sagemaker.attaching import AttachedModel, attach
     from charloom.sagemaker.aws import Aws, DryRun
+    from charloom.sagemaker.cloudwatch import WrittenLine, logs
     from charloom.sagemaker.deleting import Deleted, delete, reap
     from charloom.sagemaker.deploying import Deployed, create_model, deploy
     from charloom.sagemaker.endpoint import Endpoint, deployed
     from charloom.sagemaker.endpoint_settings import EndpointSettings
-    from charloom.sagemaker.here import TrainedHere, train_here
-    from charloom.sagemaker.image import ServingImage, build_image, serving_image
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
-    from charloom.sagemaker.job_logs import WrittenLine, logs
     from charloom.sagemaker.jobs import JobStatus, status, stop, wait
+    from charloom.sagemaker.jobs_here import TrainedHere, train_here
     from charloom.sagemaker.launching import StartedJob, train
     from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
-    from charloom.sagemaker.local.jobs import LocalJob
+    from charloom.sagemaker.local.job import LocalJob
+    from charloom.sagemaker.own_image import ServingImage, build_image, serving_image
     from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.planning import JobSettings
     from charloom.sagemaker.prices import Cost, price_per_hour
@@ -50,17 +50,17 @@ _HOMES = {
     "JobSettings": "planning",
     "JobStatus": "jobs",
     "LocalEndpoint": "local.endpoints",
-    "LocalJob": "local.jobs",
+    "LocalJob": "local.job",
     "Package": "packaging",
-    "ServingImage": "image",
+    "ServingImage": "own_image",
     "StartedJob": "launching",
-    "TrainedHere": "here",
+    "TrainedHere": "jobs_here",
     "TransformStatus": "transform_jobs",
     "Transformed": "transforming",
     "UploadedCorpus": "uploading",
-    "WrittenLine": "job_logs",
+    "WrittenLine": "cloudwatch",
     "attach": "attaching",
-    "build_image": "image",
+    "build_image": "own_image",
     "collect": "async_invoking",
     "connect": "account",
     "create_model": "deploying",
@@ -74,16 +74,16 @@ _HOMES = {
     "invoke_later": "async_invoking",
     "invoke_stream": "invoking",
     "invoke_text": "invoking",
-    "logs": "job_logs",
+    "logs": "cloudwatch",
     "package": "packaging",
     "price_per_hour": "prices",
     "reap": "deleting",
-    "serving_image": "image",
+    "serving_image": "own_image",
     "status": "jobs",
     "stop": "jobs",
     "stop_transform": "transform_jobs",
     "train": "launching",
-    "train_here": "here",
+    "train_here": "jobs_here",
     "transform": "transforming",
     "transform_status": "transform_jobs",
     "unpack_model": "unpacking",

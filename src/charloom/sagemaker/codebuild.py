@@ -88,6 +88,15 @@ def build_request(source: S3Uri, role: str, image: str, version: str) -> dict[st
 def build(aws: Aws, context: Path, image: str, version: str, role: str, bucket: str | None, notify: Notify) -> None:
     """Send a context, let it be built and pushed, and follow that to its end. Interrupted, the build is stopped.
 
+    Args:
+        aws: the account.
+        context: the folder that Docker is to be sent.
+        image: its address in the registry, without a tag.
+        version: the tag that it gets, beside `latest`.
+        role: the full name of the role that CodeBuild takes on.
+        bucket: where the context is put; SageMaker's default bucket if None.
+        notify: is told of phases and lines.
+
     Raises:
         CloudError: a request was refused, or the build failed, with its reason and last lines.
     """

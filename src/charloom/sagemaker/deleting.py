@@ -15,7 +15,7 @@ from charloom.sagemaker.inventory import tagged_endpoints
 from charloom.sagemaker.leftovers import expired
 from charloom.sagemaker.names import checked_name
 from charloom.sagemaker.removing import Parts, remove_parts
-from charloom.sagemaker.resources import Kind, look, marks, ours, tags_of
+from charloom.sagemaker.resources import Kind, look, ours, tags_by_name, tags_of
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _belongings(aws: Aws, name: str, endpoint: dict[str, Any] | None) -> tuple[P
 
 
 def _foreign(aws: Aws, kind: Kind, name: str) -> bool:
-    tags = marks(aws, kind, name)
+    tags = tags_by_name(aws, kind, name)
     return tags is not None and not ours(tags)
 
 

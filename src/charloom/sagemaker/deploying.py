@@ -19,10 +19,9 @@ from charloom.sagemaker.endpoint_settings import EndpointSettings
 from charloom.sagemaker.endpoint_states import wait_in_service
 from charloom.sagemaker.expiry import as_tag, expires_at, schedule_deletion, scheduler_role_arn
 from charloom.sagemaker.instances import has_gpu
-from charloom.sagemaker.inventory import PRICE
 from charloom.sagemaker.leftovers import check_free
 from charloom.sagemaker.model_data import check_model, model_data, stem_of
-from charloom.sagemaker.names import EXPIRES, OWNER, checked_name, fresh_name, tags
+from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, checked_name, fresh_name, tags
 from charloom.sagemaker.owner import owner
 from charloom.sagemaker.removing import Parts, remove_parts
 from charloom.sagemaker.serving_images import chosen_image
@@ -34,7 +33,7 @@ class Deployed:
     """An endpoint that is in service.
 
     Attributes:
-        name: what to ask for.
+        name: the endpoint's, which `invoke` asks.
         data: the address of the model's archive.
         image: the container that serves.
         instance: its type, or "serverless".
@@ -110,7 +109,7 @@ class _Making:
         """Whether this run made it; Amazon is asked only where that is not known."""
         if kind in self.made:
             return True
-        return (resources.marks(self.aws, kind, self.name) or {}).get(resources.MARK) == self.mark
+        return (resources.tags_by_name(self.aws, kind, self.name) or {}).get(resources.MARK) == self.mark
 
 
 def settings_of(settings: EndpointSettings | None, chosen: dict[str, Any]) -> EndpointSettings:

@@ -38,6 +38,13 @@ def engine_runs() -> bool:
 def build_and_push(aws: Aws, context: Path, image: str, names: list[str], notify: Notify) -> None:
     """Build a context's Dockerfile and push it under several tags; a dry run only asks for the right to push.
 
+    Args:
+        aws: the account.
+        context: the folder that Docker is sent.
+        image: its address in the registry, without a tag.
+        names: the tags.
+        notify: is told what Docker says.
+
     Raises:
         CharloomError: Docker is not there, or failed.
         CloudError: the registry gave no right to push.

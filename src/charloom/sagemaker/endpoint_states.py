@@ -8,7 +8,7 @@ from collections import deque
 from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged
 from charloom.sagemaker.aws import Answer, Aws
-from charloom.sagemaker.job_logs import ENDPOINTS, endpoint_log
+from charloom.sagemaker.cloudwatch import ENDPOINTS, endpoint_log
 from charloom.sagemaker.resources import look, remove
 
 POLL = 10.0

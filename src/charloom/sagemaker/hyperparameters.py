@@ -1,4 +1,7 @@
-"""Settings of a training as SageMaker carries them: a hundred texts of JSON at most, each of 2,500 characters."""
+"""Settings of a training as SageMaker carries them: a hundred texts of JSON at most, each of 2,500 characters.
+
+Written here, and read in the job by `container/hyperparameters.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from charloom.errors import MissingExtraError, UsageError
-from charloom.settings import SECTIONS, RunSettings, run_settings
+from charloom.settings import LENGTHS, SECTIONS, RunSettings, run_settings
 
 MOST, LONGEST = 100, 2500
 
@@ -42,8 +45,8 @@ def hyperparameters(options: Mapping[str, Any], recipe: str | None = None) -> di
         base = _own_recipe(recipe)
         sections = {name: getattr(base, name).model_dump(exclude_unset=True) for name in SECTIONS}
         sent |= {name: value for section in sections.values() for name, value in section.items()}
-        if any(name in chosen for name in ("budget", "epochs", "steps")):
-            sent = {name: value for name, value in sent.items() if name not in ("budget", "epochs", "steps")}
+        if any(name in chosen for name in LENGTHS):
+            sent = {name: value for name, value in sent.items() if name not in LENGTHS}
     run_settings(base, chosen)  # refuses what cannot work, before anything is paid for
     sent |= chosen
     return encoded({name: _joined(value) for name, value in sent.items() if value is not None and value != []})

@@ -9,12 +9,9 @@ from typing import Any
 
 from charloom.sagemaker.aws import Answer, Aws, arn
 from charloom.sagemaker.expiry import from_tag
-from charloom.sagemaker.names import EXPIRES, OWNER
+from charloom.sagemaker.names import EXPIRES, OWNER, PRICE
 from charloom.sagemaker.prices import price_per_hour
 from charloom.sagemaker.resources import look, ours, tags_of
-
-PRICE = "charloom:price"
-"""The tag that keeps a price that the user gave: USD an hour of one instance."""
 
 ANY = "ENDPOINT"
 """Stands for a name in a dry run."""

@@ -13,7 +13,7 @@ from typing import Any
 from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.aws import Answer, Aws
-from charloom.sagemaker.job_logs import Log, absent, job_log, plain
+from charloom.sagemaker.cloudwatch import Log, absent, job_log, plain
 from charloom.sagemaker.names import checked_name
 from charloom.sagemaker.prices import price_per_hour
 
@@ -50,7 +50,7 @@ class JobStatus:
         seconds: of training so far, or all; None before it begins.
         seconds_billed: of each machine, as billed; None until it has ended.
         price_per_hour: USD, of one machine on demand; None: unknown.
-        price: USD so far, of all machines on demand's price for the billed time; None: unknown.
+        price: USD so far: the billed time of all machines, at the price on demand; None: unknown.
         metrics: the last value of each.
         failure_reason: why it failed, or "".
         artifact: the address of its model.tar.gz, or "".

@@ -14,7 +14,7 @@ from charloom.errors import CloudError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import sha256_of_file
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.job_logs import absent
+from charloom.sagemaker.cloudwatch import absent
 from charloom.sagemaker.names import S3Uri, is_s3
 from charloom.sagemaker.packaging import SOURCE, pack_source
 from charloom.sagemaker.planning import JobSettings, planned
@@ -79,7 +79,7 @@ def train(
         recipe: as `charloom.train` takes it.
         init_from: a model to go on from: its directory, or the address in S3 of one or of a `model.tar.gz`.
         notify: is told what happens, and what it will cost.
-        options: fields of `JobSettings` (instance, spot, role...), and settings as `charloom.train` takes them.
+        **options: fields of `JobSettings` (instance, spot, role...), and settings as `charloom.train` takes them.
 
     Raises:
         UsageError: an option cannot work; nothing was sent.

@@ -10,7 +10,7 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.expiry import from_tag
 from charloom.sagemaker.names import EXPIRES
 from charloom.sagemaker.removing import Parts, remove_parts
-from charloom.sagemaker.resources import WORDS, Kind, look, marks, ours
+from charloom.sagemaker.resources import WORDS, Kind, look, ours, tags_by_name
 
 
 def expired(tags: dict[str, str], now: datetime | None = None) -> bool:
@@ -32,7 +32,7 @@ def check_free(aws: Aws, name: str, notify: Notify) -> None:
             f"the endpoint {name} {being} give another --name, or delete it with charloom sagemaker delete {name}"
         )
     kinds: tuple[Kind, ...] = ("endpoint_config", "model")
-    there = {kind: tags for kind in kinds if (tags := marks(aws, kind, name)) is not None}
+    there = {kind: tags for kind in kinds if (tags := tags_by_name(aws, kind, name)) is not None}
     for kind, tags in there.items():
         if not expired(tags):
             raise UsageError(

@@ -14,7 +14,10 @@ OURS = "charloom"
 """The tag that marks a resource as ours; its value is the version that made it."""
 
 OWNER, EXPIRES = "charloom:owner", "charloom:expires"
-"""Tags that say who made an endpoint, and when it is to go (seconds since 1970 as ISO 8601, UTC)."""
+"""Tags that say who made an endpoint, and when it is to go (a moment in UTC, as in 2026-11-25T10:00:00Z)."""
+
+PRICE = "charloom:price"
+"""The tag that keeps a price that the user gave: USD an hour of one instance."""
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 _NAME_LIMIT = 63

@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 
 from charloom.errors import UsageError
 from charloom.sagemaker.account import role_arn
+from charloom.sagemaker.amazon_images import training_image
 from charloom.sagemaker.attaching import JOBS
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.hyperparameters import hyperparameters
-from charloom.sagemaker.images import training_image
 from charloom.sagemaker.instances import refuse_obsolete
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name
 from charloom.sagemaker.storage import default_bucket

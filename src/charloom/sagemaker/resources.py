@@ -77,7 +77,7 @@ def tags_of(aws: Aws, arn: str) -> dict[str, str]:
     return {tag["Key"]: tag["Value"] for page in pages for tag in page.get("Tags", [])}
 
 
-def marks(aws: Aws, kind: Kind, name: str) -> dict[str, str] | None:
+def tags_by_name(aws: Aws, kind: Kind, name: str) -> dict[str, str] | None:
     """The tags of a resource by its short name; None where there is none."""
     found = look(aws, kind, name)
     return None if found is None else tags_of(aws, found[field(kind, "Arn")])
@@ -103,7 +103,7 @@ def create(aws: Aws, kind: Kind, request: dict[str, Any], mark: str) -> None:
     except CloudError as error:
         if not taken(error):
             raise
-        if (marks(aws, kind, name) or {}).get(MARK) != mark:
+        if (tags_by_name(aws, kind, name) or {}).get(MARK) != mark:
             raise UsageError(
                 f"the {WORDS[kind]} {name} exists already: give another --name, "
                 f"or delete it with charloom sagemaker delete {name}"

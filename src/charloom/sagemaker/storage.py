@@ -97,6 +97,13 @@ def upload_file(aws: Aws, path: Path, uri: S3Uri, notify: Notify = ignore) -> bo
 def download_file(aws: Aws, uri: S3Uri, path: Path, notify: Notify = ignore, *, most: int | None = None) -> None:
     """Fetch an object to a file, which appears when it is whole.
 
+    Args:
+        aws: the account.
+        uri: the object.
+        path: the file; folders above it are made.
+        notify: is told how far it is.
+        most: bytes that are fetched at most; any number if None.
+
     Raises:
         CloudError: there is none, it has more than `most` bytes, or it could not be fetched.
         StorageError: the file cannot be written.

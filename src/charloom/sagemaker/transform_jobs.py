@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from charloom.errors import CloudError
 from charloom.sagemaker.aws import Answer, Aws
-from charloom.sagemaker.job_logs import absent, plain
+from charloom.sagemaker.cloudwatch import absent, plain
 from charloom.sagemaker.names import checked_name
 from charloom.sagemaker.prices import price_per_hour
 

@@ -13,7 +13,7 @@ from charloom.errors import CloudError, UsageError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.account import role_arn
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.job_logs import TRANSFORMS, Log
+from charloom.sagemaker.cloudwatch import TRANSFORMS, Log
 from charloom.sagemaker.model_data import check_model
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3
 from charloom.sagemaker.resources import look, remove

@@ -76,7 +76,7 @@ def upload(
         folder: where to keep the prepared corpus on this machine; a temporary folder if none is named.
         overwrite: replace the prepared corpus that stands in that folder.
         notify: is told what happens.
-        reading: `clean`, `encoding`, `vocabulary`, `min_count`, as `charloom.train` takes them.
+        **reading: `clean`, `encoding`, `vocabulary`, `min_count`, as `charloom.train` takes them.
 
     Raises:
         UsageError: a setting cannot work, or the address is none.

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 from charloom.runtime.model import Model
-from charloom.serving import completions, health, inspection, sagemaker, tokenization
+from charloom.serving import completions, health, inspection, invocations, tokenization
 from charloom.serving.auth import Keys
 from charloom.serving.context import Context
 from charloom.serving.errors import install
@@ -57,7 +57,7 @@ def create_app(
     )
     app.state.context = server
     install(app)
-    for part in (completions, tokenization, health, sagemaker, inspection):
+    for part in (completions, tokenization, health, invocations, inspection):
         app.include_router(part.router)
     pages = add_pages(app)
     app.add_middleware(Guard, server=server, keys=Keys(list(keys)), open_paths=_OPEN | pages)

@@ -14,7 +14,7 @@ from charloom.serving.bodies import read_json
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import json_response
 from charloom.serving.jobs import Job, begun
-from charloom.serving.plans import Plan, planned
+from charloom.serving.plans import LARGE_PROMPTS, Plan, planned
 from charloom.serving.requests import CompletionRequest
 from charloom.serving.schema import described
 from charloom.serving.streams import OUT_OF_TIME, streamed_completion, unless_gone
@@ -22,8 +22,6 @@ from charloom.serving.streams import OUT_OF_TIME, streamed_completion, unless_go
 router = APIRouter()
 
 UNKNOWN_SHOWN = 100  # characters
-_LARGE = 20_000  # characters of prompts that are cleaned in a thread, lest the others wait
-
 
 _DECLARED = described(CompletionRequest, Completion, "Continue prompts.")
 _DECLARED["responses"][200]["content"] = {"text/event-stream": {}}
@@ -45,7 +43,7 @@ async def answered(request: Request, asked: CompletionRequest) -> Response:
         ClientGoneError: the client went away.
     """
     server = context(request)
-    large = sum(map(len, asked.prompt)) > _LARGE
+    large = sum(map(len, asked.prompt)) > LARGE_PROMPTS
     plan = await anyio.to_thread.run_sync(planned, asked, server) if large else planned(asked, server)
     _note(request, plan, server)
     job = await begun(plan, server, notes(request.scope))

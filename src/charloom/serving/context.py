@@ -20,7 +20,12 @@ _NOTES = "charloom.notes"
 class Context:
     """A server's parts.
 
-    `looking` lets one text at a time be watched over: that takes a thread for a second.
+    Attributes:
+        models: what it serves.
+        settings: its limits and times.
+        lifecycle: whether it takes requests.
+        metrics: what it counts.
+        looking: lets the hidden units of one text at a time be looked at, which takes a thread for a second.
     """
 
     models: Models

@@ -14,8 +14,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from charloom.serving.auth import Keys
 from charloom.serving.context import Context, notes
 from charloom.serving.errors import ApiError, ClientGoneError, server_error
+from charloom.serving.logs import LOGGER
 
-_log = logging.getLogger("charloom.serving")
+_log = logging.getLogger(LOGGER)
 _ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
 
 _SAFE = {
@@ -40,7 +41,7 @@ class Guard:
             app: what answers.
             server: whose requests are counted.
             keys: one of them is asked for.
-            open_paths: but not here.
+            open_paths: addresses that need none.
         """
         self._app = app
         self._server = server

@@ -17,7 +17,7 @@ class Lifecycle:
     """What may be asked of the server just now, and how many requests are being answered.
 
     Attributes:
-        requests: being answered, those that ask how the server is left out.
+        requests: how many are being answered, not counting those that ask how the server is.
     """
 
     def __init__(self, models: Models) -> None:

@@ -12,9 +12,10 @@ from charloom.errors import CharloomError, UsageError
 from charloom.runtime.batching import Engine
 from charloom.runtime.model import Model, load
 from charloom.serving.errors import ApiError
+from charloom.serving.logs import LOGGER
 from charloom.serving.settings import ServeSettings
 
-_log = logging.getLogger("charloom.serving")
+_log = logging.getLogger(LOGGER)
 _FIRST_ANSWER = 60.0  # seconds: a model that has not written a character by then is as good as broken
 
 

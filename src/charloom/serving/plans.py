@@ -11,6 +11,9 @@ from charloom.serving.models import Served
 from charloom.serving.requests import CompletionRequest, Ids
 from charloom.serving.settings import ServeSettings
 
+LARGE_PROMPTS = 20_000
+"""Characters of a request's prompts from which on they are read in a thread, lest the other requests wait."""
+
 _UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "suffix": (None, ""),
     "presence_penalty": (None, 0, 0.0),
@@ -53,7 +56,7 @@ class Plan:
     @property
     def takes_long_to_begin(self) -> bool:
         """Whether asking the engine costs more than an event loop should spend at once."""
-        return self.options.get("regex") is not None or self.prompt_tokens > 20_000
+        return self.options.get("regex") is not None or self.prompt_tokens > LARGE_PROMPTS
 
 
 def planned(request: CompletionRequest, server: Context) -> Plan:

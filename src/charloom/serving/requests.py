@@ -1,4 +1,7 @@
-"""What clients send: checked types, and a schema for `/openapi.json`. A token is one character of the vocabulary."""
+"""What clients send: checked types, and a schema for `/openapi.json`. A token is one character of the vocabulary.
+
+Types alone are checked here; `plans.py` holds requests to the server's limits.
+"""
 
 from __future__ import annotations
 

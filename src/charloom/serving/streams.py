@@ -18,8 +18,9 @@ from charloom.serving.answers import Frame, Offsets, choice
 from charloom.serving.context import Context, notes
 from charloom.serving.errors import ApiError, ClientGoneError, as_api_error, json_text, server_error
 from charloom.serving.jobs import Job, check_whole, merged
+from charloom.serving.logs import LOGGER
 
-_log = logging.getLogger("charloom.serving")
+_log = logging.getLogger(LOGGER)
 _LAST_WORDS = 1.0  # seconds to tell a client that its time is over; one that does not read is cut off
 
 Result = TypeVar("Result")

@@ -1,7 +1,7 @@
 """Named cleaning steps: composable, recorded with the model, and applied to prompts where they can be.
 
 Steps that change single characters ("character-level") are applied to prompts and scored lines too, because a
-model that never saw a capital letter cannot read one; steps that drop lines are not.
+model that never saw a capital letter cannot read one; steps that drop lines are not. `steps.py` has the steps at work.
 """
 
 from __future__ import annotations

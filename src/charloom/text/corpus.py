@@ -14,7 +14,7 @@ from charloom.text.cleaning import expand
 from charloom.text.reading import CorpusReader
 from charloom.text.vocabulary import ByteVocabulary, CharacterCounts, CharacterVocabulary, Vocabulary
 
-LARGE = 500_000_000  # characters held in memory before it is told that they need not be
+LARGE = 500_000_000  # characters in memory from which on a person is told that a text can be prepared instead
 _HASH_CHUNK = 1 << 22
 
 

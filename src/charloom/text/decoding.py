@@ -117,8 +117,8 @@ class _Decoder:
         line = self._newlines - error.object.count(b"\n", error.start) + 1
         return (
             f"{self._name} is not {self._encoding.upper()}: byte 0x{error.object[error.start]:02X} at offset "
-            f"{offset:,} (line {line:,}); say how it is encoded, for example --encoding {self._guess}, "
-            f"or read any bytes with --vocabulary bytes"
+            f"{offset:,} (line {line:,}); save it as {self._encoding.upper()}, or say how it is encoded, for example "
+            f"--encoding {self._guess}; --vocabulary bytes trains on any bytes"
         )
 
 

@@ -39,7 +39,7 @@ class NamedCorpus:
 
 @dataclass(frozen=True)
 class Download:
-    """A file on the web, known by its checksum."""
+    """A file on the web, known by its checksum; `size` is in bytes."""
 
     name: str
     address: str

@@ -1,6 +1,6 @@
 """A prepared corpus: a folder with the ids of a text of any size, read from the disk window by window.
 
-`corpus.json` is written last: where it is, a whole corpus is. See docs/reference/prepared-corpus.md.
+`corpus.json` is written last, by `preparing.py`: where it is, a whole corpus is. See docs/reference/prepared-corpus.md.
 """
 
 from __future__ import annotations
@@ -95,7 +95,11 @@ class PreparedCorpus:
 
     @cached_property
     def whole(self) -> Segment:
-        """All its ids, the opening one first, left on the disk until they are looked at."""
+        """All its ids, the opening one first, left on the disk until they are looked at.
+
+        Raises:
+            CorpusError: the file cannot be read.
+        """
         try:
             return Segment(map_ids(self.path / IDS, self.record.dtype))
         except (OSError, ValueError) as error:

@@ -92,6 +92,8 @@ def _check_folder(folder: Path, specs: Sequence[str], overwrite: bool) -> None:
         if _is_inside(folder, spec):
             raise UsageError(f"the output {folder} is inside the corpus {spec}: choose another folder")
     with storage_errors(folder):
+        if folder.exists() and not folder.is_dir():
+            raise UsageError(f"{folder} is a file: name a folder for the prepared corpus")
         if holds_prepared(folder):
             if not overwrite:
                 raise CorpusError(

@@ -82,7 +82,7 @@ class CorpusReader:
                 last = piece[-1:] or last
                 yield piece
         if not last:
-            raise CorpusError(f"{self._shown()} is empty: there is nothing to learn from")
+            raise CorpusError(f"{self._shown()} is empty: there is nothing to read")
 
     def _decoded(self, document: Document) -> Iterator[str]:
         settings = self._settings

@@ -21,6 +21,7 @@ from charloom.text.prepared import holds_prepared
 
 _CHUNK = 1 << 20
 _REMOTE = ("http", "https", "s3")
+_OF_A_MODEL = ("config.json", "vocabulary.json", "model.onnx")  # nobody means to learn from these
 _SNIFF = 8192  # a file with a zero byte in its first 8 KiB is taken for binary, as git and grep do
 
 
@@ -42,7 +43,7 @@ class Document:
     open: Callable[[], AbstractContextManager[BinaryIO]]
 
     def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
-        """Its bytes. A standard input or an address that may be read only once is read as they are taken.
+        """Its bytes, read from the file as they are asked for: standard input and some addresses can be read only once.
 
         Raises:
             CorpusError: it cannot be opened or read to its end.
@@ -55,11 +56,6 @@ class Document:
             raise
         except Exception as error:  # requests, boto3 and the decompressors each raise a family of their own
             raise CorpusError(f"cannot read {self.address}: {_one_line(error)}") from error
-
-    @property
-    def content(self) -> bytes:
-        """All its bytes."""
-        return b"".join(self.chunks())
 
 
 def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
@@ -128,6 +124,8 @@ def _local(spec: str, notify: Notify) -> Iterator[Document]:
             raise CorpusError(f"no file matches {spec}")
         for file in files:
             yield _file(file, shown_name(Path(spec)))
+    elif "://" in spec:
+        raise CorpusError(f"cannot read {spec}: an address begins with https://, http:// or s3://")
     else:
         known = ", ".join(NAMED)
         raise CorpusError(f"no such file or folder: {spec} (corpora with a name: {known})")
@@ -137,6 +135,8 @@ def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
     """Every text file under a folder, in path order; hidden files and binary ones are passed over."""
     if holds_prepared(folder):
         raise CorpusError(f"{folder} is a prepared corpus, and a text is needed here: name the text's own files")
+    if all((folder / name).is_file() for name in _OF_A_MODEL):
+        raise CorpusError(f"{folder} is a model directory, and a text is needed here")
     skipped: list[str] = []
     found = False
     for path in _files_under(folder):
@@ -149,7 +149,8 @@ def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
         yield document
     if skipped:
         shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
-        notify(Notice(f"passed over {len(skipped)} binary file(s) in {folder}: {shown}"))
+        files = "file" if len(skipped) == 1 else "files"
+        notify(Notice(f"passed over {len(skipped)} binary {files} in {folder}: {shown}"))
     if not found:
         raise CorpusError(f"there is no text in the folder {folder}")
 
@@ -182,5 +183,7 @@ def shown_name(path: Path) -> str:
 
 
 def _one_line(error: BaseException) -> str:
+    if type(error).__name__ == "ConnectionError":  # that of requests tells of its own inner works
+        return "no connection; look at the address and the network"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(reason.split())

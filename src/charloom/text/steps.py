@@ -11,10 +11,10 @@ from collections.abc import Callable
 
 from charloom.errors import CorpusError
 
-# Before these, composition (NFC) and lower-casing can be cut: they compose with nothing before them, and a
-# sigma looks neither over nor at them to see whether it ends a word.
+# A text can be cut before these without a change to what NFC and lower-casing make of it: they compose with nothing
+# before them, and a capital sigma before them, whose small form depends on whether it ends a word, looks no further.
 _SURE_CUT = re.compile("[\n 0-9\u3000-\u3002\u4e00-\u9fff]")
-_LETTER = re.compile("[A-Za-z]")  # before these too, where no sigma stands further up
+_LETTER = re.compile("[A-Za-z]")  # before these too, where the stretch so far has no capital sigma
 _SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}"
 _LOOK_BACK = 1024
 

@@ -26,7 +26,6 @@ UNKNOWN_ID: Final = 0
 UNKNOWN_TEXT: Final = "\N{REPLACEMENT CHARACTER}"
 _CHUNK: Final = 1 << 20  # characters encoded at a time: bounds the temporary arrays
 _ASCII: Final = 0x80  # code points below it; in UTF-8 they are single bytes, and no other character has such bytes
-_ESCAPED_BYTE: Final = 0xDC00  # surrogateescape puts byte b at this code point + b
 
 
 class Decoder(ABC):
@@ -126,7 +125,11 @@ class CharacterVocabulary(Vocabulary):
     unknown_id = UNKNOWN_ID
 
     def __init__(self, characters: Iterable[str]) -> None:
-        """Number `characters` from 1, in the order given; each is one distinct Unicode character."""
+        """Number `characters` from 1, in the order given; each is one distinct Unicode character.
+
+        Raises:
+            ValueError: one comes twice.
+        """
         self.characters: tuple[str, ...] = tuple(characters)
         codes = np.array([ord(character) for character in self.characters], dtype=np.uint32)
         if len(np.unique(codes)) != len(codes):

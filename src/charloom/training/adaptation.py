@@ -31,7 +31,7 @@ from charloom.settings import VocabularyKind
 from charloom.text.cleaning import clean_prompt
 from charloom.text.splits import Segment, with_opening
 from charloom.text.vocabulary import Ids, Vocabulary
-from charloom.training.export import build_graph, verify_graph
+from charloom.training.float32_graph import build_graph, verify_graph
 from charloom.training.model import CharacterModel
 from charloom.training.origin import read_weights
 from charloom.training.session import TorchSession

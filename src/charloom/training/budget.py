@@ -26,7 +26,7 @@ from charloom.runtime.session import initial_state
 from charloom.settings import ModelSettings, RunSettings, TrainingSettings, duration_seconds
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.learner import Learner
-from charloom.training.memory import memory_seconds
+from charloom.training.memorization import memory_seconds
 from charloom.training.plan import Plan
 from charloom.training.preparation import TrainingData, model_shape
 from charloom.training.ranks import Ranks
@@ -42,8 +42,6 @@ _CLEARLY_WORSE = 0.02  # nats; sizes are tried upwards until the prediction is t
 _RISK_FROM, _RISK_TO = 4.0, 46.0  # passes × parameters a character, where dropout begins and where it is full
 _RESERVED_SHARE = 0.3  # of the budget, at most
 _ROWS = {"cpu": 16, "cuda": 64}
-
-
 _DEFAULT_SECONDS = (20, 300)  # the least and the most, unless the user says how long
 _DEFAULT_CHARACTERS_A_SECOND = 4000
 
@@ -209,7 +207,15 @@ def _reason(budget: str, best: _Candidate) -> str:
 
 
 def budget_plan(data: TrainingData, settings: RunSettings, steps: int, device: torch.device, ranks: Ranks) -> Plan:
-    """The plan for a budget: what the evaluations at the end will cost is kept back from it."""
+    """The plan for a budget: what the evaluations at the end will cost is kept back from it.
+
+    Args:
+        data: the text.
+        settings: with a budget, and with everything that was chosen for it.
+        steps: updates that are expected.
+        device: where to train.
+        ranks: the processes that share the rows; rank 0 measures for all.
+    """
     training: TrainingSettings = settings.training
     assert training.budget is not None
     budget = duration_seconds(training.budget)

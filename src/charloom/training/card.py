@@ -20,7 +20,16 @@ def model_card(
     precision: PrecisionRecord | None = None,
     memory: MemoryRecord | None = None,
 ) -> bytes:
-    """The card in Markdown."""
+    """The card: Markdown, in UTF-8.
+
+    Args:
+        shape: the network.
+        corpus: what it was trained on.
+        evaluations: its losses on text that was kept back, one for each protocol.
+        result: what the run came to.
+        precision: what the int8 graph costs; None where there is none.
+        memory: what it repeats of its training text; None where that was not measured.
+    """
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
     text = f"""# A character-level language model
 

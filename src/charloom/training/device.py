@@ -23,5 +23,7 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
     if device.type not in ("cpu", "cuda"):
         raise UsageError(f"device = {name!r}: choose auto, cpu, cuda or cuda:N")
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise UsageError(f"device = {name!r}: this machine has {torch.cuda.device_count()} CUDA device(s)")
+        here = torch.cuda.device_count()
+        found = f"{here} CUDA devices, counted from 0" if here else "no CUDA device: leave it out, or choose cpu"
+        raise UsageError(f"device = {name!r}: this machine has {found}")
     return device

@@ -1,4 +1,4 @@
-"""The graphs of a finished network, checked and measured."""
+"""Both graphs of a finished network: built, compared with PyTorch, and measured."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from charloom.bundle.config import FileName, PrecisionRecord
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.runtime.session import OnnxSession
 from charloom.text.splits import Segment
-from charloom.training.export import build_graph, verify_graph
-from charloom.training.graph import Arrays
+from charloom.training.float32_graph import build_graph, verify_graph
+from charloom.training.graph_builder import Arrays
+from charloom.training.int8_graph import build_int8_graph
 from charloom.training.preparation import TrainingData
-from charloom.training.quantization import build_int8_graph
 from charloom.training.session import TorchSession
 
 _CHECKED_CHARACTERS = 256  # of the validation text, to compare the float32 graph with PyTorch

@@ -31,7 +31,7 @@ def started_parts(event: TrainingStarted) -> tuple[list[Part], ...]:
         [(1, f"learning {event.characters:,} characters"), (3, f"{event.vocab_size:,} symbols"),
          (2, f"{event.validation_characters:,} kept back")],
         [(1, f"{event.parameters:,} parameters on {event.device}"),
-         (2, f"{event.batch_size} rows × {event.bptt} characters a step")],
+         (2, f"{event.batch_size} {'row' if event.batch_size == 1 else 'rows'} × {event.bptt} characters a step")],
         [(1, f"{event.steps:,} steps{start}"), (2, f"{event.steps / event.steps_per_epoch:.1f} epochs")],
     )  # fmt: skip
 

@@ -112,7 +112,8 @@ def _validation_text(spec: str, vocabulary: Vocabulary, settings: CorpusSettings
     text = load_corpus([spec], settings, notify).text
     unseen = vocabulary.unknown_characters(text)
     if unseen:
-        notify(Notice(f"the validation text has {len(unseen)} character(s) that the corpus lacks"))
+        characters = "1 character" if len(unseen) == 1 else f"{len(unseen)} characters"
+        notify(Notice(f"the validation text has {characters} that the corpus lacks"))
     return with_opening(vocabulary.encode(text), vocabulary.opening_id)
 
 
@@ -133,9 +134,10 @@ def make_batches(
     ids = parts[0] if len(parts) == 1 else np.concatenate(parts)  # the one part may be larger than memory
     fitted = fit_batch(len(ids), settings, explicit)
     if fitted != settings:
+        rows = "row" if fitted.batch_size == 1 else "rows"
         notify(
             Notice(
-                f"a short text: reading {fitted.batch_size} row(s) in windows of {fitted.bptt} "
+                f"a short text: reading {fitted.batch_size} {rows} in windows of {fitted.bptt} "
                 f"instead of {settings.batch_size} in windows of {settings.bptt}"
             )
         )

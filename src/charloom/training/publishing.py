@@ -18,9 +18,9 @@ from charloom.runtime.session import Session
 from charloom.settings import Protocol, RunSettings
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.card import model_card
-from charloom.training.graph import Arrays
+from charloom.training.graph_builder import Arrays
 from charloom.training.graphs import build_graphs
-from charloom.training.memory import measured_memory
+from charloom.training.memorization import measured_memory
 from charloom.training.picture import draw_losses
 from charloom.training.preparation import TrainingData
 from charloom.training.result import TrainingResult

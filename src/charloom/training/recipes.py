@@ -31,9 +31,10 @@ def load_recipe(name: str) -> RunSettings:
     elif Path(name).suffix in (".yaml", ".yml"):
         try:
             content = Path(name).read_text("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or error
-            raise UsageError(f"cannot read the recipe {name}: {reason}") from None
+        except OSError as error:
+            raise UsageError(f"cannot read the recipe {name}: {error.strerror}") from None
+        except UnicodeDecodeError as error:
+            raise UsageError(f"cannot read the recipe {name}: it is not UTF-8 (byte {error.start:,})") from None
     else:
         raise UsageError(f"no such recipe: {name}; choose {', '.join(names)}, or a .yaml file of your own")
     try:
@@ -41,7 +42,7 @@ def load_recipe(name: str) -> RunSettings:
     except yaml.YAMLError as error:
         raise UsageError(f"recipe {name} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
-        raise UsageError(f"recipe {name} must be a mapping with corpus, model, training and sampling")
+        raise UsageError(f"recipe {name} must hold sections: corpus, model, training, sampling")
     return validated(RunSettings, data, origin=f"recipe {name}: ")
 
 

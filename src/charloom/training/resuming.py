@@ -25,14 +25,17 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     """Refuse a folder that is taken.
 
     Raises:
-        UsageError: both `overwrite` and `resume`.
+        UsageError: both `overwrite` and `resume`; or a file stands there.
         TrainingError: a model or an unfinished run stands there, and neither was asked for; or a prepared corpus.
         StorageError: it cannot be looked into.
     """
     if resume and overwrite:
         raise UsageError("give --resume or --overwrite, not both")
     with storage_errors(folder):
+        is_file = folder.exists() and not folder.is_dir()
         finished, unfinished = holds_model(folder), (folder / TRAINING).exists()
+    if is_file:
+        raise UsageError(f"{folder} is a file: name a folder for the model")
     if holds_prepared(folder):
         raise TrainingError(f"{folder} holds a prepared corpus: choose another folder for the model")
     if (finished or unfinished) and not (overwrite or resume):
@@ -44,7 +47,12 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
 
 
 def finished_result(folder: Path) -> TrainingResult | None:
-    """What the finished run in the folder came to; None where there is none or it was interrupted."""
+    """What the finished run in the folder came to; None where there is none or it was interrupted.
+
+    Raises:
+        ModelDirectoryError: the model that stands there is not whole.
+        TrainingError: it was not made by training.
+    """
     if not holds_model(folder) or (folder / TRAINING).exists():
         return None
     result = open_model_directory(folder).config.training.get("result") or {}
@@ -55,7 +63,11 @@ def finished_result(folder: Path) -> TrainingResult | None:
 
 
 def unfinished_run(folder: Path) -> dict[str, Any] | None:
-    """The record of the unfinished run in the folder, if there is one."""
+    """The record of the unfinished run in the folder, if there is one.
+
+    Raises:
+        TrainingError: it is damaged.
+    """
     return Checkpoints(folder / TRAINING).read_run()
 
 

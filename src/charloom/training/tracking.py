@@ -44,7 +44,12 @@ class Tracker(Protocol):
 
 
 class Tracking:
-    """Passes events on to `notify` and records them with the trackers that the settings name."""
+    """Passes events on to `notify` and records them with the trackers that the settings name.
+
+    Attributes:
+        settings: of the run, which are recorded when it starts; a budget may replace them before.
+        stopped: whether the run was asked to stop, which makes its outcome another one.
+    """
 
     def __init__(
         self, folder: Path, settings: RunSettings, recipe: str | None, notify: Notify, *, writes: bool = True

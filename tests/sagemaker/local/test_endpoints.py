@@ -15,7 +15,7 @@ import pytest
 
 from charloom.errors import CharloomError, StorageError, UsageError
 from charloom.events import Event, LogLine, StatusChanged
-from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here, find, reap_here, running
+from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here, find, local_endpoints, reap_here
 from charloom.sagemaker.local.job import delete_job
 from charloom.sagemaker.local.processes import Process, this_process
 from charloom.sagemaker.local.records import folder_of, write_record
@@ -51,7 +51,7 @@ def test_a_model_is_served_until_it_is_deleted(trained: Path, own_home: Path) ->
     if Path("/proc/net/tcp").exists():
         assert listening_on(endpoint.port) == [f"0100007F:{endpoint.port:04X}"], "no other machine may ask"
     assert find("mine") == endpoint
-    assert [one.name for one in running()] == ["mine"]
+    assert [one.name for one in local_endpoints() if one.alive] == ["mine"]
     assert any("invocations" in line for line in endpoint.log_lines())
     assert find("mine") is not None
     with pytest.raises(UsageError, match=f"already, at {endpoint.address}"):
@@ -60,7 +60,7 @@ def test_a_model_is_served_until_it_is_deleted(trained: Path, own_home: Path) ->
     assert delete_here("mine")
     assert not lives(endpoint)
     assert find("mine") is None
-    assert running() == []
+    assert not any(one.alive for one in local_endpoints())
     assert not delete_here("mine")
     assert list((own_home / "endpoints").iterdir()) == []
 
@@ -88,7 +88,7 @@ def test_a_server_that_was_killed_is_noticed_and_replaced(trained: Path) -> None
     assert first.process is not None
     os.kill(first.process.pid, signal.SIGKILL)
     wait_for_end(first)
-    assert running() == []
+    assert not any(one.alive for one in local_endpoints())
     second = deploy_here("mine", trained)
     assert lives(second)
     assert delete_here("mine")

@@ -11,9 +11,11 @@ import pytest
 import charloom
 from charloom.errors import CharloomError, TrainingError, UsageError
 from charloom.events import Event, LogLine, Notice, StatusChanged
-from charloom.sagemaker.local import jobs
-from charloom.sagemaker.local.jobs import LocalJob, find_job, train_here
-from charloom.sagemaker.local.records import write_record
+from charloom.sagemaker.local import job as jobs
+from charloom.sagemaker.local.job import LocalJob, find_job
+from charloom.sagemaker.local.job_runs import run_job_here
+from charloom.sagemaker.local.logs import LOG, last_lines
+from charloom.sagemaker.local.records import recorded, write_record
 
 SMALL = {
     "hidden-size": "16",
@@ -34,7 +36,7 @@ def statuses(events: list[Event]) -> list[str]:
 def test_a_job_trains_with_the_code_that_travels(small_text: Path, tmp_path: Path, own_home: Path) -> None:
     events: list[Event] = []
     request = ("mine", {"training": str(small_text)}, SMALL, tmp_path / "runs" / "model")
-    assert train_here(*request, notify=events.append) == 0
+    assert run_job_here(*request, notify=events.append) == 0
     assert statuses(events) == ["Downloading", "Training", "Uploading", "Completed"]
     assert any(isinstance(event, LogLine) for event in events)
     assert charloom.load(tmp_path / "runs" / "model").generate("The ", length=5, seed=1).text
@@ -42,19 +44,19 @@ def test_a_job_trains_with_the_code_that_travels(small_text: Path, tmp_path: Pat
     assert told["TrainingJobStatus"] == "Completed"
     assert told["ModelArtifacts"] == {"S3ModelArtifacts": str(jobs.artifact("mine"))}
     assert told["TrainingEndTime"] > told["TrainingStartTime"]
-    assert jobs.log_lines("mine")
     folder = own_home / "jobs" / "mine"
+    assert last_lines(folder / LOG)
     assert sorted(entry.name for entry in folder.iterdir()) == ["log.txt", "opt", "output", "record.json"]
     assert sorted(entry.name for entry in (folder / "opt" / "ml").iterdir()) == ["checkpoints", "input", "output"]
     assert small_text.is_file(), "the text was lent"
     with pytest.raises(UsageError, match="is there already"):
-        train_here(*request)
+        run_job_here(*request)
     events.clear()
-    assert train_here(*request[:3], tmp_path / "again", notify=events.append) == 0
+    assert run_job_here(*request[:3], tmp_path / "again", notify=events.append) == 0
     assert isinstance(events[0], Notice), "nothing is trained again"
     assert (tmp_path / "again" / "config.json").is_file()
     with pytest.raises(UsageError, match="another text or other settings"):
-        train_here("mine", {"training": str(small_text)}, {**SMALL, "steps": "21"}, tmp_path / "other")
+        run_job_here("mine", {"training": str(small_text)}, {**SMALL, "steps": "21"}, tmp_path / "other")
     assert not jobs.stop("mine")
     assert jobs.delete_job("mine")
     assert find_job("mine") is None
@@ -62,7 +64,7 @@ def test_a_job_trains_with_the_code_that_travels(small_text: Path, tmp_path: Pat
 
 def test_a_failure_has_its_reason(small_text: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"the job bad failed: AlgorithmError: .*toaster.*, exit code: 2"):
-        train_here("bad", {"training": str(small_text)}, {**SMALL, "device": '"toaster"'}, tmp_path / "model")
+        run_job_here("bad", {"training": str(small_text)}, {**SMALL, "device": '"toaster"'}, tmp_path / "model")
     assert not (tmp_path / "model").exists()
     told = jobs.describe("bad")
     assert told["TrainingJobStatus"] == "Failed"
@@ -73,16 +75,16 @@ def test_a_failure_has_its_reason(small_text: Path, tmp_path: Path) -> None:
 
 def test_what_cannot_begin_is_said(small_text: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file or folder"):
-        train_here("a", {"training": str(tmp_path / "nothing")}, SMALL, tmp_path / "model")
+        run_job_here("a", {"training": str(tmp_path / "nothing")}, SMALL, tmp_path / "model")
     with pytest.raises(UsageError, match="no name of a channel"):
-        train_here("b", {"../../up": str(small_text)}, SMALL, tmp_path / "model")
+        run_job_here("b", {"../../up": str(small_text)}, SMALL, tmp_path / "model")
     with pytest.raises(UsageError, match="instances = 0"):
-        train_here("c", {"training": str(small_text)}, SMALL, tmp_path / "model", instances=0)
+        run_job_here("c", {"training": str(small_text)}, SMALL, tmp_path / "model", instances=0)
     with pytest.raises(UsageError, match="no job nobody on this machine"):
         jobs.describe("nobody")
     with pytest.raises(UsageError, match="letters, digits"):
         jobs.describe("../up")
-    assert [job.name for job in jobs.local_jobs()] == ["a", "b"]
+    assert recorded("jobs") == ["a", "b"]
 
 
 def command(text: Path, output: Path, **hyperparameters: str) -> subprocess.Popen[str]:
@@ -90,8 +92,8 @@ def command(text: Path, output: Path, **hyperparameters: str) -> subprocess.Pope
     code = f"""
 import sys
 from pathlib import Path
-from charloom.sagemaker.local.jobs import train_here
-sys.exit(train_here("mine", {{"training": {str(text)!r}}}, {hyperparameters or LONG!r}, Path({str(output)!r})))
+from charloom.sagemaker.local.job_runs import run_job_here
+sys.exit(run_job_here("mine", {{"training": {str(text)!r}}}, {hyperparameters or LONG!r}, Path({str(output)!r})))
 """
     return subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True)
 
@@ -134,7 +136,7 @@ def test_a_runner_that_was_killed_loses_nothing(
     runner.wait()
     assert jobs.describe("mine")["TrainingJobStatus"] == "InProgress", "the training itself goes on"
     with pytest.raises(UsageError, match="is running"):
-        train_here("mine", {"training": str(small_text)}, LONG, tmp_path / "other")
+        run_job_here("mine", {"training": str(small_text)}, LONG, tmp_path / "other")
     assert jobs.stop("mine")
     assert not job.trains
     assert jobs.describe("mine")["TrainingJobStatus"] == "Stopped"

@@ -15,8 +15,8 @@ from charloom.cli.sagemaker.job_views import job_data, waited
 from charloom.sagemaker.attaching import AttachedModel, check_output
 from charloom.sagemaker.attaching import attach as attach_model
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.here import attach_here, is_here, status_here
 from charloom.sagemaker.jobs import Watch, status
+from charloom.sagemaker.jobs_here import attach_here, is_here, status_here
 from charloom.sagemaker.prices import shown_price
 
 

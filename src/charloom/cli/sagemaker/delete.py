@@ -11,7 +11,7 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.sagemaker.deleting import Deleted
 from charloom.sagemaker.deleting import delete as delete_endpoint
-from charloom.sagemaker.this_machine import delete_on_this_machine
+from charloom.sagemaker.endpoints_here import delete_on_this_machine
 
 
 def delete(

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.asking import agreed, sigterm_interrupts, told_cost
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.consent import agreed, told_cost
+from charloom.interrupts import signals_as_interrupt
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.deploying import Deployed, check_deployment
 from charloom.sagemaker.deploying import deploy as deploy_model
 from charloom.sagemaker.endpoint_settings import EndpointSettings
+from charloom.sagemaker.endpoints_here import deploy_on_this_machine
+from charloom.sagemaker.model_data import check_model
 from charloom.sagemaker.names import is_s3
-from charloom.sagemaker.this_machine import deploy_on_this_machine
 
 _ENDPOINT = Group("Endpoint", sort_key=10)
 
@@ -52,7 +55,7 @@ def deploy(
     if not _may_cost(out, aws, endpoint, yes=yes):
         out.say("nothing was created")
         return 1
-    with CloudView(out) as view, sigterm_interrupts():
+    with CloudView(out) as view, signals_as_interrupt(signal.SIGTERM):
         made = deploy_model(aws, model, endpoint, name=name, notify=view)
     if not aws.dry:
         _tell(out, made)
@@ -61,9 +64,10 @@ def deploy(
 
 def _deploy_here(out: Output, model: str, name: str | None, endpoint: EndpointSettings, cloud: CloudOptions) -> None:
     if cloud.dry_run:
+        check_model(model)
         out.say("this machine: no request would be sent")
         return
-    with CloudView(out) as view, sigterm_interrupts():
+    with CloudView(out) as view, signals_as_interrupt(signal.SIGTERM):
         missing = "" if is_s3(model) else f"{model}: there is no such model directory, archive or job"
         made = deploy_on_this_machine(
             model, endpoint, reach=lambda: reached(cloud, out, not_here=missing), name=name, notify=view

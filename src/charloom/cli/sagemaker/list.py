@@ -11,10 +11,10 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
 from charloom.errors import CloudError
 from charloom.sagemaker.account import NO_REGION
+from charloom.sagemaker.endpoints_here import endpoints_here
 from charloom.sagemaker.expiry import as_tag
 from charloom.sagemaker.inventory import EndpointState, endpoints
 from charloom.sagemaker.prices import shown_price
-from charloom.sagemaker.this_machine import endpoints_here
 
 _HEAD = ("NAME", "STATUS", "RUNS ON", "AGE", "SO FAR", "EXPIRES", "OWNER")
 

@@ -9,9 +9,9 @@ from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
-from charloom.sagemaker.here import logs_here, writes_here
-from charloom.sagemaker.job_logs import WrittenLine, followed
-from charloom.sagemaker.job_logs import logs as written
+from charloom.sagemaker.cloudwatch import WrittenLine, followed
+from charloom.sagemaker.cloudwatch import logs as written
+from charloom.sagemaker.jobs_here import logs_here, writes_here
 
 
 def logs(

@@ -6,7 +6,7 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.cli.sagemaker.delete import tell_deleted
 from charloom.sagemaker.deleting import reap as reap_endpoints
-from charloom.sagemaker.this_machine import reap_this_machine
+from charloom.sagemaker.endpoints_here import reap_this_machine
 
 
 def reap(

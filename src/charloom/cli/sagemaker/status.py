@@ -10,9 +10,9 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
 from charloom.cli.sagemaker.job_views import batch_text, job_data, job_text
 from charloom.errors import CloudError
-from charloom.sagemaker.here import is_here, status_here
 from charloom.sagemaker.jobs import NO_JOB
 from charloom.sagemaker.jobs import status as status_of
+from charloom.sagemaker.jobs_here import is_here, status_here
 from charloom.sagemaker.transform_jobs import TransformStatus, transform_status
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
 from charloom.errors import CloudError
-from charloom.sagemaker.here import is_here, stop_here
 from charloom.sagemaker.jobs import NO_JOB
 from charloom.sagemaker.jobs import stop as stop_job
+from charloom.sagemaker.jobs_here import is_here, stop_here
 from charloom.sagemaker.transform_jobs import stop_transform, transform_status
 
 

@@ -17,9 +17,9 @@ from charloom.errors import UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.attaching import check_output
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.here import status_here, train_here
 from charloom.sagemaker.instances import LOCAL, refuse_obsolete
 from charloom.sagemaker.jobs import Watch
+from charloom.sagemaker.jobs_here import status_here, train_here
 from charloom.sagemaker.launching import StartedJob
 from charloom.sagemaker.launching import train as start
 from charloom.sagemaker.planning import JobSettings

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.asking import agreed
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.consent import agreed
 from charloom.errors import CloudError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws

@@ -10,7 +10,7 @@ const GATES = { rnn: 1, gru: 3, lstm: 4 };
 const REMEMBERED_NUMBERS = 1 << 23; // of first-layer inputs that are kept, 32 MiB
 
 /** A matrix of whole numbers, rows (O, I), and a scale for each row. */
-export class Matrix {
+class Matrix {
   constructor(whole, scales, inputs) {
     this.outputs = scales.length;
     this.inputs = inputs;

@@ -4,7 +4,7 @@
 export const SURPRISE_STEPS = [0.5, 1, 2, 4, 6, 8];
 
 /** The level of surprise, 0 to 6, of a character that cost so many bits. */
-export function surpriseLevel(bits) {
+function surpriseLevel(bits) {
   const level = SURPRISE_STEPS.findIndex((step) => bits < step);
   return level < 0 ? SURPRISE_STEPS.length : level;
 }

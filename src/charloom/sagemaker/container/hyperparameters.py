@@ -1,4 +1,7 @@
-"""A job's hyperparameters: the settings of `charloom train`, checked by name before anything is done."""
+"""A job's hyperparameters: the settings of `charloom train`, checked by name before anything is done.
+
+Read here; `charloom.sagemaker.hyperparameters` writes them.
+"""
 
 from __future__ import annotations
 

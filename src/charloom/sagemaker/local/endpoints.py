@@ -168,11 +168,6 @@ def local_endpoints() -> list[LocalEndpoint]:
     return [endpoint for name in recorded("endpoints") if (endpoint := find(name)) is not None]
 
 
-def running() -> list[LocalEndpoint]:
-    """The endpoints of this machine whose servers run."""
-    return [endpoint for endpoint in local_endpoints() if endpoint.alive]
-
-
 def delete_here(name: str) -> bool:
     """End an endpoint and remove all that belongs to it; whether there was one.
 

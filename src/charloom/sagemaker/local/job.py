@@ -11,9 +11,8 @@ from pydantic import BaseModel
 
 from charloom.errors import CharloomError, UsageError
 from charloom.files import storage_errors
-from charloom.sagemaker.local.logs import LOG, last_lines
 from charloom.sagemaker.local.processes import Process
-from charloom.sagemaker.local.records import folder_of, read_record, recorded, write_record
+from charloom.sagemaker.local.records import folder_of, read_record, write_record
 
 STOP_PATIENCE = 120.0  # seconds between SIGTERM and SIGKILL, as StopTrainingJob has it
 STOPPING = "stopping"
@@ -100,12 +99,6 @@ def find_job(name: str) -> LocalJob | None:
     return read_record(folder_of("jobs", name), LocalJob)
 
 
-def local_jobs() -> list[LocalJob]:
-    """Every job of this machine, the newest last."""
-    jobs = [job for name in recorded("jobs") if (job := find_job(name)) is not None]
-    return sorted(jobs, key=lambda job: job.started)
-
-
 def describe(name: str) -> dict[str, Any]:
     """How a job is, in the words of SageMaker's DescribeTrainingJob; what it costs is nothing.
 
@@ -133,15 +126,6 @@ def describe(name: str) -> dict[str, Any]:
     if job.artifact is not None:
         told["ModelArtifacts"] = {"S3ModelArtifacts": str(job.artifact)}
     return told
-
-
-def log_lines(name: str, limit: int = 10_000) -> list[str]:
-    """The last lines that a job has written.
-
-    Raises:
-        UsageError: there is no such job here.
-    """
-    return last_lines(_existing(name).folder / LOG, limit)
 
 
 def stop(name: str) -> bool:

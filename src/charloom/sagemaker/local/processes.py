@@ -66,7 +66,15 @@ class Process(BaseModel):
 def start(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], out: IO[bytes], log: IO[bytes]
 ) -> Process:
-    """Start a process in a session of its own: what the terminal sends to us does not reach it."""
+    """Start a process in a session of its own: what the terminal sends to us does not reach it.
+
+    Args:
+        command: the program and its arguments.
+        folder: where it starts.
+        environment: all its variables.
+        out: takes what it writes to stdout.
+        log: takes what it writes to stderr.
+    """
     child = subprocess.Popen(
         list(command),
         cwd=folder,

@@ -219,7 +219,7 @@ export function charactersOf(choice) {
  * @param {Record<string, number> | null | undefined} logprobs by character.
  * @returns {[string, number][]} with probabilities, likeliest first.
  */
-export function topOf(logprobs) {
+function topOf(logprobs) {
   return Object.entries(logprobs ?? {})
     .filter(([character]) => character !== "")
     .map(([character, logprob]) => /** @type {[string, number]} */ ([character, Math.exp(logprob)]))

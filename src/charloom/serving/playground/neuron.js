@@ -136,7 +136,7 @@ export class Neurons {
 }
 
 /** @param {number} value */
-export function activationClass(value) {
+function activationClass(value) {
   const step = activationStep(value);
   return step < 0 ? `negative-${-step}` : `positive-${step}`;
 }

@@ -9,7 +9,7 @@ from charloom.bundle import ModelShape
 from charloom.errors import ModelDirectoryError, TrainingError
 from charloom.runtime.session import OnnxSession, initial_state
 from charloom.text.vocabulary import CharacterVocabulary
-from charloom.training.export import TOLERANCE, build_graph, verify_graph
+from charloom.training.float32_graph import TOLERANCE, build_graph, verify_graph
 from charloom.training.session import TorchSession
 from tests.training.test_model import NAMES, SHAPES, random_model
 

@@ -1,4 +1,7 @@
-"""Endpoints of this machine beside those of an account: deployed, listed and deleted by the same commands."""
+"""Endpoints of this machine beside those of an account: deployed, listed and deleted by the same commands.
+
+`--instance local` makes them; `local/` runs them.
+"""
 
 from __future__ import annotations
 

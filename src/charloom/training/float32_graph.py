@@ -17,7 +17,7 @@ from charloom.bundle import ModelShape
 from charloom.errors import TrainingError
 from charloom.runtime.session import OnnxSession, Session, initial_state
 from charloom.text.vocabulary import Ids
-from charloom.training.graph import Arrays, GraphBuilder
+from charloom.training.graph_builder import Arrays, GraphBuilder
 
 TOLERANCE = 1e-4  # largest allowed difference of a logit from PyTorch's
 _STRETCH = 32  # characters before the graph begins anew from PyTorch's state

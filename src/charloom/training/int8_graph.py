@@ -20,7 +20,7 @@ from onnx import TensorProto, helper
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES
 from charloom.runtime.quantizing import quantized_columns
-from charloom.training.graph import Arrays, GraphBuilder
+from charloom.training.graph_builder import Arrays, GraphBuilder
 
 LARGEST_TABLE = 1 << 24  # numbers (64 MiB): with more characters than that allows there is no int8 graph
 _ACTIVATION_LEVELS = 127

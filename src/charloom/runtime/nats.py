@@ -29,7 +29,7 @@ _NUMBERS = 1 << 23  # in the largest array of one run, 32 MiB of float32
 _BLOCK = 1 << 16
 
 
-def surprises(
+def nats_of_texts(
     session: Session, opening_id: int, texts: Iterable[Iterator[Ids]], max_rows: int = MAX_ROWS
 ) -> Iterator[tuple[int, Nats | None]]:
     """Read texts side by side, each from a zero state and `opening_id`; those of like length should stand together.
@@ -56,7 +56,7 @@ def surprises(
         yield from batch.step()
 
 
-class Total:
+class NatsTotal:
     """The sum of the nats of one text, the same to the last bit however they come in stretches.
 
     Blocks of fixed length are summed exactly and then added one after another: memory does not grow.

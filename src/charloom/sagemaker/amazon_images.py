@@ -1,4 +1,4 @@
-"""Amazon's own container images: which account holds them in a region, and what they are called.
+"""Amazon's own container images: which account holds them in a region, and what those that train and serve are called.
 
 As of November 2026; the accounts are those of Amazon's page "Region availability" of its Deep Learning Containers.
 """
@@ -11,6 +11,7 @@ from charloom.sagemaker.instances import has_gpu
 from charloom.sagemaker.names import dns_suffix
 
 _REPOSITORY, _RELEASE = "pytorch", "2.13"
+_FOUR_FUNCTIONS = "pytorch-inference:2.6.0-cpu-py312"  # the last one: its server is no longer maintained
 _MOST = "763104351884"
 _ACCOUNTS = {
     **dict.fromkeys(
@@ -64,3 +65,12 @@ def training_image(region: str, instance: str) -> str:
     """
     kind = "cu133" if has_gpu(instance) else "cpu"
     return f"{amazon_registry(region)}/{_REPOSITORY}:{_RELEASE}-{kind}-amzn2023-sagemaker"
+
+
+def four_function_image(region: str) -> str:
+    """The address of Amazon's last image that serves through model_fn, input_fn, predict_fn and output_fn.
+
+    Raises:
+        UsageError: none is known for that region.
+    """
+    return f"{amazon_registry(region)}/{_FOUR_FUNCTIONS}"

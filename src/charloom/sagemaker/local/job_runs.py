@@ -1,4 +1,7 @@
-"""Training jobs on this machine: SageMaker's tree, entry point and meanings, in a process of their own."""
+"""A run of a training job on this machine: SageMaker's tree, entry point and meanings, in a process of its own.
+
+`job.py` beside this says how the job is, then and later.
+"""
 
 from __future__ import annotations
 
@@ -7,47 +10,22 @@ import math
 import shutil
 import signal
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from charloom.errors import CharloomError, TrainingError, UsageError
 from charloom.events import Notice, Notify, StatusChanged, ignore
 from charloom.files import storage_errors
-from charloom.interrupts import INTERRUPTED
+from charloom.interrupts import INTERRUPTED, signals_as_interrupt
 from charloom.sagemaker.local.environment import container_environment
-from charloom.sagemaker.local.job import (
-    STOP_PATIENCE,
-    STOPPING,
-    LocalJob,
-    artifact,
-    delete_job,
-    describe,
-    find_job,
-    local_jobs,
-    log_lines,
-    stop,
-)
+from charloom.sagemaker.local.job import STOP_PATIENCE, STOPPING, LocalJob, artifact
 from charloom.sagemaker.local.logs import LOG, Followed, last_lines
 from charloom.sagemaker.local.processes import Process, start, this_process
 from charloom.sagemaker.local.records import held, made_folder, read_record, write_record
 from charloom.sagemaker.local.tree import build_tree, pack_model
-
-__all__ = [
-    "LocalJob",
-    "artifact",
-    "delete_job",
-    "describe",
-    "find_job",
-    "local_jobs",
-    "log_lines",
-    "stop",
-    "train_here",
-]
 
 _MOST_INSTANCES = 64
 _TICK = 0.1  # seconds
@@ -55,7 +33,7 @@ _LONGEST = 1024  # characters of a failure's reason, as SageMaker has it
 _ENTRY = ["-m", "charloom.sagemaker.container.job"]  # what `docker run IMAGE train` starts
 
 
-def train_here(
+def run_job_here(
     name: str,
     channels: Mapping[str, str],
     hyperparameters: Mapping[str, str],
@@ -99,7 +77,7 @@ def train_here(
         instances=instances,
         runner=this_process(),
     )
-    with held(folder), _signals_interrupt():
+    with held(folder), signals_as_interrupt(signal.SIGTERM, signal.SIGHUP):
         earlier = read_record(folder, LocalJob)
         if earlier is not None:
             _check_earlier(earlier, job)
@@ -251,21 +229,3 @@ def _unpack(archive: Path, output: Path) -> None:
     from charloom.sagemaker.unpacking import unpack_model
 
     unpack_model(archive, output)
-
-
-@contextlib.contextmanager
-def _signals_interrupt() -> Iterator[None]:
-    """Make SIGTERM and a closed terminal do what Ctrl-C does, where this thread is told of signals."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    kept = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

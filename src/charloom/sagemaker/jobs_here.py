@@ -1,4 +1,7 @@
-"""The same steps for jobs of this machine (`--instance local`): started, looked at, followed and attached."""
+"""Jobs of this machine beside those of an account: started, followed, stopped and attached by the same commands.
+
+`--instance local` makes them; `local/` runs them.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from charloom.errors import CharloomError, TrainingError, UsageError
 from charloom.events import Event, LogLine, Notify, ignore
 from charloom.files import storage_errors
 from charloom.sagemaker.attaching import check_output, replace_model
+from charloom.sagemaker.cloudwatch import plain
 from charloom.sagemaker.hyperparameters import hyperparameters
 from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.job_logs import plain
 from charloom.sagemaker.jobs import JobStatus, job_status
 from charloom.sagemaker.launching import is_remote, split_options
 from charloom.sagemaker.local.endpoints import find as find_endpoint
@@ -68,14 +71,14 @@ def train_here(
         init_from: a model to go on from: its directory, or an address in S3.
         overwrite: replace the model that stands in `output`.
         notify: is told of states and lines.
-        options: `name`, `instances`, and settings as `charloom.train` takes them.
+        **options: `name`, `instances`, and settings as `charloom.train` takes them.
 
     Raises:
         UsageError: an option cannot work, or is about Amazon's machines.
         CorpusError: the text cannot be read.
         TrainingError: training failed; the message says why.
     """
-    from charloom.sagemaker.local.jobs import train_here as run_here
+    from charloom.sagemaker.local.job_runs import run_job_here
 
     asked, learning = split_options({"instance": LOCAL, **options})
     for name in asked.model_fields_set - {*_ALLOWED}:
@@ -91,7 +94,7 @@ def train_here(
     chosen = hyperparameters(learning, recipe)
     reading = {key: value for key, value in learning.items() if key in ReadingSettings.model_fields}
     with _readable(corpus, reading, chosen, name, notify) as channels["training"], _made_free(output) as made:
-        status = run_here(name, channels, chosen, made, instances=asked.instances, notify=notify)
+        status = run_job_here(name, channels, chosen, made, instances=asked.instances, notify=notify)
     return TrainedHere(name, status, output if (output / "config.json").is_file() else None)
 
 
