@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import math
 import os
 import re
 import sys
@@ -14,7 +15,7 @@ from rich.console import Console
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView, fitted
 from charloom.events import Evaluated, Event, ModelSaved, StepTaken, TrainingStarted
-from charloom.training.lines import duration
+from charloom.training.lines import duration, evaluated_parts
 
 SOURCES = str(Path(__file__).resolve().parents[2] / "src")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -225,3 +226,9 @@ def test_a_log_file_has_no_escapes_even_when_colour_is_forced(small_text: Path, 
     )
     assert "\x1b[?25l" not in ran.stderr  # nothing that moves
     assert max(cell_len(ESCAPE.sub("", line)) for line in ran.stderr.splitlines()) <= 80
+
+
+def test_a_training_loss_that_is_not_known_yet_is_left_out() -> None:
+    said = {loss: [words for _, words in evaluated_parts(evaluated(train_loss=loss))] for loss in (1.5, math.nan)}
+    assert "train 1.500" in said[1.5]
+    assert not any("train" in words or "nan" in words for words in said[math.nan])

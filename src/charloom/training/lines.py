@@ -53,10 +53,11 @@ def figure_parts(event: StepTaken, loss: float) -> list[Part]:
 
 def evaluated_parts(event: Evaluated) -> list[Part]:
     """What the validation split says."""
+    known = math.isfinite(event.train_loss)  # after the first update it is not
     parts: list[Part] = [
         (2, f"step {event.step:,}"),
         (5, f"epoch {event.epoch:.2f}"),
-        (4, f"train {event.train_loss:.3f}"),
+        *([(4, f"train {event.train_loss:.3f}")] if known else []),
         (1, f"validation {event.validation_loss:.4f} nats = {event.bits_per_char:.3f} bits/char"),
     ]
     return parts if event.best else [*parts, (3, "not best")]

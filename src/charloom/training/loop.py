@@ -22,6 +22,7 @@ from charloom.training.model import CharacterModel
 from charloom.training.plan import Plan
 from charloom.training.ranks import Ranks
 from charloom.training.state import TrainingState, Weights
+from charloom.training.threads import ThreadPace
 
 TRAIN_RECORDS = 200  # lines with the training loss in a run's metrics.jsonl
 RESCUES = 3  # how often a run is taken back to a checkpoint before it is given up
@@ -57,6 +58,7 @@ class Trainer:
         notify: Notify,
         should_stop: Callable[[], bool],
         ranks: Ranks,
+        pace: ThreadPace | None = None,
     ) -> None:
         """Train `state.model` on `batches` by `plan`.
 
@@ -73,6 +75,7 @@ class Trainer:
             notify: is told of every step and evaluation.
             should_stop: asked in every step.
             ranks: the processes that take part.
+            pace: is told how long updates take, and may change the number of threads.
         """
         self.state = state
         self._batches = batches
@@ -85,6 +88,7 @@ class Trainer:
         self._notify = notify
         self._should_stop = should_stop
         self._ranks = ranks
+        self._pace = pace
         self._record_every = max(1, plan.steps // TRAIN_RECORDS)
         self._checkpoint_seconds = duration_seconds(plan.settings.checkpoint_every)
         self._last_checkpoint = time.monotonic()
@@ -136,6 +140,8 @@ class Trainer:
         rate = self._plan.rate(self.state.progress)
         update = self._learner.update(rate, self._should_stop)
         seconds = self._ranks.share(time.perf_counter() - started)
+        if self._pace is not None:
+            self._pace.took(seconds)
         if update.is_finite:
             self._account(update.loss, rate, seconds)
             self._record(update, rate)

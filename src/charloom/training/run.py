@@ -45,6 +45,7 @@ from charloom.training.result import TrainingResult
 from charloom.training.resuming import check_folder, finished_result, resumed_settings, unfinished_run
 from charloom.training.session import TorchSession
 from charloom.training.state import TrainingState, fresh_state
+from charloom.training.threads import ThreadPace
 from charloom.training.tracking import Tracking
 
 
@@ -238,7 +239,12 @@ class _Run:
         if start == 0:
             state.progress.seconds = state.progress.started_at = self.ranks.share(time.perf_counter() - self.started)
         self._announce(start)
-        ending = self._trainer(state, start, should_stop).run()
+        pace = self._pace()
+        try:
+            ending = self._trainer(state, start, should_stop, pace).run()
+        finally:
+            if pace is not None:
+                pace.end()
         if not state.best_weights:
             if self.ranks.writes:
                 self.checkpoints.remove_all()
@@ -250,6 +256,13 @@ class _Run:
             best = f"the best weights, of step {result.best_step:,}, are saved in {self.folder}"
             raise TrainingError(_diverged(state, best))
         return result
+
+    def _pace(self) -> ThreadPace | None:
+        """What changes the number of threads on the way: only on a clock, as it may change a result's last bits."""
+        training = self.settings.training
+        free = training.budget is not None and training.threads is None
+        alone_on_cpu = self.device.type == "cpu" and self.ranks.world_size == 1
+        return ThreadPace(torch.get_num_threads()) if free and alone_on_cpu else None
 
     def _publish(self, state: TrainingState, start: int, ending: Ending) -> TrainingResult:
         """Rank 0 writes the model directory; all ranks learn what the run came to."""
@@ -334,7 +347,9 @@ class _Run:
             )
         )
 
-    def _trainer(self, state: TrainingState, start: int, should_stop: Callable[[], bool]) -> Trainer:
+    def _trainer(
+        self, state: TrainingState, start: int, should_stop: Callable[[], bool], pace: ThreadPace | None
+    ) -> Trainer:
         data, session = self.data, TorchSession(state.model)
 
         def evaluate(to_the_end: bool) -> Evaluation:
@@ -353,6 +368,7 @@ class _Run:
             notify=self.notify,
             should_stop=should_stop,
             ranks=self.ranks,
+            pace=pace,
         )
 
 

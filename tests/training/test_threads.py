@@ -1,0 +1,108 @@
+"""All threads where the machine is quiet, one where it is crowded, whichever is the faster."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+import charloom
+from charloom.training.threads import ThreadPace
+
+QUIET = {1: 0.2, 4: 0.1}
+CROWDED = {1: 0.25, 4: 0.9}
+
+
+class Machine:
+    """Threads that take as long as told; remembers what each update ran with."""
+
+    def __init__(self) -> None:
+        self.threads = 4
+        self.used: list[int] = []
+        self.seconds = 0.0
+
+    def set_threads(self, threads: int) -> None:
+        self.threads = threads
+
+    def run(self, pace: ThreadPace, takes: dict[int, float], seconds: float) -> None:
+        until = self.seconds + seconds
+        self.used = []
+        while self.seconds < until:
+            self.used.append(self.threads)
+            self.seconds += takes[self.threads]
+            pace.took(takes[self.threads])
+
+
+def test_a_quiet_machine_is_left_alone() -> None:
+    machine = Machine()
+    machine.run(ThreadPace(4, machine.set_threads), QUIET, 60)
+    assert machine.used.count(1) == 5  # the first trial
+    assert machine.used[-1] == 4
+
+
+def test_a_machine_that_is_crowded_from_the_start() -> None:
+    machine = Machine()
+    machine.run(ThreadPace(4, machine.set_threads), CROWDED, 60)
+    assert machine.used.count(1) > 0.7 * len(machine.used)
+
+
+def test_one_thread_while_it_is_crowded_and_all_again_after_it() -> None:
+    machine = Machine()
+    pace = ThreadPace(4, machine.set_threads)
+    machine.run(pace, QUIET, 20)
+    machine.run(pace, CROWDED, 15)
+    assert machine.used[-1] == 1
+    machine.run(pace, CROWDED, 60)
+    assert machine.used.count(1) > 0.7 * len(machine.used)
+    machine.run(pace, QUIET, 15)
+    machine.run(pace, QUIET, 60)
+    assert set(machine.used) == {4}
+
+
+def test_slow_threads_stay_where_one_is_slower() -> None:
+    machine = Machine()
+    pace = ThreadPace(4, machine.set_threads)
+    machine.run(pace, QUIET, 20)
+    machine.run(pace, {1: 1.0, 4: 0.5}, 200)
+    assert machine.used.count(4) > 0.6 * len(machine.used)
+
+
+def test_at_the_end_all_threads_are_back() -> None:
+    machine = Machine()
+    pace = ThreadPace(4, machine.set_threads)
+    machine.run(pace, QUIET, 20)
+    machine.run(pace, CROWDED, 15)
+    assert machine.threads == 1
+    pace.end()
+    assert machine.threads == 4
+
+
+@given(st.lists(st.floats(1e-4, 10), max_size=300), st.integers(1, 64))
+def test_there_is_one_thread_or_there_are_all(times: list[float], most: int) -> None:
+    set_to: list[int] = []
+    pace = ThreadPace(most, set_to.append)
+    for seconds in times:
+        pace.took(seconds)
+    assert set(set_to) <= {1, most}
+    assert all(one != other for one, other in itertools.pairwise(set_to))
+    assert most > 1 or not set_to
+
+
+@pytest.mark.parametrize(("threads", "watched"), [(None, True), (1, False)])
+def test_only_a_run_on_a_clock_that_may_choose_is_watched(
+    threads: int | None, watched: bool, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[float] = []
+    monkeypatch.setattr(ThreadPace, "took", lambda _self, seconds: seen.append(seconds))
+    before = torch.get_num_threads()
+    options = {"hidden_size": 8, "embedding_size": 4, "batch_size": 4, "bptt": 32, "device": "cpu", "threads": threads}
+    charloom.train(small_text, tmp_path / "clock", budget="1s", **options)  # type: ignore[arg-type]
+    assert bool(seen) == watched
+    seen.clear()
+    charloom.train(small_text, tmp_path / "steps", steps=3, **options)  # type: ignore[arg-type]
+    assert not seen
+    torch.set_num_threads(before)
