@@ -36,9 +36,10 @@ def test_two_machines_are_two_processes(small_text: Path, tmp_path: Path) -> Non
 def command(name: str, text: Path, output: Path, instances: int) -> subprocess.Popen[bytes]:
     """A long job in another process, as the command line runs it."""
     code = f"""
-import sys
+import signal, sys
 from pathlib import Path
 from charloom.sagemaker.local.job_runs import run_job_here
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored, where the tests run in the background
 channels = {{"training": {str(text)!r}}}
 sys.exit(run_job_here({name!r}, channels, {LONG!r}, Path({str(output)!r}), instances={instances}))
 """
