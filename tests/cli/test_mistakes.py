@@ -36,6 +36,7 @@ from tests.cli.conftest import Charloom, one_line
         ("generate m --precision int4", "--precision int4: choose auto, float32 or int8"),
         ("train a.txt", "train needs --output PATH; charloom train --help shows how"),
         ("train a.txt --out x", "there is no option --out here; did you mean --output?"),
+        ("train a.txt -out x", "there is no option -out here; did you mean --output?"),
         ("train a.txt -output x", "there is no option -output here; did you mean --output?"),
         ("generate m -prompt x", "there is no option -prompt here; did you mean --prompt?"),
         ("train a.txt -o x -o y", "-o is given twice: leave one out"),

@@ -18,66 +18,64 @@ CROWDED = {1: 0.25, 4: 0.9}
 
 
 class Machine:
-    """Threads that take as long as told; remembers what each update ran with."""
+    """Threads that take as long as told, and what watches them; remembers what each update ran with."""
 
     def __init__(self) -> None:
         self.threads = 4
         self.used: list[int] = []
         self.seconds = 0.0
+        self.pace = ThreadPace(4, self.set_threads)
 
     def set_threads(self, threads: int) -> None:
         self.threads = threads
 
-    def run(self, pace: ThreadPace, takes: dict[int, float], seconds: float) -> None:
+    def run(self, takes: dict[int, float], seconds: float) -> None:
         until = self.seconds + seconds
         self.used = []
         while self.seconds < until:
             self.used.append(self.threads)
             self.seconds += takes[self.threads]
-            pace.took(takes[self.threads])
+            self.pace.took(takes[self.threads])
 
 
 def test_a_quiet_machine_is_left_alone() -> None:
     machine = Machine()
-    machine.run(ThreadPace(4, machine.set_threads), QUIET, 60)
+    machine.run(QUIET, 60)
     assert machine.used.count(1) == 5  # the first trial
     assert machine.used[-1] == 4
 
 
 def test_a_machine_that_is_crowded_from_the_start() -> None:
     machine = Machine()
-    machine.run(ThreadPace(4, machine.set_threads), CROWDED, 60)
+    machine.run(CROWDED, 60)
     assert machine.used.count(1) > 0.7 * len(machine.used)
 
 
 def test_one_thread_while_it_is_crowded_and_all_again_after_it() -> None:
     machine = Machine()
-    pace = ThreadPace(4, machine.set_threads)
-    machine.run(pace, QUIET, 20)
-    machine.run(pace, CROWDED, 15)
+    machine.run(QUIET, 20)
+    machine.run(CROWDED, 15)
     assert machine.used[-1] == 1
-    machine.run(pace, CROWDED, 60)
+    machine.run(CROWDED, 60)
     assert machine.used.count(1) > 0.7 * len(machine.used)
-    machine.run(pace, QUIET, 15)
-    machine.run(pace, QUIET, 60)
+    machine.run(QUIET, 15)
+    machine.run(QUIET, 60)
     assert set(machine.used) == {4}
 
 
 def test_slow_threads_stay_where_one_is_slower() -> None:
     machine = Machine()
-    pace = ThreadPace(4, machine.set_threads)
-    machine.run(pace, QUIET, 20)
-    machine.run(pace, {1: 1.0, 4: 0.5}, 200)
+    machine.run(QUIET, 20)
+    machine.run({1: 1.0, 4: 0.5}, 200)
     assert machine.used.count(4) > 0.6 * len(machine.used)
 
 
 def test_at_the_end_all_threads_are_back() -> None:
     machine = Machine()
-    pace = ThreadPace(4, machine.set_threads)
-    machine.run(pace, QUIET, 20)
-    machine.run(pace, CROWDED, 15)
+    machine.run(QUIET, 20)
+    machine.run(CROWDED, 15)
     assert machine.threads == 1
-    pace.end()
+    machine.pace.end()
     assert machine.threads == 4
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter, Token
 from pydantic import Field
 
+from charloom.cli.mistakes import no_such_option
 from charloom.errors import UsageError
 
 # `-` is standard input; the command-line library takes a lone hyphen for an option unless told.
@@ -20,6 +22,18 @@ def _whole(_: object, tokens: Sequence[Token]) -> int:
 
 Whole = Parameter(converter=_whole)  # the command-line library itself takes 1.5 for 2
 Threads = Annotated[int, Field(ge=1, le=1024), Whole]
+
+
+def _destination(_: object, tokens: Sequence[Token]) -> Path:
+    option, path = tokens[0].keyword, tokens[0].value
+    if option == "-o" and path in ("ut", "utput"):  # what the command-line library makes of -out and -output
+        raise UsageError(no_such_option(option + path, ["--output"]))
+    if not path:  # would be the folder that one stands in
+        raise UsageError(f"{option} is followed by an empty name: is it a shell variable that is not set?")
+    return Path(path)
+
+
+Destination = Parameter(name=["--output", "-o"], converter=_destination)
 
 
 class NoSuchOptionError(UsageError):

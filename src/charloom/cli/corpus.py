@@ -11,7 +11,7 @@ import numpy as np
 from cyclopts import App, Group, Parameter
 from pydantic import Field
 
-from charloom.cli.arguments import CorpusArgument, Whole, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Destination, Whole, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import UsageError
@@ -72,7 +72,7 @@ def show(
 @corpus_app.command
 def prepare(
     *corpus: CorpusArgument,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    output: Annotated[Path, Destination],
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008

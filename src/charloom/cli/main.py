@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from charloom.cli.arguments import NoSuchOptionError
-from charloom.cli.mistakes import explained, no_such_option, refuse_wrong_output
+from charloom.cli.mistakes import explained, no_such_option
 from charloom.cli.output import make_streams_safe
 from charloom.errors import CharloomError, UsageError
 from charloom.interrupts import INTERRUPTED
@@ -72,7 +72,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _run(arguments: list[str]) -> int:
     app = make_app(overview=not arguments or arguments[0].startswith("-"))
     try:
-        refuse_wrong_output(arguments)
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
         return INTERRUPTED

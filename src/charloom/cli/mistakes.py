@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
-from itertools import pairwise
 from typing import get_args
 
 from cyclopts import CycloptsError
@@ -22,8 +21,6 @@ from pydantic import ValidationError
 from charloom.errors import UsageError
 from charloom.settings import explain
 
-_HAVE_OUTPUT = ("train", "quickstart", "corpus", "sagemaker")
-
 
 def explained(error: CycloptsError, commands: Sequence[str]) -> str:
     """The line for what the command-line library refuses; `commands` are the first words it knows."""
@@ -40,24 +37,11 @@ def explained(error: CycloptsError, commands: Sequence[str]) -> str:
         return _missing(error)
     if isinstance(error, RepeatArgumentError):
         return f"{error.token.keyword} is given twice: leave one out"
+    if isinstance(error.__cause__, UsageError):  # a value that we refused ourselves
+        return str(error.__cause__)
     if isinstance(error, CoercionError) and error.token is not None and error.argument is not None:
         return _wrong_kind(error)
     return " ".join(str(error).split())
-
-
-def refuse_wrong_output(arguments: Sequence[str]) -> None:
-    """Refuse what would write where nobody means to: into the folder one stands in, or for `-output` into `utput`.
-
-    Raises:
-        UsageError: an output is named in such a way.
-    """
-    if not arguments or arguments[0] not in _HAVE_OUTPUT:
-        return
-    for option, value in pairwise(arguments):
-        if option in ("-out", "-output"):
-            raise UsageError(no_such_option(option, ["--output"]))
-        if option in ("-o", "--output") and not value:
-            raise UsageError(f"{option} is followed by an empty name: is it a shell variable that is not set?")
 
 
 def no_such_option(typed: str, known: Iterable[str]) -> str:

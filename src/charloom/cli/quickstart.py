@@ -7,12 +7,11 @@ import shlex
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
 from pydantic import Field
 
 from charloom.bundle import holds_model, open_model_directory
 from charloom.bundle.unfinished import read_unfinished
-from charloom.cli.arguments import Whole
+from charloom.cli.arguments import Destination, Whole
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
@@ -28,7 +27,7 @@ EVALUATIONS = 6
 
 def quickstart(
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("runs/quickstart"),
+    output: Annotated[Path, Destination] = Path("runs/quickstart"),
     steps: Annotated[int, Field(ge=1), Whole] = STEPS,
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> int:

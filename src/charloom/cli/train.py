@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.bundle import open_model_directory
-from charloom.cli.arguments import CorpusArgument, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
@@ -31,7 +31,7 @@ _TRAINING = Group(f"Learning ({_DEFAULTS})", sort_key=30)
 
 def train(
     *corpus: CorpusArgument,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    output: Annotated[Path, Destination],
     recipe: str | None = None,
     init_from: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,

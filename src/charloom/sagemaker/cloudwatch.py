@@ -12,7 +12,7 @@ from typing import Any
 
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.names import checked_name
+from charloom.sagemaker.names import ENDED, checked_name
 
 JOBS = "/aws/sagemaker/TrainingJobs"
 TRANSFORMS = "/aws/sagemaker/TransformJobs"
@@ -146,7 +146,7 @@ def _is_over(aws: Aws, group: str, name: str) -> bool:
         status = aws.call("sagemaker", "describe_training_job", TrainingJobName=name).get("TrainingJobStatus")
     elif group == TRANSFORMS:
         status = aws.call("sagemaker", "describe_transform_job", TransformJobName=name).get("TransformJobStatus")
-    return status in ("Completed", "Failed", "Stopped")
+    return status in ENDED
 
 
 def log_of(aws: Aws, name: str) -> Log:

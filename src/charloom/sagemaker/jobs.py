@@ -14,10 +14,8 @@ from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.aws import Answer, Aws
 from charloom.sagemaker.cloudwatch import Log, absent, job_log, plain
-from charloom.sagemaker.names import checked_name
+from charloom.sagemaker.names import ENDED, checked_name
 from charloom.sagemaker.prices import price_per_hour
-
-ENDED = ("Completed", "Failed", "Stopped")
 
 NO_JOB = "NoJob"
 """The code of the error that says that there is no training job of that name."""

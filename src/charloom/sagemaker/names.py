@@ -1,4 +1,4 @@
-"""Names as Amazon wants them: resources, addresses in S3, partitions, tags."""
+"""Names as Amazon wants or gives them: resources, addresses in S3, partitions, tags, states."""
 
 from __future__ import annotations
 
@@ -18,6 +18,9 @@ OWNER, EXPIRES = "charloom:owner", "charloom:expires"
 
 PRICE = "charloom:price"
 """The tag that keeps a price that the user gave: USD an hour of one instance."""
+
+ENDED = ("Completed", "Failed", "Stopped")
+"""The states of a job, training or transform, that has ended."""
 
 _NAME = re.compile(r"[a-zA-Z0-9](-*[a-zA-Z0-9])*")
 _NAME_LIMIT = 63

@@ -8,10 +8,8 @@ from datetime import UTC, datetime
 from charloom.errors import CloudError
 from charloom.sagemaker.aws import Answer, Aws
 from charloom.sagemaker.cloudwatch import absent, plain
-from charloom.sagemaker.names import checked_name
+from charloom.sagemaker.names import ENDED, checked_name
 from charloom.sagemaker.prices import price_per_hour
-
-ENDED = ("Completed", "Failed", "Stopped")
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from pydantic import Field
 
+from charloom.cli.arguments import Destination
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.cli.sagemaker.job_views import job_data, waited
@@ -23,7 +24,7 @@ from charloom.sagemaker.prices import shown_price
 def attach(
     name: str,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])],
+    output: Annotated[Path, Destination],
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     wait: bool = True,
     price: Annotated[float | None, Field(ge=0, le=10_000)] = None,

@@ -24,46 +24,39 @@ def job_data(found: JobStatus | TransformStatus) -> dict[str, Any]:
     return {"job": shown.pop("name"), **shown}
 
 
-def job_text(found: JobStatus) -> str:
+def job_text(found: JobStatus | TransformStatus) -> str:
     """A job's status for people."""
-    since = "" if found.since is None else f", for {duration((datetime.now(UTC) - found.since).total_seconds())}"
     many = f"{found.instances} × " if found.instances > 1 else ""
+    spot = ", spot" if isinstance(found, JobStatus) and found.spot else ""
     lines = [
         f"job      {found.name}",
-        f"status   {found.status}: {found.secondary_status}{'' if found.over else since}"
-        + (f" ({found.message})" if found.message else ""),
-        f"machine  {many}{found.instance}{', spot' if found.spot else ''}",
+        f"status   {_state(found)}",
+        f"machine  {many}{found.instance}{spot}",
         f"time     {_time(found)}",
         f"price    {_price(found)}",
     ]
-    lines += [f"metric   {name} {value:g}" for name, value in sorted(found.metrics.items())]
-    lines += [f"model    {found.artifact}"] if found.artifact else []
+    if isinstance(found, JobStatus):
+        lines += [f"metric   {name} {value:g}" for name, value in sorted(found.metrics.items())]
+        lines += [f"model    {found.artifact}"] if found.artifact else []
+    else:
+        lines += [f"model    {found.model}", f"input    {found.input}", f"output   {found.output}"]
     lines += [f"failure  {found.failure_reason}"] if found.failure_reason else []
     return "\n".join(lines)
 
 
-def batch_text(found: TransformStatus) -> str:
-    """A transform job's status for people."""
-    many = f"{found.instances} × " if found.instances > 1 else ""
-    lines = [
-        f"job      {found.name}",
-        f"status   {found.status}",
-        f"machine  {many}{found.instance}",
-        f"time     {'not begun' if found.seconds is None else duration(found.seconds)}",
-        f"price    {_price(found)}",
-        f"model    {found.model}",
-        f"input    {found.input}",
-        f"output   {found.output}",
-    ]
-    lines += [f"failure  {found.failure_reason}"] if found.failure_reason else []
-    return "\n".join(lines)
+def _state(found: JobStatus | TransformStatus) -> str:
+    if isinstance(found, TransformStatus):
+        return found.status
+    since = "" if found.since is None else f", for {duration((datetime.now(UTC) - found.since).total_seconds())}"
+    message = f" ({found.message})" if found.message else ""
+    return f"{found.status}: {found.secondary_status}{'' if found.over else since}{message}"
 
 
-def _time(found: JobStatus) -> str:
+def _time(found: JobStatus | TransformStatus) -> str:
     if found.seconds is None:
         return "not begun"
-    billed = "" if found.seconds_billed is None else f", {duration(found.seconds_billed)} billed"
-    return f"{duration(found.seconds)}{billed}"
+    billed = found.seconds_billed if isinstance(found, JobStatus) else None
+    return duration(found.seconds) + ("" if billed is None else f", {duration(billed)} billed")
 
 
 def _price(found: JobStatus | TransformStatus) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from charloom.bundle import open_model_directory
+from charloom.cli.arguments import Destination
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudView
 from charloom.sagemaker import packaging
@@ -20,7 +21,7 @@ _CONTAINER = Container()
 def package(
     model: Path,
     *,
-    output: Annotated[Path, Parameter(name=["--output", "-o"])] = Path("model.tar.gz"),
+    output: Annotated[Path, Destination] = Path("model.tar.gz"),
     vendor: Annotated[bool, Parameter(negative=())] = False,
     python: str = _CONTAINER.python,
     platform: str = _CONTAINER.platform,

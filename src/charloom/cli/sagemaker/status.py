@@ -8,12 +8,11 @@ from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
-from charloom.cli.sagemaker.job_views import batch_text, job_data, job_text
-from charloom.errors import CloudError
-from charloom.sagemaker.jobs import NO_JOB
-from charloom.sagemaker.jobs import status as status_of
+from charloom.cli.sagemaker.job_views import job_data, job_text
+from charloom.sagemaker.any_job import any_status
+from charloom.sagemaker.jobs import JobStatus
 from charloom.sagemaker.jobs_here import is_here, status_here
-from charloom.sagemaker.transform_jobs import TransformStatus, transform_status
+from charloom.sagemaker.transform_jobs import TransformStatus
 
 
 def status(
@@ -35,27 +34,15 @@ def status(
         USD an hour of one machine, if you know better than charloom's table.
     """
     out = Output(options)
+    found: JobStatus | TransformStatus
     if is_here(name):
         found = status_here(name)
     else:
         aws = reached(cloud, out, not_here=f"there is no job {name}")
-        try:
-            found = status_of(aws, name, price=price)
-        except CloudError as error:
-            if error.code != NO_JOB or (batch := transform_status(aws, name, price=price)) is None:
-                raise
-            _show_batch(out, batch)
-            return
+        found = any_status(aws, name, price=price)
         if aws.dry:
             return
     if out.json:
         out.result(job_data(found))
     else:
         out.text(job_text(found))
-
-
-def _show_batch(out: Output, found: TransformStatus) -> None:
-    if out.json:
-        out.result(job_data(found))
-    else:
-        out.text(batch_text(found))

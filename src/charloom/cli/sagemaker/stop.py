@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, reached
-from charloom.errors import CloudError
-from charloom.sagemaker.jobs import NO_JOB
-from charloom.sagemaker.jobs import stop as stop_job
+from charloom.sagemaker.any_job import stop_any
 from charloom.sagemaker.jobs_here import is_here, stop_here
-from charloom.sagemaker.transform_jobs import stop_transform, transform_status
 
 
 def stop(
@@ -31,12 +28,7 @@ def stop(
         stopped = stop_here(name)
     else:
         aws = reached(cloud, out, not_here=f"there is no job {name}")
-        try:
-            stopped = stop_job(aws, name)
-        except CloudError as error:
-            if error.code != NO_JOB or (batch := transform_status(aws, name)) is None:
-                raise
-            stopped = batch.status == "InProgress" and stop_transform(aws, name)
+        stopped = stop_any(aws, name)
         if aws.dry:
             return
     if out.json:

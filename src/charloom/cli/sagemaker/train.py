@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from charloom.cli.arguments import CorpusArgument, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.attach import fetched, report
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
@@ -33,7 +33,7 @@ _TRAINING = Group("Learning (defaults are the recipe's)", sort_key=30)
 
 def train(
     *corpus: CorpusArgument,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    output: Annotated[Path | None, Destination] = None,
     wait: bool = True,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     recipe: str | None = None,

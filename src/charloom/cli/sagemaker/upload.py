@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from charloom.cli.arguments import CorpusArgument, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.errors import UsageError
@@ -22,7 +22,7 @@ def upload(
     *corpus: CorpusArgument,
     bucket: str | None = None,
     prefix: str = CORPORA,
-    output: Annotated[Path | None, Parameter(name=["--output", "-o"])] = None,
+    output: Annotated[Path | None, Destination] = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),  # noqa: B008
     cloud: CloudOptions = CloudOptions(),  # noqa: B008
