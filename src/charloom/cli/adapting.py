@@ -41,6 +41,7 @@ def adapted(out: Output, model: Model, file: Path) -> tuple[Model, dict[str, Any
         out.warn(f"{record.unknown:,} of {record.characters:,} characters of {file} are unknown to the model")
     before, after = record.bits_per_char_before, record.bits_per_char_after
     figures = f"{before:.3f} → {after:.3f} bits per character on its second half"
-    done = f"read {record.passes} times" if record.passes else "no help, the weights stay as they were"
+    times = "once" if record.passes == 1 else f"{record.passes} times"
+    done = f"read {times}" if record.passes else "no help, the weights stay as they were"
     out.say(f"(adapted in {duration(record.seconds)}: {figures}; {done})", style="dim")
     return found, {"file": str(file), **asdict(record)}
