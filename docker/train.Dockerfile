@@ -17,5 +17,5 @@ RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     printf '%s[train]\n' /wheels/*.whl | xargs pip install --no-cache-dir --constraint /tmp/constraints.txt \
     && rm /tmp/constraints.txt
 STOPSIGNAL SIGTERM
-ENTRYPOINT ["python", "-m", "charloom.sagemaker.container.job"]
+ENTRYPOINT ["python", "-P", "-m", "charloom.sagemaker.container.job"]
 CMD ["train"]

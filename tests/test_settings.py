@@ -169,3 +169,8 @@ def test_steps_replace_a_recipes_epochs_and_the_other_way_round() -> None:
 def test_unknown_options() -> None:
     with pytest.raises(UsageError, match="no training option called 'temperature'"):
         run_settings(RunSettings(), {"temperature": 1})
+    for typed in ("hidden_dim", "hidden-size", "hiden_size"):
+        with pytest.raises(UsageError, match=r"did you mean hidden_size\?$"):
+            run_settings(RunSettings(), {typed: 512})
+    with pytest.raises(UsageError, match=r"'zzz'$"):
+        run_settings(RunSettings(), {"zzz": 1})

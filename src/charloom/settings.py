@@ -246,6 +246,9 @@ SECTIONS: dict[str, type[Settings]] = {
     "training": TrainingSettings,
 }
 
+LEARNING = tuple(field for kind in SECTIONS.values() for field in kind.model_fields)
+"""The names of all settings of a training."""
+
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
@@ -272,7 +275,7 @@ def run_settings(base: RunSettings, options: Mapping[str, Any]) -> RunSettings:
     for name, value in options.items():
         section = next((key for key, kind in SECTIONS.items() if name in kind.model_fields), None)
         if section is None:
-            raise UsageError(f"there is no training option called {name!r}")
+            raise UsageError(f"there is no training option called {name!r}{did_you_mean(name, LEARNING)}")
         values[section][name] = value
     if any(options.get(name) is not None for name in LENGTHS):
         for name in LENGTHS:
@@ -301,10 +304,8 @@ def explain(
     # A name can come from a hostile file: no line breaks or terminal escapes, and not for ever.
     name = "".join(letter if letter.isprintable() else "?" for letter in place[:100])
     if problem["type"] == "extra_forbidden":
-        near = (
-            [] if kind is None else get_close_matches(str(problem["loc"][-1]), _names_at(kind, problem["loc"][:-1]), 1)
-        )
-        return f"{name}: there is no such setting" + "".join(f"; did you mean {each}?" for each in near)
+        known = [] if kind is None else _names_at(kind, problem["loc"][:-1])
+        return f"{name}: there is no such setting{did_you_mean(str(problem['loc'][-1]), known)}"
     if problem["type"] == "missing":  # its input is all that was given beside it
         return f"{name} is missing"
     if option:
@@ -313,6 +314,11 @@ def explain(
     if not in_file:
         name = name.replace("_", "-")
     return f"{name} = {shortened(problem['input'])}: {message}"
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, or nothing where none is near."""
+    return "".join(f"; did you mean {near}?" for near in get_close_matches(name.replace("-", "_"), list(known), 1))
 
 
 def option_name(setting: str) -> str:

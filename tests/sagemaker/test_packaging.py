@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -215,3 +216,27 @@ def test_archives_say_nothing_of_when_or_where(tmp_path: Path) -> None:
         packed.peek(1)
         assert packed.mtime == 0
     assert io.BytesIO(path.read_bytes()[:10]).read()[3] == 0  # no name in it
+
+
+def test_code_of_the_current_folder_does_not_run(trained: Path, tmp_path: Path) -> None:
+    """Its names are those of modules that charloom starts or imports."""
+    for name in ("pip", "charloom", "torch", "packaging", "requests"):
+        (tmp_path / f"{name}.py").write_text(f"open('ran-{name}', 'w').close()\n")
+    command = ["sagemaker", "package", str(trained), "-o", "model.tar.gz", "--vendor", "--no-check"]
+    environment = {**os.environ, "PIP_NO_INDEX": "1", "PIP_RETRIES": "0"}
+    environment.pop("PYTHONSAFEPATH", None)
+    charloom = Path(sys.executable).with_name("charloom")
+    ran = subprocess.run(
+        [charloom, *command], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert "pip cannot download" in ran.stderr, "pip itself was asked"
+    assert list(tmp_path.glob("ran-*")) == []
+
+
+def test_neither_scripts_nor_images_import_from_the_folder_they_stand_in() -> None:
+    root = Path(__file__).resolve().parents[2]
+    texts = {path: path.read_text("utf-8") for path in (*root.glob("scripts/*"), *root.glob("docker/*.Dockerfile"))}
+    starts = [(path, one) for path, text in texts.items() for one in re.findall(r'python\S* [^\n]*?-m"?,? "?\w+', text)]
+    assert len(starts) >= 5
+    ours = ("pytest", "reference", "figures", "tests")  # these are in the folder, or import from it
+    assert [(path, one) for path, one in starts if "-P" not in one and not one.endswith(ours)] == []

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import json
+import re
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,6 +13,8 @@ import botocore.session
 import pytest
 
 import charloom.sagemaker
+from charloom.sagemaker.amazon_images import four_function_image, training_image
+from charloom.sagemaker.names import partition
 from charloom.sagemaker.resources import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,3 +142,27 @@ def test_nothing_is_allowed_on_everything_that_could_be_named(path: Path) -> Non
     for statement in json.loads(path.read_text("utf-8"))["Statement"]:
         if statement.get("Resource") == "*":
             assert set(statement["Action"]) <= cannot_be_named
+
+
+def _image_accounts() -> dict[str, str]:
+    """Region to account, as the page's table has it."""
+    rows = re.findall(r"^\| (`[^|]*`) \| `(\d{12})` \|$", (POLICIES.parent / "iam.md").read_text("utf-8"), re.M)
+    return {region.strip("` "): account for regions, account in rows for region in regions.split(",")}
+
+
+def test_the_role_may_pull_the_images_of_every_region() -> None:
+    """With the placeholders replaced as the page says."""
+    accounts = _image_accounts()
+    known = botocore.session.get_session().get_available_regions("sagemaker", allow_non_regional=False)
+    assert {*known} <= {*accounts}, "every region that has SageMaker"
+    text = (POLICIES / "training-role.json").read_text("utf-8")
+    for region, account in accounts.items():
+        filled = text.replace("AWS_IMAGES_ACCOUNT", account).replace("REGION", region)
+        statements = json.loads(filled.replace("arn:aws:", f"arn:{partition(region)}:"))["Statement"]
+        allowed = [one["Resource"] for one in statements if "ecr:BatchGetImage" in one["Action"]]
+        assert len(allowed) == 1
+        for image in (training_image(region, "ml.m5.large"), four_function_image(region)):
+            registry, _, repository = image.partition("/")
+            owner, place = registry.split(".")[0], registry.split(".")[3]
+            arn = f"arn:{partition(region)}:ecr:{place}:{owner}:repository/{repository.split(':')[0]}"
+            assert any(fnmatch.fnmatchcase(arn, one) for one in allowed[0]), arn

@@ -264,6 +264,7 @@ def test_several_processes_are_started_where_there_are_several_gpus_or_hosts() -
     assert options() == options(SM_NUM_GPUS="1") == options("cpu", SM_NUM_GPUS="4") == ""
     assert options(SM_NUM_GPUS="4", TORCHELASTIC_RUN_ID="x") == ""
     one = options(SM_NUM_GPUS="4")
+    assert one.startswith("-P -m torch.distributed.run "), "nothing is imported from the folder it starts in"
     assert "--nnodes 1 --nproc-per-node 4 --standalone" in one
     assert one.endswith("-m m train")
     two = options("cpu", SM_HOSTS='["algo-1", "algo-2"]', SM_CURRENT_HOST="algo-2", SM_NUM_GPUS="8")

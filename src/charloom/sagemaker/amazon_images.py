@@ -31,6 +31,7 @@ _ACCOUNTS = {
     "ap-southeast-3": "907027046896",
     "ap-southeast-4": "457447274322",
     "ap-southeast-5": "550225433462",
+    "ap-southeast-6": "633930458069",
     "ap-southeast-7": "590183813437",
     "ca-west-1": "204538143572",
     "cn-north-1": "727897471807",
@@ -41,6 +42,7 @@ _ACCOUNTS = {
     "il-central-1": "780543022126",
     "me-central-1": "914824155844",
     "me-south-1": "217643126080",
+    "mx-central-1": "637423239942",
     "us-gov-east-1": "446045086412",
     "us-gov-west-1": "442386744353",
 }  # fmt: skip

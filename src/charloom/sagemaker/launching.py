@@ -22,7 +22,7 @@ from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
 from charloom.sagemaker.storage import ensure_bucket, upload_file
 from charloom.sagemaker.training_request import TrainingJob, training_job_request
 from charloom.sagemaker.uploading import upload
-from charloom.settings import ReadingSettings, validated
+from charloom.settings import LEARNING, ReadingSettings, did_you_mean, validated
 
 SOURCES = "charloom/source"
 """The folder of a bucket that the code of jobs is kept in, by its checksum: an earlier job's never changes."""
@@ -110,9 +110,13 @@ def split_options(options: Mapping[str, Any]) -> tuple[JobSettings, dict[str, An
     """Flat options, those of the job and those of the training; None stands for one that was not chosen.
 
     Raises:
-        UsageError: one of the job's cannot work.
+        UsageError: there is no such option, or one of the job's cannot work.
     """
     chosen = {name: value for name, value in options.items() if value is not None}
+    known = (*JobSettings.model_fields, *LEARNING)
+    for name in chosen:
+        if name not in known:
+            raise UsageError(f"there is no option called {name!r}{did_you_mean(name, known)}")
     job = {name: value for name, value in chosen.items() if name in JobSettings.model_fields}
     return validated(JobSettings, job), {name: value for name, value in chosen.items() if name not in job}
 

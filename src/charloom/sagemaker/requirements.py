@@ -122,7 +122,7 @@ def fetch_wheels(lines: list[str], folder: Path, container: Container) -> None:
     if loose:
         raise CharloomError(f"cannot pack {', '.join(loose)}: not installed here; pip install 'charloom[serve]'")
     folder.mkdir(parents=True, exist_ok=True)
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
+    command = [sys.executable, "-P", "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
     command += ["--only-binary", ":all:", "--implementation", "cp", "--python-version", container.python]
     command += [part for platform in container.platforms for part in ("--platform", platform)]
     try:

@@ -32,6 +32,7 @@ def launch(environ: Mapping[str, str], device: str, module: str, arguments: Sequ
         return None
     command = [
         sys.executable,
+        "-P",
         "-m",
         "torch.distributed.run",
         "--nnodes",

@@ -38,7 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device = str(read_hyperparameters(os.environ, given).get("device", "auto"))
         command = launch(os.environ, device, __spec__.name, given)
         if command is not None:
-            os.execv(command[0], command)  # in place of this process: signals must reach torchrun
+            # In place of this process: signals must reach torchrun. Its children do not import from the folder either.
+            os.execve(command[0], command, {**os.environ, "PYTHONSAFEPATH": "1"})
         return run(os.environ, given)
     except KeyboardInterrupt:
         return INTERRUPTED

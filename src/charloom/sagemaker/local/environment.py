@@ -23,4 +23,4 @@ def container_environment(more: Mapping[str, str], *paths: str) -> dict[str, str
     given = [os.path.abspath(path) for path in kept.get("PYTHONPATH", "").split(os.pathsep) if path]  # noqa: PTH100
     if paths or given:
         kept["PYTHONPATH"] = os.pathsep.join([*paths, *given])
-    return {**kept, "PYTHONUNBUFFERED": "1", **more}
+    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", **more}
