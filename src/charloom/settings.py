@@ -20,6 +20,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from charloom.display import visible
 from charloom.errors import UsageError
 
 Cell = Literal["rnn", "lstm", "gru"]
@@ -302,14 +303,14 @@ def explain(
     if not place:
         return message
     # A name can come from a hostile file: no line breaks or terminal escapes, and not for ever.
-    name = "".join(letter if letter.isprintable() else "?" for letter in place[:100])
+    name = visible(place[:100])
     if problem["type"] == "extra_forbidden":
         known = [] if kind is None else _names_at(kind, problem["loc"][:-1])
         return f"{name}: there is no such setting{did_you_mean(str(problem['loc'][-1]), known)}"
     if problem["type"] == "missing":  # its input is all that was given beside it
         return f"{name} is missing"
     if option:
-        typed = "".join(letter if letter.isprintable() else "?" for letter in str(problem["input"]))
+        typed = visible(str(problem["input"]))
         return f"{option_name(str(problem['loc'][0]))} {_cut(typed) or repr('')}: {message}"
     if not in_file:
         name = name.replace("_", "-")

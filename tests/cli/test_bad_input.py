@@ -176,3 +176,13 @@ def test_values_out_of_range(charloom: Charloom, trained: Path, arguments: tuple
     assert ran.status == 2
     assert len(one_line(ran)) < 300
     assert ran.out == ""
+
+
+def test_a_name_in_an_error_cannot_act(charloom: Charloom, tmp_path: Path) -> None:
+    name = tmp_path / "a\x1b]0;owned\x07\nit is done 吾輩　猫\u202e.txt"
+    name.write_bytes(b"\xff")
+    for path in (name, tmp_path / f"absent{name.name}"):
+        for command in (("train", path, "-o", tmp_path / "m"), ("corpus", "show", path), ("generate", path)):
+            line = one_line(charloom(*command))
+            assert not set("\x1b\x07\n\u202e") & set(line)
+            assert "吾輩　猫" in line

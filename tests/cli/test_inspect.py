@@ -108,7 +108,7 @@ def test_a_hostile_unfinished_run(charloom: Charloom, unfinished: Path) -> None:
     assert ran.status == 1
     assert "\x1b" not in ran.out
     assert "at step 60\n" in ran.out
-    assert f"charloom train '?[2J; rm -rf ~' -o {unfinished} --resume" in ran.out
+    assert f"charloom train '\ufffd[2J; rm -rf ~' -o {unfinished} --resume" in ran.out
 
 
 def test_an_interrupted_run_is_whole_and_can_go_on(charloom: Charloom, model: Path) -> None:
@@ -133,6 +133,19 @@ def test_the_run_that_train_leaves_is_what_inspect_reads(
     assert ran.json["unfinished"] is True
     assert ran.json["steps"] == 40
     assert "small.txt" in ran.json["resume"]
+
+
+def test_what_others_wrote_into_the_model_cannot_act(charloom: Charloom, model: Path) -> None:
+    config = json.loads((model / "config.json").read_bytes())
+    config["library_version"] = "1\x1b]52;c;cm0gLXJm\x07"
+    config["corpus"]["sources"] = ["a\x1b[2J\nit is whole\u2028\u202e", "　吾輩　猫.txt"]
+    (model / "config.json").write_text(json.dumps(config), "utf-8")
+    (model / "metrics.jsonl").write_bytes(b"")
+    ran = charloom("inspect", model)
+    assert not set("\x1b\x07\u2028\u202e") & set(ran.out + ran.err)
+    assert "it is whole" not in ran.out.splitlines()
+    assert "NOT WHOLE" in ran.out
+    assert "　吾輩　猫.txt" in ran.out
 
 
 def test_folders_of_trackers_are_no_part_of_the_model(charloom: Charloom, model: Path) -> None:

@@ -140,6 +140,32 @@ def test_escapes_of_a_text_do_not_reach_the_terminal(charloom: Charloom, trained
     assert "\x07" not in ran.out
 
 
+SPACES = "　吾輩　猫\nprix\u00a0: 5\u202f€\nfamily 👩\u200d👧\nmi\u200crav\n"
+
+
+@pytest.mark.parametrize("name", ["log.txt", "a\x1b[2J\nwhole.txt"])
+def test_harmless_spaces_and_joiners_are_shown_as_they_are(
+    charloom: Charloom, trained: Path, tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / name
+    path.write_text(SPACES, "utf-8")
+    ran = charloom("score", trained, path, "--lines")
+    assert [line.split("  ")[-1] for line in ran.out.splitlines()[1:]] == SPACES.splitlines()
+    assert "\x1b" not in ran.out
+
+
+def test_a_mark_that_takes_no_column_is_counted_with_its_letter(
+    charloom: Charloom, trained: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "marks.txt"
+    path.write_text("e\u0301x\n", "utf-8")
+    (one,) = objects(charloom("score", trained, path, "--per-char", "--json"))
+    bits = [bits for _, bits in one["per_char"]]
+    *_, text, marks = charloom("score", trained, path, "--per-char").out.splitlines()
+    assert text.strip() == "e\u0301x\ufffd"
+    assert marks.strip() == "".join(str(min(9, int(cost))) for cost in (bits[0] + bits[1], bits[2], bits[3]))
+
+
 def test_unknown_characters_are_told(charloom: Charloom, trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "world.txt"
     path.write_text("世界 the\n")

@@ -157,10 +157,10 @@ def test_a_model_records_names_and_never_where_they_stood(tmp_path: Path) -> Non
     (folder / "a.txt").write_bytes(b"one")
     (folder / "b.txt").write_bytes(b"two")
     for specs, expected in (
-        ([folder], "caf?/ (2 files)"),
+        ([folder], "caf\ufffd/ (2 files)"),
         ([folder / "a.txt"], "a.txt"),
         ([folder / "*.txt"], "*.txt (2 files)"),
-        ([folder, folder], "caf?/ (4 files)"),
+        ([folder, folder], "caf\ufffd/ (4 files)"),
     ):
         assert load_corpus([str(spec) for spec in specs], CorpusSettings()).sources == (expected,)
 

@@ -14,6 +14,7 @@ from pydantic import Field
 from charloom.cli.arguments import CorpusArgument, Destination, Whole, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
+from charloom.display import visible
 from charloom.errors import UsageError
 from charloom.settings import CorpusSettings, ReadingSettings
 from charloom.text.corpus import Corpus, build_vocabulary, load_corpus
@@ -159,8 +160,8 @@ def _show_for_people(out: Output, data: dict[str, object]) -> None:
     example = data["example"]
     assert isinstance(example, dict)
     out.text(
-        f"sources     {', '.join(map(str, _list(data['sources'])))}\n"
-        f"cleaning    {', '.join(map(str, _list(data['cleaning']))) or 'none'}\n"
+        f"sources     {visible(', '.join(map(str, _list(data['sources']))))}\n"
+        f"cleaning    {visible(', '.join(map(str, _list(data['cleaning'])))) or 'none'}\n"
         f"characters  {data['characters']:,}\n"
         f"lines       {data['lines']:,}\n"
         f"symbols     {data['vocab_size']} (the unknown character's id 0 included): {data['vocabulary']!r}\n"

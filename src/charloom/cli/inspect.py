@@ -22,6 +22,7 @@ from charloom.bundle import (
 from charloom.bundle.config import METRICS, STEP_GRAPH, PrecisionRecord
 from charloom.cli.history import history_table
 from charloom.cli.output import Output, OutputOptions
+from charloom.display import visible
 from charloom.errors import ModelDirectoryError
 from charloom.runtime.session import OnnxSession
 from charloom.text.named import NAMED
@@ -111,7 +112,7 @@ def _progress(run: UnfinishedRun) -> str:
 def _resume_command(model: Path, run: UnfinishedRun) -> str:
     # The names alone are recorded, not where the texts are; of a named corpus also the Python that it came from.
     sources = [next((name for name in NAMED if source.startswith(f"{name} (")), source) for source in run.sources[:5]]
-    shown = ["".join(letter if letter.isprintable() else "?" for letter in name) for name in sources]
+    shown = [visible(name) for name in sources]
     corpus = shlex.join(shown) if shown and len(run.sources) <= 5 else "YOUR-TEXTS"
     return f"charloom train {corpus} -o {shlex.quote(str(model))} --resume"
 
@@ -132,12 +133,12 @@ def _description(config: ModelConfig) -> str:
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
     lines = [
         f"{shape.cell.upper()} {shape.num_layers} × {shape.hidden_size}, {embedding}, {shape.vocab_size} symbols "
-        f"({corpus.vocabulary}), {shape.parameters:,} parameters; charloom {config.library_version}",
-        f"trained on {', '.join(corpus.sources)}: {corpus.characters:,} characters, "
-        f"cleaning {', '.join(corpus.cleaning) or 'none'}, sha256 {corpus.sha256[:12]}…",
+        f"({corpus.vocabulary}), {shape.parameters:,} parameters; charloom {visible(config.library_version)}",
+        f"trained on {visible(', '.join(corpus.sources))}: {corpus.characters:,} characters, "
+        f"cleaning {visible(', '.join(corpus.cleaning)) or 'none'}, sha256 {corpus.sha256[:12]}…",
     ]
     lines += [
-        f"{protocol:>12}: {loss.loss:.4f} nats, {loss.bits_per_char:.4f} bits per character "
+        f"{visible(protocol):>12}: {loss.loss:.4f} nats, {loss.bits_per_char:.4f} bits per character "
         f"on {loss.characters:,} characters kept back"
         for protocol, loss in config.losses.items()
     ]

@@ -12,6 +12,7 @@ from cyclopts import App, CycloptsError, Parameter
 from charloom.cli.arguments import NoSuchOptionError
 from charloom.cli.mistakes import explained, no_such_option
 from charloom.cli.output import make_streams_safe
+from charloom.display import visible
 from charloom.errors import CharloomError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.version import __version__
@@ -106,7 +107,7 @@ def _options(app: App, arguments: list[str]) -> list[str]:
 def _fail(arguments: list[str], error: BaseException, shown: CharloomError) -> int:
     if "--debug" in arguments:
         raise error
-    sys.stderr.write(f"charloom: {shown}\n")
+    sys.stderr.write(f"charloom: {visible(str(shown))}\n")
     return shown.exit_code
 
 

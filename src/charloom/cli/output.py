@@ -13,6 +13,8 @@ from cyclopts import Group, Parameter
 from pydantic import BaseModel, Field
 from rich.console import Console
 
+from charloom.display import safe_json, visible
+
 OUTPUT_GROUP = Group("Output", sort_key=100)
 
 
@@ -34,6 +36,7 @@ class Output:
         """Follow the user's choice of JSON and quiet."""
         self.json = options.json_lines
         self.quiet = options.quiet
+        self._on_terminal = sys.stdout.isatty()
         terminal = sys.stderr.isatty()
         self.console = Console(
             stderr=True,
@@ -45,17 +48,22 @@ class Output:
 
     def result(self, data: dict[str, Any]) -> None:
         """One JSON line on stdout."""
-        sys.stdout.write(json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), allow_nan=False) + "\n")
+        line = json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), allow_nan=False)
+        sys.stdout.write(safe_json(line) + "\n")
         sys.stdout.flush()
 
     def text(self, text: str, end: str = "\n") -> None:
         """Text on stdout, at once."""
-        sys.stdout.write(text + end)
+        self.write(text + end)
         sys.stdout.flush()
+
+    def write(self, text: str) -> None:
+        """Text on stdout: exact, except that on a terminal nothing in it can act."""
+        sys.stdout.write(visible(text, lines=True) if self._on_terminal else text)
 
     def say(self, text: str, style: str | None = None) -> None:
         """A line for people on stderr, printed as it is: no markup is read in it."""
-        self.console.print(text, style=style, markup=False)
+        self.console.print(visible(text, lines=True), style=style, markup=False)
 
     def warn(self, text: str) -> None:
         """A warning on stderr."""

@@ -14,6 +14,7 @@ from rich.table import Column
 
 from charloom.cli.live import LiveView
 from charloom.cli.output import Output
+from charloom.display import visible
 from charloom.events import (
     DownloadProgress,
     Evaluated,
@@ -138,9 +139,6 @@ def _shown_sample(sample: str, width: int) -> str:
     """Indented and cut to a few lines; what could steer a terminal is replaced."""
     lines = []
     for line in sample.split("\n"):
-        shown = "".join(
-            letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line.expandtabs(4)
-        )
-        lines += chop_cells(shown, width - len(_INDENT)) or [""]
+        lines += chop_cells(visible(line.expandtabs(4)), width - len(_INDENT)) or [""]
     more = "…" if len(lines) > _SAMPLE_LINES else ""
     return "\n".join(f"{_INDENT}{line}".rstrip() for line in lines[:_SAMPLE_LINES]) + more

@@ -78,7 +78,7 @@ def score(
 def _view(out: Output, *, csv: bool, per_char: bool, lines: bool) -> ScoreView:
     if out.json:
         return JsonView(out, lines)
-    return CsvView(lines, per_char) if csv else TableView(out)
+    return CsvView(out, lines, per_char) if csv else TableView(out)
 
 
 class Tally:

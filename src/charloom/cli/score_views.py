@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from rich.cells import cell_len, set_cell_size
 
 from charloom.cli.output import Output
+from charloom.display import visible
 from charloom.runtime.scoring import Score
 
 _MOST_MARKED = 9  # bits that a mark can show
@@ -49,9 +50,9 @@ class CsvView:
 
     _PER_CHAR = ("position", "character", "bits")
 
-    def __init__(self, lines: bool, per_char: bool) -> None:
+    def __init__(self, out: Output, lines: bool, per_char: bool) -> None:
         """Show lines or files, or each of their characters."""
-        self._writer = csv.writer(sys.stdout, lineterminator="\n")
+        self._writer = csv.writer(out, lineterminator="\n")
         self._lines = lines
         self._per_char = per_char
 
@@ -88,8 +89,8 @@ class TableView:
     def show(self, score: Score) -> None:
         """One line of figures; below it, where asked for, the text with what each character costs."""
         bits = "-" if score.bits_per_char is None else f"{score.bits_per_char:.3f}"
-        where = _printable(score.file or "") + ("" if score.line is None else f":{score.line}")
-        shown = "" if score.text is None or score.per_char else f"  {_printable(score.text)}"
+        where = visible(score.file or "") + ("" if score.line is None else f":{score.line}")
+        shown = "" if score.text is None or score.per_char else f"  {visible(score.text.expandtabs(4))}"
         line = f"{bits:>9}  {score.characters:>10,}  {where}{shown}"
         if self._width is not None and cell_len(line) > self._width:
             line = set_cell_size(line, self._width - 1) + "…"
@@ -105,20 +106,26 @@ def _fields(score: Score, lines: bool) -> dict[str, Any]:
     return {name: fields[name] for name in [*names, *(["per_char"] if score.per_char is not None else [])]}
 
 
-def _printable(text: str) -> str:
-    """Without what would move the cursor: a text may hold anything, and it goes to a terminal."""
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text.expandtabs(4))
-
-
 def _marked(per_char: tuple[tuple[str, float], ...]) -> Iterator[tuple[str, str]]:
-    """The text, line by line, and below each character its bits, rounded down; 9 is nine or more."""
-    text = marks = ""
+    """The text, line by line, and below each character its bits, rounded down; 9 is nine or more.
+
+    What takes no column, such as a combining mark, is counted with the character it joins.
+    """
+    text, columns = "", list[tuple[float, int]]()
     for letter, bits in per_char:
-        visible = letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}"
-        text += visible
-        marks += f"{min(_MOST_MARKED, int(bits))}" + " " * (cell_len(visible) - 1)
+        shown = visible(letter)
+        text += shown
+        width = cell_len(shown)
+        if width == 0 and columns:
+            columns[-1] = (columns[-1][0] + bits, columns[-1][1])
+        else:
+            columns.append((bits, max(1, width)))
         if letter == "\n":
-            yield text, marks
-            text = marks = ""
+            yield text, _marks(columns)
+            text, columns = "", []
     if text:
-        yield text, marks
+        yield text, _marks(columns)
+
+
+def _marks(columns: list[tuple[float, int]]) -> str:
+    return "".join(f"{min(_MOST_MARKED, int(bits))}".ljust(width) for bits, width in columns)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
+from charloom.display import visible
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import ENDED, checked_name
@@ -192,5 +193,5 @@ def absent(error: CloudError) -> bool:
 
 def plain(message: str) -> str:
     """A line as it may be shown: no control characters, not for ever; of a bar drawn over itself the last state."""
-    line = message.rstrip("\r\n").rpartition("\r")[2][:_LONGEST].expandtabs(4)
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in line)
+    line = message.rstrip("\r\n").rpartition("\r")[2][:_LONGEST]
+    return visible(line.expandtabs(4))

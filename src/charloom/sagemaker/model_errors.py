@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from charloom.display import visible
 from charloom.errors import CloudError
 from charloom.sagemaker.aws import Aws
 
@@ -22,7 +23,7 @@ def model_words(answer: str) -> str:
             text = str(error.get("message", answer) if isinstance(error, dict) else error)
     except ValueError:
         pass
-    line = "".join(letter if letter.isprintable() else " " for letter in " ".join(text.split()))
+    line = visible(" ".join(text.split()))
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 

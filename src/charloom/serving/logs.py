@@ -8,6 +8,8 @@ import sys
 import time
 from typing import Any, TextIO
 
+from charloom.display import safe_json, visible
+
 LOGGER = "charloom.serving"
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
@@ -34,13 +36,14 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         moment = time.strftime("%H:%M:%S", time.localtime(record.created))
         fields = " ".join(f"{name}={_printable(value)}" for name, value in _fields(record).items() if value is not None)
-        line = f"{moment} {record.levelname.lower()} {record.getMessage()} {fields}".rstrip()
-        return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
+        line = visible(f"{moment} {record.levelname.lower()} {record.getMessage()} {fields}".rstrip())
+        return f"{line}\n{visible(self.formatException(record.exc_info), lines=True)}" if record.exc_info else line
 
 
 def _printable(value: object) -> str:
     text = value if isinstance(value, str) else repr(value)
-    return text if text.isprintable() and " " not in text else json.dumps(text)
+    plain = text == visible(text) and len(text.split()) == 1
+    return text if plain else safe_json(json.dumps(text, ensure_ascii=False))
 
 
 def set_up(style: str, stream: TextIO | None = None, *, quiet: bool = False) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from charloom.display import visible
 from charloom.errors import CharloomError, UsageError
 from charloom.runtime.batching import Engine
 from charloom.runtime.model import Model, load
@@ -174,7 +175,7 @@ def named_paths(models: Sequence[str]) -> dict[str, Model | str | Path]:
         if not separator or Path(spec).exists():
             path = spec
             name = Path(spec).expanduser().resolve().name or "model"
-        if not name or not path or "/" in name or not name.isprintable():
+        if not name or not path or "/" in name or name != visible(name):
             raise UsageError(f"{spec}: give NAME=PATH, the name without a slash")
         if name in found:
             raise UsageError(f"two models are called {name}: give NAME=PATH")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from charloom.display import visible
 from charloom.errors import CharloomError, CorpusError, MissingExtraError
 from charloom.events import Notice, Notify
 from charloom.text.named import DOWNLOAD_TIMEOUT, NAMED
@@ -143,7 +144,7 @@ def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
         document = _file(path, f"{shown_name(folder.resolve())}/")
         head = next(document.chunks(_SNIFF), b"")
         if b"\0" in head:
-            skipped.append(path.relative_to(folder).as_posix())
+            skipped.append(visible(path.relative_to(folder).as_posix()))
             continue
         found = found or bool(head)
         yield document
@@ -178,8 +179,8 @@ def _file(path: Path, source: str) -> Document:
 
 
 def shown_name(path: Path) -> str:
-    """The file's name; what is not Unicode in it (Linux allows any bytes) becomes question marks."""
-    return path.name.encode("utf-8", "replace").decode()
+    """The file's name in one line; Linux allows any bytes in it, a newline too."""
+    return visible(path.name)
 
 
 def _one_line(error: BaseException) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 
+from charloom.display import visible
 from charloom.errors import CharloomError
 from charloom.events import Evaluated, Event, ModelSaved, Notice, PreparationProgress, StepTaken, TrainingStarted
 from charloom.training.lines import SmoothedLoss, duration, evaluated_parts, started_parts, step_parts
@@ -24,17 +25,17 @@ def make_streams_safe() -> None:
 
 def say(line: str) -> None:
     """One line on stdout."""
-    sys.stdout.write(line + "\n")
+    sys.stdout.write(visible(line) + "\n")
     sys.stdout.flush()
 
 
 def reason(error: BaseException) -> str:
     """Why the job failed, in one line."""
     if isinstance(error, CharloomError):
-        return " ".join(str(error).splitlines())  # a name that it quotes may have line breaks
+        return visible(" ".join(str(error).splitlines()))  # a name that it quotes may have line breaks
     if isinstance(error, MemoryError):
         return "out of memory: use a shorter text, a smaller model, or a larger instance"
-    return f"unexpected {type(error).__name__}: {' '.join(str(error).split())}"
+    return f"unexpected {type(error).__name__}: {visible(' '.join(str(error).split()))}"
 
 
 def tell_failure(error: BaseException) -> None:
