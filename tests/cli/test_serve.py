@@ -67,7 +67,7 @@ def test_what_does_not_fit_in_the_time_is_given_up(trained: Path) -> None:
     limits = ("--drain", "0.2s", "--max-tokens", "10000000")
     with started(trained, *limits) as (process, address), httpx.Client(base_url=address, timeout=30) as client:
         answers: list[httpx.Response] = []
-        bodies = [{"max_tokens": 9_000_000, "stream": stream} for stream in (True, False)]
+        bodies = [{"prompt": "", "max_tokens": 9_000_000, "stream": stream} for stream in (True, False)]
         threads = [
             threading.Thread(target=lambda body=body: answers.append(client.post("/v1/completions", json=body)))
             for body in bodies

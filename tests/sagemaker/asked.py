@@ -29,6 +29,7 @@ ANSWERED = [
     _json(prompt="ünknown ☃ 🎈", max_tokens=10, seed=1, echo=True, logprobs=2),
     _json(prompt="The ", max_tokens=10, temperature=0, stop=["e"], seed=1),
     _json(prompt="The ", max_tokens=8, seed=1, stream=True),
+    _json(prompt="The ", max_new_tokens=7, seed=1),
     _json(prompt="The ", max_tokens=8, seed=1, extra="is ignored, or not: the same by all"),
     Asked(b'{"prompt":"The ","max_tokens":4,"seed":1}', "application/json; charset=utf-8"),
     Asked(_LINES, LINES),
@@ -40,7 +41,9 @@ ANSWERED = [
 """Requests that get a text, or a refusal of some lines."""
 
 REFUSED = [
-    _json(prompt="a", max_tokens=-1),
+    _json(prompt="a", max_tokens=-2),
+    _json(inputs="a"),
+    _json(prompt="a", parameters={"max_new_tokens": 5}),
     _json(prompt="a", temperature="hot"),
     _json(prompt="a", model="another"),
     _json(prompt="a", max_tokens=10**9),

@@ -133,13 +133,15 @@ def test_lines(client: httpx.Client, model: Model) -> None:
         expected = model.generate(f"{number}: ", length=5 + number % 7, seed=number).text
         assert found["choices"][0]["text"] == expected
     assert client.post("/invocations", content=b"", headers=LINES).text == ""
-    last = client.post("/invocations", content=b'{"max_tokens":1}\r\n{"max_tokens":2}', headers=LINES)
+    last = client.post(
+        "/invocations", content=b'{"prompt":"","max_tokens":1}\r\n{"prompt":"","max_tokens":2}', headers=LINES
+    )
     assert [len(json.loads(line)["choices"][0]["text"]) for line in last.text.splitlines()] == [1, 2]
 
 
 def test_lines_wait_where_the_queue_is_full(trained: Path) -> None:
     with serving({"small": trained}, max_rows=2, max_queue=0, max_samples=2) as client:
-        lines = "\n".join(json.dumps({"max_tokens": 20, "seed": seed, "n": 2}) for seed in range(20))
+        lines = "\n".join(json.dumps({"prompt": "", "max_tokens": 20, "seed": seed, "n": 2}) for seed in range(20))
         answer = client.post("/invocations", content=lines.encode(), headers=LINES)
         assert [len(json.loads(line)["choices"]) for line in answer.text.splitlines()] == [2] * 20
 

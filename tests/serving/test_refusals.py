@@ -68,7 +68,7 @@ def test_content_types(client: httpx.Client) -> None:
         refused(client.post(path, content=b"{}", headers={"content-type": "application/xml"}), 415)
     gzipped = {**JSON, "content-encoding": "gzip"}
     refused(client.post("/v1/completions", content=b"{}", headers=gzipped), 415)
-    assert client.post("/v1/completions", content=b"{}").status_code == 200  # no name at all
+    assert client.post("/v1/completions", content=b'{"prompt":""}').status_code == 200  # no name at all
 
 
 def test_large_bodies(trained: Path) -> None:
@@ -79,7 +79,7 @@ def test_large_bodies(trained: Path) -> None:
             # without a length: it is counted while it comes
             pieces = (big[place : place + 100] for place in range(0, len(big), 100))
             refused(client.post(path, content=pieces, headers=JSON), 413)
-        assert client.post("/v1/completions", content=big[:0] + b"{}", headers=JSON).status_code == 200
+        assert client.post("/v1/completions", content=b'{"prompt":""}', headers=JSON).status_code == 200
 
 
 def test_what_is_not_http(client: httpx.Client) -> None:
@@ -111,7 +111,7 @@ def test_keys(trained: Path, tmp_path: Path) -> None:
 
 def test_headers_on_everything(client: httpx.Client) -> None:
     answers = [client.get(path) for path in ("/health", "/docs", "/docs/api.js", "/nothing", "/openapi.json")]
-    answers.append(client.post("/v1/completions", json={"stream": True}))
+    answers.append(client.post("/v1/completions", json={"prompt": "", "stream": True}))
     answers.append(client.post("/v1/completions", json={"n": 0}))
     for answer in answers:
         policy = answer.headers["content-security-policy"]
@@ -148,7 +148,7 @@ def test_a_failure_of_the_server_says_nothing_but_an_id(
 
     monkeypatch.setattr("charloom.serving.completions.planned", fail)
     caplog.set_level(logging.ERROR, "charloom.serving")
-    error = refused(client.post("/v1/completions", json={}, headers={"x-request-id": "it-1"}), 500)
+    error = refused(client.post("/v1/completions", json={"prompt": ""}, headers={"x-request-id": "it-1"}), 500)
     assert error["type"] == "server_error"
     assert error["code"] == "it-1"
     assert "secret" not in error["message"]
@@ -167,6 +167,8 @@ _VALUES = st.recursive(
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(body=st.dictionaries(st.sampled_from([*CompletionRequest.model_fields, "other"]), _VALUES, max_size=4))
 def test_no_body_makes_the_server_fail(client: httpx.Client, body: dict[str, Any]) -> None:
-    answer = client.post("/v1/completions", content=json.dumps({"max_tokens": 2, **body}).encode(), headers=JSON)
+    answer = client.post(
+        "/v1/completions", content=json.dumps({"prompt": "", "max_tokens": 2, **body}).encode(), headers=JSON
+    )
     if answer.status_code != 200:
         refused(answer, 404 if answer.status_code == 404 else 400)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import codecs
 from typing import TypeVar
 
 from fastapi import Request
@@ -59,7 +60,7 @@ def parsed(body: bytes, kind: type[Body]) -> Body:
         ApiError: 400, it is not JSON, or not what `kind` says.
     """
     try:
-        return kind.model_validate_json(body)
+        return kind.model_validate_json(body.removeprefix(codecs.BOM_UTF8))  # which some editors put first
     except ValidationError as error:
         raise invalid(error) from None
 

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from charloom.errors import BusyError, CharloomError, UsageError
+from charloom.serving.near_fields import missing
 from charloom.settings import explain
 
 _TYPES = {
@@ -95,6 +96,9 @@ def invalid(error: ValidationError) -> ApiError:
         return ApiError(
             400, f"the body is not JSON: {problem['msg'].removeprefix('Invalid JSON: ')}", code="invalid_json"
         )
+    if problem["type"] == "missing":
+        field, sent = str(problem["loc"][-1]), error.errors(include_url=False, include_context=False)[0]["input"]
+        return ApiError(400, missing(field, sent or ()), param=field)
     if not problem["loc"]:
         return ApiError(400, f"the body: {explain(error, in_file=True)}"[:500])
     return ApiError(400, explain(error, in_file=True)[:500], param=str(problem["loc"][0]))

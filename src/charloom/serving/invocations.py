@@ -161,7 +161,7 @@ def _payload(body: bytes) -> tuple[int, str]:
         ApiError: 400, it is not such a text.
     """
     try:
-        text = body.decode("utf-8")
+        text = body.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ApiError(400, f"the body is not UTF-8: byte {error.start} is not") from None
     found = _PAYLOAD.fullmatch(text)

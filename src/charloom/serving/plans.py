@@ -8,7 +8,7 @@ from typing import Any
 from charloom.serving.context import Context
 from charloom.serving.errors import ApiError
 from charloom.serving.models import Served
-from charloom.serving.requests import CompletionRequest, Ids
+from charloom.serving.requests import AS_MANY_AS_ALLOWED, CompletionRequest, Ids
 from charloom.serving.settings import ServeSettings
 
 LARGE_PROMPTS = 20_000
@@ -69,7 +69,7 @@ def planned(request: CompletionRequest, server: Context) -> Plan:
     served = server.models.named(request.model)
     _check_unsupported(request)
     samples = 1 if request.n is None else request.n
-    length = 16 if request.max_tokens is None else request.max_tokens
+    length = settings.max_tokens if request.characters == AS_MANY_AS_ALLOWED else request.characters
     _at_most("n", samples, min(settings.max_samples, settings.max_rows))
     _at_most("max_tokens", length, settings.max_tokens)
     _at_most("logprobs", request.logprobs or 0, settings.max_logprobs)

@@ -5,13 +5,27 @@ Types alone are checked here; `plans.py` holds requests to the server's limits.
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
+from pydantic_core import PydanticCustomError
 
 from charloom.settings import MAX_SEED
 
 Ids = list[int]
+
+AS_MANY_AS_ALLOWED = -1
+"""A length: whatever the server allows."""
+
+DRAWN = -1
+"""A seed: any, as other servers have it."""
+
+LENGTHS = ("max_tokens", "max_completion_tokens", "max_new_tokens", "length")
+"""The names that clients have for the number of characters to write."""
+
+_USUAL_LENGTH = 16
+_LENGTH = f"Characters to write; {_USUAL_LENGTH} if not given, -1 as many as the server allows."
+_ANOTHER_NAME = "Another name for max_tokens."
 
 
 class _Request(BaseModel):
@@ -27,7 +41,7 @@ def _is_ids(value: object) -> bool:
 def _prompts(value: object) -> list[str] | list[Ids]:
     """Whatever form it has, as a list of prompts."""
     if value is None:
-        return [""]
+        raise PydanticCustomError("missing", "null is no prompt")
     if isinstance(value, str):
         return [value]
     if isinstance(value, list) and value:
@@ -35,7 +49,7 @@ def _prompts(value: object) -> list[str] | list[Ids]:
             return [value]
         if all(isinstance(item, str) for item in value) or all(_is_ids(item) for item in value):
             return value
-    raise ValueError("give a text, a list of texts, a list of ids, or a list of lists of ids")
+    raise ValueError('give a text ("" begins from nothing), a list of texts, a list of ids, or a list of lists of ids')
 
 
 def _stops(value: object) -> list[str] | None:
@@ -54,18 +68,28 @@ _PROMPT_SCHEMA = {
         {"type": "array", "items": _TEXT, "minItems": 1},
         _IDS,
         {"type": "array", "items": _IDS, "minItems": 1},
-        {"type": "null"},
     ],
-    "description": "What to continue: a text, several, the ids of one, or of several.",
-    "default": "",
+    "description": "What to continue: one text or several, or the ids of these; \"\" begins from nothing.",
 }
 _STOP_SCHEMA = {
     "anyOf": [{**_TEXT, "minLength": 1}, {"type": "array", "items": {**_TEXT, "minLength": 1}}, {"type": "null"}],
     "description": "End before this text, or before the first of these; it is left out.",
 }
 
+
+def _drawn(seed: int | None) -> int | None:
+    return None if seed == DRAWN else seed
+
+
+def _empty(parameters: dict[str, Any] | None) -> None:
+    if parameters:
+        raise ValueError("send its fields beside the prompt, with the names that /docs lists")
+
+
 Prompts = Annotated[list[str] | list[Ids], PlainValidator(_prompts), WithJsonSchema(_PROMPT_SCHEMA)]
 Stops = Annotated[list[str] | None, PlainValidator(_stops), WithJsonSchema(_STOP_SCHEMA)]
+Seed = Annotated[int | None, AfterValidator(_drawn)]
+NoParameters = Annotated[dict[str, Any] | None, AfterValidator(_empty)]
 
 
 class StreamOptions(_Request):
@@ -78,8 +102,11 @@ class CompletionRequest(_Request):
     """The body of `POST /v1/completions`. What is not given comes from the model's generation_config.json."""
 
     model: str | None = Field(None, description="Which of the models that are served; the first if not given.")
-    prompt: Prompts = [""]
-    max_tokens: int | None = Field(16, ge=0, description="Characters to write.")
+    prompt: Prompts
+    max_tokens: int | None = Field(None, ge=AS_MANY_AS_ALLOWED, description=_LENGTH)
+    max_completion_tokens: int | None = Field(None, ge=AS_MANY_AS_ALLOWED, description=_ANOTHER_NAME)
+    max_new_tokens: int | None = Field(None, ge=AS_MANY_AS_ALLOWED, description=_ANOTHER_NAME)
+    length: int | None = Field(None, ge=AS_MANY_AS_ALLOWED, description=_ANOTHER_NAME)
     temperature: float | None = Field(None, ge=0, le=1000, description="0 always takes the likeliest character.")
     top_p: float | None = Field(None, gt=0, le=1, description="The fewest characters that hold this probability.")
     top_k: int | None = Field(None, ge=-1, le=2**31, description="The k likeliest characters only; 0 or -1 = all.")
@@ -88,7 +115,7 @@ class CompletionRequest(_Request):
     stream: bool | None = Field(False, description="Send the text as it is written, as server-sent events.")
     stream_options: StreamOptions | None = None
     stop: Stops = None
-    seed: int | None = Field(None, ge=0, le=MAX_SEED, description="The same seed gives the same text.")
+    seed: Seed = Field(None, ge=DRAWN, le=MAX_SEED, description="The same seed gives the same text; -1 draws one.")
     echo: bool | None = Field(False, description="Begin the answer with the prompt.")
     logprobs: int | None = Field(None, ge=0, description="Say what each character costs, and so many in its place.")
     regex: str | None = Field(None, min_length=1, max_length=10_000, description="What is written matches this whole.")
@@ -98,6 +125,20 @@ class CompletionRequest(_Request):
     suffix: str | None = Field(None, description="Not supported.")
     best_of: int | None = Field(None, description="Not supported: the same as n.")
     user: str | None = Field(None, description="Passed over.")
+    parameters: NoParameters = Field(None, description="Not supported: empty. Its fields belong beside the prompt.")
+
+    @model_validator(mode="after")
+    def _one_length(self) -> Self:
+        given = {name: value for name in LENGTHS if (value := getattr(self, name)) is not None}
+        if len(set(given.values())) > 1:
+            raise ValueError(f"{' and '.join(f'{name} = {value}' for name, value in given.items())}: give one of them")
+        return self
+
+    @property
+    def characters(self) -> int:
+        """How many characters to write, by whichever name they were asked for; `AS_MANY_AS_ALLOWED` stays."""
+        given = (value for name in LENGTHS if (value := getattr(self, name)) is not None)
+        return next(given, _USUAL_LENGTH)
 
 
 class InvocationRequest(CompletionRequest):
