@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import subprocess
@@ -9,7 +10,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from pydoc_data.topics import topics
+from typing import Any
 
+import hypothesis
 import pytest
 
 import charloom
@@ -17,6 +20,15 @@ import charloom
 # Networks this small are slower on two threads, and very much slower where another process wants the cores.
 # Before torch is first imported, and in the environment, so that it holds for subprocesses too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# How long an example takes says nothing of whether it is right.
+hypothesis.settings.register_profile(
+    "any machine",
+    deadline=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+)
+hypothesis.settings.load_profile("any machine")
 
 ROOT = Path(__file__).resolve().parents[1]
 CORPORA = Path(os.environ.get("CHARLOOM_TEST_CORPORA") or ROOT.parent / "shared" / "data")
@@ -39,6 +51,41 @@ def shakespeare() -> Path:
 def names() -> Path:
     """32,033 first names, one a line."""
     return _real_corpus("names.txt")
+
+
+def pytest_collection_finish() -> None:
+    """Set aside what importing made, so that collecting garbage after each test takes milliseconds."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A process left running, or a file left open, fails the test that left it, and not a later one.
+
+    First of all fixtures and so the last to end: what a test's other fixtures close is closed by then.
+    """
+    started: list[subprocess.Popen[Any]] = []
+    begin = subprocess.Popen.__init__
+
+    def recording(process: subprocess.Popen[Any], *arguments: Any, **options: Any) -> None:
+        begin(process, *arguments, **options)
+        started.append(process)
+
+    monkeypatch.setattr(subprocess.Popen, "__init__", recording)
+    yield
+    running = [process for process in started if process.poll() is None]
+    for process in running:
+        process.kill()
+        process.wait()
+    for process in started:
+        for stream in (process.stdin, process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+    left = [str(process.args) for process in running]
+    started.clear()
+    gc.collect()  # an unclosed file warns here, in its own test
+    assert not left, f"still running after the test: {left}"
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,12 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import Charloom, one_line
+from tests.faults.processes import PATIENCE, history, wait_until
 
 QUICK = ("--hidden-size", 16, "--embedding-size", 8, "--batch-size", 4, "--bptt", 20, "--steps", 12)
 
@@ -180,12 +180,9 @@ def test_a_signal_saves_the_best_and_resume_goes_on(
     folder = tmp_path / "m"
     arguments = ["train", str(small_text), "-o", str(folder), "--hidden-size", "16", "--steps", "100000"]
     process = _start([*arguments, "--json", "--evaluate-every", "100000"])
-    deadline = time.monotonic() + 60
-    metrics = folder / "metrics.jsonl"
-    while time.monotonic() < deadline and not (metrics.exists() and metrics.stat().st_size):
-        time.sleep(0.05)
+    wait_until(lambda: bool(history(folder)), process)
     process.send_signal(number)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     result = json.loads(out)
@@ -198,9 +195,9 @@ def test_a_signal_saves_the_best_and_resume_goes_on(
     for line in process.stderr:
         if "from step" in line:
             break
-    time.sleep(0.5)
+    wait_until(lambda: history(folder)[-1]["step"] > result["steps"], process)
     process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=PATIENCE)
     assert json.loads(out)["resumed_from_step"] == result["steps"]
 
 

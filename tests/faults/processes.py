@@ -11,7 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-PATIENCE = 120.0  # seconds for what takes a few; only a process that hangs needs more
+PATIENCE = (
+    600.0  # seconds for what takes a few, on a machine that others keep busy; only a process that hangs needs more
+)
 
 
 def environment() -> dict[str, str]:
@@ -20,8 +22,18 @@ def environment() -> dict[str, str]:
 
 def start(*arguments: object, module: str = "charloom") -> subprocess.Popen[str]:
     """Start `python -m charloom …`, its streams in pipes."""
+    return _start("-m", module, *arguments)
+
+
+def start_code(code: str, *arguments: object) -> subprocess.Popen[str]:
+    """Start `python -c CODE …`, its streams in pipes."""
+    return _start("-c", code, *arguments)
+
+
+def _start(*arguments: object) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        [sys.executable, "-m", module, *(str(argument) for argument in arguments)],
+        [sys.executable, *(str(argument) for argument in arguments)],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import signal
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ import charloom
 from charloom.runtime.session import Logits, State
 from charloom.text.vocabulary import Ids
 from charloom.training.session import TorchSession
-from tests.faults.processes import finish, history, newest_step, result, start, wait_until
+from tests.faults.processes import finish, history, newest_step, result, start, start_code, wait_until
 from tests.training.test_run import OPTIONS
 
 SMALL = (
@@ -23,21 +22,51 @@ SMALL = (
 )  # fmt: skip
 
 
+# Trains, and kills itself at some moment after a checkpoint later than the one it resumed from. The run cannot end
+# before, however fast the machine is: from a step on, it waits.
+KILLED = """
+import os, signal, sys, threading, time
+from pathlib import Path
+
+import charloom.training.run
+from charloom.cli.main import main
+from tests.faults.processes import newest_step
+
+folder, before, limit, moment = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4])
+steps = 0
+
+def kill():
+    while newest_step(folder) <= before:
+        time.sleep(0.001)
+    time.sleep(moment)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def train(*arguments, should_stop, **options):
+    def stop():
+        global steps
+        steps += 1
+        while steps > limit and newest_step(folder) > before:
+            time.sleep(0.001)
+        return should_stop()
+    return honest(*arguments, should_stop=stop, **options)
+
+honest, charloom.train = charloom.training.run.train, train
+threading.Thread(target=kill, daemon=True).start()
+sys.exit(main(sys.argv[5:]))
+"""
+
+
 def kill_again_and_again(text: Path, tmp_path: Path, kills: int, steps: int) -> list[int]:
-    """The steps that were reached before each kill; the result is that of a run which nobody killed."""
-    command = ("train", text, *SMALL, "--steps", steps, "--evaluate-every", steps // 10, "--checkpoint-every", "0.2s")
+    """The steps that were reached before each kill; the result is that of a run that was not killed."""
+    command = ("train", text, *SMALL, "--steps", steps, "--evaluate-every", steps // 10)
     whole, folder = tmp_path / "whole", tmp_path / "killed"
     expected = result(start(*command, "-o", whole))
 
     moments = random.Random(17)
-    reached: list[int] = []
+    reached = [0]
     for _ in range(kills):
-        before = reached[-1] if reached else 0
-        process = start(*command, "-o", folder, "--resume")
-        wait_until(lambda before=before: newest_step(folder) > before, process)  # type: ignore[misc]
-        time.sleep(moments.uniform(0, 0.3))
-        assert process.poll() is None, f"the run was over before kill {len(reached) + 1}: it needs more steps"
-        process.kill()
+        own = (folder, reached[-1], steps // (2 * kills), moments.uniform(0, 0.3))
+        process = start_code(KILLED, *own, *command, "--checkpoint-every", "0.05s", "-o", folder, "--resume")
         assert finish(process)[0] == -signal.SIGKILL
         reached.append(newest_step(folder))
         assert not (folder / "config.json").exists()
@@ -60,7 +89,7 @@ def kill_again_and_again(text: Path, tmp_path: Path, kills: int, steps: int) -> 
     assert steps_told == sorted(set(steps_told)), "no step is told of twice"
     assert not (folder / "training").exists()
     assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
-    return reached
+    return reached[1:]
 
 
 def test_killed_three_times(small_text: Path, tmp_path: Path) -> None:
@@ -80,10 +109,8 @@ def test_a_signal_leaves_a_model_and_a_checkpoint_of_the_step(
     command = ("train", small_text, "-o", folder, *SMALL, "--steps", 1_000_000, "--evaluate-every", 100)
     process = start(*command)
     wait_until(lambda: any("validation_loss" in record for record in history(folder)), process)
-    asked = time.monotonic()
     process.send_signal(number)
     ended = result(process, status=130)
-    assert time.monotonic() - asked < 20, "about a second; more where others want the machine"
     assert ended["interrupted"]
     assert newest_step(folder) == ended["steps"] > 0
     model = charloom.load(folder)
@@ -159,11 +186,8 @@ def test_a_signal_while_a_large_text_is_evaluated(small_text: Path, tmp_path: Pa
         "train", small_text, "-o", folder, *SMALL, "--steps", 1_000, "--evaluate-every", 1, "--validation", large
     )
     wait_until(lambda: any("validation_loss" in record for record in history(folder)), process)
-    time.sleep(0.2)
-    asked = time.monotonic()
     process.send_signal(signal.SIGTERM)
     ended = result(process, status=130)
-    assert time.monotonic() - asked < 20
     assert ended["interrupted"]
     assert newest_step(folder) == ended["steps"]
     assert list(ended["losses"]) == ["windows-256"]

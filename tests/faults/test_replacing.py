@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -16,9 +14,9 @@ import pytest
 import charloom
 from charloom.bundle import open_model_directory, replacing
 from charloom.errors import ModelDirectoryError
-from tests.faults.processes import environment
+from tests.faults.processes import PATIENCE, finish, start_code
 
-SECONDS = 3.0
+LOADS = 8
 
 # Writes model A and model B over each other until it is told to stop by the end of its input.
 WRITER = """
@@ -43,14 +41,14 @@ while not stop.is_set():
 print(written)
 """
 
-# Loads for some seconds, and prints every text it got and how often, whichever graph wrote it.
+# Loads until it has got several texts, and prints each and how often, whichever graph wrote it.
 READER = """
 import collections, json, sys, time
 import charloom
 
-path, seconds = sys.argv[1], float(sys.argv[2])
-texts, end = collections.Counter(), time.monotonic() + seconds
-while time.monotonic() < end:
+path, loads = sys.argv[1], int(sys.argv[2])
+texts = collections.Counter()
+while len(texts) < 2 or texts.total() < loads:
     model = charloom.load(path)
     time.sleep(0.002)  # the other graph is read later than the first
     evaluated = model.evaluate(sys.argv[3], split="all").bits_per_char
@@ -85,35 +83,22 @@ def answer(path: Path, text: Path) -> str:
     return json.dumps([model.generate("The", length=30, temperature=0).text, evaluated])
 
 
-def python(code: str, *arguments: object) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *(str(argument) for argument in arguments)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment(),
-    )
-
-
 @pytest.mark.skipif(os.name != "posix", reason="on Windows a file that is being read cannot be replaced")
 def test_two_read_while_a_third_replaces(trained: Path, other: Path, tmp_path: Path) -> None:
     """Every load gives one of the two models whole: its writing and its measuring belong together."""
     (tmp_path / "text.txt").write_text("the price of fish, The price of bread\n", "utf-8")
     target = Path(shutil.copytree(trained, tmp_path / "model"))
-    writer = python(WRITER, target, trained, other)
-    readers = [python(READER, target, SECONDS, tmp_path / "text.txt") for _ in range(2)]
-    seen: dict[str, int] = {}
+    writer = start_code(WRITER, target, trained, other)
+    readers = [start_code(READER, target, LOADS, tmp_path / "text.txt") for _ in range(2)]
+    seen: set[str] = set()
     for reader in readers:
-        out, err = reader.communicate(timeout=60)
-        assert reader.returncode == 0, err
-        for text, count in json.loads(out).items():
-            seen[text] = seen.get(text, 0) + count
-    written, err = writer.communicate("", timeout=60)
+        status, out, err = finish(reader)
+        assert status == 0, err
+        seen |= set(json.loads(out))
+    written, err = writer.communicate("", timeout=PATIENCE)
     assert writer.returncode == 0, err
-    assert int(written) > 10
-    assert set(seen) == {answer(trained, tmp_path / "text.txt"), answer(other, tmp_path / "text.txt")}
-    assert sum(seen.values()) > 10
+    assert int(written) >= 2
+    assert seen == {answer(trained, tmp_path / "text.txt"), answer(other, tmp_path / "text.txt")}
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Windows does not let a file that is held open be replaced")
