@@ -69,7 +69,7 @@ _PROMPT_SCHEMA = {
         _IDS,
         {"type": "array", "items": _IDS, "minItems": 1},
     ],
-    "description": "What to continue: one text or several, or the ids of these; \"\" begins from nothing.",
+    "description": 'What to continue: one text or several, or the ids of these; "" begins from nothing.',
 }
 _STOP_SCHEMA = {
     "anyOf": [{**_TEXT, "minLength": 1}, {"type": "array", "items": {**_TEXT, "minLength": 1}}, {"type": "null"}],
