@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from typing import Any, ClassVar
+import socket
+from typing import Any, ClassVar, cast
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -14,6 +15,9 @@ from charloom.serving.errors import RETRY_AFTER, ApiError
 
 _LOOK_EVERY = 5.0  # seconds
 _OTHER_FILES = 64  # that the process has open: models, pages, the log
+_FIRST_WORDS = b"HTTP/1.1 "
+_RESET_WITHIN = 0.05  # seconds
+_PROBE_AGAIN = 0.5  # seconds after the first, then twice as many after each
 
 ACCEPTED_AT_ONCE = 128
 """Connections that an event loop accepts before it looks at the first of them."""
@@ -40,7 +44,7 @@ def openable(most: int) -> int:
 
 
 class Connection(H11Protocol):
-    """uvicorn's own, with an eye on connections that do nothing."""
+    """uvicorn's own, with an eye on connections that do nothing, and on clients that only stop sending."""
 
     most: ClassVar[int]
     head_timeout: ClassVar[float]
@@ -48,6 +52,9 @@ class Connection(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._looks = 0
+        self._half_closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
         if len(self.connections) > self.most:
             transport.write(_raw(ApiError(503, "this server has as many connections as it may", code="full")))
             transport.close()
@@ -56,17 +63,65 @@ class Connection(H11Protocol):
         self._looking = self.loop.call_later(_LOOK_EVERY, self._look)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        for timer in (getattr(self, "_timer", None), getattr(self, "_looking", None)):
+        for timer in (self._timer, self._looking):
             if timer is not None:
                 timer.cancel()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._time_head()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._time_head()
+        if self._half_closed and self.cycle.response_complete:
+            self.transport.close()
+
+    def _time_head(self) -> None:
+        """Every head has its time, from its first byte; the first of a connection from the beginning."""
+        if self.conn.their_state is not h11.IDLE:
+            if self._timer is not None:
+                self._timer.cancel()
+                self._timer = None
+        elif self._timer is None and self.conn.trailing_data[0]:
+            self._timer = self.loop.call_later(self.head_timeout, self._no_head)
+
     def _no_head(self) -> None:
-        """Close a connection that has asked nothing."""
-        asked = bool(self.cycle)  # None before the first request
-        if not asked and not self.transport.is_closing():
+        """Close a connection whose request did not come, or not whole."""
+        if not self.transport.is_closing():
             self.transport.write(_raw(ApiError(408, "no request came in time", code="request_timeout")))
             self.transport.close()
+
+    def eof_received(self) -> bool:  # type: ignore[override]
+        """The client sends no more: it may have gone, or it may wait for its answer.
+
+        Only what is sent to it shows which: a client that has gone answers with a reset.
+        """
+        asked = self.cycle is not None and not self.cycle.response_complete
+        if not asked or self.conn.their_state is h11.SEND_BODY:
+            return False
+        if not self._half_closed:
+            self._half_closed = True
+            self._answer = _Ahead(self.transport, b"" if self.cycle.response_started else _FIRST_WORDS)
+            self.transport = self.cycle.transport = cast(asyncio.Transport, self._answer)
+            self._probe(_PROBE_AGAIN)
+            self._look_for_reset()
+        return True
+
+    def _probe(self, again: float) -> None:
+        """Send a byte that every answer begins with; a client may still go later, so then another."""
+        if not self.transport.is_closing() and self._answer.send_ahead():
+            self.loop.call_later(again, self._probe, 2 * again)
+
+    def _look_for_reset(self) -> None:
+        connection = self.transport.get_extra_info("socket")
+        if self.transport.is_closing() or connection.fileno() < 0:
+            return
+        if connection.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            self.transport.abort()
+            return
+        self.loop.call_later(_RESET_WITHIN, self._look_for_reset)
 
     def _look(self) -> None:
         """Cut off whoever neither reads what was sent before closing nor stops sending after the answer."""
@@ -84,8 +139,34 @@ class Connection(H11Protocol):
         self.transport.close()
 
 
+class _Ahead:
+    """A transport that can send the first bytes of an answer before there is one."""
+
+    def __init__(self, transport: asyncio.Transport, first: bytes) -> None:
+        self._transport = transport
+        self._first = first
+        self._sent = 0
+
+    def send_ahead(self) -> bool:
+        """Send the next of the first bytes; whether there was one."""
+        if self._sent == len(self._first):
+            return False
+        self._transport.write(self._first[self._sent : self._sent + 1])
+        self._sent += 1
+        return True
+
+    def write(self, data: bytes) -> None:
+        """Send an answer, without what was sent of it."""
+        assert data.startswith(self._first)
+        self._transport.write(data[self._sent :])
+        self._first, self._sent = b"", 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 def bounded_protocol(most: int, head_timeout: float) -> type[H11Protocol]:
-    """A protocol for at most so many connections, each of which must send the head of a request in time."""
+    """A protocol for at most so many connections, each of which must send every head in time."""
     return type("Bounded", (Connection,), {"most": most, "head_timeout": head_timeout})
 
 

@@ -66,7 +66,9 @@ class ServeSettings(Settings):
     max_body: int = Field(25 << 20, ge=1024, le=1 << 30, description="Bytes of a request's body.")
     max_connections: int = Field(4096, ge=1, le=1_000_000, description="Connections open at the same time.")
     request_timeout: Time = Field("300s", description="Time for a request, from its first byte to the answer's last.")
-    head_timeout: Time = Field("20s", description="Time for a connection to send the head of its first request.")
+    head_timeout: Time = Field(
+        "20s", description="Time for the head of a request, from its first byte; a new connection has it to begin."
+    )
     keep_alive: Time = Field("65s", description="Time that an idle connection is kept open.")
     drain: Time = Field("25s", description="Time to finish what there is, once told to end.")
     failure_linger: Time = Field(
