@@ -20,7 +20,7 @@ from charloom.runtime.continuation import Continuation
 from charloom.runtime.prompts import PromptReader
 from charloom.runtime.rows import Row
 from charloom.runtime.session import Logits, Session, State, initial_state
-from charloom.runtime.tokens import LogProbabilities, log_probabilities
+from charloom.runtime.tokens import Thought, log_probabilities
 from charloom.settings import SamplingSettings, validated
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Ids
 from tests.fakes import FakeSession, cycle
@@ -177,18 +177,113 @@ def test_the_queue_is_bounded(gated: Gated) -> None:
         until(lambda: engine.status().writing == 0)
 
 
-def test_first_come_first_served_even_for_many_samples(gated: Gated) -> None:
+# --- rows are shared among requests
+
+ENDLESS = 100_000_000
+
+
+def test_a_request_for_many_texts_leaves_rows_to_others(gated: Gated) -> None:
+    gated.gate.set()
     with engine_of(gated, max_rows=4) as engine:
-        first = engine.submit_samples("a", 3, length=5)
-        many = engine.submit_samples("a", 4, length=5)
-        last = engine.submit("a", length=2)
-        until(lambda: engine.status().reading == 1)
-        assert engine.status().waiting == 2, "one more would fit, and waits for those before it"
+        many = engine.submit_all(["a"] * 8, 8, length=ENDLESS)
+        next(iter(many[0]))
+        for length in (1, 20, 200):
+            assert engine.submit("a", length=length).result(30).characters == length
+        assert sum(len(text.text) > 0 for text in many) < 8, "texts do not begin before there are rows for them"
+        engine.close(drain=False)
+
+
+def test_where_more_requests_want_rows_than_there_are_they_take_turns(gated: Gated) -> None:
+    gated.gate.set()
+    with engine_of(gated, max_rows=4) as engine:
+        many = [engine.submit("a", length=ENDLESS) for _ in range(11)]
+        until(lambda: all(len(text.text) > 100 for text in many))
+        assert engine.submit("a", length=20).result(30).characters == 20
+        engine.close(drain=False)
+
+
+def test_requests_get_the_same_whatever_they_ask_for(gated: Gated) -> None:
+    """Of four rows a request for one text has one; requests for sixteen and for three share what is left."""
+    with engine_of(gated, max_rows=5) as engine:
+        asked = [engine.submit_all(["a"], count, length=ENDLESS) for count in (16, 3, 1)]
         gated.gate.set()
-        assert [text.result(30).text for text in [*first, *many]] == ["bcde\n"] * 7
-        assert last.result(30).text == "bc"
-        with pytest.raises(UsageError, match="samples = 5"):
-            engine.submit_samples("a", 5)
+        until(lambda: len(asked[2][0].text) > 2000)
+        engine.close(drain=False)
+        many, some, one = (sum(len(text.text) for text in texts) for texts in asked)
+    assert some / one == pytest.approx(2, rel=0.1)
+    assert many / one == pytest.approx(2, rel=0.1)
+
+
+def test_what_is_submitted_in_one_name_is_one_request(gated: Gated) -> None:
+    gated.gate.set()
+    with engine_of(gated, max_rows=2, max_queue=0) as engine:
+        ours = [text for _ in range(8) for text in engine.submit_all(["a"], length=ENDLESS, share="ours")]
+        theirs = engine.submit("a", length=2000)
+        assert theirs.result(30).characters == 2000
+        written = sum(len(text.text) for text in ours)
+        engine.close(drain=False)
+    assert written > 0
+
+
+def test_a_text_that_pauses_is_the_same(trained: Path) -> None:
+    model = charloom.load(trained, precision="int8")
+    seeds = range(12)
+    alone = [model.generate("The ", **options_of(seed)).text for seed in seeds]
+    with model.engine(max_rows=3) as engine:
+        together = engine.submit_all(["The ", "a"], 20, length=300)
+        ours = [engine.submit("The ", **options_of(seed)) for seed in seeds]
+        assert [text.result(60).text for text in ours] == alone
+        assert (
+            engine.submit_all(["The "], 12, seed=0, length=50)[11].result(60).text
+            == model.generate("The ", seed=11, length=50).text
+        )
+        for text in together:
+            text.cancel()
+
+
+def test_a_request_takes_one_place_in_the_queue_however_many_texts_it_asks_for(gated: Gated) -> None:
+    with engine_of(gated, max_rows=1, max_queue=2) as engine:
+        first = engine.submit("a", length=3)
+        until(lambda: engine.status().reading == 1)
+        many = [engine.submit_all(["a"] * 5, 5, length=1) for _ in range(2)]
+        with pytest.raises(BusyError, match="2 requests are waiting already"):
+            engine.submit_all(["a"])
+        gated.gate.set()
+        assert [text.result(30).text for texts in many for text in texts] == ["b"] * 50
+        assert first.result(30).text == "bcd"
+
+
+def test_none_of_a_request_is_begun_where_one_text_is_refused() -> None:
+    with engine_of(cycle(LETTERS.size)) as engine:
+        with pytest.raises(UsageError, match="there is no id 9"):
+            engine.submit_all([[1], [9]], length=5)
+        with pytest.raises(UsageError, match="samples = 0"):
+            engine.submit_all(["a"], 0)
+        assert engine.status().waiting == engine.status().reading == 0
+
+
+def test_a_pattern_that_takes_much_work_holds_up_its_own_texts_alone(gated: Gated) -> None:
+    """A step of the pattern visits some 18,000 places; the others are written at their own pace meanwhile."""
+    gated.gate.set()
+    with engine_of(gated, max_rows=8) as engine:
+        hard = [engine.submit("a", length=9000, regex="((.?){95}z?){95}", seed=seed, temperature=3) for seed in (1, 2)]
+        until(lambda: all(text.text for text in hard))
+        before = sum(len(text.text) for text in hard)
+        assert engine.submit("a", length=300).result(60).characters == 300
+        assert sum(len(text.text) for text in hard) - before <= 300 * 1_000 / 9_000 + 4
+        for text in hard:
+            text.cancel()
+
+
+def test_a_hard_pattern_gives_the_text_it_gives_alone(trained: Path) -> None:
+    model = charloom.load(trained, precision="int8")
+    options: dict[str, Any] = {"regex": "((.?){20}e?){20}", "length": 60, "temperature": 1.5}
+    with model.engine(max_rows=4) as engine:
+        plain = engine.submit("The ", length=2000)
+        texts = [engine.submit("The ", seed=seed, **options) for seed in range(6)]
+        found = [text.result(60).text for text in texts]
+        plain.cancel()
+    assert found == [model.generate("The ", seed=seed, **options).text for seed in range(6)]
 
 
 def test_cancelling_frees_the_row_at_the_next_step(gated: Gated) -> None:
@@ -250,18 +345,20 @@ def test_wrong_options_are_refused_at_once() -> None:
 def test_a_text_that_fails_fails_alone() -> None:
     with engine_of(cycle(LETTERS.size)) as engine:
         engine.submit("a", length=1).result(30)
-        good = engine.submit("a", length=2000)
-        bad = engine.submit("a", length=2000)
+        good = engine.submit("a", length=20_000)
+        bad = engine.submit("a", length=100_000_000)
 
-        def broken(token: int, distribution: LogProbabilities | None = None) -> str:
+        def broken(token: int, thought: Thought | None = None) -> str:
             raise ZeroDivisionError("division by zero")
 
+        next(iter(bad))
+        assert bad._row is not None
         bad._row.push = broken  # type: ignore[method-assign]
         with pytest.raises(CharloomError, match="this text failed: division by zero"):
             bad.result(30)
         with pytest.raises(CharloomError, match="this text failed"):
             list(bad)
-        assert good.result(30).characters == 2000
+        assert good.result(30).characters == 20_000
 
 
 def test_a_network_that_fails_loses_what_was_under_way_and_nothing_else(gated: Gated) -> None:

@@ -55,8 +55,11 @@ class Automaton:
         if self.distance[self.start] >= FAR:
             raise refused(pattern, self._what_is_missing())
 
-    def closure(self, places: list[int]) -> NDArray[np.int64]:
-        """All places that are reached from `places` without a character, and from which the end can be reached."""
+    def closure(self, places: list[int]) -> tuple[NDArray[np.int64], int]:
+        """All places that are reached from `places` without a character, and from which the end can be reached.
+
+        And how many places were visited to find them.
+        """
         seen = set(places)
         waiting = list(seen)
         while waiting:
@@ -67,8 +70,7 @@ class Automaton:
                 waiting.extend(new)
         reached = np.fromiter(seen, dtype=np.int64, count=len(seen))
         useful: NDArray[np.bool_] = ((self.set_of[reached] >= 0) | (reached == 0)) & (self.distance[reached] < FAR)
-        found: NDArray[np.int64] = reached[useful]
-        return found
+        return reached[useful], len(seen)
 
     def _build(self, node: Node, then: int) -> int:
         """The place from which `node` is matched before going on to `then`."""

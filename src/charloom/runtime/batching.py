@@ -1,7 +1,8 @@
 """An engine that writes many texts at once: they join and leave between steps, in a thread of its own.
 
 A turn of the engine reads a bounded piece of the prompts that wait, then draws one character in every row. So a
-long prompt does not hold up the texts that are being written, and these do not hold up a new one for long.
+long prompt does not hold up the texts that are being written, and these do not hold up a new one for long. A request
+that asks for many texts has no more than its share of the rows: where others want some, texts pause, and go on later.
 
 With the int8 graph a seeded text is the same, bit for bit, whatever else is being written, however its prompt was
 cut, and whether or not the beginning of the prompt was remembered: its sums are exact. With the float32 graph
@@ -16,16 +17,19 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
+from weakref import WeakSet
 
 import numpy as np
 
 from charloom.errors import BusyError, CharloomError, UsageError
+from charloom.runtime.constraints import compile_constraint
 from charloom.runtime.continuation import Continuation
 from charloom.runtime.generation import sample_seeds
-from charloom.runtime.prompts import PromptReader, Reading, prompt_ids
-from charloom.runtime.rows import Row, Rows
+from charloom.runtime.prompts import PromptReader, prompt_ids
 from charloom.runtime.session import Session
-from charloom.runtime.tokens import TokenWriter
+from charloom.runtime.shares import Prompt, Text
+from charloom.runtime.turns import Turns
+from charloom.runtime.written import Tokens
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -38,9 +42,9 @@ class EngineStatus:
     """What an engine is doing.
 
     Attributes:
-        waiting: requests that have not begun.
-        reading: requests whose prompt is being read.
-        writing: rows that are being written.
+        waiting: prompts that are not being read yet, or whose texts have no rows yet.
+        reading: prompts that are being read.
+        writing: texts that are being written.
         cached_prompts: prompts that are remembered, `cached_bytes` of them.
         cache_hits: prompts so far whose beginning was remembered.
         cache_misses: prompts so far that had to be read from the beginning.
@@ -53,22 +57,6 @@ class EngineStatus:
     cached_bytes: int
     cache_hits: int
     cache_misses: int
-
-
-@dataclass
-class _Request:
-    """A prompt, and the rows that are to continue it."""
-
-    ids: Ids
-    rows: dict[Row, Continuation]
-    writer: TokenWriter | None = None  # of the prompt's tokens
-    reading: Reading | None = None
-
-    @property
-    def wanted(self) -> bool:
-        """Whether there is something to write, or to say of the prompt."""
-        unfinished = any(row.finish_reason is None for row in self.rows)
-        return unfinished or (self.writer is not None and not all(one.done for one in self.rows.values()))
 
 
 class Engine:
@@ -114,10 +102,9 @@ class Engine:
         self._max_rows = max_rows
         self._max_queue = max_queue
         self._reader = PromptReader(session, at_once=prompt_chunk, cache_bytes=cache_bytes)
-        self._rows = Rows(session, vocabulary.unknown_id)
-        self._active: dict[Row, Continuation] = {}
-        self._reading: list[_Request] = []
-        self._waiting: deque[_Request] = deque()
+        self._turns = Turns(session, vocabulary, self._reader, max_rows)
+        self._arrived: dict[object, list[Prompt]] = {}
+        self._unfinished: WeakSet[Continuation] = WeakSet()
         self._changed = threading.Condition()
         self._closing = False
         self._thread = threading.Thread(target=self._work, name="charloom-engine", daemon=True)
@@ -157,28 +144,67 @@ class Engine:
         prompt_alternatives: int | None = None,
         **options: Any,
     ) -> list[Continuation]:
-        """Several continuations of a prompt, which is read once; sample i has seed + i. They begin together.
+        """Several continuations of a prompt, which is read once; sample i has seed + i.
 
         Raises:
-            UsageError: as `submit`, or more samples than the engine has rows.
+            UsageError: as `submit`, or no sample.
             BusyError: as `submit`.
         """
-        if not 1 <= samples <= self._max_rows:
-            raise UsageError(f"samples = {samples}: give a number from 1 to {self._max_rows}, the engine's rows")
+        return self.submit_all(
+            [prompt], samples, alternatives=alternatives, prompt_alternatives=prompt_alternatives, **options
+        )
+
+    def submit_all(
+        self,
+        prompts: Sequence[str | Sequence[int]],
+        samples: int = 1,
+        *,
+        alternatives: int | None = None,
+        prompt_alternatives: int | None = None,
+        share: object = None,
+        **options: Any,
+    ) -> list[Continuation]:
+        """Several continuations of each of several prompts, all or none of them, as one request.
+
+        Requests share the rows: however many texts one asks for, others have rows too. What is submitted with an equal
+        `share` while some of it is unfinished belongs to one request.
+
+        Raises:
+            UsageError: as `submit`, or no sample.
+            BusyError: as `submit`.
+        """
+        _check("samples", samples, 1)
         for name, value in (("alternatives", alternatives), ("prompt_alternatives", prompt_alternatives)):
             if value is not None:
                 _check(name, value, 0)
-        text, ids, unknown, settings = self._understood(prompt, options)
-        rows = [Row(self._vocabulary, settings, seed, alternatives) for seed in sample_seeds(settings.seed, samples)]
-        continuations = [Continuation(row, text, unknown) for row in rows]
-        writer = None if prompt_alternatives is None else TokenWriter(self._vocabulary, prompt_alternatives)
-        request = _Request(ids, dict(zip(rows, continuations, strict=True)), writer if text else None)
-        if request.wanted:
-            self._enqueue(request)
-        else:  # nothing is to be written
-            for continuation in continuations:
-                continuation.add("")
+        asked = [self._asked(prompt, samples, alternatives, prompt_alternatives, options) for prompt in prompts]
+        continuations = [text.continuation for prompt in asked for text in prompt.texts]
+        to_do = [prompt for prompt in asked if prompt.tokens is not None or prompt.texts[0].settings.length]
+        if to_do:
+            self._enqueue(object() if share is None else share, to_do, continuations)
+        for prompt in asked:
+            if prompt not in to_do:
+                for text in prompt.texts:
+                    text.continuation.add("", "length")
         return continuations
+
+    def _asked(
+        self,
+        prompt: str | Sequence[int],
+        samples: int,
+        alternatives: int | None,
+        prompt_alternatives: int | None,
+        options: Mapping[str, Any],
+    ) -> Prompt:
+        shown, ids, unknown, settings = self._understood(prompt, options)
+        if settings.regex is not None:
+            compile_constraint(settings.regex, self._vocabulary).check_length(settings.length)
+        about = None if prompt_alternatives is None or not shown else Tokens(self._vocabulary, prompt_alternatives)
+        texts: deque[Text] = deque()
+        for seed in sample_seeds(settings.seed, samples):
+            tokens = None if alternatives is None else Tokens(self._vocabulary, alternatives)
+            texts.append(Text(Continuation(shown, seed, unknown, tokens, about), settings, alternatives))
+        return Prompt(ids, texts, about)
 
     def _understood(
         self, prompt: str | Sequence[int], options: Mapping[str, Any]
@@ -189,36 +215,40 @@ class Engine:
             unknown = tuple(self._vocabulary.unknown_characters(cleaned))
             return prompt, prompt_ids(self._vocabulary, cleaned), unknown, settings
         size = self._vocabulary.size
-        for token in prompt:
-            if not 0 <= token < size:
-                raise UsageError(f"prompt: there is no id {token}; the vocabulary has those from 0 to {size - 1}")
+        if len(prompt) and not 0 <= min(prompt) <= max(prompt) < size:
+            wrong = next(token for token in prompt if not 0 <= token < size)
+            raise UsageError(f"prompt: there is no id {wrong}; the vocabulary has those from 0 to {size - 1}")
         _, settings = self._interpret("", options)
-        ids = np.array(prompt, dtype=np.int64) if prompt else prompt_ids(self._vocabulary, "")
-        return self._vocabulary.decode(np.array(prompt, dtype=np.int64)), ids, (), settings
+        ids = np.array(prompt, dtype=np.int64)
+        return self._vocabulary.decode(ids), ids if len(ids) else prompt_ids(self._vocabulary, ""), (), settings
 
-    def _enqueue(self, request: _Request) -> None:
+    def _enqueue(self, share: object, prompts: list[Prompt], continuations: list[Continuation]) -> None:
         with self._changed:
             if self._closing:
                 raise BusyError("the engine is closing: it takes no more requests")
-            # Those for which there are rows wait for the next turn only, and do not count.
-            room = self._max_queue + max(0, self._max_rows - self._busy_rows())
-            if len(self._waiting) >= room:
-                self._waiting = deque(request for request in self._waiting if request.wanted)
-                if len(self._waiting) >= room:
-                    raise BusyError(f"{self._max_queue:,} requests are waiting already: try again later")
-            self._waiting.append(request)
+            if share not in self._turns.shares and share not in self._arrived and self._full():
+                raise BusyError(f"{self._max_queue:,} requests are waiting already: try again later")
+            self._arrived.setdefault(share, []).extend(prompts)
+            self._unfinished.update(continuations)
             self._changed.notify_all()
 
-    def _busy_rows(self) -> int:
-        return len(self._active) + sum(len(request.rows) for request in self._reading)
+    def _full(self) -> bool:
+        """Whether as many requests wait as may; those for which there are rows wait for the next turn only."""
+        shares = list(self._turns.shares.values())
+        if len(shares) + len(self._arrived) < self._max_queue:
+            return False
+        waiting = [list(share.waiting) for share in shares if not share.begun]
+        waiting += [prompts for key, prompts in self._arrived.items() if key not in self._turns.shares]
+        wanted: int = sum(any(prompt.wanted for prompt in prompts) for prompts in waiting)
+        return wanted >= self._max_queue + max(0, self._max_rows - sum(share.under_way for share in shares))
 
     def status(self) -> EngineStatus:
         """What the engine is doing just now."""
-        cache = self._reader.cache
+        cache, shares, arrived = self._reader.cache, list(self._turns.shares.values()), list(self._arrived.values())
         return EngineStatus(
-            waiting=len(self._waiting),
-            reading=len(self._reading),
-            writing=len(self._active),
+            waiting=sum(map(len, arrived)) + sum(len(one.waiting) + len(one.ready) for one in shares),
+            reading=sum(len(one.reading) for one in shares),
+            writing=sum(len(one.running) + len(one.paused) + len(one.following) for one in shares),
             cached_prompts=len(cache),
             cached_bytes=cache.bytes,
             cache_hits=cache.hits,
@@ -234,8 +264,7 @@ class Engine:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-            unread = [*self._reading, *self._waiting]
-            unfinished = [*self._active.values(), *(one for request in unread for one in request.rows.values())]
+            unfinished = list(self._unfinished)
         if not drain:
             for continuation in unfinished:
                 continuation.cancel()
@@ -254,70 +283,24 @@ class Engine:
     def _work(self) -> None:
         while self._wait_for_work():
             try:
-                self._turn()
+                self._let_in()
+                self._turns.turn()
             except Exception as error:  # the network itself failed: what was under way is lost, what comes is not
-                self._fail(CharloomError(f"the network failed: {' '.join(str(error).split())[:200]}"))
-
-    def _fail(self, error: CharloomError) -> None:
-        read_or_written = [*self._active.values(), *(one for each in self._reading for one in each.rows.values())]
-        self._rows = Rows(self._session, self._vocabulary.unknown_id)
-        self._active, self._reading = {}, []
-        for continuation in read_or_written:
-            continuation.fail(error)
+                self._turns.fail(CharloomError(f"the network failed: {' '.join(str(error).split())[:200]}"))
 
     def _wait_for_work(self) -> bool:
         with self._changed:
-            while not (self._waiting or self._reading or self._active or self._closing):
+            while not (self._arrived or self._turns.shares or self._closing):
                 self._changed.wait()
-            return bool(self._waiting or self._reading or self._active)
+            return bool(self._arrived or self._turns.shares)
 
-    def _turn(self) -> None:
-        self._admit()
-        self._reader.advance([request.reading for request in self._reading if request.reading is not None])
-        self._join_the_read()
-        for row, piece in self._rows.step():
-            continuation = self._active[row]
-            if row.error is not None:
-                continuation.fail(CharloomError(f"this text failed: {row.error}"))
-            continuation.add(piece)
-        self._active = {row: one for row, one in self._active.items() if row.finish_reason is None}
-
-    def _admit(self) -> None:
-        """Begin with requests, first come, first served, while there are rows for all of their samples."""
-        with self._changed:
-            while self._waiting:
-                request = self._waiting[0]
-                if request.wanted and self._busy_rows() + len(request.rows) > self._max_rows:
-                    break
-                self._waiting.popleft()
-                if request.wanted:
-                    self._reading.append(request)
-                    for continuation in request.rows.values():
-                        continuation.begin()
-        for request in self._reading:
-            if request.reading is None:
-                request.reading = self._reader.begin(request.ids, request.writer)
-
-    def _join_the_read(self) -> None:
-        """Let the rows whose prompt is read take part; forget the requests that nobody wants any more."""
-        still: list[_Request] = []
-        for request in self._reading:
-            reading = request.reading
-            if reading is None or not request.wanted:
-                continue
-            if reading.logits is None:
-                still.append(request)
-                continue
-            rows: Sequence[Row] = list(request.rows)
-            for row, continuation in request.rows.items():
-                if request.writer is not None:
-                    continuation.prompt_tokens = reading.tokens
-                if row.finish_reason is not None:  # nothing is to be written: it was about the prompt
-                    continuation.add("")
-            state = tuple(np.repeat(part, len(rows), axis=0) for part in reading.state)
-            self._rows.join(rows, np.repeat(reading.logits, len(rows), axis=0), state)
-            self._active.update(request.rows)
-        self._reading = still
+    def _let_in(self) -> None:
+        """Take in what was submitted."""
+        if self._arrived:
+            with self._changed:
+                for key, prompts in self._arrived.items():
+                    self._turns.let_in(key, prompts)
+                self._arrived.clear()
 
 
 def _check(name: str, value: int, least: int) -> None:

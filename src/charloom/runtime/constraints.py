@@ -26,6 +26,7 @@ from charloom.text.vocabulary import Vocabulary
 
 _MEMORY: Final = 4 << 20  # about so many bytes are kept of what was worked out, for each pattern
 _ENTRY: Final = 200  # about so many bytes an array or a dictionary's entry costs besides its numbers
+_WORK: Final = 100  # what any step takes, as if so many places were visited
 _PREFIX_BITS: Final = 24  # the low bits of a state: the bytes of a character that has begun, at most three
 
 
@@ -47,6 +48,7 @@ class RegexConstraint:
         pattern: the regular expression.
         start: the state before the first character.
         shortest: ids in the shortest match.
+        work: how much the last step took, as if so many places were visited.
     """
 
     def __init__(self, pattern: str, vocabulary: Vocabulary) -> None:
@@ -60,7 +62,8 @@ class RegexConstraint:
         self._size = vocabulary.size
         self._bytes = vocabulary.kind == "bytes"
         self._automaton = Automaton(parse_pattern(pattern), vocabulary, pattern)
-        self.start: int = self._packed(self._automaton.closure([self._automaton.start]), b"")
+        self.work = 0
+        self.start: int = self._packed(self._automaton.closure([self._automaton.start])[0], b"")
         self.shortest: int = int(self._automaton.distance[self._automaton.start])
         self._known: dict[int, _Known] = {}
         self._room = _MEMORY
@@ -93,8 +96,15 @@ class RegexConstraint:
         allowed: NDArray[np.bool_] = rest < min(remaining, FAR)
         return allowed
 
+    def knows(self, state: int, token: int) -> bool:
+        """Whether the step has been worked out already, and what may follow it."""
+        known = self._known.get(state)
+        after = None if known is None else known.steps.get(token)
+        return after is not None and after in self._known
+
     def advance(self, state: int, token: int) -> int:
         """The state after the id `token`; 0 if no match continues with it."""
+        self.work = 0
         known = self._about(state)
         found = known.steps.get(token)
         if found is None:
@@ -123,6 +133,7 @@ class RegexConstraint:
     def _rest(self, state: int) -> NDArray[np.int32]:
         """For each id, the fewest that end a match after it; FAR if none does. Shape (V,)."""
         places = self._places(state)
+        self.work += _WORK + len(places)
         indices = self._automaton.set_of[places]
         # The nearest end after a character of each set, from any of the places.
         nearest = np.full(len(self._automaton.sets), FAR, dtype=np.int64)
@@ -136,6 +147,7 @@ class RegexConstraint:
 
     def _step(self, state: int, token: int) -> int:
         places = self._places(state)
+        self.work += _WORK + len(places)
         prefix = _prefix(state)
         indices = self._automaton.set_of[places]
         holding = [int(index) for index in np.unique(indices) if self._automaton.sets[index].holds(prefix, token)]
@@ -144,7 +156,9 @@ class RegexConstraint:
             prefix += bytes([token])
             if len(prefix) < utf8_length(prefix[0]):
                 return self._packed(places, prefix)
-        return self._packed(self._automaton.closure(self._automaton.after[places].tolist()), b"")
+        reached, visited = self._automaton.closure(self._automaton.after[places].tolist())
+        self.work += visited
+        return self._packed(reached, b"")
 
     def _places(self, state: int) -> NDArray[np.int64]:
         """The places of a state that take a character."""

@@ -6,13 +6,28 @@ import asyncio
 import contextlib
 import threading
 import time
+from array import array
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Callable, Generator, Iterator, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 
 from charloom.errors import CharloomError
 from charloom.runtime.generation import Generation
 from charloom.runtime.rows import FinishReason, Row
-from charloom.runtime.tokens import Chunk, Token
+from charloom.runtime.tokens import Chunk, Thought, Token
+from charloom.runtime.written import Tokens, WrittenText
+
+_TOKENS_AT_ONCE = 256
+
+
+@dataclass
+class Reader:
+    """How far a text has been read: so many pieces of it, characters and tokens."""
+
+    pieces: int = 0
+    characters: int = 0
+    tokens: int = 0
 
 
 class Continuation:
@@ -25,24 +40,34 @@ class Continuation:
         prompt: what is continued, as the user wrote it.
         seed: asking again with it gives the same text.
         unknown: the prompt's characters that the model does not know, each once.
-        prompt_tokens: where they were asked for and the prompt has been read, what the model thought of each of its
-            characters; None for the first.
+        about: where alternatives were asked for, what the model thought of each character so far.
+        about_prompt: the same of the prompt's characters but the first, where that was asked for.
         waited: seconds in the queue; None while it waits.
         first_after: seconds until the first piece of text; None before it.
     """
 
-    def __init__(self, row: Row, prompt: str, unknown: tuple[str, ...]) -> None:
-        """Follow `row`; engines make these."""
+    def __init__(
+        self,
+        prompt: str,
+        seed: int,
+        unknown: tuple[str, ...],
+        tokens: Tokens | None = None,
+        about_prompt: Tokens | None = None,
+    ) -> None:
+        """Follow a text that is to be written; engines make these."""
         self.prompt = prompt
-        self.seed = row.seed
+        self.seed = seed
         self.unknown = unknown
-        self._row = row
+        self.about = tokens
+        self.about_prompt = about_prompt
+        self._row: Row | None = None
         self._started = time.perf_counter()
-        self._changed = threading.Condition()
-        self.prompt_tokens: list[Token | None] = []
+        self._changed = threading.Condition(threading.Lock())
         self.waited: float | None = None
         self.first_after: float | None = None
-        self._pieces: list[Chunk] = []
+        self._written = WrittenText()
+        self._marks = array("l"), array("l")  # characters and tokens after each piece, where there are tokens
+        self._prompt_read = False
         self._reason: FinishReason | None = None
         self._error: CharloomError | None = None
         self._seconds = 0.0
@@ -62,7 +87,25 @@ class Continuation:
     @property
     def text(self) -> str:
         """What is written so far."""
-        return _joined(list(self._pieces)).text
+        with self._changed:
+            return self._written.since(0)
+
+    @property
+    def length(self) -> int:
+        """How many characters are written so far."""
+        return self._written.length
+
+    @property
+    def error(self) -> CharloomError | None:
+        """Why the text failed, if it did."""
+        return self._error
+
+    @property
+    def prompt_tokens(self) -> list[Token | None]:
+        """What the model thought of the prompt's characters, None for the first; empty until the prompt is read."""
+        if self.about_prompt is None or not self._prompt_read:
+            return []
+        return [None, *self.about_prompt.some(0, len(self.about_prompt))]
 
     @property
     def seconds(self) -> float:
@@ -73,7 +116,8 @@ class Continuation:
         """Give the text up: its row is free at the next step. Does nothing where the text has ended."""
         with self._changed:
             if self._reason is None:
-                self._row.finish_reason = "cancelled"
+                if self._row is not None:
+                    self._row.finish_reason = "cancelled"
                 self._end("cancelled")
 
     def result(self, timeout: float | None = None) -> Generation:
@@ -91,7 +135,7 @@ class Continuation:
     @property
     def tokens(self) -> list[Token]:
         """What the model thought of each character so far, where alternatives were asked for."""
-        return [token for piece in list(self._pieces) for token in piece.tokens]
+        return [] if self.about is None else list(self.about.some(0, len(self.about)))
 
     def __iter__(self) -> Iterator[str]:
         """The pieces of text, from the first, as they come; none is empty."""
@@ -107,29 +151,46 @@ class Continuation:
 
     def chunks(self) -> Iterator[Chunk]:
         """The pieces of text with their tokens, from the first, as they come."""
-        place = 0
+        reader = Reader()
         while True:
             with self._changed:
-                while len(self._pieces) == place and not self.done:
+                while not self._news(reader) and not self.done:
                     self._changed.wait()
-                news = self._pieces[place:]
-            if not news:
+            if (chunk := self.next_chunk(reader)) is None:
                 self._raise_error()
                 return
-            place += len(news)
-            yield _joined(news)
+            yield chunk
 
     async def achunks(self) -> AsyncIterator[Chunk]:
         """The same in an event loop, which is not held up."""
-        place = 0
+        reader = Reader()
         while True:
-            await self._news_after(place)
-            news = self._pieces[place:]
-            if not news:
+            await self._news_for(reader)
+            if (chunk := self.next_chunk(reader)) is None:
                 self._raise_error()
                 return
-            place += len(news)
-            yield _joined(news)
+            yield chunk
+
+    def next_chunk(self, reader: Reader) -> Chunk | None:
+        """What there is for a reader, with tokens a few hundred of them at most; None where there is nothing yet."""
+        with self._changed:
+            if not self._news(reader):
+                return None
+            if self.about is None:
+                text = self._written.since(reader.characters)
+                reader.characters += len(text)
+                return Chunk(text)
+            characters, tokens = self._marks
+            mark = max(reader.pieces, bisect_right(tokens, reader.tokens + _TOKENS_AT_ONCE) - 1)
+            text = self._written.since(reader.characters)[: characters[mark] - reader.characters]
+            start, stop = reader.tokens, tokens[mark]
+            reader.pieces, reader.characters, reader.tokens = mark + 1, characters[mark], stop
+        return Chunk(text, tuple(self.about.some(start, stop)))
+
+    def _news(self, reader: Reader) -> bool:
+        if self.about is None:
+            return self._written.length > reader.characters
+        return len(self._marks[0]) > reader.pieces
 
     def __await__(self) -> Generator[object, None, Generation]:
         """Wait for the end in an event loop, and return the whole."""
@@ -147,17 +208,33 @@ class Continuation:
         """For the engine: it waits no longer."""
         self.waited = time.perf_counter() - self._started
 
-    def add(self, piece: str) -> None:
-        """For the engine: the row has come further, and may have ended."""
+    def read(self) -> None:
+        """For the engine: the prompt has been read."""
+        self._prompt_read = True
+
+    def follow(self, row: Row) -> None:
+        """For the engine: this row writes the text."""
+        with self._changed:
+            self._row = row
+            if self._reason is not None:
+                row.finish_reason = self._reason
+
+    def add(self, piece: str, reason: FinishReason | None, thoughts: Sequence[Thought] = ()) -> None:
+        """For the engine: the text has come further, and may have ended."""
         with self._changed:
             if self._reason is not None:
                 return
             if piece and self.first_after is None:
                 self.first_after = time.perf_counter() - self._started
-            if piece or self._row.tokens:
-                self._pieces.append(Chunk(piece, self._row.tokens))
-            if self._row.finish_reason is not None:
-                self._end(self._row.finish_reason)
+            if piece:
+                self._written.add(piece)
+            if self.about is not None and (piece or thoughts):
+                for thought in thoughts:
+                    self.about.add(thought)
+                self._marks[0].append(self._written.length)
+                self._marks[1].append(len(self.about))
+            if reason is not None:
+                self._end(reason)
             elif piece:
                 self._tell()
 
@@ -166,7 +243,8 @@ class Continuation:
         with self._changed:
             if self._reason is None:
                 self._error = error
-                self._row.finish_reason = "failed"
+                if self._row is not None:
+                    self._row.finish_reason = "failed"
                 self._end("failed")
 
     def _end(self, reason: FinishReason) -> None:
@@ -186,7 +264,7 @@ class Continuation:
     def _whole(self) -> Generation:
         self._raise_error()
         assert self._reason is not None
-        text = _joined(self._pieces).text
+        text = self._written.since(0)
         return Generation(self.prompt, text, self._reason, len(text), self._seconds, self.seed, self.unknown)
 
     def _raise_error(self) -> None:
@@ -220,19 +298,14 @@ class Continuation:
         await self.ended()
         return self._whole()
 
-    async def _news_after(self, place: int) -> None:
-        """Return when there are more than `place` pieces, or the text has ended."""
+    async def _news_for(self, reader: Reader) -> None:
+        """Return when there is something for a reader, or the text has ended."""
         news = asyncio.Event()
         with self._changed:
-            if self.done or len(self._pieces) > place:
+            if self.done or self._news(reader):
                 return
             self._wakers.append(_waker(asyncio.get_running_loop(), news))
         await news.wait()
-
-
-def _joined(chunks: Sequence[Chunk]) -> Chunk:
-    text = "".join(chunk.text for chunk in chunks)
-    return Chunk(text, tuple(token for chunk in chunks for token in chunk.tokens))
 
 
 def _waker(loop: asyncio.AbstractEventLoop, event: asyncio.Event) -> Callable[[], None]:

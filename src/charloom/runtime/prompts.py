@@ -11,7 +11,8 @@ import numpy as np
 
 from charloom.runtime.prefix_cache import PrefixCache
 from charloom.runtime.session import LOGITS_LIMIT, Logits, Session, State, initial_state
-from charloom.runtime.tokens import Token, TokenWriter, log_probabilities
+from charloom.runtime.tokens import log_probabilities
+from charloom.runtime.written import Tokens
 from charloom.text.vocabulary import Ids, Vocabulary
 
 READ_AT_ONCE = 1024  # characters
@@ -32,10 +33,10 @@ class Reading:
         position: how many of them were read.
         state: after what was read, (1, H).
         logits: what comes after the whole prompt, (1, V); None until it is read.
-        tokens: where they were asked for, what the model thought of each character; None for the first.
+        tokens: where they are given, take in what the model thought of each character but the first.
     """
 
-    def __init__(self, ids: Ids, state: State, writer: TokenWriter | None = None) -> None:
+    def __init__(self, ids: Ids, state: State, tokens: Tokens | None = None) -> None:
         """Nothing is read yet.
 
         Raises:
@@ -47,8 +48,7 @@ class Reading:
         self.position = 0
         self.state = state
         self.logits: Logits | None = None
-        self.tokens: list[Token | None] = [None]
-        self._writer = writer
+        self.tokens = tokens
 
     @property
     def left(self) -> int:
@@ -57,10 +57,9 @@ class Reading:
 
     def advance(self, logits: Logits, state: State) -> None:
         """Characters were read: what came after each (T, V), and the state after the last (1, H)."""
-        if self._writer is not None:
-            following = self.ids[self.position + 1 :][: len(logits)].tolist()
-            for token, distribution in zip(following, log_probabilities(logits), strict=False):
-                self.tokens.append(self._writer.token(token, distribution))
+        if self.tokens is not None:
+            following = self.ids[self.position + 1 :][: len(logits)].astype(np.int64)
+            self.tokens.extend(following, log_probabilities(logits[: len(following)]))
         self.position += len(logits)
         self.state = state
         if not self.left:
@@ -81,10 +80,10 @@ class PromptReader:
         self._at_once = max(1, min(at_once, LOGITS_LIMIT // session.shape.vocab_size))
         self.cache = PrefixCache(cache_bytes)
 
-    def begin(self, ids: Ids, writer: TokenWriter | None = None) -> Reading:
+    def begin(self, ids: Ids, tokens: Tokens | None = None) -> Reading:
         """Begin a prompt, ids (T,), from where another one has led already, unless tokens are wanted of it."""
-        reading = Reading(ids, initial_state(self._session.shape, 1), writer)
-        known = None if writer is not None else self.cache.longest(ids)
+        reading = Reading(ids, initial_state(self._session.shape, 1), tokens)
+        known = None if tokens is not None else self.cache.longest(ids)
         if known is not None:
             reading.position, reading.state = known.length, known.state
             reading.logits = known.logits if known.length == len(ids) else None

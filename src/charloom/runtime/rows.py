@@ -5,7 +5,9 @@ Legend: B rows, V vocabulary, H hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -15,7 +17,7 @@ from charloom.runtime.constraints import RegexConstraint, compile_constraint
 from charloom.runtime.sampling import Sampler, draw
 from charloom.runtime.session import Logits, Session, State, Stepper
 from charloom.runtime.stopping import TextAssembler
-from charloom.runtime.tokens import LogProbabilities, Token, TokenQueue, TokenWriter, log_probabilities
+from charloom.runtime.tokens import Thought, ThoughtQueue, Thoughts
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Vocabulary
 
@@ -33,7 +35,9 @@ class Row:
         finish_reason: None until it has ended.
         error: why it failed, if it did.
         allowed: the only ids that may come next, (V,); None where all may.
-        tokens: of the piece that the last `push` gave, where alternatives were asked for.
+        alternatives: how many of the likeliest characters are named at each place; None names none.
+        thoughts: of the piece that the last `push` gave, where alternatives are named.
+        followed: whether the pattern has followed what was written; until then nothing can be drawn.
     """
 
     def __init__(
@@ -55,21 +59,18 @@ class Row:
         self.finish_reason: FinishReason | None = None if settings.length else "length"
         self.error: Exception | None = None
         self.allowed: NDArray[np.bool_] | None = None
+        self.alternatives = alternatives
+        self.thoughts: tuple[Thought, ...] = ()
+        self.followed = True
         self._assembler = TextAssembler(vocabulary.decoder(), settings.stop)
         self._left = settings.length
         self._constraint = None if settings.regex is None else compile_constraint(settings.regex, vocabulary)
         if self._constraint is not None:
             self._constraint.check_length(settings.length)
-            self._follow(self._constraint, self._constraint.start)
-        self.tokens: tuple[Token, ...] = ()
-        self._queue = None if alternatives is None else TokenQueue(TokenWriter(vocabulary, alternatives))
+            self._go_to(self._constraint, self._constraint.start)
+        self._queue = None if alternatives is None else ThoughtQueue()
         self._generator = np.random.default_rng(seed)
         self._uniforms: list[float] = []
-
-    @property
-    def wants_tokens(self) -> bool:
-        """Whether `push` needs the distribution that each id was drawn from."""
-        return self._queue is not None
 
     def uniform(self) -> float:
         """The next random number of this row, in [0, 1)."""
@@ -77,28 +78,50 @@ class Row:
             self._uniforms = self._generator.random(_UNIFORMS).tolist()[::-1]
         return self._uniforms.pop()
 
-    def push(self, token: int, distribution: LogProbabilities | None = None) -> str:
-        """Add one id, of a place with these log-probabilities (V,); return the text that is now certain."""
+    def push(self, token: int, thought: Thought | None = None) -> str:
+        """Add one id, and what the model thought of it; return the text that is now certain.
+
+        Where the pattern has not been in that place before, `follow` must be called before the next.
+        """
         before = self._assembler.decoded
         piece = self._assembler.push(token)
-        if self._queue is not None and distribution is not None:
-            self._queue.add(token, distribution, self._assembler.decoded - before)
+        if self._queue is not None and thought is not None:
+            self._queue.add(thought, self._assembler.decoded - before)
         self._left -= 1
         if self._assembler.stopped:
             self.finish_reason = "stop"
         elif self._left == 0:
             self.finish_reason = "length"
         elif self._constraint is not None:
-            self._follow(self._constraint, self._constraint.advance(self._place, token))
+            self._drawn, self.followed = token, False
+            if self._constraint.knows(self._place, token):
+                self.follow()
+        return self._certain(piece)
+
+    def follow(self) -> str:
+        """Let the pattern follow the last id; return the text that has become certain: where it is the end."""
+        if self._constraint is None or self.followed:
+            return ""
+        self._go_to(self._constraint, self._constraint.advance(self._place, self._drawn))
+        self.followed = True
+        return self._certain("") if self.finish_reason is not None else ""
+
+    @property
+    def work(self) -> int:
+        """How much work the pattern's last step was; 0 where it was known."""
+        return 0 if self._constraint is None else self._constraint.work
+
+    def _certain(self, piece: str) -> str:
+        """Take the thoughts of a piece; at the end of the text, with all that was held back."""
         if self.finish_reason is not None:
             piece += self._assembler.finish()
         if self._queue is not None:
-            self.tokens = self._queue.release(len(piece))
+            self.thoughts = self._queue.release(len(piece))
             if self.finish_reason is not None and not self._assembler.stopped:
-                self.tokens += self._queue.rest()
+                self.thoughts += self._queue.rest()
         return piece
 
-    def _follow(self, constraint: RegexConstraint, place: int) -> None:
+    def _go_to(self, constraint: RegexConstraint, place: int) -> None:
         """Go to a place in the pattern; where nothing can follow, the text has ended."""
         self._place = place
         self.allowed = constraint.allowed(place, self._left)
@@ -106,22 +129,62 @@ class Row:
             self.finish_reason = "stop"
 
 
+@dataclass(frozen=True)
+class Paused:
+    """A row that takes no part for a while: the id it has drawn and not read, and the state (1, H) before it."""
+
+    row: Row
+    id: int
+    state: State
+
+
 class Rows:
-    """Rows that advance together through one network."""
+    """Rows that advance together through one network.
+
+    Attributes:
+        work: how much patterns may do; beyond it rows are left for `follow`, and must be paused until then.
+    """
 
     def __init__(self, session: Session, unknown_id: int | None) -> None:
-        """Nobody is there yet."""
+        """There is no row yet."""
+        self.work = math.inf
         self._session = session
         self._unknown_id = unknown_id
         self._rows: list[Row] = []
         self._arrived: list[tuple[Sequence[Row], Logits, State]] = []
         self._ids: NDArray[np.int64] = np.empty(0, dtype=np.int64)  # drawn, not read yet (B,)
+        self._state: State = ()  # (B, H), where there is no stepper
         self._stepper: Stepper | None = None
-        self._sampler = Sampler([], unknown_id)
+        self._sampler: Sampler | None = None
 
     def join(self, rows: Sequence[Row], logits: Logits, state: State) -> None:
         """Let rows take part from the next step on: what comes after their prompts (B, V), and their state (B, H)."""
         self._arrived.append((rows, logits, state))
+
+    def pause(self, rows: Iterable[Row]) -> list[Paused]:
+        """Take rows out that have been through a step."""
+        leaving = {id(row) for row in rows}
+        if not leaving:
+            return []
+        state, paused, kept = self._after_step(), [], []
+        for index, row in enumerate(self._rows):
+            if id(row) not in leaving:
+                kept.append(index)
+            elif row.finish_reason is None:
+                own = tuple(part[index : index + 1].copy() for part in state)
+                paused.append(Paused(row, int(self._ids[index]), own))
+        self._keep(kept)
+        return paused
+
+    def resume(self, paused: Sequence[Paused]) -> None:
+        """Let rows take part again from the next step on."""
+        if not paused:
+            return
+        states = [self._after_step()] if self._rows else []
+        states += [one.state for one in paused]
+        self._rows += [one.row for one in paused]
+        self._ids = np.concatenate([self._ids, np.array([one.id for one in paused], dtype=np.int64)])
+        self._settle(tuple(np.concatenate(parts) for parts in zip(*states, strict=True)))
 
     def step(self) -> list[tuple[Row, str]]:
         """Draw a character for every row: the rows with the text that is now certain, which may be none.
@@ -131,35 +194,50 @@ class Rows:
         logits = self._next_logits()
         if not self._rows:
             return []
-        allowed = self._allowed(logits.shape[1])
+        if self._sampler is None:
+            self._sampler = Sampler([row.settings for row in self._rows], self._unknown_id)
         uniforms = np.array([row.uniform() for row in self._rows])
-        self._ids = draw(self._sampler.weights(logits, allowed), uniforms)
-        distributions = self._distributions(logits)
+        self._ids = draw(self._sampler.weights(logits, self._allowed(logits.shape[1])), uniforms)
+        thoughts = Thoughts(logits, [row.alternatives for row in self._rows], self._unknown_id)
         return [
-            (row, _pushed(row, token, distributions.get(index)))
+            (row, self._pushed(row, token, thoughts.of(index, token)))
             for index, (row, token) in enumerate(zip(self._rows, self._ids.tolist(), strict=True))
         ]
 
+    def follow(self, row: Row) -> str:
+        """Let a row's pattern follow what was drawn; return the text that is now certain. An error ends this row."""
+        try:
+            piece = row.follow()
+        except Exception as error:  # whatever it is, the neighbours go on
+            row.error, row.finish_reason = error, "failed"
+            return ""
+        self.work -= row.work
+        return piece
+
+    def _pushed(self, row: Row, token: int, thought: Thought | None) -> str:
+        """What `row.push` gives; an error ends this row and no other."""
+        try:
+            piece = row.push(token, thought)
+        except Exception as error:  # whatever it is, the neighbours go on
+            row.error, row.finish_reason = error, "failed"
+            return ""
+        return piece if row.followed or self.work <= 0 else piece + self.follow(row)
+
     def _next_logits(self) -> Logits:
         """Read what was drawn in the rows that remain, and take in those that have come."""
-        self._drop_finished()
+        kept = [index for index, row in enumerate(self._rows) if row.finish_reason is None]
+        if len(kept) < len(self._rows):
+            self._keep(kept)
+        if self._rows and self._stepper is None:
+            self._stepper = self._session.stepper(self._state)
         parts = [] if self._stepper is None else [self._stepper.step(self._ids)]
         if self._arrived:
             parts += self._take_in()
         return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
 
-    def _drop_finished(self) -> None:
-        kept = [index for index, row in enumerate(self._rows) if row.finish_reason is None]
-        if len(kept) == len(self._rows):
-            return
-        self._rows = [self._rows[index] for index in kept]
-        self._ids = self._ids[kept]
-        state = () if self._stepper is None else tuple(part[kept] for part in self._stepper.state)
-        self._settle(state)
-
     def _take_in(self) -> list[Logits]:
         """Add the rows that have come, after those that are here; return what comes after their prompts."""
-        states = [] if self._stepper is None else [self._stepper.state]
+        states = [self._after_step()] if self._rows else []
         found = []
         for rows, logits, state in self._arrived:
             going_on = [index for index, row in enumerate(rows) if row.finish_reason is None]
@@ -172,26 +250,20 @@ class Rows:
             self._settle(tuple(np.concatenate(parts) for parts in zip(*states, strict=True)))
         return found
 
-    def _settle(self, state: State) -> None:
-        self._stepper = self._session.stepper(state) if self._rows else None
-        self._sampler = Sampler([row.settings for row in self._rows], self._unknown_id)
+    def _after_step(self) -> State:
+        return self._state if self._stepper is None else self._stepper.state
 
-    def _distributions(self, logits: Logits) -> dict[int, LogProbabilities]:
-        """The model's own distributions (V,) of the rows that want them, by their place."""
-        wanting = [index for index, row in enumerate(self._rows) if row.wants_tokens]
-        return dict(zip(wanting, log_probabilities(logits[wanting]), strict=True)) if wanting else {}
+    def _keep(self, kept: list[int]) -> None:
+        state = tuple(part[kept] for part in self._after_step())
+        self._rows = [self._rows[index] for index in kept]
+        self._ids = self._ids[kept]
+        self._settle(state)
+
+    def _settle(self, state: State) -> None:
+        self._state, self._stepper, self._sampler = state, None, None
 
     def _allowed(self, vocab_size: int) -> NDArray[np.bool_] | None:
         masks = [row.allowed for row in self._rows]
         if all(mask is None for mask in masks):
             return None
         return np.stack([np.ones(vocab_size, dtype=bool) if mask is None else mask for mask in masks])
-
-
-def _pushed(row: Row, token: int, distribution: LogProbabilities | None) -> str:
-    """What `row.push` gives; an error ends this row and no other."""
-    try:
-        return row.push(token, distribution)
-    except Exception as error:  # whatever it is, the neighbours go on
-        row.error, row.finish_reason = error, "failed"
-        return ""

@@ -7,13 +7,13 @@ in. Legend: T time, B rows, V vocabulary.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.runtime.session import Logits
-from charloom.text.vocabulary import Vocabulary
 
 LogProbabilities = NDArray[np.float64]
 
@@ -51,52 +51,72 @@ def log_probabilities(logits: Logits) -> LogProbabilities:
     return shifted
 
 
-class TokenWriter:
-    """Makes tokens of ids and distributions."""
+@dataclass(frozen=True, slots=True)
+class Thought:
+    """What the model thought of one id: ln p of it, and the likeliest ids in its place."""
 
-    def __init__(self, vocabulary: Vocabulary, alternatives: int) -> None:
-        """Name the `alternatives` likeliest characters of each place."""
-        self._vocabulary = vocabulary
-        self._alternatives = alternatives
-
-    def token(self, token: int, distribution: LogProbabilities) -> Token:
-        """The token of an id whose place had these log-probabilities (V,)."""
-        ranked = distribution
-        if self._vocabulary.unknown_id is not None:
-            ranked = distribution.copy()
-            ranked[self._vocabulary.unknown_id] = -np.inf
-        best = np.argsort(-ranked, kind="stable")[: self._alternatives]
-        top = tuple((self._text(int(other)), float(distribution[other])) for other in best)
-        return Token(token, self._text(token), float(distribution[token]), top)
-
-    def _text(self, token: int) -> str:
-        text = self._vocabulary.decode(np.array([token]))
-        return "" if self._vocabulary.kind == "bytes" and token >= 0x80 else text
+    id: int
+    logprob: float
+    top_ids: Sequence[int]
+    top_logprobs: Sequence[float]
 
 
-class TokenQueue:
-    """Tokens of one text that wait until their characters are certain."""
+def likeliest(distributions: LogProbabilities, count: int, unknown_id: int | None) -> NDArray[np.intp]:
+    """The `count` likeliest ids of places (T, V), the likeliest first, of equals the lowest; never the unknown one."""
+    if not count:
+        return np.zeros((len(distributions), 0), dtype=np.intp)
+    ranked = -distributions
+    if unknown_id is not None:
+        ranked[:, unknown_id] = np.inf
+    return np.argsort(ranked, axis=-1, kind="stable")[:, :count]
 
-    def __init__(self, writer: TokenWriter) -> None:
+
+class Thoughts:
+    """What the model thinks of what may come next in several rows, each of which names some alternatives or none."""
+
+    def __init__(self, logits: Logits, alternatives: Sequence[int | None], unknown_id: int | None) -> None:
+        """Of logits (B, V), for the rows whose number of alternatives is not None."""
+        wanting = [row for row, count in enumerate(alternatives) if count is not None]
+        self._places = {row: place for place, row in enumerate(wanting)}
+        if not wanting:
+            return
+        self._distributions = log_probabilities(logits[wanting])
+        most = max(alternatives[row] or 0 for row in wanting)
+        top = likeliest(self._distributions, min(most, logits.shape[1]), unknown_id)
+        self._top_ids = top.tolist()
+        self._top_logprobs = np.take_along_axis(self._distributions, top, axis=-1).tolist()
+
+    def of(self, row: int, token: int) -> Thought | None:
+        """What is thought of `token` in a row; None where that row names no alternatives."""
+        place = self._places.get(row)
+        if place is None:
+            return None
+        logprob = float(self._distributions[place, token])
+        return Thought(token, logprob, self._top_ids[place], self._top_logprobs[place])
+
+
+class ThoughtQueue:
+    """Thoughts of one text that wait until their characters are certain."""
+
+    def __init__(self) -> None:
         """Nothing waits."""
-        self._writer = writer
-        self._waiting: deque[tuple[Token, int]] = deque()
+        self._waiting: deque[tuple[Thought, int]] = deque()
 
-    def add(self, token: int, distribution: LogProbabilities, completed: int) -> None:
-        """Add an id that completed so many characters."""
-        self._waiting.append((self._writer.token(token, distribution), completed))
+    def add(self, thought: Thought, completed: int) -> None:
+        """Add that of an id that completed so many characters."""
+        self._waiting.append((thought, completed))
 
-    def release(self, characters: int) -> tuple[Token, ...]:
-        """Take the tokens of the next so many characters."""
-        released: list[Token] = []
+    def release(self, characters: int) -> tuple[Thought, ...]:
+        """Take those of the next so many characters."""
+        released: list[Thought] = []
         while characters > 0 and self._waiting:
-            token, completed = self._waiting.popleft()
-            released.append(token)
+            thought, completed = self._waiting.popleft()
+            released.append(thought)
             characters -= completed
         return tuple(released)
 
-    def rest(self) -> tuple[Token, ...]:
+    def rest(self) -> tuple[Thought, ...]:
         """Take all that wait: bytes that complete no character."""
-        rest = tuple(token for token, _ in self._waiting)
+        rest = tuple(thought for thought, _ in self._waiting)
         self._waiting.clear()
         return rest

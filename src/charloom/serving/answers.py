@@ -126,7 +126,7 @@ def whole_choice(job: Job, number: int) -> dict[str, Any]:
     continuation = job.continuations[number]
     text, logprobs = continuation.text, None
     if job.plan.alternatives is not None:
-        about_prompt = continuation.prompt_tokens if job.plan.echo else []
+        about_prompt = continuation.prompt_tokens
         tokens: list[Token | None] = [*about_prompt, *continuation.tokens]
         logprobs = Offsets().logprobs(tokens, job.first_of_prompt(number))
     if job.plan.echo:

@@ -117,22 +117,14 @@ async def begun(plan: Plan, server: Context, noted: dict[str, Any] | None = None
 
 
 def _submitted(plan: Plan) -> list[Continuation]:
-    found: list[Continuation] = []
-    about_prompt = plan.alternatives if plan.echo else None
-    try:
-        for prompt in plan.prompts:
-            found += plan.served.engine.submit_samples(
-                prompt,
-                plan.samples,
-                alternatives=plan.alternatives,
-                prompt_alternatives=about_prompt,
-                **plan.options,
-            )
-    except CharloomError:
-        for continuation in found:
-            continuation.cancel()
-        raise
-    return found
+    return plan.served.engine.submit_all(
+        plan.prompts,
+        plan.samples,
+        alternatives=plan.alternatives,
+        prompt_alternatives=plan.alternatives if plan.echo else None,
+        share=plan.share,
+        **plan.options,
+    )
 
 
 async def portions(continuation: Continuation, pause: float) -> AsyncIterator[Chunk]:

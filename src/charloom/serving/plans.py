@@ -36,6 +36,7 @@ class Plan:
         echo: the answer begins with the prompt.
         stream: the answer comes as it is written.
         usage: a stream tells the usage at its end.
+        share: plans of one request have an equal one.
     """
 
     served: Served
@@ -47,6 +48,7 @@ class Plan:
     echo: bool = False
     stream: bool = False
     usage: bool = False
+    share: object = None
 
     @property
     def prompt_tokens(self) -> int:

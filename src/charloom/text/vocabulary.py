@@ -56,6 +56,10 @@ class Vocabulary(ABC):
         """The text of ids, shape (T,)."""
 
     @abstractmethod
+    def text_of(self, token: int) -> str:
+        """The character of one id; empty for a byte that is not a character by itself."""
+
+    @abstractmethod
     def decoder(self) -> Decoder:
         """A fresh incremental decoder."""
 
@@ -131,6 +135,7 @@ class CharacterVocabulary(Vocabulary):
             ValueError: one comes twice.
         """
         self.characters: tuple[str, ...] = tuple(characters)
+        self._texts = (UNKNOWN_TEXT, *self.characters)
         codes = np.array([ord(character) for character in self.characters], dtype=np.uint32)
         if len(np.unique(codes)) != len(codes):
             raise ValueError("a vocabulary names each character once")
@@ -173,8 +178,11 @@ class CharacterVocabulary(Vocabulary):
     def decode(self, ids: Ids) -> str:
         return self._codes[ids].astype("<u4").tobytes().decode("utf-32-le")
 
+    def text_of(self, token: int) -> str:
+        return self._texts[token]
+
     def decoder(self) -> Decoder:
-        return _CharacterDecoder((UNKNOWN_TEXT, *self.characters))
+        return _CharacterDecoder(self._texts)
 
     def unknown_characters(self, text: str) -> list[str]:
         return sorted(set(text) - set(self.characters))
@@ -219,6 +227,9 @@ class ByteVocabulary(Vocabulary):
 
     def decode(self, ids: Ids) -> str:
         return ids.astype(np.uint8).tobytes().decode("utf-8", "replace")
+
+    def text_of(self, token: int) -> str:
+        return chr(token) if token < _ASCII else ""
 
     def decoder(self) -> Decoder:
         return _ByteDecoder()
