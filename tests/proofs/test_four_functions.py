@@ -14,7 +14,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tarfile
 import time
 from collections.abc import Iterator
@@ -24,19 +23,11 @@ import httpx
 import pytest
 
 from charloom.sagemaker.packaging import package
+from tests.proofs.toolkits import SERVING, install, made
 from tests.sagemaker.asked import ANSWERED, PLAIN, REFUSED, Asked, comparable
 from tests.serving.conftest import serving
 
 HERE = Path(__file__).parent
-TOOLKIT = [
-    "torch==2.13.0",
-    "sagemaker-inference",
-    "sagemaker-pytorch-inference==2.0.25",
-    "torchserve==0.12.0",
-    "torch-model-archiver",
-    "pyyaml",
-    "setuptools<81",
-]
 STARTS_WITHIN = 240  # seconds
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
@@ -69,15 +60,9 @@ def base(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def python(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The toolkit's environment; what the package asks for is installed into it as the toolkit does."""
-    kept = os.environ.get("CHARLOOM_TOOLKIT_FOUR_FUNCTIONS")  # an environment that is there already
-    folder = Path(kept) if kept else tmp_path_factory.mktemp("toolkit") / "venv"
-    found = folder / "bin/python"
-    if not found.exists():
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=300)
-        subprocess.run([found, "-m", "pip", "install", "-q", *TOOLKIT], check=True, timeout=1500)
-    requirements = base / "model/code/requirements.txt"
-    subprocess.run([found, "-m", "pip", "install", "-q", "-r", requirements], check=True, timeout=600, cwd=base)
-    return found
+    folder = made("serving", SERVING, tmp_path_factory)
+    install(folder, "-r", base / "model/code/requirements.txt", cwd=base)
+    return folder / "bin/python"
 
 
 @pytest.fixture(scope="module")

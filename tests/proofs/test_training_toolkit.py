@@ -7,7 +7,6 @@ import os
 import re
 import signal
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -19,11 +18,11 @@ import pytest
 
 import charloom
 from charloom.bundle import open_model_directory
-from charloom.sagemaker.packaging import pack_source
+from charloom.sagemaker.source_dir import pack_source
 from tests.faults.processes import newest_step
+from tests.proofs.toolkits import TRAINING, made
 
 ROOT = Path(__file__).resolve().parents[2]
-TOOLKIT = ("torch==2.13.0", "sagemaker-training==5.1.4", "sagemaker-pytorch-training==3.0.0")
 FOREIGN = ("PYTHONPATH", "VIRTUAL", "SM_", "SAGEMAKER_", "TORCHELASTIC_", "AWS_")
 PATIENCE = 300  # seconds
 GROUP, TWO_PROCESSES = "homogeneousCluster", {"sagemaker_mpi_num_of_processes_per_host": 2}
@@ -114,12 +113,7 @@ class Toolkit:
 
 @pytest.fixture(scope="module")
 def toolkit(tmp_path_factory: pytest.TempPathFactory) -> Toolkit:
-    folder = tmp_path_factory.mktemp("toolkit")
-    subprocess.run([sys.executable, "-m", "venv", folder / "venv"], check=True, timeout=PATIENCE)
-    pip = [str(folder / "venv/bin/pip"), "install", "-q", "--disable-pip-version-check"]
-    installed = subprocess.run([*pip, *TOOLKIT], capture_output=True, text=True, timeout=900, check=False)
-    assert installed.returncode == 0, installed.stderr
-    return Toolkit(folder / "venv", pack_source(folder / "sourcedir.tar.gz"))
+    return Toolkit(made("training", TRAINING, tmp_path_factory), pack_source(tmp_path_factory.mktemp("source")))
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ import pytest
 
 from charloom.errors import CharloomError, ModelDirectoryError, UsageError
 from charloom.sagemaker import packaging
-from charloom.sagemaker.packaging import pack_source, package, write_code
+from charloom.sagemaker.packaging import package, write_code
 from charloom.sagemaker.requirements import Container, fetch_wheels, pins
 from charloom.sagemaker.unpacking import unpack_model
 from charloom.sagemaker.wheel import build_wheel
@@ -77,31 +77,6 @@ def test_a_charloom_that_is_not_installed_is_not_packed(tmp_path: Path, monkeypa
     with pytest.raises(CharloomError, match="is installed as"):
         build_wheel(tmp_path)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_training_jobs_source(tmp_path: Path) -> None:
-    path = pack_source(tmp_path)
-    assert path == tmp_path / "sourcedir.tar.gz"
-    content = path.read_bytes()
-    assert pack_source(tmp_path / "again.tar.gz").read_bytes() == content
-    with tarfile.open(path) as archive:
-        assert archive.getnames() == sorted([WHEEL, "requirements.txt", "train.py"])
-        archive.extractall(tmp_path / "source", filter="data")
-    code = (tmp_path / "source/train.py").read_text()
-    assert "charloom.sagemaker.container.training" in code
-    compile(code, "train.py", "exec")
-
-
-def test_the_images_torch_is_kept(tmp_path: Path) -> None:
-    """As the toolkit installs it: pip in that folder; nothing but charloom itself is missing here."""
-    with tarfile.open(pack_source(tmp_path)) as archive:
-        archive.extractall(tmp_path, filter="data")
-    report = tmp_path / "report.json"
-    command = ["-m", "pip", "install", "--dry-run", "--no-index", "-q", "-r", "requirements.txt", "--report", report]
-    ran = run(sys.executable, *command, cwd=tmp_path)
-    assert ran.returncode == 0, ran.stderr
-    names = {one["metadata"]["name"] for one in json.loads(report.read_text())["install"]}
-    assert names == {"charloom"}
 
 
 def test_pins_go_all_the_way_down() -> None:
@@ -207,8 +182,8 @@ def test_a_package_that_does_not_serve_is_not_written(
     assert not (tmp_path / "model.tar.gz").exists()
 
 
-def test_archives_say_nothing_of_when_or_where(tmp_path: Path) -> None:
-    path = pack_source(tmp_path)
+def test_archives_say_nothing_of_when_or_where(trained: Path, tmp_path: Path) -> None:
+    path = package(trained, tmp_path / "model.tar.gz", check=False).path
     with tarfile.open(path) as archive:
         for member in archive:
             assert (member.mtime, member.uid, member.gid, member.uname, member.gname) == (0, 0, 0, "", "")

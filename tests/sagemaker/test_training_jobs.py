@@ -18,7 +18,7 @@ from charloom.sagemaker import attach, connect, logs, status, stop, train, uploa
 from charloom.sagemaker.account import Account
 from charloom.sagemaker.cloudwatch import Log, followed, plain
 from charloom.sagemaker.names import S3Uri
-from charloom.sagemaker.packaging import pack_source
+from charloom.sagemaker.source_dir import pack_source
 from charloom.sagemaker.storage import objects_under
 from charloom.text.prepared import PreparedCorpus
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.planning import JobSettings
     from charloom.sagemaker.prices import Cost, price_per_hour
+    from charloom.sagemaker.source_dir import pack_source, write_source
     from charloom.sagemaker.transform_jobs import TransformStatus, stop_transform, transform_status
     from charloom.sagemaker.transforming import Transformed, transform
     from charloom.sagemaker.unpacking import unpack_model
@@ -75,6 +76,7 @@ _HOMES = {
     "invoke_stream": "invoking",
     "invoke_text": "invoking",
     "logs": "cloudwatch",
+    "pack_source": "source_dir",
     "package": "packaging",
     "price_per_hour": "prices",
     "reap": "deleting",
@@ -89,6 +91,7 @@ _HOMES = {
     "unpack_model": "unpacking",
     "upload": "uploading",
     "wait": "jobs",
+    "write_source": "source_dir",
 }
 
 __all__ = [
@@ -131,6 +134,7 @@ __all__ = [
     "invoke_stream",
     "invoke_text",
     "logs",
+    "pack_source",
     "package",
     "price_per_hour",
     "reap",
@@ -145,6 +149,7 @@ __all__ = [
     "unpack_model",
     "upload",
     "wait",
+    "write_source",
 ]
 
 

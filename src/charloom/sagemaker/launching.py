@@ -16,9 +16,9 @@ from charloom.files import sha256_of_file
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.cloudwatch import absent
 from charloom.sagemaker.names import S3Uri, is_s3
-from charloom.sagemaker.packaging import SOURCE, pack_source
 from charloom.sagemaker.planning import JobSettings, planned
 from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
+from charloom.sagemaker.source_dir import ARCHIVE, pack_source
 from charloom.sagemaker.storage import ensure_bucket, upload_file
 from charloom.sagemaker.training_request import TrainingJob, training_job_request
 from charloom.sagemaker.uploading import upload
@@ -198,7 +198,7 @@ def _model_files(model: Path) -> list[Path]:
 def _source(aws: Aws, bucket: str, notify: Notify) -> str:
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
         archive = pack_source(Path(temporary))
-        uri = S3Uri(bucket, SOURCES) / sha256_of_file(archive)[:16] / SOURCE
+        uri = S3Uri(bucket, SOURCES) / sha256_of_file(archive)[:16] / ARCHIVE
         upload_file(aws, archive, uri, notify)
     return str(uri)
 

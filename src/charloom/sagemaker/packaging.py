@@ -1,4 +1,4 @@
-"""What is sent to SageMaker: a model with the code that serves it, and the code that trains one."""
+"""A model, packed for SageMaker with the code that serves it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,7 @@ from charloom.sagemaker.requirements import Container, fetch_wheels, pins
 from charloom.sagemaker.unpacking import unpack_model
 from charloom.sagemaker.wheel import build_wheel
 
-SOURCE = "sourcedir.tar.gz"
-"""The name of the archive that a training job runs."""
-
 _CODE, _WHEELS = "code", "wheels"
-_TRAIN = """\
-from charloom.sagemaker.container.training import main
-
-raise SystemExit(main())
-"""
 # A relative path in requirements.txt is relative to wherever pip is started, so the wheel is not named there.
 _INFERENCE = '''\
 """The four functions that SageMaker's images call; charloom itself stands beside this file, as a wheel."""
@@ -130,33 +122,6 @@ def package(
             notify(Notice("the package was unpacked, and answered a request"))
         _copied(archive, output)
     return Package(output, output.stat().st_size, sha256_of_file(output))
-
-
-def pack_source(output: Path | str) -> Path:
-    """Pack what a training job runs: `train.py`, charloom's wheel, and a requirements.txt that installs it.
-
-    torch is the image's own: charloom asks for a version from a range that the image's lies in.
-
-    Args:
-        output: the archive to write, or the folder to write `sourcedir.tar.gz` into.
-
-    Returns:
-        The archive's path.
-
-    Raises:
-        CharloomError: charloom is not installed.
-        StorageError: the archive cannot be written.
-    """
-    output = Path(output)
-    output = output / SOURCE if output.is_dir() else output
-    with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
-        wheel = build_wheel(Path(temporary))
-        # SageMaker's toolkit runs pip in the folder of the requirements.
-        requirements = f"./{wheel.name}[train]\n"
-        write_archive(
-            output, {wheel.name: wheel, "requirements.txt": requirements.encode(), "train.py": _TRAIN.encode()}
-        )
-    return output
 
 
 def _model_files(directory: ModelDirectory) -> Mapping[str, Path]:

@@ -104,6 +104,23 @@ def pins(extra: str, container: Container = Container()) -> list[str]:
     return [found[name] for name in sorted(found)]
 
 
+def ranges(*extras: str) -> list[str]:
+    """What charloom asks for itself, in the ranges that it asks for: what an image has already fits, and stays.
+
+    Args:
+        *extras: of charloom's, beside the base.
+
+    Returns:
+        Lines of a requirements file, in order, without charloom itself.
+    """
+    wanted = _needed(distribution("charloom").requires or [], set(extras), Container().environment)
+    return sorted({f"{one.name}{_bracketed(one.extras)}{one.specifier}" for one in wanted})
+
+
+def _bracketed(extras: set[str]) -> str:
+    return f"[{','.join(sorted(extras))}]" if extras else ""
+
+
 def _needed(requires: list[str], extras: set[str], environment: dict[str, str]) -> Iterator[Requirement]:
     for text in requires:
         requirement = Requirement(text)

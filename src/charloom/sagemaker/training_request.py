@@ -9,6 +9,7 @@ from typing import Any
 from charloom.sagemaker.hyperparameters import encoded, refuse_too_many
 from charloom.sagemaker.instances import gpus
 from charloom.sagemaker.names import tags
+from charloom.sagemaker.source_dir import ENTRY_POINT
 
 CHECKPOINTS = "/opt/ml/checkpoints"
 """The folder that SageMaker keeps equal to its copy in S3, also over spot interruptions."""
@@ -109,7 +110,7 @@ def encoded_with_toolkit(job: TrainingJob) -> dict[str, str]:
         UsageError: there are more than SageMaker takes.
     """
     toolkit: dict[str, Any] = {
-        "sagemaker_program": "train.py",
+        "sagemaker_program": ENTRY_POINT,
         "sagemaker_submit_directory": job.source,
         "sagemaker_region": job.region,
         "sagemaker_job_name": job.name,

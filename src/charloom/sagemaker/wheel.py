@@ -28,14 +28,23 @@ def build_wheel(folder: Path) -> Path:
         CharloomError: charloom is not installed, but run from its source alone.
         StorageError: it cannot be written.
     """
+    path = folder / f"charloom-{__version__}-py3-none-any.whl"
+    write_zip(path, library_files())
+    return path
+
+
+def library_files() -> dict[str, bytes]:
+    """The installed charloom, with its metadata, by the names that its files have in a wheel.
+
+    Raises:
+        CharloomError: charloom is not installed, but run from its source alone.
+    """
     found = _installed()
     info = f"charloom-{__version__}.dist-info"
     contents = {name: path.read_bytes() for name, path in _package_files()}
     contents |= {f"{info}/{name}": content for name, content in _about(found)}
     contents[f"{info}/RECORD"] = _record(contents, f"{info}/RECORD")
-    path = folder / f"charloom-{__version__}-py3-none-any.whl"
-    write_zip(path, contents)
-    return path
+    return contents
 
 
 def carried_file(name: str) -> Path:

@@ -12,16 +12,20 @@ from charloom.bundle import open_model_directory
 from charloom.cli.arguments import Destination
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudView
+from charloom.errors import UsageError
 from charloom.sagemaker import packaging
 from charloom.sagemaker.requirements import Container
+from charloom.sagemaker.source_dir import ENTRY_POINT, write_source
 
 _CONTAINER = Container()
 
 
 def package(
-    model: Path,
+    model: Path | None = None,
+    /,
     *,
     output: Annotated[Path, Destination] = Path("model.tar.gz"),
+    source: Path | None = None,
     vendor: Annotated[bool, Parameter(negative=())] = False,
     python: str = _CONTAINER.python,
     platform: str = _CONTAINER.platform,
@@ -31,7 +35,8 @@ def package(
 ) -> None:
     """Pack a model as model.tar.gz, with the code that serves it, and check that it answers.
 
-    It serves in charloom's own image and in AWS's images of four functions. Nothing is sent anywhere.
+    It serves in charloom's own image and in AWS's images of four functions. With --source, and no model, the folder of
+    code that trains one is written instead, for the SageMaker SDK. Nothing is sent anywhere.
 
     Parameters
     ----------
@@ -39,6 +44,8 @@ def package(
         The model directory.
     output
         The archive to write; one that is there is replaced.
+    source
+        The folder to write the code of a training job into, as the source_dir of the SageMaker SDK; new or empty.
     vendor
         Put the packages that it needs into it, for networks without an index.
     python
@@ -51,6 +58,13 @@ def package(
         Look at the model and write nothing. There are no requests to show.
     """
     out = Output(options)
+    if source is not None:
+        if model is not None:
+            raise UsageError("--source is the code that trains a model: name no model, or leave --source out")
+        _write_source(source, out, dry_run=dry_run)
+        return
+    if model is None:
+        raise UsageError("name the model directory to pack, or give --source")
     if dry_run:
         open_model_directory(model)
         out.say("nothing was written; packing sends no request")
@@ -64,3 +78,15 @@ def package(
     else:
         out.text(f"{packed.path}: {packed.bytes:,} bytes, sha256 {packed.sha256}")
         out.say(f"next: charloom sagemaker deploy {shlex.quote(str(model))}")
+
+
+def _write_source(folder: Path, out: Output, *, dry_run: bool) -> None:
+    if dry_run:
+        out.say("nothing was written; writing the code sends no request")
+        return
+    write_source(folder)
+    if out.json:
+        out.result({"source": str(folder), "entry_point": ENTRY_POINT})
+        return
+    out.text(f"{folder}: {ENTRY_POINT}, requirements.txt and charloom itself")
+    out.say(f"next, in Python: sagemaker.pytorch.PyTorch({ENTRY_POINT!r}, source_dir={str(folder)!r}, ...)")

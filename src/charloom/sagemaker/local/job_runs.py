@@ -155,7 +155,7 @@ class _Run:
             several = f"--nproc-per-node={self._job.instances}"
             command = [sys.executable, "-P", *torchrun, several, *_ENTRY, "train"]
         contract = {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": self._job.name}
-        environment = container_environment(contract, str(base / "code" / "lib"))
+        environment = container_environment(contract, str(base / "code"))
         followed = Followed(self._log, self._notify)
         with contextlib.closing(followed), self._log.open("ab") as log:
             process = start(command, base / "code", environment, log, log)

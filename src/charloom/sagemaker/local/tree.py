@@ -6,7 +6,6 @@ import json
 import shutil
 import tarfile
 import tempfile
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -117,16 +116,13 @@ def _download(uri: S3Uri, folder: Path, notify: Notify) -> None:
 
 
 def _unpack_code(folder: Path) -> None:
-    """Put the very archive that SageMaker is given in place, and our wheel in it where Python finds it: `lib`."""
-    from charloom.sagemaker.packaging import pack_source
+    """Put the very archive that SageMaker is given in place."""
+    from charloom.sagemaker.source_dir import pack_source
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary, storage_errors(folder):
-        archive = pack_source(Path(temporary) / "sourcedir.tar.gz")
+        archive = pack_source(Path(temporary))
         with tarfile.open(archive, "r:gz") as packed:
             packed.extractall(folder, filter="data")
-        for wheel in folder.glob("*.whl"):
-            with zipfile.ZipFile(wheel) as zipped:
-                zipped.extractall(folder / "lib")
 
 
 def pack_model(model: Path, archive: Path) -> None:
