@@ -30,7 +30,7 @@ def test_a_tree_is_what_a_container_finds(small_text: Path, tmp_path: Path) -> N
     assert (base / "input/data/validation/a.txt").read_text() == "a"
     assert (base / "checkpoints" / "kept").exists()
     assert list((base / "model").iterdir()) == []
-    assert (base / "code/lib/charloom/version.py").is_file()
+    assert (base / "code/charloom/version.py").is_file()
 
 
 def test_a_text_comes_from_s3(account: Account, small_text: Path, tmp_path: Path) -> None:
