@@ -84,7 +84,7 @@ class Toolkit:
             (base / f"input/config/{name}.json").write_text(json.dumps(content), "utf-8")
         return base
 
-    def start(self, base: Path) -> subprocess.Popen[bytes]:
+    def start(self, base: Path, **variables: str) -> subprocess.Popen[bytes]:
         """`train`, as the image starts it; its log is beside the tree."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
         environment = {
@@ -94,6 +94,7 @@ class Toolkit:
             "SAGEMAKER_TRAINING_MODULE": "sagemaker_pytorch_container.training:main",
             "OMP_NUM_THREADS": "1",
             "PIP_CONSTRAINT": str(ROOT / "constraints.txt"),
+            **variables,
         }
         with (base / "log").open("wb") as log:
             return subprocess.Popen(

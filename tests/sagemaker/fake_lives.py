@@ -75,6 +75,7 @@ def training_fields(life: Life) -> dict[str, Any]:
         "SecondaryStatusTransitions": _transitions(life),
         "LastModifiedTime": now,
         "AlgorithmSpecification": life.request["AlgorithmSpecification"],
+        "OutputDataConfig": {"KmsKeyId": "", **life.request["OutputDataConfig"]},
         "FinalMetricDataList": [
             {"MetricName": name, "Value": value, "Timestamp": now} for name, value in life.metrics.items()
         ],

@@ -106,11 +106,15 @@ def role_arn(aws: Aws, role: str | None) -> str:
 
     Args:
         aws: the account.
-        role: its name or full name; CHARLOOM_SAGEMAKER_ROLE in the environment if none is given.
+        role: its name or full name; CHARLOOM_SAGEMAKER_ROLE in the environment if none is given, else the role of the
+            notebook or session that this runs in, if SageMaker may assume it.
 
     Raises:
         UsageError: none is given anywhere, and it is not a dry run.
     """
+    from charloom.sagemaker.execution_role import execution_role
+
+    role = role or os.environ.get(ROLE) or execution_role(aws)
     needed = f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}: docs/how-to/train-on-sagemaker.md"
     return named_role(aws, role, ROLE, needed)
 

@@ -89,7 +89,9 @@ class EndpointSettings(Settings):
     bucket: str | None = Field(
         None, description="Where a model directory is uploaded; SageMaker's default bucket if not given."
     )
-    role: str | None = Field(None, description="The role it runs under; else CHARLOOM_SAGEMAKER_ROLE.")
+    role: str | None = Field(
+        None, description="The role it runs under; else CHARLOOM_SAGEMAKER_ROLE, or the notebook's own."
+    )
     ttl: Annotated[Duration, AfterValidator(_ttl)] | None = Field(
         None, description="Time after which it is deleted by itself, such as 2h; needs a scheduler role."
     )

@@ -40,7 +40,7 @@ class JobSettings(Settings):
         None, description="With spot: the longest time to wait and train (twice max-runtime if not given)."
     )
     role: str | None = Field(
-        None, description="The role that the job runs under; else the environment's CHARLOOM_SAGEMAKER_ROLE."
+        None, description="The role that the job runs under; else CHARLOOM_SAGEMAKER_ROLE, or the notebook's own."
     )
     name: str | None = Field(None, description="What to call the job; a fresh name if not given.")
     bucket: str | None = Field(
