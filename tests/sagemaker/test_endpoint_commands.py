@@ -60,7 +60,7 @@ def test_nothing_is_spent_unasked(cli: Charloom, there: FakeAmazon, monkeypatch:
     assert "give --yes" in refused.err
     assert "price unknown" in refused.err
     for answer, status in ((False, 1), (True, 0)):
-        monkeypatch.setattr("charloom.cli.sagemaker.deploy.agreed", lambda *_, answer=answer, **__: answer)
+        monkeypatch.setattr("charloom.cli.sagemaker.consent.agreed", lambda *_, answer=answer, **__: answer)
         assert cli(*DEPLOY).status == status
         assert remains(there) == (ALL if answer else [])
 

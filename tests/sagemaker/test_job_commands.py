@@ -55,7 +55,7 @@ def test_the_whole_way(
     assert ran.status == 0, ran.err
     assert ran.json == {**ran.json, "job": "job", "status": "Completed", "model": str(model), "seconds_billed": 90}
     assert ran.json["price"] == pytest.approx(0.05)
-    for line in (*LOG, "2.00 USD an hour each, 2.00 USD in all at most", f"charloom generate {model}"):
+    for line in (*LOG, "2.00 USD an hour each, about 2.00 USD in all at most", f"charloom generate {model}"):
         assert line in ran.err
     assert charloom("generate", model, "--length", "5", "--json").json["characters"] == 5
     told = charloom("sagemaker", "status", "job", "--price", "2")
@@ -74,7 +74,7 @@ def test_the_whole_way(
 
 def test_not_waiting(charloom: Charloom, fake: FakeAmazon, small_text: Path) -> None:  # noqa: F811
     fake.next_job(["Training"])
-    ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--no-wait", "--json")
+    ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--no-wait", "--json", "--yes")
     assert (ran.json["job"], ran.json["most"], ran.json["spot"]) == ("job", None, False)
     assert "unknown" in ran.err
     assert charloom("sagemaker", "stop", "job").out == "job is stopping\n"
@@ -83,11 +83,11 @@ def test_not_waiting(charloom: Charloom, fake: FakeAmazon, small_text: Path) -> 
 
 def test_a_failure_is_one_line_and_exit_1(charloom: Charloom, fake: FakeAmazon, small_text: Path) -> None:  # noqa: F811
     fake.next_job(failure="AlgorithmError: out of memory", logs=["reading", "Killed"])
-    ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--quiet")
+    ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--quiet", "--yes")
     assert ran.status == 1
     assert one_line(ran).startswith("charloom: the job job failed: AlgorithmError: out of memory (its log: ")
     fake.next_job(failure="AlgorithmError: out of memory", logs=["reading", "Killed"])
-    assert "Killed\n" in charloom("sagemaker", "train", small_text, *SMALL, "--name", "job2").err
+    assert "Killed\n" in charloom("sagemaker", "train", small_text, *SMALL, "--name", "job2", "--yes").err
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_ctrl_c_asks_whether_to_stop_the_job(
 
     monkeypatch.setattr("charloom.sagemaker.jobs.Watch._look", interrupted)
     monkeypatch.setattr("sys.stdin", Terminal(answer) if terminal else io.StringIO(answer))
-    ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job")
+    ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--yes")
     assert (ran.status, "StopTrainingJob" in fake.operations()) == (status, stopped), ran.err
     assert ("stop the job job?" in ran.err) is terminal
     if not stopped:
@@ -123,7 +123,7 @@ def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, smal
     train = ["sagemaker", "train", str(small_text)]
     for arguments, status, said in (
         ([*train, "--instance", "ml.p3.2xlarge"], 2, "take ml.g5.xlarge"),
-        ([*train, "--instance", "m5"], 2, "no machine's name"),
+        ([*train, "--instance", "m5"], 2, "not an instance type"),
         ([*train, "--instances", "0"], 2, "--instances 0: give 1 or more"),
         ([*train, "--subnets", "subnet-1"], 2, "--subnets and --security-groups go together"),
         ([*train, "--max-runtime", "soon"], 2, "--max-runtime soon: "),
@@ -138,7 +138,7 @@ def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, smal
         ([*train, "--init-from", "/nonexistent"], 1, "/nonexistent"),
         ([*train, "--encoding", "x" * 3000], 2, "takes 2,500"),
         (["sagemaker", "train"], 2, "name a corpus"),
-        (["sagemaker", "train", "/nonexistent"], 1, "/nonexistent"),
+        (["sagemaker", "train", "/nonexistent", "--yes", "--quiet"], 1, "/nonexistent"),
         ([*train, "--instance", "local"], 2, "needs -o"),
         ([*train, "--instance", "local", "-o", "m", "--spot"], 2, "--spot is for Amazon's machines"),
         (["sagemaker", "upload"], 2, "name a corpus"),

@@ -5,7 +5,6 @@ from importlib.resources import files
 
 import pytest
 
-from charloom.cli.sagemaker.consent import told_cost
 from charloom.errors import UsageError
 from charloom.sagemaker.endpoint_settings import EndpointSettings
 from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
@@ -37,12 +36,12 @@ def test_what_an_endpoint_costs_is_said_by_the_hour_and_the_month() -> None:
     cost = EndpointSettings(instances=2, max_instances=4).cost("us-east-1")
     assert (cost.per_hour, cost.most_per_hour) == (0.204, 0.408)
     assert cost.per_month == pytest.approx(148.92)
-    assert "0.204 USD an hour, 148.92 USD a month (730 h); grown, 0.408 USD an hour" in told_cost("it", cost)
+    assert "0.204 USD an hour, 148.92 USD a month (730 h); grown, 0.408 USD an hour" in cost.told("it")
     for settings in (EndpointSettings(instance="ml.m7i.large"), EndpointSettings(serverless=True)):
         cost = settings.cost("us-east-1")
         assert cost.per_month is None
         assert cost.most_per_month is None
-        assert "price unknown" in told_cost("it", cost)
+        assert "price unknown" in cost.told("it")
     assert EndpointSettings(instance="ml.m7i.large", price=0.5, instances=2).cost("x").per_hour == 1.0
 
 
@@ -50,7 +49,7 @@ def test_what_an_endpoint_costs_is_said_by_the_hour_and_the_month() -> None:
     ("choice", "says"),
     [
         ({"instance": "ml.p3.2xlarge"}, "obsolete"),
-        ({"instance": "large"}, "machine"),
+        ({"instance": "large"}, "not an instance type"),
         ({"serverless": True, "instance": "ml.m5.large"}, "--serverless and --instance"),
         ({"serverless": True, "asynchronous": True}, "--serverless and --async"),
         ({"serverless": True, "price": 1}, "--serverless and --price"),

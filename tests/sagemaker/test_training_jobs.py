@@ -113,7 +113,7 @@ def test_a_job_starts_is_followed_and_leaves_a_model(
     with tarfile.open(archive) as source:
         assert {"train.py", "requirements.txt"} < set(source.getnames())
     assert (request["RoleArn"], job.most) == (ROLE, 2.0)
-    assert "2.00 USD an hour each, 2.00 USD in all at most" in messages(events, Notice)[0]
+    assert "2.00 USD an hour each, about 2.00 USD in all at most" in messages(events, Notice)[0]
     assert status(aws, "job").status == "InProgress"
     ended = wait(aws, "job", every=0, price=2.0, notify=events.append)
     assert (ended.status, ended.seconds_billed, ended.metrics) == ("Completed", 27, {"validation:loss": 4.431})
@@ -146,7 +146,7 @@ def test_an_address_in_s3_and_channels_are_taken_as_they_are(
     assert channels["training"] == "s3://texts/a/"
     assert fake.get(f"{channels['validation']}small.txt") == small_text.read_bytes()
     assert fake.get(f"{channels['model']}config.json") == (trained / "config.json").read_bytes()
-    for wrong, message in (("s3://texts/nothing", "there is nothing there"), ("s3://?", "no bucket's name")):
+    for wrong, message in (("s3://texts/nothing", "there is nothing at"), ("s3://?", "no bucket's name")):
         with pytest.raises((CloudError, UsageError), match=message):
             train(aws, wrong, role=ROLE)
     with pytest.raises(UsageError, match="must be named alone"):

@@ -13,7 +13,7 @@ from charloom.errors import UsageError
 from charloom.sagemaker.amazon_images import training_image
 from charloom.sagemaker.aws import DryRun
 from charloom.sagemaker.hyperparameters import LONGEST, encoded, hyperparameters
-from charloom.sagemaker.instances import gpus, has_gpu, refuse_obsolete
+from charloom.sagemaker.instances import gpus, has_gpu, refuse_unfit
 from charloom.sagemaker.planning import JobSettings, planned
 from charloom.sagemaker.training_request import TrainingJob, training_job_request
 from charloom.settings import RunSettings, run_settings
@@ -213,13 +213,13 @@ def test_machines() -> None:
     assert gpus("ml.p4d.24xlarge") == 8
     assert has_gpu("ml.g6.xlarge")
     for name in ("ml.m5.large", "ml.g5.xlarge", "ml.p4d.24xlarge", "ml.c7i.4xlarge"):
-        refuse_obsolete(name)
+        refuse_unfit(name, "training")
     for name, message in (
         ("ml.p2.xlarge", "take ml.g4dn.xlarge"),
         ("ml.p3.16xlarge", "take ml.g5"),
         ("ml.trn1.2xlarge", "chips of Amazon's own"),
-        ("m5.large", "no machine's name"),
-        ("ml.m5.large; rm", "no machine's name"),
+        ("m5.large", "not an instance type"),
+        ("ml.m5.large; rm", "not an instance type"),
     ):
         with pytest.raises(UsageError, match=message):
-            refuse_obsolete(name)
+            refuse_unfit(name, "training")

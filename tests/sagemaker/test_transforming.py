@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import CloudError, UsageError
@@ -100,12 +100,13 @@ def test_a_model_that_is_made_goes_with_the_job(
 
 def test_what_cannot_work_costs_nothing(batch: FakeAmazon, account: Account) -> None:
     for place, told in (
-        (("ours", "s3://lines/nothing", "s3://lines/out"), "there is nothing at s3://lines/nothing"),
         (("ours", "lines/in", "s3://lines/out"), "is not an address in S3"),
         (("ours", "s3://lines/in/", "out"), "is not an address in S3"),
     ):
         with pytest.raises(UsageError, match=told):
             transform(account, *place)
+    with pytest.raises(CloudError, match="there is nothing at s3://lines/nothing"):
+        transform(account, "ours", "s3://lines/nothing", "s3://lines/out")
     for chosen, told in (
         ({"instance": "ml.p2.xlarge"}, "obsolete"),
         ({"instance": "large"}, "instance = 'large'"),
@@ -131,12 +132,13 @@ def test_stopping(batch: FakeAmazon, account: Account) -> None:
         stop_transform(account, "nowhere")
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.integers(1, 25), st.integers(1, 4), st.integers(1, 3600), st.booleans())
 def test_amazon_accepts_every_request(instances: int, payload: int, at_once: int, seconds: int, score: bool) -> None:
-    settings = TransformSettings(
+    chosen = TransformSettings(
         instances=instances, max_payload=payload, concurrency=at_once, batch_timeout=f"{seconds}s"
     )
-    request = transform_request("job", "model", S3Uri("in-bucket"), S3Uri("out-bucket", "a"), settings, score=score)
+    request = transform_request("job", "model", S3Uri("in-bucket"), S3Uri("out-bucket", "a"), chosen, score=score)
     assert_valid("sagemaker", "create_transform_job", request)
     assert request["MaxPayloadInMB"] * request["MaxConcurrentTransforms"] <= 100, "Amazon's rule"
 
@@ -156,7 +158,7 @@ def test_the_command(batch: FakeAmazon, cli: Charloom) -> None:
     base = ("sagemaker", "transform", "ours", "--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
     ran = cli(*base, "--score", "--yes", "--price", "0.5", "--instances", 2)
     assert (ran.status, ran.out) == (0, "s3://lines/out/a.jsonl.out\n"), ran.err
-    assert "2 × ml.m5.large: 1.00 USD an hour" in ran.err
+    assert "2 × ml.m5.large in eu-west-1: 1.00 USD an hour" in ran.err
     told = cli(*base, "--generate", "--yes", "--json", "--name", "mine").json
     assert (told["job"], told["status"], told["objects"]) == ("mine", "Completed", ["s3://lines/out/a.jsonl.out"])
     ran = cli(*base)
@@ -175,7 +177,7 @@ def test_mistakes_are_told_before_anybody_is_asked(batch: FakeAmazon, cli: Charl
     place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
     for arguments, told in (
         (("ours", "--input", "a.jsonl", "--output", "s3://lines/out"), "'a.jsonl' is not an address in S3"),
-        (("ours", *place, "--instance", "local"), "no machine's name"),
+        (("ours", *place, "--instance", "local"), "not an instance type"),
         (("ours", *place, "--instance", "ml.p3.2xlarge"), "take ml.c5.large"),
         (("ours", *place, "--name", "a_b"), "single hyphens"),
         ((trained, *place), "a role is needed"),
@@ -189,10 +191,11 @@ def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest
     base = ("sagemaker", "transform", "ours", "--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
     said = iter([False, True, True])
 
-    def agreed(out: object, question: str, *, yes: bool) -> bool:
+    def agreed(out: object, question: str, *, yes: bool, about: str = "") -> bool:
         return yes or next(said)
 
-    monkeypatch.setattr("charloom.cli.sagemaker.transform.agreed", agreed)
+    for module in ("consent", "transform"):
+        monkeypatch.setattr(f"charloom.cli.sagemaker.{module}.agreed", agreed)
     ran = cli(*base)
     assert (ran.status, "nothing was started" in ran.err) == (1, True)
     assert cli(*base).status == 0

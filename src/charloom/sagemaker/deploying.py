@@ -18,7 +18,7 @@ from charloom.sagemaker.endpoint_requests import configuration_request, endpoint
 from charloom.sagemaker.endpoint_settings import EndpointSettings
 from charloom.sagemaker.endpoint_states import wait_in_service
 from charloom.sagemaker.expiry import as_tag, expires_at, schedule_deletion, scheduler_role_arn
-from charloom.sagemaker.instances import has_gpu
+from charloom.sagemaker.instances import has_arm, has_gpu
 from charloom.sagemaker.leftovers import check_free
 from charloom.sagemaker.model_data import check_model, model_data, stem_of
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, checked_name, fresh_name, tags
@@ -131,7 +131,9 @@ def deploy(
     notify: Notify = ignore,
     **chosen: Any,
 ) -> Deployed:
-    """Put a model behind an endpoint, and wait until it is in service. Nobody is asked: it costs from here on.
+    """Put a model behind an endpoint, and wait until it is in service.
+
+    It does not ask: `notify` gets the price, and it costs from here on.
 
     If anything fails, or Ctrl-C comes, before it is in service, all that was created is removed again (Amazon cannot
     delete an endpoint that is just being created: that is waited for). An uploaded archive stays in S3.
@@ -149,7 +151,16 @@ def deploy(
         ModelDirectoryError: the model is not whole.
         CloudError: Amazon refused something, or the endpoint failed; the container's last lines were told.
     """
-    plan = _planned(aws, model, settings_of(settings, chosen), name, notify)
+    choice = settings_of(settings, chosen)
+    notify(Notice(choice.told_cost(aws.region)))
+    return put_in_service(aws, model, choice, name=name, notify=notify)
+
+
+def put_in_service(
+    aws: Aws, model: str, choice: EndpointSettings, *, name: str | None = None, notify: Notify = ignore
+) -> Deployed:
+    """Do what `deploy` does, without saying what it costs: see there."""
+    plan = _planned(aws, model, choice, name, notify)
     making = _Making(aws, plan.name, notify)
     try:
         _create(making, plan)
@@ -231,6 +242,8 @@ def _check(settings: EndpointSettings, notify: Notify) -> None:
         raise UsageError("instance = 'local' is for charloom.sagemaker.local.endpoints.deploy_here")
     if settings.serverless:
         return
+    if settings.image and has_arm(settings.instance_type):
+        notify(Notice(f"{settings.instance_type} has an Arm processor: {settings.image} must be built for arm64"))
     if has_gpu(settings.instance_type):
         notify(Notice(f"{settings.instance_type} has a GPU, which the server does not use: an ml.c5 type is cheaper"))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from charloom.sagemaker.instances import LOCAL, refuse_obsolete
+from charloom.sagemaker.instances import LOCAL, refuse_arm, refuse_unfit, unlisted
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.prices import Cost, price_note, price_per_hour
 from charloom.settings import Duration, Settings, duration_seconds
@@ -24,7 +24,7 @@ _PER_REQUEST = (
 
 def _machine(instance: str) -> str:
     if instance != LOCAL:
-        refuse_obsolete(instance, serving=True)
+        refuse_unfit(instance, "endpoints")
     return instance
 
 
@@ -115,6 +115,8 @@ class EndpointSettings(Settings):
                 if name in given and getattr(self, name):
                     flag = "async" if name == "asynchronous" else name.replace("_", "-")
                     raise ValueError(f"--serverless and --{flag} do not go together")
+        elif not self.local:
+            refuse_arm(self.instance_type, self.image)
         if self.max_instances is not None and self.max_instances < self.instances:
             raise ValueError(f"--max-instances {self.max_instances} is below --instances {self.instances}")
         if bool(self.subnets) != bool(self.security_groups):
@@ -145,6 +147,13 @@ class EndpointSettings(Settings):
     def ttl_seconds(self) -> float | None:
         """Seconds that it may exist."""
         return None if self.ttl is None else duration_seconds(self.ttl)
+
+    def told_cost(self, region: str) -> str:
+        """What it costs in a region, and for how long, in a line for people."""
+        what = "serverless" if self.serverless else f"{self.instance_type} × {self.instances}"
+        end = f"it deletes itself after {self.ttl}" if self.ttl else "it costs that until it is deleted"
+        warning = "" if self.serverless else unlisted(self.instance_type, "endpoints")
+        return "; ".join(filter(None, (self.cost(region).told(f"{what} in {region}"), end, warning)))
 
     def cost(self, region: str) -> Cost:
         """What it costs in a region for as long as it exists."""

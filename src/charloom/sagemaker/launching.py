@@ -15,11 +15,13 @@ from charloom.events import Notice, Notify, ignore
 from charloom.files import sha256_of_file
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.cloudwatch import absent
+from charloom.sagemaker.instances import has_arm
 from charloom.sagemaker.names import S3Uri, is_s3
 from charloom.sagemaker.planning import JobSettings, planned
-from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
+from charloom.sagemaker.s3_inputs import objects_read, refuse_mixed_corpora
 from charloom.sagemaker.source_dir import ARCHIVE, pack_source
 from charloom.sagemaker.storage import ensure_bucket, upload_file
+from charloom.sagemaker.training_cost import TrainingCost
 from charloom.sagemaker.training_request import TrainingJob, training_job_request
 from charloom.sagemaker.uploading import upload
 from charloom.settings import LEARNING, ReadingSettings, did_you_mean, validated
@@ -59,6 +61,25 @@ class StartedJob:
     most: float | None
 
 
+@dataclass(frozen=True)
+class TrainingPlan:
+    """A training job that was looked over. Nothing has been sent for it, and nothing is paid for yet.
+
+    Attributes:
+        job: as it is asked for; its channels and its code are still to be sent.
+        corpus: as it was named.
+        learning: the settings of the training.
+        origin: the model to start from, as it was named.
+        cost: what it can cost.
+    """
+
+    job: TrainingJob
+    corpus: tuple[str, ...]
+    learning: Mapping[str, Any]
+    origin: str | None
+    cost: TrainingCost
+
+
 def train(
     aws: Aws,
     corpus: str | Path | Sequence[str | Path],
@@ -68,7 +89,7 @@ def train(
     notify: Notify = ignore,
     **options: Any,
 ) -> StartedJob:
-    """Start a training job; `wait` waits for it, `attach` fetches its model.
+    """Start a training job; `wait` waits for it, `attach` fetches its model. It does not ask: `notify` gets the price.
 
     What cannot work is refused before anything is sent. A text of this machine is prepared and uploaded first; an
     address in S3 is trained on as it is.
@@ -86,24 +107,57 @@ def train(
         CorpusError: the text cannot be read; no job was started.
         CloudError: Amazon refused something: the name is taken, a quota is reached, the role has no trust...
     """
+    plan = plan_training(aws, corpus, recipe=recipe, init_from=init_from, notify=notify, **options)
+    notify(Notice(f"{plan.cost}; {plan.cost.note}"))
+    return start_training(aws, plan, notify=notify)
+
+
+def plan_training(
+    aws: Aws,
+    corpus: str | Path | Sequence[str | Path],
+    *,
+    recipe: str | None = None,
+    init_from: Path | str | None = None,
+    notify: Notify = ignore,
+    **options: Any,
+) -> TrainingPlan:
+    """Look a training job over, as `train` does before it sends anything: see there."""
     specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
     asked, learning = split_options(options)
     remote = is_remote(specs)
     job = planned(aws, asked, learning, recipe)
-    origin = None if init_from is None or is_s3(str(init_from)) else _model_files(Path(init_from))
+    if asked.image and has_arm(job.instance):
+        notify(Notice(f"{job.instance} has an Arm processor: {asked.image} must be built for arm64"))
+    origin = None if init_from is None else str(init_from)
+    if origin is not None and not is_s3(origin):
+        open_model_directory(origin)
     _check_free(aws, job.name)
     if remote:
-        ensure_bucket(aws, S3Uri.parse(job.output).bucket)  # an upload sees to it by itself
-    channels = {"training": _there(aws, specs[0]) if remote else _sent(aws, specs, job, learning, notify)}
+        address = S3Uri.parse(specs[0])
+        refuse_mixed_corpora(address, objects_read(aws, address))
+    if origin is not None and is_s3(origin):
+        objects_read(aws, S3Uri.parse(origin))
+    cost = TrainingCost.of(job, asked.price)
+    return TrainingPlan(job if remote else without_reading(job), tuple(specs), learning, origin, cost)
+
+
+def start_training(aws: Aws, plan: TrainingPlan, *, notify: Notify = ignore) -> StartedJob:
+    """Send what a planned job needs, and start it; raises as `train` does."""
+    job, learning, specs = plan.job, plan.learning, plan.corpus
     own = S3Uri.parse(job.output) / job.name
+    if is_s3(specs[0]):
+        ensure_bucket(aws, own.bucket)  # an upload sees to it by itself
+        channels = {"training": str(S3Uri.parse(specs[0]))}
+    else:
+        channels = {"training": _sent(aws, specs, own.bucket, learning, notify)}
     if "validation" in learning:
         channels["validation"] = _beside(aws, [Path(learning["validation"]).expanduser()], own / "validation", notify)
-    if origin is not None:
-        channels["model"] = _beside(aws, origin, own / "init-from", notify)
-    elif init_from is not None:
-        channels["model"] = _there(aws, str(init_from))
+    if plan.origin is not None and is_s3(plan.origin):
+        channels["model"] = str(S3Uri.parse(plan.origin))
+    elif plan.origin is not None:
+        channels["model"] = _beside(aws, _model_files(Path(plan.origin)), own / "init-from", notify)
     job = replace(job, channels=channels, source=_source(aws, own.bucket, notify))
-    return _started(aws, job if remote else without_reading(job), asked.price, notify)
+    return _started(aws, job, plan.cost, notify)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[JobSettings, dict[str, Any]]:
@@ -126,17 +180,6 @@ def without_reading(job: TrainingJob) -> TrainingJob:
     done = {name.replace("_", "-") for name in ReadingSettings.model_fields}
     kept = {name: value for name, value in job.hyperparameters.items() if name not in done}
     return replace(job, hyperparameters=kept)
-
-
-def told_price(job: TrainingJob, hourly: float | None) -> str:
-    """What a job costs, in a sentence."""
-    many = f"{job.instances} × " if job.instances > 1 else ""
-    less = "; spot machines cost less" if job.spot else ""
-    ended = f"it is ended after {job.max_runtime / 3600:g} h"
-    if hourly is None:
-        return f"{many}{job.instance}: price unknown ({ended})"
-    most = shown_price(_most(job, hourly))
-    return f"{many}{job.instance}: {shown_price(hourly)} an hour each, {most} in all at most ({ended}){less}"
 
 
 def is_remote(specs: list[str]) -> bool:
@@ -169,18 +212,9 @@ def _check_free(aws: Aws, name: str) -> None:
         raise CloudError(message, "ResourceInUse")
 
 
-def _there(aws: Aws, address: str) -> str:
-    """An address in S3, as it is, after a look whether there is anything."""
-    uri = S3Uri.parse(address)
-    found = aws.call("s3", "list_objects_v2", Bucket=uri.bucket, Prefix=uri.key, MaxKeys=1)
-    if not aws.dry and not found.get("KeyCount"):
-        raise CloudError(f"{uri}: there is nothing there", "404")
-    return str(uri)
-
-
-def _sent(aws: Aws, specs: list[str], job: TrainingJob, learning: Mapping[str, Any], notify: Notify) -> str:
+def _sent(aws: Aws, specs: Sequence[str], bucket: str, learning: Mapping[str, Any], notify: Notify) -> str:
     reading = {name: value for name, value in learning.items() if name in ReadingSettings.model_fields}
-    return upload(aws, specs, bucket=S3Uri.parse(job.output).bucket, notify=notify, **reading).uri
+    return upload(aws, specs, bucket=bucket, notify=notify, **reading).uri
 
 
 def _beside(aws: Aws, files: list[Path], folder: S3Uri, notify: Notify) -> str:
@@ -203,10 +237,7 @@ def _source(aws: Aws, bucket: str, notify: Notify) -> str:
     return str(uri)
 
 
-def _started(aws: Aws, job: TrainingJob, price: float | None, notify: Notify) -> StartedJob:
-    hourly = price_per_hour(job.instance, aws.region, price, kind="training")
-    notify(Notice(told_price(job, hourly)))
-    notify(Notice(price_note(job.instance, aws.region, price, kind="training")))
+def _started(aws: Aws, job: TrainingJob, cost: TrainingCost, notify: Notify) -> StartedJob:
     request = training_job_request(job)
     try:
         answer = aws.call("sagemaker", "create_training_job", **request)
@@ -223,10 +254,6 @@ def _started(aws: Aws, job: TrainingJob, price: float | None, notify: Notify) ->
         instances=job.instances,
         spot=job.spot,
         max_runtime=job.max_runtime,
-        price_per_hour=hourly,
-        most=_most(job, hourly),
+        price_per_hour=cost.per_hour,
+        most=cost.most,
     )
-
-
-def _most(job: TrainingJob, hourly: float | None) -> float | None:
-    return None if hourly is None else hourly * job.instances * job.max_runtime / 3600

@@ -14,7 +14,7 @@ from charloom.sagemaker.amazon_images import training_image
 from charloom.sagemaker.attaching import JOBS
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.hyperparameters import hyperparameters
-from charloom.sagemaker.instances import refuse_obsolete
+from charloom.sagemaker.instances import refuse_arm, refuse_unfit
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name
 from charloom.sagemaker.storage import default_bucket
 from charloom.sagemaker.training_request import TrainingJob
@@ -76,7 +76,8 @@ def planned(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: st
     Raises:
         UsageError: it cannot work.
     """
-    refuse_obsolete(asked.instance)
+    refuse_unfit(asked.instance, "training")
+    refuse_arm(asked.instance, asked.image)
     name = checked_name(asked.name or fresh_name("charloom"), "the job")
     validation = options.get("validation")
     if validation is not None and not Path(validation).expanduser().is_file():

@@ -72,6 +72,17 @@ class Cost:
     most_per_hour: float | None
     note: str
 
+    def told(self, what: str) -> str:
+        """A line for people about `what`: an amount an hour and a month, or that it is unknown."""
+        if self.per_hour is None or self.per_month is None:
+            return f"{what}: price unknown; {self.note}"
+        line = (
+            f"{what}: {shown_price(self.per_hour)} an hour, {shown_price(self.per_month)} a month ({HOURS_A_MONTH} h)"
+        )
+        if self.most_per_hour != self.per_hour:
+            line += f"; grown, {shown_price(self.most_per_hour)} an hour, {shown_price(self.most_per_month)} a month"
+        return f"{line}; {self.note}"
+
     @property
     def per_month(self) -> float | None:
         """USD in 730 hours."""

@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from charloom.sagemaker.instances import refuse_obsolete
+from charloom.sagemaker.instances import refuse_unfit, unlisted
 from charloom.sagemaker.names import S3Uri, tags
+from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
 from charloom.settings import Duration, Settings, duration_seconds
 
 JSON_LINES = "application/jsonlines"
@@ -21,7 +22,7 @@ def _within_an_hour(text: str) -> str:
 
 
 def _machine(instance: str) -> str:
-    refuse_obsolete(instance, serving=True)
+    refuse_unfit(instance, "batch transform")
     return instance
 
 
@@ -38,6 +39,14 @@ class TransformSettings(Settings):
         "1h", description="Time that one batch may take."
     )
     price: float | None = Field(None, gt=0, le=1e6, description="USD an hour of one instance, if you know it better.")
+
+    def told_cost(self, region: str) -> str:
+        """What it costs in a region, in a line for people; how long it takes is up to the lines."""
+        one, note = price_per_hour(self.instance, region, self.price), price_note(self.instance, region, self.price)
+        total = "price unknown" if one is None else f"{shown_price(one * self.instances)} an hour"
+        many = f"{self.instances} × {self.instance} in {region}"
+        line = f"{many}: {total}, from their start to the job's end"
+        return "; ".join(filter(None, (line, note, unlisted(self.instance, "batch transform"))))
 
 
 def transform_request(

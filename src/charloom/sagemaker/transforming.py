@@ -6,19 +6,17 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from charloom.errors import CloudError, UsageError
+from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
-from charloom.sagemaker.account import role_arn
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.cloudwatch import TRANSFORMS, Log
-from charloom.sagemaker.model_data import check_model
-from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3
+from charloom.sagemaker.names import S3Uri, checked_name
 from charloom.sagemaker.resources import look, remove
+from charloom.sagemaker.storage import objects_under
+from charloom.sagemaker.transform_plan import TransformPlan, answer_to, names_model, plan_transform
 from charloom.sagemaker.transform_request import TransformSettings, transform_request
-from charloom.settings import validated
 
 POLL = 10.0
 """Seconds between two looks at a job."""
@@ -66,7 +64,7 @@ def transform(
     image: str | None = None,
     **chosen: Any,
 ) -> Transformed:
-    """Continue, or measure, every line of files in S3.
+    """Continue, or measure, every line of files in S3. It does not ask: `notify` gets the price.
 
     A line is a JSON object as `/invocations` takes it (docs/reference/http.md): at least `{"prompt": "..."}`.
 
@@ -86,45 +84,30 @@ def transform(
         **chosen: single settings, which go over `settings`.
 
     Raises:
-        UsageError: a choice cannot work, or there is no input.
-        CloudError: the job failed (its log's last lines were told), or Amazon refused something.
+        UsageError: a choice cannot work, or the answers would lie in the input.
+        CloudError: there is no input, the job failed (its log's last lines were told), or Amazon refused something.
     """
-    choice = validated(TransformSettings, {**(settings.model_dump(exclude_unset=True) if settings else {}), **chosen})
-    job = name or fresh_name(Path(model).name)
-    begin, end = check_transform(aws, model, source, output, job, role)
-    _check_input(aws, begin)
-    made = _made(aws, model, role, image, notify)
-    request = transform_request(job, made or model, begin, end, choice, score=score)
+    made = {"role": role, "image": image, "settings": settings, **chosen}
+    plan = plan_transform(aws, model, source, output, score=score, name=name, **made)
+    notify(Notice(plan.settings.told_cost(aws.region)))
+    return start_transform(aws, plan, wait=wait, notify=notify)
+
+
+def start_transform(aws: Aws, plan: TransformPlan, *, wait: bool = True, notify: Notify = ignore) -> Transformed:
+    """Start a planned batch, and follow it to its end if that is wanted; raises as `transform` does."""
+    made = _made(aws, plan, notify)
+    model = made or plan.model
+    request = transform_request(plan.job, model, plan.source, plan.output, plan.settings, score=plan.score)
     try:
         aws.call("sagemaker", "create_transform_job", **request)
     except BaseException:
         _remove(aws, made)
         raise
     if wait:
-        return _followed(aws, job, made, notify)
+        return _followed(aws, plan.job, made, notify)
     if made:
         notify(Notice(f"the model {made} stays, for the job needs it: it costs nothing"))
-    return Transformed(job, made or model, "InProgress", str(end))
-
-
-def check_transform(aws: Aws, model: str, source: str, output: str, job: str, role: str | None) -> tuple[S3Uri, S3Uri]:
-    """See, before anybody is asked and anything is sent, that a batch is worth it; the two addresses.
-
-    Raises:
-        UsageError: an address is none, the name cannot be one, or a role is missing.
-        ModelDirectoryError: there is no such model.
-    """
-    places = S3Uri.parse(source), S3Uri.parse(output)
-    checked_name(job, "the job")
-    check_model(model)
-    if not _is_name(model):
-        role_arn(aws, role)
-    return places
-
-
-def _is_name(model: str) -> bool:
-    """Whether this is the name of something in the account, and nothing of this machine or in S3."""
-    return not is_s3(model) and not Path(model).expanduser().exists()
+    return Transformed(plan.job, model, "InProgress", str(plan.output))
 
 
 def _followed(aws: Aws, job: str, made: str | None, notify: Notify) -> Transformed:
@@ -144,20 +127,14 @@ def _remove(aws: Aws, made: str | None) -> None:
         remove(aws, "model", made)
 
 
-def _check_input(aws: Aws, source: S3Uri) -> None:
-    """A job that has nothing to read would fail after minutes that are paid for."""
-    found = aws.call("s3", "list_objects_v2", Bucket=source.bucket, Prefix=source.key, MaxKeys=1)
-    if not aws.dry and not found.get("KeyCount"):
-        raise UsageError(f'there is nothing at {source}: put JSON lines there, such as {{"prompt": "Once"}}')
-
-
-def _made(aws: Aws, model: str, role: str | None, image: str | None, notify: Notify) -> str | None:
+def _made(aws: Aws, plan: TransformPlan, notify: Notify) -> str | None:
     """The name of a model that had to be made; None where one of that name is there."""
-    if _is_name(model) and (look(aws, "model", checked_name(model, "model")) is not None or aws.dry):
+    model = plan.model
+    if names_model(model) and (look(aws, "model", checked_name(model, "model")) is not None or aws.dry):
         return None
     from charloom.sagemaker.deploying import create_model
 
-    return create_model(aws, model, notify=notify, role=role, image=image)
+    return create_model(aws, model, notify=notify, role=plan.role, image=plan.image)
 
 
 def follow(aws: Aws, job: str, *, notify: Notify = ignore) -> Transformed:
@@ -192,12 +169,9 @@ def _ended(aws: Aws, job: str, found: dict[str, Any]) -> Transformed:
 
 
 def _answers(aws: Aws, found: dict[str, Any], output: S3Uri) -> Iterator[str]:
-    """Where the answers to a job's files lie, by Amazon's rule: the part of the name below the input, and .out."""
+    """Where the answers to a job's files lie."""
     source = S3Uri.parse(found["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
-    for page in aws.pages("s3", "list_objects_v2", Bucket=source.bucket, Prefix=source.key):
-        for entry in page.get("Contents", []):
-            below = entry["Key"].removeprefix(source.key).lstrip("/") or entry["Key"].rpartition("/")[2]
-            yield str(output / f"{below}.out")
+    return (str(answer_to(source, output, one)) for one in objects_under(aws, source))
 
 
 def _failed(aws: Aws, job: str, found: dict[str, Any], notify: Notify) -> CloudError:

@@ -1,4 +1,4 @@
-"""Nothing that costs money begins unasked: what it costs, and a question that a person answers."""
+"""Nothing that can cost much begins without consent: what it can cost, and a question that a person answers."""
 
 from __future__ import annotations
 
@@ -6,29 +6,49 @@ import sys
 
 from charloom.cli.output import Output
 from charloom.errors import UsageError
-from charloom.sagemaker.prices import HOURS_A_MONTH, Cost, shown_price
+from charloom.sagemaker.aws import Aws
+
+ASKED_ABOVE = 5.0
+"""USD: what can cost more in all, or an unknown amount, is asked about."""
 
 
-def told_cost(what: str, cost: Cost) -> str:
-    """A line for people: an amount an hour and a month, or that it is unknown."""
-    if cost.per_hour is None or cost.per_month is None:
-        return f"{what}: price unknown; {cost.note}"
-    line = f"{what}: {shown_price(cost.per_hour)} an hour, {shown_price(cost.per_month)} a month ({HOURS_A_MONTH} h)"
-    if cost.most_per_hour != cost.per_hour:
-        line += f"; grown, {shown_price(cost.most_per_hour)} an hour, {shown_price(cost.most_per_month)} a month"
-    return f"{line}; {cost.note}"
+def may_cost(out: Output, aws: Aws, told: str, most: float | None, question: str, *, yes: bool) -> bool:
+    """Say what something costs, and ask whether it may, where that can be much or is unknown.
 
-
-def agreed(out: Output, question: str, *, yes: bool) -> bool:
-    """Whether to go on: `yes` says so, else a person at the terminal does.
+    Args:
+        out: where it is said.
+        aws: the account; a dry run costs nothing, and never asks.
+        told: the price in words.
+        most: USD that it can cost in all; None where that is unknown, or where only deleting it ends it.
+        question: such as "deploy it?".
+        yes: the answer, given beforehand.
 
     Raises:
-        UsageError: nobody can be asked.
+        UsageError: it has to be asked, and there is no terminal to ask at.
+    """
+    if yes or aws.dry or (most is not None and most <= ASKED_ABOVE):
+        out.say(told)
+        return True
+    return agreed(out, question, yes=False, about=told)
+
+
+def agreed(out: Output, question: str, *, yes: bool, about: str = "") -> bool:
+    """Whether to go on: `yes` says so, else a person at the terminal does.
+
+    Args:
+        out: whose command asks.
+        question: what is asked.
+        yes: the answer, given beforehand.
+        about: what must be known to answer; it is shown even where little else is.
+
+    Raises:
+        UsageError: there is no terminal to ask at.
     """
     if yes:
         return True
     if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
-        raise UsageError("this costs money, and nobody is at a terminal to be asked: give --yes")
-    sys.stderr.write(f"{question} [y/N] ")
+        reason = about or "this costs money"
+        raise UsageError(f"{reason}. There is no terminal to ask at: give --yes to agree to that")
+    sys.stderr.write((f"{about}\n" if about else "") + f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")

@@ -10,11 +10,10 @@ from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
-from charloom.cli.sagemaker.consent import agreed, told_cost
+from charloom.cli.sagemaker.consent import may_cost
 from charloom.interrupts import signals_as_interrupt
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.deploying import Deployed, check_deployment
-from charloom.sagemaker.deploying import deploy as deploy_model
+from charloom.sagemaker.deploying import Deployed, check_deployment, put_in_service
 from charloom.sagemaker.endpoint_settings import EndpointSettings
 from charloom.sagemaker.endpoints_here import deploy_on_this_machine
 from charloom.sagemaker.model_data import check_model
@@ -56,7 +55,7 @@ def deploy(
         out.say("nothing was created")
         return 1
     with CloudView(out) as view, signals_as_interrupt(signal.SIGTERM):
-        made = deploy_model(aws, model, endpoint, name=name, notify=view)
+        made = put_in_service(aws, model, endpoint, name=name, notify=view)
     if not aws.dry:
         _tell(out, made)
     return 0
@@ -76,11 +75,7 @@ def _deploy_here(out: Output, model: str, name: str | None, endpoint: EndpointSe
 
 
 def _may_cost(out: Output, aws: Aws, endpoint: EndpointSettings, *, yes: bool) -> bool:
-    what = "serverless" if endpoint.serverless else f"{endpoint.instance_type} × {endpoint.instances}"
-    out.say(told_cost(f"{what} in {aws.region}", endpoint.cost(aws.region)))
-    if endpoint.ttl:
-        out.say(f"it deletes itself after {endpoint.ttl}")
-    return aws.dry or agreed(out, "deploy it?", yes=yes)
+    return may_cost(out, aws, endpoint.told_cost(aws.region), None, "deploy it?", yes=yes)
 
 
 def _tell(out: Output, made: Deployed) -> None:

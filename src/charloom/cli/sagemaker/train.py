@@ -12,16 +12,16 @@ from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.attach import fetched, report
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.consent import may_cost
 from charloom.cli.sagemaker.job_views import job_data, job_text, waited
 from charloom.errors import UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.attaching import check_output
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.instances import LOCAL, refuse_obsolete
+from charloom.sagemaker.instances import LOCAL, refuse_unfit, unlisted
 from charloom.sagemaker.jobs import Watch
 from charloom.sagemaker.jobs_here import status_here, train_here
-from charloom.sagemaker.launching import StartedJob
-from charloom.sagemaker.launching import train as start
+from charloom.sagemaker.launching import StartedJob, TrainingPlan, plan_training, start_training
 from charloom.sagemaker.planning import JobSettings
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
 
@@ -38,6 +38,7 @@ def train(
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     recipe: str | None = None,
     init_from: str | None = None,
+    yes: Annotated[bool, Parameter(negative=())] = False,
     job: Annotated[JobSettings, Parameter(name="*", group=_JOB)] = JobSettings(),  # noqa: B008
     text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),  # noqa: B008
     network: Annotated[ModelSettings, Parameter(name="*", group=_MODEL)] = ModelSettings(),  # noqa: B008
@@ -45,9 +46,10 @@ def train(
     cloud: CloudOptions = CloudOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> int:
-    """Train as a job on SageMaker: sends text and code, says what it costs, starts, follows the log, fetches the model.
+    """Train as a job on SageMaker: sends text and code, starts the job, follows its log, fetches the model.
 
-    Ctrl-C asks whether to stop the job. With --instance local the very same job runs on this machine.
+    What it can cost is said first, and asked about where that is more than 5 USD or unknown. Ctrl-C asks whether to
+    stop the job. With --instance local the very same job runs on this machine.
 
     Parameters
     ----------
@@ -64,6 +66,8 @@ def train(
         A named set of settings: tiny, small, base, large, names, memorize, article; or a YAML file. Options go over it.
     init_from
         A model to go on from: a model directory, or an address in S3.
+    yes
+        Do not ask whether it may cost that much.
     """
     out = Output(options)
     specs = corpus_specs(corpus)
@@ -74,15 +78,25 @@ def train(
     }
     if job.instance == LOCAL:
         return _here(out, specs, output, cloud, recipe, init_from, overwrite, chosen)
-    refuse_obsolete(job.instance)
+    refuse_unfit(job.instance, "training")
     if output is not None:
         if not wait:
             raise UsageError("-o is where the model is written when the job has ended: leave out -o or --no-wait")
         check_output(output.expanduser(), overwrite)
     aws = reached(cloud, out)
     with CloudView(out) as view:
-        started = start(aws, specs, recipe=recipe, init_from=init_from, notify=view, **chosen)
+        plan = plan_training(aws, specs, recipe=recipe, init_from=init_from, notify=view, **chosen)
+    if not _may_cost(out, aws, plan, yes=yes):
+        out.say("nothing was started")
+        return 1
+    with CloudView(out) as view:
+        started = start_training(aws, plan, notify=view)
     return _rest(out, aws, started, output, wait, overwrite, job.price)
+
+
+def _may_cost(out: Output, aws: Aws, plan: TrainingPlan, *, yes: bool) -> bool:
+    most = None if unlisted(plan.job.instance, "training") else plan.cost.most
+    return may_cost(out, aws, f"{plan.cost}; {plan.cost.note}", most, "start it?", yes=yes)
 
 
 def _rest(

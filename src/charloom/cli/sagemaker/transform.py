@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
-from charloom.cli.sagemaker.consent import agreed
+from charloom.cli.sagemaker.consent import agreed, may_cost
 from charloom.errors import CloudError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.names import fresh_name
-from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
 from charloom.sagemaker.transform_jobs import stop_transform
+from charloom.sagemaker.transform_plan import plan_transform
 from charloom.sagemaker.transform_request import TransformSettings
-from charloom.sagemaker.transforming import Transformed, check_transform
-from charloom.sagemaker.transforming import transform as start
+from charloom.sagemaker.transforming import Transformed, start_transform
 
 _MACHINES = Group("Machines", sort_key=10)
 
@@ -72,35 +69,19 @@ def transform(
         raise UsageError("give --generate or --score, not both")
     aws = reached(cloud, out)
     chosen: dict[str, Any] = {one: getattr(machines, one) for one in machines.model_fields_set}
-    job = name or fresh_name(Path(model).name)
-    check_transform(aws, model, source, output, job, role)
-    if not _may_cost(out, aws, machines, yes=yes):
+    made = {"role": role, "image": image, **chosen}
+    plan = plan_transform(aws, model, source, output, score=score, name=name, **made)
+    if not may_cost(out, aws, plan.settings.told_cost(aws.region), None, "start it?", yes=yes):
         out.say("nothing was started")
         return 1
     try:
         with CloudView(out) as view:
-            made = {"role": role, "image": image, **chosen}
-            done = start(aws, model, source, output, score=score, name=job, wait=wait, notify=view, **made)
+            done = start_transform(aws, plan, wait=wait, notify=view)
     except KeyboardInterrupt:
-        return _interrupted(out, aws, job)
+        return _interrupted(out, aws, plan.job)
     if not aws.dry:
         _show(out, done)
     return 0
-
-
-def _may_cost(out: Output, aws: Aws, machines: TransformSettings, *, yes: bool) -> bool:
-    """Say what it costs, and let a person say whether it may.
-
-    Raises:
-        UsageError: nobody can be asked, and --yes was not given.
-    """
-    one = price_per_hour(machines.instance, aws.region, machines.price)
-    total = "price unknown" if one is None else f"{shown_price(one * machines.instances)} an hour"
-    out.say(
-        f"{machines.instances} × {machines.instance}: {total}, from their start to the job's end "
-        f"({price_note(machines.instance, aws.region, machines.price)})"
-    )
-    return aws.dry or agreed(out, "start it?", yes=yes)
 
 
 def _show(out: Output, done: Transformed) -> None:
