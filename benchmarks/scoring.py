@@ -33,13 +33,13 @@ import torch
 from article_loop import ArticleNetwork, State
 from charloom.bundle import ModelShape
 from charloom.events import ignore
+from charloom.runtime.float32_graph import build_graph
+from charloom.runtime.int8_graph import build_int8_graph
 from charloom.runtime.scored_files import NamedFiles, in_memory
 from charloom.runtime.scoring import Scorer, Text
 from charloom.runtime.session import Logits, OnnxSession, Session, initial_state
 from charloom.runtime.session import State as SessionState
 from charloom.text.vocabulary import CharacterVocabulary, Ids
-from charloom.training.float32_graph import build_graph
-from charloom.training.int8_graph import build_int8_graph
 from charloom.training.model import CharacterModel
 
 STREAMS = 64

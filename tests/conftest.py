@@ -20,6 +20,8 @@ import charloom
 # Networks this small are slower on two threads, and very much slower where another process wants the cores.
 # Before torch is first imported, and in the environment, so that it holds for subprocesses too.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Some tests import ONNX Runtime before charloom does.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # How long an example takes says nothing of whether it is right.
 hypothesis.settings.register_profile(

@@ -75,7 +75,7 @@ def __getattr__(name: str) -> Any:
     try:
         value = getattr(importlib.import_module(_HOMES[name]), name)
     except ModuleNotFoundError as error:
-        if name in _NEED_TORCH and error.name in ("torch", "onnx", "yaml", "matplotlib"):
+        if name in _NEED_TORCH and error.name in ("torch", "yaml", "matplotlib"):
             raise MissingExtraError(_NEED_TORCH[name], "train") from error
         raise
     globals()[name] = value

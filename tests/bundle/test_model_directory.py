@@ -337,7 +337,7 @@ def test_a_graph_of_another_shape(model: Path) -> None:
 @pytest.mark.parametrize("name", ["model.onnx", "model.int8.onnx"])
 def test_a_graph_that_is_none(model: Path, name: str) -> None:
     replace(model, name, b"\x00" * 100)
-    assert f"{name} cannot be loaded" in refused(model, name)
+    assert f"{name} is not the network that config.json describes" in refused(model, name)
 
 
 class Bomb:

@@ -24,7 +24,7 @@ from charloom.cli.history import history_table
 from charloom.cli.output import Output, OutputOptions
 from charloom.display import visible
 from charloom.errors import ModelDirectoryError
-from charloom.runtime.session import OnnxSession
+from charloom.runtime.session import check_graph
 from charloom.text.named import NAMED
 
 
@@ -54,6 +54,7 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
                 "files": [asdict(file) for file in files],
                 "checks": {"files": not damaged, "graph": graph_problem is None},
                 "whole": problem is None,
+                "problem": problem,
                 "unfinished": unfinished is not None,
                 "history": [asdict(record) for record in history],
             }
@@ -118,11 +119,11 @@ def _resume_command(model: Path, run: UnfinishedRun) -> str:
 
 
 def _graph_problem(directory: ModelDirectory) -> str | None:
-    """Load the graphs as `generate` would; the reason if one cannot be loaded."""
+    """Load and step the graphs as `generate` would; the reason if one cannot run."""
     try:
-        OnnxSession(directory.read_graph(), directory.config.model)
+        check_graph(directory.read_graph(), directory.config.model)
         if directory.has_int8_graph:
-            OnnxSession(directory.read_int8_graph(), directory.config.model, name=STEP_GRAPH)
+            check_graph(directory.read_int8_graph(), directory.config.model, STEP_GRAPH)
     except ModelDirectoryError as error:
         return str(error)
     return None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.errors import UsageError
-from charloom.runtime.session import Session, initial_state
+from charloom.runtime.session import Session, initial_state, no_number
 from charloom.text.vocabulary import Ids, Vocabulary
 
 LONGEST = 5_000  # ids: each is a step of its own
@@ -81,6 +81,8 @@ def _hidden(session: Session, vocabulary: Vocabulary, ids: Ids, place: int) -> N
     for time, token in enumerate(ids):
         stepper.step(np.array([token]))
         hidden[time] = stepper.state[place][0]
+    if not np.isfinite(hidden).all():
+        raise no_number()
     return hidden
 
 

@@ -102,9 +102,10 @@ def _evaluation(nats: float, vocabulary: Vocabulary, segments: Sequence[Segment]
 
 def negative_log_likelihoods(logits: Logits, targets: Ids) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     """−ln p of each target: logits (T, B, V) and targets (T, B) → nats (T, B)."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    chosen = np.take_along_axis(shifted, targets[..., None].astype(np.intp), axis=-1)[..., 0]
-    nats = np.log(np.exp(shifted).sum(axis=-1, dtype=np.float64)) - chosen
+    with np.errstate(invalid="ignore"):  # NaN stays NaN: whoever asks looks at the sum
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        chosen = np.take_along_axis(shifted, targets[..., None].astype(np.intp), axis=-1)[..., 0]
+        nats = np.log(np.exp(shifted).sum(axis=-1, dtype=np.float64)) - chosen
     return np.asarray(nats, dtype=np.float64)
 
 

@@ -15,13 +15,15 @@ from pathlib import Path
 from typing import Literal
 
 from charloom.bundle import ModelDirectory
-from charloom.bundle.config import CONFIG
+from charloom.bundle.config import CONFIG, GRAPH, STEP_GRAPH
 from charloom.errors import UsageError
 from charloom.files import atomic_write
+from charloom.runtime.protobuf import bytes_field
+from charloom.runtime.session import check_graph
 from charloom.text.cleaning import STEPS
 
-_METADATA = 0x72  # ModelProto.metadata_props: field 14, a message, may be repeated
-_KEY, _VALUE = 0x0A, 0x12  # StringStringEntryProto.key and .value: fields 1 and 2, strings
+_METADATA = 14  # ModelProto.metadata_props, a message, may be repeated
+_KEY, _VALUE = 1, 2  # StringStringEntryProto.key and .value
 
 
 @dataclass(frozen=True)
@@ -63,11 +65,12 @@ def export_onnx(
 
     Raises:
         UsageError: the file is there, or is the model's own; or the model has no int8 graph.
-        ModelDirectoryError: the graph is missing or altered.
+        ModelDirectoryError: the graph is missing or altered, or gives no numbers.
         StorageError: the file cannot be written.
     """
     check_target(directory, file, overwrite)
     graph = directory.read_int8_graph() if precision == "int8" else directory.read_graph()
+    check_graph(graph, directory.config.model, STEP_GRAPH if precision == "int8" else GRAPH)
     content = with_metadata(graph, _description(directory))
     with atomic_write(file) as stream:
         stream.write(content)
@@ -78,8 +81,7 @@ def export_onnx(
 def with_metadata(graph: bytes, metadata: Mapping[str, str]) -> bytes:
     """A serialized ONNX model with more metadata."""
     entries = (
-        _field(_METADATA, _field(_KEY, key.encode()) + _field(_VALUE, value.encode()))
-        for key, value in metadata.items()
+        bytes_field(_METADATA, bytes_field(_KEY, key) + bytes_field(_VALUE, value)) for key, value in metadata.items()
     )
     return graph + b"".join(entries)
 
@@ -106,17 +108,3 @@ def check_target(directory: ModelDirectory, file: Path, overwrite: bool) -> None
         raise UsageError(f"{file} is a file of the model itself: choose another name")
     if file.exists() and not overwrite:
         raise UsageError(f"{file} is there already: choose another name, or replace it with --overwrite")
-
-
-def _field(tag: int, content: bytes) -> bytes:
-    return bytes([tag]) + _varint(len(content)) + content
-
-
-def _varint(number: int) -> bytes:
-    """A number in groups of seven bits, the lowest first, each but the last marked by its eighth bit."""
-    groups = bytearray()
-    while number > 0x7F:
-        groups.append(number & 0x7F | 0x80)
-        number >>= 7
-    groups.append(number)
-    return bytes(groups)

@@ -100,12 +100,15 @@ class TextStream(Iterator[str]):
         while self.finish_reason is None:
             for _, piece in rows.step():
                 yield piece
+            if self._row.error is not None:
+                raise self._row.error
 
     def __next__(self) -> str:
         """The next piece of text, never empty.
 
         Raises:
             StopIteration: the text has ended.
+            ModelDirectoryError: the network's answer is not a number.
         """
         for piece in self._pieces:
             if piece:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from charloom.runtime.novelty import Novelty, NoveltySettings, Searched, novelty
 from charloom.runtime.recitation import Recitation, ReciteSettings, recite
 from charloom.runtime.scored_files import NamedFiles, in_memory
 from charloom.runtime.scoring import Score, Scorer
-from charloom.runtime.session import OnnxSession
+from charloom.runtime.session import OnnxSession, no_number
 from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validated
 from charloom.text.cleaning import clean_prompt
 from charloom.text.vocabulary import Vocabulary
@@ -193,7 +194,10 @@ class Model:
         if protocol not in ("stateful", "windows-256", "cold-60"):
             raise UsageError(f"protocol = {protocol!r}: choose stateful, windows-256 or cold-60")
         segments = self._corpora.segments(corpus, split, notify)
-        return evaluate_segments(self._evaluating_session, self.vocabulary, segments, protocol)
+        evaluation = evaluate_segments(self._evaluating_session, self.vocabulary, segments, protocol)
+        if not math.isfinite(evaluation.loss):
+            raise no_number()
+        return evaluation
 
     def score(self, text: str, *, per_char: bool = False) -> Score:
         """Measure how surprising a text is, read as if a line had just ended; see `score_texts`."""

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from charloom.errors import ModelDirectoryError
 from charloom.runtime.prefix_cache import PrefixCache
-from charloom.runtime.session import LOGITS_LIMIT, Logits, Session, State, initial_state
+from charloom.runtime.session import LOGITS_LIMIT, Logits, Session, State, initial_state, no_number
 from charloom.runtime.tokens import log_probabilities
 from charloom.runtime.written import Tokens
 from charloom.text.vocabulary import Ids, Vocabulary
@@ -34,6 +35,7 @@ class Reading:
         state: after what was read, (1, H).
         logits: what comes after the whole prompt, (1, V); None until it is read.
         tokens: where they are given, take in what the model thought of each character but the first.
+        error: why they could not take it in, if they could not.
     """
 
     def __init__(self, ids: Ids, state: State, tokens: Tokens | None = None) -> None:
@@ -49,6 +51,7 @@ class Reading:
         self.state = state
         self.logits: Logits | None = None
         self.tokens = tokens
+        self.error: ModelDirectoryError | None = None
 
     @property
     def left(self) -> int:
@@ -59,7 +62,11 @@ class Reading:
         """Characters were read: what came after each (T, V), and the state after the last (1, H)."""
         if self.tokens is not None:
             following = self.ids[self.position + 1 :][: len(logits)].astype(np.int64)
-            self.tokens.extend(following, log_probabilities(logits[: len(following)]))
+            distributions = log_probabilities(logits[: len(following)])
+            if np.isfinite(distributions).all():
+                self.tokens.extend(following, distributions)
+            else:  # it is this prompt's error, not its neighbours'
+                self.error, self.tokens = no_number(), None
         self.position += len(logits)
         self.state = state
         if not self.left:

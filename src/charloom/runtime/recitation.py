@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from charloom.errors import CorpusError, UsageError
-from charloom.runtime.session import LOGITS_LIMIT, Session, initial_state
+from charloom.runtime.session import LOGITS_LIMIT, Session, initial_state, no_number
 from charloom.settings import MAX_SEED, Settings, SplitName
 from charloom.text.mapping import release
 from charloom.text.splits import Segment
@@ -151,7 +151,11 @@ def passages_in(segments: Sequence[Segment], length: int) -> int:
 
 
 def greedy(session: Session, prompts: Ids, length: int, unknown_id: int | None) -> Ids:
-    """The likeliest continuation, character by character: prompts (T, B) with T ≥ 1 → ids (length, B)."""
+    """The likeliest continuation, character by character: prompts (T, B) with T ≥ 1 → ids (length, B).
+
+    Raises:
+        ModelDirectoryError: the network's answer is not a number.
+    """
     state = initial_state(session.shape, prompts.shape[1])
     window = max(1, LOGITS_LIMIT // (prompts.shape[1] * session.shape.vocab_size))
     written = np.empty((length, prompts.shape[1]), dtype=np.int64)
@@ -162,6 +166,8 @@ def greedy(session: Session, prompts: Ids, length: int, unknown_id: int | None) 
         if unknown_id is not None:
             last[:, unknown_id] = -np.inf
         written[step] = last.argmax(axis=-1)
+        if not np.isfinite(last.max(axis=-1)).all():
+            raise no_number()
         if step + 1 < length:
             logits, state = session.run(written[step : step + 1], state)
     return written

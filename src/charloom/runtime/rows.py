@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from charloom.runtime.constraints import RegexConstraint, compile_constraint
 from charloom.runtime.sampling import Sampler, draw
-from charloom.runtime.session import Logits, Session, State, Stepper
+from charloom.runtime.session import Logits, Session, State, Stepper, no_number
 from charloom.runtime.stopping import TextAssembler
 from charloom.runtime.tokens import Thought, ThoughtQueue, Thoughts
 from charloom.settings import SamplingSettings
@@ -199,8 +199,9 @@ class Rows:
         uniforms = np.array([row.uniform() for row in self._rows])
         self._ids = draw(self._sampler.weights(logits, self._allowed(logits.shape[1])), uniforms)
         thoughts = Thoughts(logits, [row.alternatives for row in self._rows], self._unknown_id)
+        nothing = logits.shape[1]  # what is drawn of a row without numbers
         return [
-            (row, self._pushed(row, token, thoughts.of(index, token)))
+            (row, self._pushed(row, token, thoughts.of(index, token)) if token != nothing else _without_numbers(row))
             for index, (row, token) in enumerate(zip(self._rows, self._ids.tolist(), strict=True))
         ]
 
@@ -217,6 +218,8 @@ class Rows:
     def _pushed(self, row: Row, token: int, thought: Thought | None) -> str:
         """What `row.push` gives; an error ends this row and no other."""
         try:
+            if thought is not None and not thought.is_finite:
+                raise no_number()
             piece = row.push(token, thought)
         except Exception as error:  # whatever it is, the neighbours go on
             row.error, row.finish_reason = error, "failed"
@@ -267,3 +270,9 @@ class Rows:
         if all(mask is None for mask in masks):
             return None
         return np.stack([np.ones(vocab_size, dtype=bool) if mask is None else mask for mask in masks])
+
+
+def _without_numbers(row: Row) -> str:
+    """End a row for which the network has given no numbers, and no other."""
+    row.error, row.finish_reason = no_number(), "failed"
+    return ""

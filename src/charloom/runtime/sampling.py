@@ -48,6 +48,8 @@ class Sampler:
     def weights(self, logits: Logits, allowed: NDArray[np.bool_] | None = None) -> Weights:
         """The weights the next characters are drawn by: logits (B, V) → (B, V).
 
+        A row whose likeliest character has no finite logit gets no weight at all.
+
         Args:
             logits: the network's.
             allowed: the only characters that may come, (B, V), at least one a row beside the unknown; None = all.
@@ -58,14 +60,26 @@ class Sampler:
         if allowed is not None:
             scores[~allowed] = -np.inf
         # Shifted first, so that a temperature near zero takes the others to −∞ and never the likeliest to +∞.
-        scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
+        largest = np.maximum.reduce(scores, axis=-1, keepdims=True)
+        lost = _without_numbers(largest)
+        if lost is not None:
+            scores[lost] = largest[lost] = 0
+        scores -= largest
         with np.errstate(over="ignore") if self._overflows else contextlib.nullcontext():
             weights = np.exp(scores / self._temperatures)
         for keep, rows, values in self._filters:
             weights[rows] = keep(weights[rows], values)
         if len(self._greedy):
             weights[self._greedy] = _likeliest(scores[self._greedy])
+        if lost is not None:
+            weights[lost] = 0
         return weights
+
+
+def _without_numbers(largest: Weights) -> NDArray[np.intp] | None:
+    """The rows whose largest score (B, 1) is NaN or infinite; None where there is none, which is nearly always."""
+    finite = np.isfinite(largest)
+    return None if np.logical_and.reduce(finite, axis=None) else np.flatnonzero(~finite)
 
 
 def next_probabilities(logits: Logits, settings: SamplingSettings, unknown_id: int | None) -> Weights:
@@ -114,7 +128,10 @@ _FILTERS: tuple[tuple[Filter, str, float], ...] = (  # in the documented order, 
 
 
 def draw(weights: Weights, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Draw one id a row by inverting the cumulative distribution at `uniforms` (B,), each in [0, 1)."""
+    """Draw one id a row by inverting the cumulative distribution at `uniforms` (B,), each in [0, 1).
+
+    A row without any weight gets V, which is the id of no character.
+    """
     cumulative = np.add.accumulate(weights, axis=-1)
     targets = uniforms[:, None] * cumulative[:, -1:]
     ids: NDArray[np.int64] = np.add.reduce(cumulative <= targets, axis=-1, dtype=np.int64)

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from charloom.errors import CorpusError, ModelDirectoryError
+from charloom.errors import CorpusError
 from charloom.runtime.nats import Nats, NatsTotal, nats_of_texts
-from charloom.runtime.session import Session
+from charloom.runtime.session import Session, no_number
 from charloom.text.cleaning import STEPS, clean_pieces, expand
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -210,9 +210,7 @@ class _Reading:
     def score(self) -> Score:
         nats = self._total.nats
         if not math.isfinite(nats):
-            raise ModelDirectoryError(
-                "the model gives no number for this text: its weights are damaged, train it again"
-            )
+            raise no_number()
         return Score(
             text=self._text.shown,
             characters=self._characters,

@@ -8,9 +8,7 @@ hidden then cell, the other cells one. All zeros is the state before any text.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,6 +18,9 @@ from numpy.typing import NDArray
 from charloom.bundle import ModelShape
 from charloom.bundle.config import CONFIG, GRAPH
 from charloom.errors import ModelDirectoryError
+from charloom.runtime.float32_graph import float32_graph
+from charloom.runtime.graph_builder import state_names
+from charloom.runtime.int8_graph import int8_graph
 from charloom.text.vocabulary import Ids
 
 State = tuple[NDArray[np.float32], ...]
@@ -27,6 +28,11 @@ Logits = NDArray[np.float32]
 
 LOGITS_LIMIT = 1 << 23
 """Logits held at a time, 32 MiB of float32: whoever reads much at once cuts it so that there are no more."""
+
+
+def no_number() -> ModelDirectoryError:
+    """The error of a network whose answer is NaN or infinite."""
+    return ModelDirectoryError("the model gives no number for this text: its weights are damaged, train it again")
 
 
 class Session(Protocol):
@@ -75,12 +81,6 @@ def initial_state(shape: ModelShape, batch: int) -> State:
     return tuple(np.zeros((batch, shape.hidden_size), dtype=np.float32) for _ in range(count))
 
 
-def state_names(shape: ModelShape, suffix: str) -> list[str]:
-    """The graph's names for the state, in order: h0_in, c0_in, h1_in, ... or the same with _out."""
-    letters = "hc"[: shape.states_per_layer]
-    return [f"{letter}{layer}_{suffix}" for layer in range(shape.num_layers) for letter in letters]
-
-
 class OnnxSession(Session):
     """A graph of a model directory, float32 or int8, run by ONNX Runtime."""
 
@@ -97,15 +97,13 @@ class OnnxSession(Session):
             ModelDirectoryError: not a graph, or not the one that `shape` describes.
         """
         self.shape = shape
+        _check_written_by_us(graph, shape, name)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         # A spinning thread burns a core between steps for nothing.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # Our graphs hold their own weights: one that names another file is hostile, and finds none here.
-        nowhere = str(Path(os.devnull) / "none")
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", nowhere)
         try:
             self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
@@ -113,18 +111,6 @@ class OnnxSession(Session):
             raise ModelDirectoryError(f"{name} cannot be loaded: {reason}") from None
         self._inputs = ["ids", *state_names(shape, "in")]
         self._outputs = ["logits", *state_names(shape, "out")]
-        if not self._fits():
-            raise ModelDirectoryError(f"{name} is not the network that {CONFIG} describes")
-
-    def _fits(self) -> bool:
-        inputs = {node.name: node for node in self._session.get_inputs()}
-        outputs = {node.name: node for node in self._session.get_outputs()}
-        fits = list(inputs) == self._inputs and list(outputs) == self._outputs
-        if fits:
-            hidden = [inputs[name].shape[-1] for name in self._inputs[1:]]
-            fits = set(hidden) == {self.shape.hidden_size}
-            fits = fits and outputs["logits"].shape[-1] == self.shape.vocab_size
-        return fits
 
     def run(self, ids: Ids, state: State) -> tuple[Logits, State]:
         feeds: dict[str, NDArray[Any]] = dict(zip(self._inputs, (ids.astype(np.int64), *state), strict=True))
@@ -133,6 +119,29 @@ class OnnxSession(Session):
 
     def stepper(self, state: State) -> Stepper:
         return _OnnxStepper(self._session, self._inputs, self._outputs, state, self.shape.vocab_size)
+
+
+def check_graph(content: bytes, shape: ModelShape, name: str = GRAPH) -> None:
+    """Load a graph and step it once.
+
+    Raises:
+        ModelDirectoryError: it is not the graph of this network, or gives no numbers.
+    """
+    session = OnnxSession(content, shape, name=name)
+    logits, _ = session.run(np.zeros((1, 1), dtype=np.int64), initial_state(shape, 1))
+    if not np.isfinite(logits).all():
+        raise ModelDirectoryError(f"{name}: {no_number()}")
+
+
+def _check_written_by_us(content: bytes, shape: ModelShape, name: str) -> None:
+    """Refuse a graph before ONNX Runtime sees it: one of other operators could run for ever, or take all memory."""
+    graph = next((graph for graph in (float32_graph(shape), int8_graph(shape)) if graph.is_in(content)), None)
+    if graph is None:
+        raise ModelDirectoryError(
+            f"{name} is not the network that {CONFIG} describes, written by charloom: copy the model again or retrain"
+        )
+    if not graph.has_finite_weights(content):
+        raise ModelDirectoryError(f"{name} is damaged: not all of its weights are numbers; train the model again")
 
 
 class _OnnxStepper:

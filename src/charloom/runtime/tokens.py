@@ -6,6 +6,7 @@ in. Legend: T time, B rows, V vocabulary.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,8 +47,9 @@ class Chunk:
 def log_probabilities(logits: Logits) -> LogProbabilities:
     """Natural log-probabilities over the last axis: logits (…, V) → (…, V) in float64."""
     shifted = logits.astype(np.float64)
-    shifted -= shifted.max(axis=-1, keepdims=True)
-    shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
+    with np.errstate(invalid="ignore"):  # NaN stays NaN: whoever asks looks at the result
+        shifted -= shifted.max(axis=-1, keepdims=True)
+        shifted -= np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
     return shifted
 
 
@@ -59,6 +61,11 @@ class Thought:
     logprob: float
     top_ids: Sequence[int]
     top_logprobs: Sequence[float]
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether all of it are finite numbers."""
+        return math.isfinite(self.logprob) and all(map(math.isfinite, self.top_logprobs))
 
 
 def likeliest(distributions: LogProbabilities, count: int, unknown_id: int | None) -> NDArray[np.intp]:

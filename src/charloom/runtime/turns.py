@@ -100,6 +100,8 @@ class Turns:
                         still.append(prompt)
                     continue
                 for text in prompt.texts:
+                    if prompt.reading.error is not None:
+                        text.continuation.fail(prompt.reading.error)
                     text.continuation.read()
                     if not text.settings.length:  # nothing is to be written: it was about the prompt
                         text.continuation.add("", "length")

@@ -26,12 +26,13 @@ from torch.nn import functional as F
 
 from charloom.errors import TrainingError, UsageError
 from charloom.runtime.evaluation import evaluate_segments
+from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.model import Model
 from charloom.settings import VocabularyKind
 from charloom.text.cleaning import clean_prompt
 from charloom.text.splits import Segment, with_opening
 from charloom.text.vocabulary import Ids, Vocabulary
-from charloom.training.float32_graph import build_graph, verify_graph
+from charloom.training.graphs import verify_graph
 from charloom.training.model import CharacterModel
 from charloom.training.origin import read_weights
 from charloom.training.session import TorchSession

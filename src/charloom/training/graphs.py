@@ -4,17 +4,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from charloom.bundle import ModelShape
 from charloom.bundle.config import FileName, PrecisionRecord
+from charloom.errors import TrainingError
 from charloom.runtime.evaluation import evaluate_segments
-from charloom.runtime.session import OnnxSession
+from charloom.runtime.float32_graph import build_graph
+from charloom.runtime.graph_builder import Arrays
+from charloom.runtime.int8_graph import build_int8_graph
+from charloom.runtime.session import OnnxSession, Session, initial_state
 from charloom.text.splits import Segment
-from charloom.training.float32_graph import build_graph, verify_graph
-from charloom.training.graph_builder import Arrays
-from charloom.training.int8_graph import build_int8_graph
+from charloom.text.vocabulary import Ids
 from charloom.training.preparation import TrainingData
 from charloom.training.session import TorchSession
 
+TOLERANCE = 1e-4  # largest allowed difference of a logit from PyTorch's
+_STRETCH = 32  # characters before the graph begins anew from PyTorch's state
 _CHECKED_CHARACTERS = 256  # of the validation text, to compare the float32 graph with PyTorch
 _COMPARED_CHARACTERS = 32_768  # of the validation text, to compare int8 with float32
 
@@ -72,3 +78,31 @@ def build_graphs(weights: Arrays, session: TorchSession, data: TrainingData) -> 
         )
         precision = PrecisionRecord(float32=ours.loss, int8=theirs.loss, characters=ours.characters)
     return Graphs(shape, float32, int8, difference, precision)
+
+
+def verify_graph(graph: bytes, reference: Session, ids: Ids) -> float:
+    """Run the graph and the model it was made from on the same text, ids (T, B).
+
+    The graph begins each stretch from the model's own state: a network can be chaotic, and rounding, which differs
+    from one processor to another, would then grow without end.
+
+    Returns:
+        The largest difference between their logits.
+
+    Raises:
+        TrainingError: it is above `TOLERANCE`.
+    """
+    session = OnnxSession(graph, reference.shape)
+    state = initial_state(reference.shape, ids.shape[1])
+    difference = 0.0
+    for start in range(0, len(ids), _STRETCH):
+        stretch = ids[start : start + _STRETCH]
+        found, _ = session.run(stretch, state)
+        expected, state = reference.run(stretch, state)
+        difference = float(np.maximum(difference, np.abs(found - expected).max()))  # NaN stays NaN
+    if not difference <= TOLERANCE:
+        raise TrainingError(
+            f"the exported graph differs from the trained model by {difference:.1e} (at most {TOLERANCE:.0e}): "
+            f"the model was not saved; please report this"
+        )
+    return difference

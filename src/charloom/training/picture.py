@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import io
 import math
+import os
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from charloom.bundle import best_evaluation, evaluations
 from charloom.bundle.history import Record, number
+from charloom.text.named import cache_folder
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +42,7 @@ _STYLE = {
 
 def draw_losses(records: Iterable[Record]) -> bytes:
     """The picture as SVG; the same bytes for the same records."""
+    _keep_the_list_of_fonts_in_our_cache()
     import matplotlib
     from matplotlib.figure import Figure
 
@@ -48,6 +53,13 @@ def draw_losses(records: Iterable[Record]) -> bytes:
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+def _keep_the_list_of_fonts_in_our_cache() -> None:
+    """Matplotlib makes two folders in the user's home when it is first used; leave none where the user has none."""
+    own = (Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config") / "matplotlib", Path("~/.matplotlib"))
+    if "matplotlib" not in sys.modules and not any(os.path.isdir(os.path.expanduser(folder)) for folder in own):  # noqa: PTH111, PTH112  (no error without a home)
+        os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
 
 
 def _draw(figure: Figure, records: list[Record]) -> None:

@@ -14,11 +14,11 @@ from charloom.bundle import ModelConfig, ModelShape, read_history, write_model_d
 from charloom.bundle.config import METRICS, FileName
 from charloom.runtime.evaluation import Evaluation, evaluate_segments, evaluation_of_loss
 from charloom.runtime.generation import generate_batch
+from charloom.runtime.graph_builder import Arrays
 from charloom.runtime.session import Session
 from charloom.settings import Protocol, RunSettings
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.card import model_card
-from charloom.training.graph_builder import Arrays
 from charloom.training.graphs import build_graphs
 from charloom.training.memorization import measured_memory
 from charloom.training.picture import draw_losses

@@ -22,6 +22,7 @@ export function nextId(logits, settings, unknownId, uniform) {
   const scores = Float64Array.from(logits);
   if (unknownId !== null) scores[unknownId] = -Infinity;
   const likeliest = indexOfLargest(scores);
+  checkNumber(scores[likeliest]);
   if (settings.temperature === 0) return likeliest;
   const largest = scores[likeliest];
   // Shifted first, so that a temperature near zero takes the others to −∞ and never the likeliest to +∞.
@@ -65,6 +66,7 @@ export function drawn(weights, uniform) {
 /** What the model itself thinks comes next, whatever the settings: bits(id), and the `count` likeliest [id, probability]. */
 export function expectations(logits, count, unknownId) {
   const largest = logits[indexOfLargest(logits)];
+  checkNumber(largest);
   let sum = 0;
   for (const logit of logits) sum += Math.exp(logit - largest);
   const whole = largest + Math.log(sum);
@@ -81,9 +83,14 @@ export function expectations(logits, count, unknownId) {
   };
 }
 
-/** The place of the largest number, the first of equals. */
+/** The place of the largest number, the first of equals; of the first that is not a number, where there is one. */
 function indexOfLargest(numbers) {
   let found = 0;
-  for (let place = 1; place < numbers.length; place++) if (numbers[place] > numbers[found]) found = place;
+  for (let place = 1; place < numbers.length; place++)
+    if (numbers[place] > numbers[found] || Number.isNaN(numbers[place])) found = place;
   return found;
+}
+
+function checkNumber(logit) {
+  if (!Number.isFinite(logit)) throw new Error("the model gives no number for this text: its weights are damaged");
 }

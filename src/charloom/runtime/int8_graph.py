@@ -15,16 +15,20 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto, helper
 
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES
+from charloom.runtime.graph_builder import FLOAT, Arrays, Graph, GraphBuilder, Make
 from charloom.runtime.quantizing import quantized_columns
-from charloom.training.graph_builder import Arrays, GraphBuilder
 
 LARGEST_TABLE = 1 << 24  # numbers (64 MiB): with more characters than that allows there is no int8 graph
 _ACTIVATION_LEVELS = 127
 _ZERO_POINT = 128
+
+
+def int8_graph(shape: ModelShape) -> Graph:
+    """The int8 graph of a network, without its weights."""
+    return _Int8Builder(shape).graph()
 
 
 def build_int8_graph(shape: ModelShape, weights: Arrays) -> bytes | None:
@@ -36,61 +40,54 @@ def build_int8_graph(shape: ModelShape, weights: Arrays) -> bytes | None:
     """
     if shape.vocab_size * GATES[shape.cell] * shape.hidden_size > LARGEST_TABLE:
         return None
-    return _Int8Builder(shape, weights).build()
+    return int8_graph(shape).filled(weights)
 
 
 class _Int8Builder(GraphBuilder):
     def _network(self) -> None:
+        shape = self._shape
+        gates = GATES[shape.cell] * shape.hidden_size
         self._constant("step", np.array(1 / _ACTIVATION_LEVELS, dtype=np.float32))
         self._constant("zero", np.array(_ZERO_POINT, dtype=np.uint8))
-        inputs = self._node("Gather", [self._constant("table", self._table()), "ids"], "inputs0", axis=0)
-        hidden = self._layer(0, inputs)
-        for layer in range(1, self._shape.num_layers):
-            matrix = self._weights[f"recurrent.weight_ih_l{layer}"].T
-            product = self._product(self._quantized(hidden), matrix, f"W{layer}")
-            bias = self._constant(f"bias{layer}", self._bias(layer))
+        table = self._weights("table", (shape.vocab_size, gates), lambda weights: _table(shape, weights))
+        hidden = self._layer(0, self._node("Gather", [table, "ids"], "inputs0", axis=0))
+        for layer in range(1, shape.num_layers):
+            product = self._product(self._quantized(hidden), f"recurrent.weight_ih_l{layer}", gates, f"W{layer}")
+            bias = self._weights(f"bias{layer}", (gates,), _bias_of(shape, layer))
             hidden = self._layer(layer, self._node("Add", [product, bias], f"inputs{layer}"))
-        scores = self._product(self._quantized(hidden), self._weights["output.weight"].T, "output")
-        bias = self._constant("output_bias", self._weights["output.bias"])
+        scores = self._product(self._quantized(hidden), "output.weight", shape.vocab_size, "output")
+        bias = self._weights("output_bias", (shape.vocab_size,), lambda weights: weights["output.bias"])
         self._node("Add", [scores, bias], "logits")
-
-    def _table(self) -> NDArray[np.float32]:
-        """What each character adds to the first layer's gates: (V, G·H)."""
-        weight = self._weights["recurrent.weight_ih_l0"].astype(np.float64)
-        product = weight.T  # of one-hot rows
-        if self._shape.embedding_size:
-            product = self._weights["embedding.weight"].astype(np.float64) @ weight.T
-        return (product + self._bias(0)).astype(np.float32)
-
-    def _bias(self, layer: int) -> NDArray[np.float32]:
-        """Both biases in one; of a GRU's new gate the input's alone, for the other is inside its product."""
-        recurrent = self._weights[f"recurrent.bias_hh_l{layer}"].copy()
-        if self._shape.cell == "gru":
-            recurrent[2 * self._shape.hidden_size :] = 0
-        return self._weights[f"recurrent.bias_ih_l{layer}"] + recurrent
 
     def _quantized(self, values: str) -> str:
         return self._node("QuantizeLinear", [values, "step", "zero"], f"{values}_q")
 
-    def _product(self, quantized: str, matrix: NDArray[np.float32], name: str) -> str:
-        """A quantized tensor (…, I) times a matrix (I, O), in float32 (…, O)."""
-        whole, scales = quantized_columns(matrix)
-        weight = self._constant(f"{name}_weight", whole)
-        scale = self._constant(f"{name}_scale", scales / np.float32(_ACTIVATION_LEVELS))
-        sums = self._node("MatMulInteger", [quantized, weight, "zero"], f"{name}_sums")
-        return self._node("Mul", [self._node("Cast", [sums], f"{name}_float", to=TensorProto.FLOAT), scale], name)
+    def _product(self, quantized: str, matrix: str, width: int, name: str) -> str:
+        """A quantized tensor (…, H) times the transpose of one of the weights (width, H): float32 (…, width)."""
+
+        def columns(weights: Arrays) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+            return quantized_columns(weights[matrix].T)
+
+        whole = self._weights(
+            f"{name}_weight", (self._shape.hidden_size, width), lambda weights: columns(weights)[0], "int8"
+        )
+        scale = self._weights(
+            f"{name}_scale", (width,), lambda weights: columns(weights)[1] / np.float32(_ACTIVATION_LEVELS)
+        )
+        sums = self._node("MatMulInteger", [quantized, whole, "zero"], f"{name}_sums")
+        return self._node("Mul", [self._node("Cast", [sums], f"{name}_float", to=FLOAT), scale], name)
 
     def _layer(self, layer: int, inputs: str) -> str:
         """One recurrent layer over time: what reaches its gates (T, B, G·H) → its hidden states (T, B, H)."""
         outer, self._nodes = self._nodes, []
         states = [f"{letter}{layer}" for letter in "hc"[: self._shape.states_per_layer]]
-        gates = self._product(self._quantized(states[0]), self._weights[f"recurrent.weight_hh_l{layer}"].T, f"R{layer}")
+        width = GATES[self._shape.cell] * self._shape.hidden_size
+        gates = self._product(self._quantized(states[0]), f"recurrent.weight_hh_l{layer}", width, f"R{layer}")
         after = {"rnn": self._rnn, "lstm": self._lstm, "gru": self._gru}[self._shape.cell](layer, gates)
         self._node("Identity", [after[0]], f"y{layer}")
-        width = GATES[self._shape.cell] * self._shape.hidden_size
-        body = helper.make_graph(
-            self._nodes,
+        body = self._subgraph(
             f"layer{layer}",
+            self._nodes,
             [*(self._rows(state) for state in states), self._rows(f"x{layer}", width)],
             [self._rows(name) for name in (*after, f"y{layer}")],
         )
@@ -124,8 +121,11 @@ class _Int8Builder(GraphBuilder):
             self._node("Sigmoid", [self._node("Add", [ours, theirs], f"{name}_sum")], f"{name}_open")
             for name, ours, theirs in zip(names[:2], from_hidden[:2], from_input[:2], strict=True)
         )
-        bias = self._weights[f"recurrent.bias_hh_l{layer}"][2 * self._shape.hidden_size :]
-        hidden = self._node("Add", [from_hidden[2], self._constant(f"new_bias{layer}", bias)], f"biased{layer}")
+        size = self._shape.hidden_size
+        bias = self._weights(
+            f"new_bias{layer}", (size,), lambda weights: weights[f"recurrent.bias_hh_l{layer}"][2 * size :]
+        )
+        hidden = self._node("Add", [from_hidden[2], bias], f"biased{layer}")
         inner = self._node("Add", [from_input[2], self._node("Mul", [r, hidden], f"gated{layer}")], f"new_sum{layer}")
         new = self._node("Tanh", [inner], f"new_value{layer}")
         step = self._node("Mul", [z, self._node("Sub", [f"h{layer}", new], f"older{layer}")], f"back{layer}")
@@ -134,3 +134,24 @@ class _Int8Builder(GraphBuilder):
     def _split(self, values: str, names: list[str]) -> list[str]:
         self._nodes_of("Split", [values], names, axis=-1)
         return names
+
+
+def _table(shape: ModelShape, weights: Arrays) -> NDArray[np.float32]:
+    """What each character adds to the first layer's gates: (V, G·H)."""
+    weight = weights["recurrent.weight_ih_l0"].astype(np.float64)
+    product = weight.T  # of one-hot rows
+    if shape.embedding_size:
+        product = weights["embedding.weight"].astype(np.float64) @ weight.T
+    return (product + _bias(shape, weights, 0)).astype(np.float32)
+
+
+def _bias(shape: ModelShape, weights: Arrays, layer: int) -> NDArray[np.float32]:
+    """Both biases in one; of a GRU's new gate the input's alone, for the other is inside its product."""
+    recurrent = weights[f"recurrent.bias_hh_l{layer}"].copy()
+    if shape.cell == "gru":
+        recurrent[2 * shape.hidden_size :] = 0
+    return weights[f"recurrent.bias_ih_l{layer}"] + recurrent
+
+
+def _bias_of(shape: ModelShape, layer: int) -> Make:
+    return lambda weights: _bias(shape, weights, layer)
