@@ -8,7 +8,7 @@ import numpy as np
 
 from charloom.bundle import ModelShape
 from charloom.bundle.config import FileName, PrecisionRecord
-from charloom.errors import TrainingError
+from charloom.errors import ModelDirectoryError, TrainingError
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.graph_builder import Arrays
@@ -90,9 +90,12 @@ def verify_graph(graph: bytes, reference: Session, ids: Ids) -> float:
         The largest difference between their logits.
 
     Raises:
-        TrainingError: it is above `TOLERANCE`.
+        TrainingError: it is above `TOLERANCE`, or a weight is not a number.
     """
-    session = OnnxSession(graph, reference.shape)
+    try:
+        session = OnnxSession(graph, reference.shape)
+    except ModelDirectoryError as error:
+        raise TrainingError(f"{error} (the model was not saved)") from None
     state = initial_state(reference.shape, ids.shape[1])
     difference = 0.0
     for start in range(0, len(ids), _STRETCH):
