@@ -120,8 +120,6 @@ def raw_request(client: httpx.Client, body: bytes, path: str = "/v1/completions"
     """A connection that has sent a request and reads nothing."""
     address = (client.base_url.host, client.base_url.port)
     connection = socket.create_connection(address, timeout=10)
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: here\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
-    connection.sendall(head.encode() + body)
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     return connection

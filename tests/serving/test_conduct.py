@@ -101,7 +101,7 @@ def test_time_is_over(gated: GatedModel) -> None:
         (last,) = (part for part in stream.text.split("\n\n") if part)
         assert json.loads(last.removeprefix("data: "))["error"]["code"] == "request_timeout"
         slow = socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10)
-        slow.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: 50\r\n\r\n{")
+        slow.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
         assert slow.recv(100).startswith(b"HTTP/1.1 408")
         slow.close()
         session.gate.set()
@@ -120,7 +120,7 @@ def test_connections_that_ask_nothing_are_closed(trained: Path) -> None:
         assert client.get("/health").is_success
         held = [socket.create_connection(address, timeout=10) for _ in range(3)]
         for connection in held:
-            connection.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n")
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
             assert connection.recv(1000).startswith(b"HTTP/1.1 200")
         with socket.create_connection(address, timeout=10) as more:
             answer = more.makefile("rb").read()

@@ -23,7 +23,7 @@ def test_more_connections_than_files(trained: Path, tmp_path: Path) -> None:
     with running(trained, log=tmp_path / "log", command=command) as server:
         held = [socket.create_connection(("127.0.0.1", server.port), timeout=20) for _ in range(100)]
         for connection in held:
-            connection.sendall(b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n")
+            connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         found: Counter[bytes] = Counter()
         for connection in held:
             try:

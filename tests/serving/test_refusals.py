@@ -129,17 +129,6 @@ def test_request_ids(client: httpx.Client) -> None:
         assert len(client.get("/health", headers=[(b"x-request-id", strange.encode())]).headers["x-request-id"]) == 32
 
 
-def test_origins(trained: Path) -> None:
-    ask = {"origin": "https://page.example", "access-control-request-method": "POST"}
-    with serving({"small": trained}, cors_origin=["https://page.example"], keys=["key"]) as client:
-        allowed = client.options("/v1/completions", headers=ask)
-        assert allowed.headers["access-control-allow-origin"] == "https://page.example"
-        assert refused(client.get("/v1/models", headers=ask), 401)
-        assert client.get("/v1/models", headers=ask).headers["access-control-allow-origin"] == "https://page.example"
-        other = client.options("/v1/completions", headers={**ask, "origin": "https://other.example"})
-        assert "access-control-allow-origin" not in other.headers
-
-
 def test_a_failure_of_the_server_says_nothing_but_an_id(
     client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from fastapi import FastAPI
-from starlette.middleware.cors import CORSMiddleware
+from fastapi.routing import APIRoute
 
 from charloom.runtime.model import Model
 from charloom.serving import completions, health, inspection, invocations, tokenization
@@ -18,11 +19,16 @@ from charloom.serving.guard import Guard
 from charloom.serving.lifecycle import Lifecycle
 from charloom.serving.metrics import Metrics
 from charloom.serving.models import Models
+from charloom.serving.origins import Origins
 from charloom.serving.pages import add_pages
 from charloom.serving.settings import ServeSettings
 from charloom.version import __version__
 
 _OPEN = frozenset({"/health", "/ping"})
+_PARTS = (completions, tokenization, health, invocations, inspection)
+_NO_PAGES: dict[str, Any] = dict.fromkeys(
+    ("docs_url", "redoc_url", "openapi_url")
+)  # of the framework: ours are `pages`
 
 
 def create_app(
@@ -52,26 +58,11 @@ def create_app(
         finally:
             served.stop()
 
-    app = FastAPI(
-        title="charloom", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
-    )
+    app = FastAPI(title="charloom", version=__version__, lifespan=lifespan, redirect_slashes=False, **_NO_PAGES)
     app.state.context = server
-    install(app)
-    for part in (completions, tokenization, health, invocations, inspection):
+    for part in _PARTS:
         app.include_router(part.router)
+    install(app, [route.path for part in _PARTS for route in part.router.routes if isinstance(route, APIRoute)])
     pages = add_pages(app)
-    app.add_middleware(Guard, server=server, keys=Keys(list(keys)), open_paths=_OPEN | pages)
-    _let_in(app, settings.cors_origin)
+    app.add_middleware(Guard, server=server, keys=Keys(list(keys)), origins=Origins(settings), open_paths=_OPEN | pages)
     return app
-
-
-def _let_in(app: FastAPI, origins: list[str]) -> None:
-    """Let the pages of these origins call the app; outermost, so that they can read refusals too."""
-    if origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=origins,
-            allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-Request-Id"],
-            expose_headers=["X-Request-Id", "X-Charloom-Unknown", "Retry-After"],
-        )

@@ -66,8 +66,15 @@ def parsed(body: bytes, kind: type[Body]) -> Body:
 
 
 def content_type(request: Request) -> str:
-    """What the body is called, in lower case and without parameters; empty if it has no name."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    """What the body is called, in lower case and without parameters; empty if it has no name.
+
+    Raises:
+        ApiError: 415, a page sends it and does not say: so pages can send what they like to servers of others.
+    """
+    name = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if not name and "origin" in request.headers:
+        raise ApiError(415, "say what the body is: Content-Type: application/json")
+    return name
 
 
 def check_json(name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -12,18 +13,19 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from charloom.errors import BusyError, CharloomError, UsageError
+from charloom.serving.addresses import nothing_at
 from charloom.serving.near_fields import missing
 from charloom.settings import explain
 
 _TYPES = {
     401: "authentication_error",
+    403: "permission_error",
     404: "not_found_error",
     408: "timeout_error",
     500: "server_error",
     503: "unavailable_error",
     504: "timeout_error",
 }
-_NOTHING = "there is nothing at this address: /docs lists what there is"
 
 RETRY_AFTER = "1"
 """Seconds after which a client may try again: a text takes about that long."""
@@ -109,8 +111,8 @@ def server_error(identity: str) -> ApiError:
     return ApiError(500, f"the server failed; its log says why, under the id {identity}", code=identity)
 
 
-def install(app: FastAPI) -> None:
-    """Let every refusal take the documented shape."""
+def install(app: FastAPI, addresses: Sequence[str]) -> None:
+    """Let every refusal take the documented shape; `addresses` are those that clients may have meant."""
 
     @app.exception_handler(ApiError)
     async def told(request: Request, error: ApiError) -> Response:
@@ -118,9 +120,14 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def by_the_framework(request: Request, error: HTTPException) -> Response:
-        headers = error.headers or {}
-        words = {404: _NOTHING, 405: f"this address does not take {request.method}, but {headers.get('Allow')}"}
-        shown = ApiError(error.status_code, words.get(error.status_code, str(error.detail)))
+        headers = dict(error.headers or {})
+        words = str(error.detail)
+        if error.status_code == 404:
+            words = nothing_at(request.scope["path"], addresses)
+        elif error.status_code == 405:
+            headers["Allow"] = headers.get("Allow", "").replace("GET", "GET, HEAD")
+            words = f"this address does not take {request.method}, but {headers['Allow']}"
+        shown = ApiError(error.status_code, words)
         return json_response(shown.body(), error.status_code, {**headers, **shown.headers()})
 
     @app.exception_handler(RequestValidationError)

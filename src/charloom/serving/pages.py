@@ -31,7 +31,8 @@ def add_pages(app: FastAPI) -> frozenset[str]:
     for address, path in files.items():
         _add_file(app, address, path)
     _add_description(app)
-    return frozenset({*files, "/openapi.json"})
+    _add_way_back(app)
+    return frozenset({*files, "/openapi.json", "/docs/"})
 
 
 def _add_file(app: FastAPI, address: str, path: Path) -> None:
@@ -40,7 +41,15 @@ def _add_file(app: FastAPI, address: str, path: Path) -> None:
     async def page(request: Request) -> Response:
         return FileResponse(path, media_type=media_type, headers={"Cache-Control": "no-cache"})
 
-    app.add_api_route(address, page, methods=["GET", "HEAD"], include_in_schema=False, response_model=None)
+    app.add_api_route(address, page, methods=["GET"], include_in_schema=False, response_model=None)
+
+
+def _add_way_back(app: FastAPI) -> None:
+    """`/docs/` leads to `/docs`, from where the page finds its parts, under whatever prefix a proxy shows it."""
+
+    @app.get("/docs/", include_in_schema=False)
+    async def way_back() -> Response:
+        return Response(status_code=307, headers={"Location": "../docs"})
 
 
 def _add_description(app: FastAPI) -> None:

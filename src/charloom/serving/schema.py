@@ -42,7 +42,7 @@ def described(
         summary: what it does.
         refusals: statuses besides the usual ones of a route with such a body.
     """
-    usual = (400, 401, 404, 408, 413, 415, 503, 504) if body is not None else (401, *refusals)
+    usual = (400, 401, 403, 404, 408, 413, 415, 503, 504) if body is not None else (401, 403, *refusals)
     responses: dict[int | str, dict[str, Any]] = {
         status: {"model": ErrorAnswer, "description": "Refused."} for status in usual
     }
@@ -62,6 +62,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
         version=__version__,
         description="Text from character-level language models. A token is one character.",
         routes=app.routes,
+        servers=[{"url": "."}],  # from where this is read on, which a proxy may show under any address
     )
     _, definitions = models_json_schema([(kind, "validation") for kind in _REQUESTS], ref_template=_REFERENCE)
     schemas = found.setdefault("components", {}).setdefault("schemas", {})

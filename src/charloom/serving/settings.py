@@ -24,6 +24,7 @@ SAGEMAKER_PORT = "SAGEMAKER_BIND_TO_PORT"
 SAGEMAKER_BASE = "SAGEMAKER_BASE_DIR"
 
 _FILE_LIMIT = 1 << 20
+_HOST = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
 
 
@@ -41,6 +42,13 @@ def _origins(values: list[str]) -> list[str]:
     for value in values:
         if value not in ("*", "null") and not _ORIGIN.fullmatch(value):
             raise ValueError("give a scheme, a host and perhaps a port, such as https://page.example; or *")
+    return values
+
+
+def _hosts(values: list[str]) -> list[str]:
+    for value in values:
+        if value != "*" and not _HOST.fullmatch(value):
+            raise ValueError("give a name without scheme and port, such as llm.example or *.example")
     return values
 
 
@@ -78,6 +86,10 @@ class ServeSettings(Settings):
     api_key_file: Path | None = Field(None, description="A file of keys, one a line: requests must carry one of them.")
     cors_origin: Annotated[list[str], BeforeValidator(_split_commas), AfterValidator(_origins)] = Field(
         default_factory=list, description="An origin whose pages may call the server; may be given several times."
+    )
+    allowed_host: Annotated[list[str], BeforeValidator(_split_commas), AfterValidator(_hosts)] = Field(
+        default_factory=list,
+        description="Another name of the server, such as llm.example or *.example; may be given several times.",
     )
     log_prompts: bool = Field(False, description="Write prompts to the log too.")
     log_format: Literal["auto", "json", "text"] = Field(

@@ -63,7 +63,7 @@ function section(path, method, operation, all) {
 
 const about = /** @type {HTMLElement} */ (document.getElementById("about"));
 try {
-  const answer = await fetch("/openapi.json");
+  const answer = await fetch("openapi.json");
   if (!answer.ok) throw new Error(`status ${answer.status}`);
   const description = await answer.json();
   const all = description.components?.schemas ?? {};

@@ -29,7 +29,7 @@ export function hasKey() {
 
 /** The models that the server has. @returns {Promise<string[]>} */
 export async function modelNames() {
-  const answer = await (await asked("/v1/models")).json();
+  const answer = await (await asked("v1/models")).json();
   return answer.data.map((/** @type {{id: string}} */ model) => model.id);
 }
 
@@ -39,7 +39,7 @@ export async function modelNames() {
  * @returns {Promise<any>}
  */
 export async function modelFacts(name) {
-  return (await asked(`/api/models/${encodeURIComponent(name)}`)).json();
+  return (await asked(`api/models/${encodeURIComponent(name)}`)).json();
 }
 
 /**
@@ -49,7 +49,7 @@ export async function modelFacts(name) {
  * @returns {AsyncGenerator<Character[]>}
  */
 export async function* complete(body, signal) {
-  const answer = await asked("/v1/completions", { ...body, stream: true, logprobs: 5 }, signal);
+  const answer = await asked("v1/completions", { ...body, stream: true, logprobs: 5 }, signal);
   for await (const event of events(/** @type {ReadableStream<Uint8Array>} */ (answer.body))) {
     if (event === "[DONE]") return;
     const data = JSON.parse(event);
@@ -68,7 +68,7 @@ export async function* complete(body, signal) {
  */
 export async function nextCharacters(model, prompt) {
   const body = { model, prompt, max_tokens: 1, temperature: 0, logprobs: 5 };
-  const answer = await (await asked("/v1/completions", body)).json();
+  const answer = await (await asked("v1/completions", body)).json();
   return topOf(answer.choices[0]?.logprobs?.top_logprobs?.[0]);
 }
 
@@ -78,7 +78,7 @@ export async function nextCharacters(model, prompt) {
  * @returns {Promise<{characters: Character[], bitsPerChar: number | null, unknown: number}>}
  */
 export async function score(model, text) {
-  const answer = await (await asked("/api/score", { model, text })).json();
+  const answer = await (await asked("api/score", { model, text })).json();
   const tokens = answer.tokens.map((/** @type {any} */ one) => ({
     text: one.text,
     bits: one.bits,
@@ -105,7 +105,7 @@ export async function score(model, text) {
  * @returns {Promise<Activations>}
  */
 export async function activations(body) {
-  const answer = await (await asked("/api/activations", body)).json();
+  const answer = await (await asked("api/activations", body)).json();
   return {
     characters: answer.characters,
     layer: answer.layer,
@@ -116,7 +116,7 @@ export async function activations(body) {
 }
 
 /**
- * @param {string} path
+ * @param {string} path from this page on, which a proxy may show under any address.
  * @param {unknown} [body] sent as JSON; without one it is a GET.
  * @param {AbortSignal} [signal]
  * @returns {Promise<Response>}

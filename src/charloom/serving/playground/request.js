@@ -8,23 +8,23 @@ import { requestBody } from "./settings.js";
 const KNOWN_TO_OPENAI = new Set(["model", "prompt", "max_tokens", "temperature", "top_p", "seed"]);
 
 /**
- * @param {string} origin the server's address.
+ * @param {string} server its address.
  * @param {Record<string, unknown>} body
  * @param {boolean} keyed whether the server wants a key.
  * @returns {string} a command for a POSIX shell.
  */
-export function asCurl(origin, body, keyed = false) {
+export function asCurl(server, body, keyed = false) {
   const data = JSON.stringify(body, null, 2).replaceAll("'", "'\\''");
   const key = keyed ? '  -H "Authorization: Bearer $CHARLOOM_API_KEY" \\\n' : "";
-  return `curl ${origin}/v1/completions \\\n  -H 'Content-Type: application/json' \\\n${key}  -d '${data}'`;
+  return `curl ${server}/v1/completions \\\n  -H 'Content-Type: application/json' \\\n${key}  -d '${data}'`;
 }
 
 /**
- * @param {string} origin the server's address.
+ * @param {string} server its address.
  * @param {Record<string, unknown>} body
  * @returns {string} a program that prints the text.
  */
-export function asPython(origin, body) {
+export function asPython(server, body) {
   const entries = Object.entries(body);
   const lines = entries
     .filter(([name]) => KNOWN_TO_OPENAI.has(name))
@@ -37,7 +37,7 @@ export function asPython(origin, body) {
   return [
     "from openai import OpenAI",
     "",
-    `client = OpenAI(base_url=${literal(`${origin}/v1`)}, api_key="your key, if the server wants one")`,
+    `client = OpenAI(base_url=${literal(`${server}/v1`)}, api_key="your key, if the server wants one")`,
     "answer = client.completions.create(",
     ...lines,
     ")",
@@ -59,8 +59,9 @@ function literal(value) {
  */
 export function showRequest(settings, seed, own, keyed) {
   const body = requestBody(settings, settings.seed ?? seed, own);
-  byId("curl").textContent = asCurl(location.origin, body, keyed);
-  byId("python").textContent = asPython(location.origin, body);
+  const server = new URL(".", document.baseURI).href.replace(/\/$/, "");
+  byId("curl").textContent = asCurl(server, body, keyed);
+  byId("python").textContent = asPython(server, body);
 }
 
 /** Let the buttons copy what stands beside them. @param {(message: string) => void} say */
