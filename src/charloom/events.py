@@ -1,10 +1,12 @@
 """What the library tells while it works. It never prints: whoever calls passes a `notify` function.
 
-The command line renders these; another program may log them, draw them, or ignore them.
+The command line renders these; another program may log them, draw them, or ignore them. A listener that fails ends
+nothing: see `unfailing`.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -168,3 +170,25 @@ Notify = Callable[[Event], None]
 
 def ignore(event: Event) -> None:
     """The default listener: nobody is watching."""
+
+
+def unfailing(notify: Notify) -> Notify:
+    """Pass events on to a listener until it raises; that is logged once, and what it watched goes on without it.
+
+    What is not an `Exception`, such as KeyboardInterrupt, passes.
+    """
+    listening = True
+
+    def passed_on(event: Event) -> None:
+        nonlocal listening
+        if not listening:
+            return
+        try:
+            notify(event)
+        except Exception:  # a closed window, a full disk, a mistake in somebody's callback
+            listening = False
+            logging.getLogger("charloom").warning(
+                "notify failed and is not called any more; the work goes on", exc_info=True
+            )
+
+    return passed_on

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from types import FrameType
 
+_HANGUP = tuple(number for number in signal.Signals if number.name == "SIGHUP")  # there is none on Windows
+
 INTERRUPTED = 130
 """The exit status of a program that was interrupted."""
 
@@ -26,9 +28,10 @@ class StopRequest:
 
 @contextmanager
 def signals_as_request(asked: Callable[[], None] = lambda: None) -> Iterator[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request inside the block; a second one interrupts at once.
+    """Turn SIGINT, SIGTERM and SIGHUP into a request inside the block; a second one interrupts at once.
 
-    Outside the main thread, which alone may handle signals, the request is never made.
+    A second SIGHUP does nothing: a terminal that is closed sends one, and its shell another. Outside the main thread,
+    which alone may handle signals, the request is never made.
 
     Args:
         asked: is called when the request is made.
@@ -36,25 +39,42 @@ def signals_as_request(asked: Callable[[], None] = lambda: None) -> Iterator[Sto
     request = StopRequest()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if request.made:
+        if not request.made:
+            request.made = True
+            asked()
+        elif number not in _HANGUP:
             raise KeyboardInterrupt
-        request.made = True
-        asked()
 
-    with _handled_by(handle, signal.SIGINT, signal.SIGTERM):
+    with _handled_by(handle, signal.SIGINT, signal.SIGTERM, *_HANGUP):
         yield request
 
 
-def signals_as_interrupt(*signals: signal.Signals) -> AbstractContextManager[None]:
-    """Let these signals do what Ctrl-C does inside the block: raise KeyboardInterrupt.
-
-    Outside the main thread, which alone may handle signals, they do what they did before.
-    """
+@contextmanager
+def hangup_as_request() -> Iterator[StopRequest]:
+    """Turn SIGHUP into a request inside the block, for a program that has other signals in hand already."""
+    request = StopRequest()
 
     def handle(number: int, frame: FrameType | None) -> None:
+        request.made = True
+
+    with _handled_by(handle, *_HANGUP):
+        yield request
+
+
+def end_as_interrupt() -> AbstractContextManager[None]:
+    """Let SIGTERM and SIGHUP do what Ctrl-C does inside the block: raise KeyboardInterrupt.
+
+    A second SIGHUP does nothing. Outside the main thread, which alone may handle signals, they do what they did before.
+    """
+    hung_up: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if number in hung_up:
+            return
+        hung_up.extend(each for each in _HANGUP if each == number)
         raise KeyboardInterrupt
 
-    return _handled_by(handle, *signals)
+    return _handled_by(handle, signal.SIGTERM, *_HANGUP)
 
 
 @contextmanager
@@ -62,7 +82,8 @@ def _handled_by(handle: Callable[[int, FrameType | None], None], *signals: signa
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    kept = {number: signal.signal(number, handle) for number in signals}
+    ignored = [number for number in _HANGUP if signal.getsignal(number) is signal.SIG_IGN]  # as nohup has it
+    kept = {number: signal.signal(number, handle) for number in signals if number not in ignored}
     try:
         yield
     finally:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 from rich.cells import cell_len
-from rich.console import Console
 
+from charloom.cli.console import CommandConsole
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView, fitted
 from charloom.events import Evaluated, Event, ModelSaved, StepTaken, TrainingStarted
 from charloom.training.lines import duration, evaluated_parts
+from tests.terminal import on_a_terminal
 
 SOURCES = str(Path(__file__).resolve().parents[2] / "src")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -47,9 +48,9 @@ def evaluated(**changes: Any) -> Evaluated:
     return Evaluated(**{**values, **changes})
 
 
-def view(width: int, *, terminal: bool, quiet: bool = False, **options: Any) -> tuple[TrainingView, Console]:
+def view(width: int, *, terminal: bool, quiet: bool = False, **options: Any) -> tuple[TrainingView, CommandConsole]:
     output = Output(OutputOptions(quiet=quiet))
-    output.console = Console(
+    output.console = CommandConsole(
         width=width,
         record=True,
         force_terminal=terminal,
@@ -155,39 +156,6 @@ def test_fitted(width: int, line: str) -> None:
 )
 def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
-
-
-def on_a_terminal(arguments: list[str], columns: int, **environment: str) -> str:
-    """What `charloom` writes to a terminal of so many columns."""
-    pty = pytest.importorskip("pty")
-    import fcntl
-    import struct
-    import termios
-
-    try:
-        child, terminal = pty.fork()
-    except OSError:
-        pytest.skip("no pseudo-terminal here")
-    if child == 0:
-        variables = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
-        time.sleep(0.2)  # until the size is set
-        os.execve(
-            sys.executable,
-            [sys.executable, "-m", "charloom", *arguments],
-            {**variables, "PYTHONPATH": SOURCES, "TERM": "xterm", **environment},
-        )
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-    output = b""
-    while True:
-        try:
-            part = os.read(terminal, 65_536)
-        except OSError:  # Linux's way to say that the other end is closed
-            break
-        if not part:
-            break
-        output += part
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0, output.decode(errors="replace")
-    return output.decode()
 
 
 def training(text: Path, folder: Path) -> list[str]:

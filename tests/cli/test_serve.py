@@ -42,7 +42,8 @@ def started(*arguments: object, **environment: str) -> Iterator[tuple[subprocess
         process.communicate()
 
 
-def test_told_to_end_it_finishes_what_there_is(trained: Path) -> None:
+@pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGHUP, signal.SIGHUP]])
+def test_told_to_end_it_finishes_what_there_is(trained: Path, signals: list[signal.Signals]) -> None:
     with started(trained) as (process, address), httpx.Client(base_url=address, timeout=30) as client:
         assert client.get("/health").json() == {"status": "ok"}
         answers: list[str] = []
@@ -50,8 +51,9 @@ def test_told_to_end_it_finishes_what_there_is(trained: Path) -> None:
         thread = threading.Thread(target=lambda: answers.append(client.post("/v1/completions", json=body).text))
         thread.start()
         until(lambda: metric(client, "num_requests_running") == 1)
-        process.send_signal(signal.SIGTERM)
-        until(lambda: client.get("/health").status_code == 503)
+        for each in signals:  # a closed terminal sends one SIGHUP, its shell another
+            process.send_signal(each)
+            until(lambda: client.get("/health").status_code == 503)
         refused = client.post("/v1/completions", json={})
         assert refused.status_code == 503
         assert refused.json()["error"]["code"] == "draining"

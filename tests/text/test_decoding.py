@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,16 @@ def test_error_names_file_byte_offset_and_line() -> None:
         "notes.txt is not UTF-8: byte 0xE9 at offset 11 (line 3); save it as UTF-8, or say how it is encoded, "
         "for example --encoding latin-1; --vocabulary bytes trains on any bytes"
     )
+
+
+@pytest.mark.parametrize("end", ["\r", "\n", "\r\n"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16-be", "gb18030"])
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_the_line_of_an_error_counts_every_kind_of_line_end(end: str, encoding: str, size: int) -> None:
+    bad = b"\xd8\x00\x00A" if encoding == "utf-16-be" else b"\xff"
+    data = f"one{end}two{end}thr".encode(encoding) + bad + f"e{end}".encode(encoding)
+    with pytest.raises(CorpusError, match=r"\(line 3\)"):
+        "".join(decode_chunks([data[start : start + size] for start in range(0, len(data), size)], "f", encoding))
 
 
 def test_utf_16_is_guessed_from_its_mark() -> None:
@@ -133,7 +145,7 @@ def test_where_any_bytes_are_cut_makes_no_difference(data: bytes, encoding: str,
         return
     assert isinstance(found, CorpusError)
     if isinstance(expected, UnicodeDecodeError) and encoding in ("utf-8", "utf-16", "cp1252"):
-        line = data.count(b"\n", 0, expected.start) + 1
+        line = len(re.findall("\r\n|\r|\n", data[: expected.start].decode(encoding))) + 1
         assert f"at offset {expected.start} (line {line})" in str(found)
 
 

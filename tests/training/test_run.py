@@ -572,3 +572,31 @@ def test_the_look_taken_when_stopped_early_leaves_no_trace_in_the_checkpoint(tex
         progress = json.loads(file.metadata()["progress"])
     assert not [name for name in names if name.startswith("best.")]
     assert progress["best_step"] == 0
+
+
+@pytest.mark.parametrize("kind", [StepTaken, Evaluated, ModelSaved])
+def test_a_listener_that_fails_ends_nothing(
+    text: Path, uninterrupted: Path, tmp_path: Path, kind: type, caplog: pytest.LogCaptureFixture
+) -> None:
+    heard: list[Event] = []
+
+    def notify(event: Event) -> None:
+        heard.append(event)
+        if isinstance(event, kind):
+            raise ValueError("somebody's mistake")
+
+    charloom.train(text, tmp_path / "m", notify=notify, **OPTIONS)
+    assert (tmp_path / "m/model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
+    assert [isinstance(event, kind) for event in heard] == [False] * (len(heard) - 1) + [True]
+    (said,) = [record for record in caplog.records if record.name == "charloom"]
+    assert "the work goes on" in said.getMessage()
+    assert "somebody's mistake" in str(said.exc_info)
+
+
+def test_a_listener_that_is_interrupted_ends_the_run(text: Path, tmp_path: Path) -> None:
+    def notify(event: Event) -> None:
+        if isinstance(event, StepTaken):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        charloom.train(text, tmp_path / "m", notify=notify, **OPTIONS)

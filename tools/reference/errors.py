@@ -39,7 +39,7 @@ def _statuses() -> list[tuple[str, str]]:
         ("0", "It worked. A reader that went away, as `head` does, is no failure."),
         (str(CharloomError.exit_code), "It failed, and one line on stderr says why; a model is not whole (`inspect`)."),
         (str(UsageError.exit_code), "An option, argument or setting cannot work."),
-        (str(INTERRUPTED), "Ctrl-C, or SIGTERM while training: the best so far is saved."),
+        (str(INTERRUPTED), "Ctrl-C, or SIGTERM or SIGHUP while training: the best so far is saved."),
     ]
 
 

@@ -9,7 +9,7 @@ from charloom.interrupts import StopRequest, signals_as_request
 
 
 def stop_on_signal(output: Output) -> AbstractContextManager[StopRequest]:
-    """Turn SIGINT and SIGTERM into a request inside the block, and say so."""
+    """Turn SIGINT, SIGTERM and SIGHUP into a request inside the block, and say so."""
     return signals_as_request(
         lambda: output.say("stopping after this step and saving the best so far (again: stop at once)")
     )

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from cyclopts import App, CycloptsError, Parameter
 
 from charloom.cli.arguments import NoSuchOptionError
+from charloom.cli.console import CommandConsole
 from charloom.cli.mistakes import explained, no_such_option
 from charloom.cli.output import make_streams_safe
 from charloom.display import visible
@@ -42,6 +43,7 @@ def make_app(*, overview: bool) -> App:
         name="charloom",
         help="Train a character-level language model on your own text, and write with it.",
         version=__version__,
+        console=CommandConsole(),
         default_parameter=Parameter(negative_iterable=(), show_default=_shown_default),
     )
     for place, (name, does) in enumerate(COMMANDS.items()):

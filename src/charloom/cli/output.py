@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import io
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, TextIO
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, Field
-from rich.console import Console
 
-from charloom.display import safe_json, visible
+from charloom.cli.console import CommandConsole
+from charloom.display import Forgiving, safe_json, visible
 
 OUTPUT_GROUP = Group("Output", sort_key=100)
 
@@ -38,7 +41,7 @@ class Output:
         self.quiet = options.quiet
         self._on_terminal = sys.stdout.isatty()
         terminal = sys.stderr.isatty()
-        self.console = Console(
+        self.console = CommandConsole(
             stderr=True,
             quiet=options.quiet,
             highlight=False,
@@ -49,17 +52,18 @@ class Output:
     def result(self, data: dict[str, Any]) -> None:
         """One JSON line on stdout."""
         line = json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), allow_nan=False)
-        sys.stdout.write(safe_json(line) + "\n")
-        sys.stdout.flush()
+        self.text(safe_json(line))
 
     def text(self, text: str, end: str = "\n") -> None:
         """Text on stdout, at once."""
         self.write(text + end)
-        sys.stdout.flush()
+        with _closed_terminal_as_pipe():
+            sys.stdout.flush()
 
     def write(self, text: str) -> None:
         """Text on stdout: exact, except that on a terminal nothing in it can act."""
-        sys.stdout.write(visible(text, lines=True) if self._on_terminal else text)
+        with _closed_terminal_as_pipe():
+            sys.stdout.write(visible(text, lines=True) if self._on_terminal else text)
 
     def say(self, text: str, style: str | None = None) -> None:
         """A line for people on stderr, printed as it is: no markup is read in it."""
@@ -81,6 +85,18 @@ def make_streams_safe() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    if not isinstance(sys.stderr, Forgiving):  # what watches a command cannot end it
+        sys.stderr = Forgiving(sys.stderr)
+
+
+@contextlib.contextmanager
+def _closed_terminal_as_pipe() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EIO:
+            raise BrokenPipeError from error
+        raise
 
 
 def _is_utf8(stream: TextIO) -> bool:

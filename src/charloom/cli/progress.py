@@ -9,10 +9,10 @@ import time
 from collections.abc import Sequence
 
 from rich.cells import cell_len, chop_cells
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn
 from rich.table import Column
 
-from charloom.cli.live import LiveView
+from charloom.cli.live import Bar, LiveView
 from charloom.cli.output import Output
 from charloom.display import visible
 from charloom.events import (
@@ -43,7 +43,7 @@ class TrainingView(LiveView):
         super().__init__(output, BarColumn(bar_width=_BAR), text)
         self._samples = samples
         self._task = self._bar.add_task("", total=None, visible=False)
-        self._download: Progress | None = None
+        self._download: Bar | None = None
         self._last_line = time.monotonic()
         self._loss = SmoothedLoss()
         self._stage = ""
@@ -78,7 +78,7 @@ class TrainingView(LiveView):
         if self._download is None:
             self._bar.stop()
             columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-            self._download = Progress(*columns, console=self._output.console, transient=True)
+            self._download = Bar(self._output.console, *columns)
             self._download.add_task(event.name, total=event.total)
             self._download.start()
         self._download.update(self._download.task_ids[0], completed=event.received)

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from rich.cells import cell_len, set_cell_size
 
+from charloom.cli.console import LEAST_WIDTH
 from charloom.cli.output import Output
 from charloom.display import visible
 from charloom.runtime.scoring import Score
@@ -80,7 +81,7 @@ class TableView:
     def __init__(self, out: Output) -> None:
         """Cut long lines where a terminal would break them."""
         self._out = out
-        self._width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        self._width = max(LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
     def begin(self) -> None:
         """The names of the columns."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
 from charloom.bundle.config import STEP_GRAPH
 from charloom.errors import UsageError
-from charloom.events import Notify, ignore
+from charloom.events import Notify, ignore, unfailing
 from charloom.runtime.activations import Activations, activations
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
@@ -193,7 +193,7 @@ class Model:
         """
         if protocol not in ("stateful", "windows-256", "cold-60"):
             raise UsageError(f"protocol = {protocol!r}: choose stateful, windows-256 or cold-60")
-        segments = self._corpora.segments(corpus, split, notify)
+        segments = self._corpora.segments(corpus, split, unfailing(notify))
         evaluation = evaluate_segments(self._evaluating_session, self.vocabulary, segments, protocol)
         if not math.isfinite(evaluation.loss):
             raise no_number()
@@ -241,7 +241,7 @@ class Model:
         """
         specs = [str(files)] if isinstance(files, str | Path) else list(files)
         keep_bytes = self.vocabulary.kind == "bytes"
-        named = NamedFiles(specs, encoding or self.config.corpus.encoding, notify, keep_bytes=keep_bytes)
+        named = NamedFiles(specs, encoding or self.config.corpus.encoding, unfailing(notify), keep_bytes=keep_bytes)
         scorer = self._scorer(per_char)
         return scorer.in_turn(named.lines()) if lines else scorer.side_by_side(named.whole())
 
@@ -264,7 +264,7 @@ class Model:
             UsageError: an unknown option, a value out of its range, or more samples than there are passages.
         """
         settings = validated(ReciteSettings, options)
-        parts = self._corpora.parts(corpus, split, notify)
+        parts = self._corpora.parts(corpus, split, unfailing(notify))
         return recite(self._session, self.vocabulary, parts.segments, settings, split)
 
     def novelty(
@@ -292,10 +292,10 @@ class Model:
             UsageError: an unknown option, or a value out of its range.
         """
         settings = validated(NoveltySettings, options)
-        parts = self._corpora.parts(corpus, split, notify)
+        parts = self._corpora.parts(corpus, split, unfailing(notify))
         searched = Searched(parts.segments, parts.unseen, split, parts.whole)
         if file is not None:
-            return novelty(self.vocabulary, [self._corpora.text(file, notify)], searched)
+            return novelty(self.vocabulary, [self._corpora.text(file, unfailing(notify))], searched)
         written = self.generate_samples("", settings.rows, **settings.sampling)
         return novelty(self.vocabulary, [one.text for one in written], searched, settings.seed)
 

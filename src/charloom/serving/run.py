@@ -15,6 +15,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from charloom.errors import CharloomError
+from charloom.interrupts import hangup_as_request
 from charloom.runtime.model import Model
 from charloom.serving.app import create_app
 from charloom.serving.connections import ACCEPTED_AT_ONCE, bounded_protocol, openable
@@ -102,7 +103,8 @@ def serve(
 ) -> bool:
     """Serve models until a signal says to end.
 
-    SIGTERM and SIGINT end admission; what is being answered is finished, for at most `drain`; a second one ends it.
+    SIGTERM, SIGINT and SIGHUP end admission; what is being answered is finished, for at most `drain`; a second SIGTERM
+    or SIGINT ends it.
 
     Args:
         models: by name; see `create_app`.
@@ -120,8 +122,9 @@ def serve(
     app = create_app(models, settings, keys=keys)
     server: Context = app.state.context
     listener = _listener(settings.host, settings.port)
-    running = _Server(_config(app, settings), server, should_stop)
-    asyncio.run(_run(running, server, listener, announce))
+    with hangup_as_request() as hung_up:
+        running = _Server(_config(app, settings), server, lambda: hung_up() or should_stop())
+        asyncio.run(_run(running, server, listener, announce))
     if server.models.failure is not None:
         raise CharloomError(f"a model could not be loaded: {server.models.failure}")
     return running.interrupted

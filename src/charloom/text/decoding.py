@@ -11,8 +11,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
-import numpy as np
-
 from charloom.errors import CorpusError, UsageError
 
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -90,16 +88,17 @@ class _Decoder:
 
     def push(self, chunk: bytes, *, final: bool) -> str:
         self._bytes += len(chunk)
-        self._newlines += int(np.count_nonzero(np.frombuffer(chunk, dtype=np.uint8) == ord("\n")))
         try:
             text = self._decoder.decode(chunk, final)
         except UnicodeDecodeError as error:
-            raise CorpusError(self._explain(error)) from None
+            raise CorpusError(self._explain(error, chunk)) from None
         if self._may_halve:
             self._refuse_surrogates(text)
         whole = text.removeprefix("\ufeff") if self._characters == 0 else text
         self._characters += len(text)
-        return self._line_ends.decode(whole, final)
+        normal = self._line_ends.decode(whole, final)
+        self._newlines += normal.count("\n")
+        return normal
 
     def _refuse_surrogates(self, text: str) -> None:
         """UTF-7 and its like can name halves of a character, which no text in Unicode may hold."""
@@ -111,10 +110,11 @@ class _Decoder:
                 f"{self._characters + error.start:,}: say another --encoding"
             ) from None
 
-    def _explain(self, error: UnicodeDecodeError) -> str:
+    def _explain(self, error: UnicodeDecodeError, chunk: bytes) -> str:
         # What the decoder looked at ends where the last chunk ends, and begins with what it had held back.
         offset = self._bytes - len(error.object) + error.start
-        line = self._newlines - error.object.count(b"\n", error.start) + 1
+        valid = chunk[: max(0, error.start - (len(error.object) - len(chunk)))]
+        line = self._newlines + self._line_ends.decode(self._decoder.decode(valid), True).count("\n") + 1
         return (
             f"{self._name} is not {self._encoding.upper()}: byte 0x{error.object[error.start]:02X} at offset "
             f"{offset:,} (line {line:,}); save it as {self._encoding.upper()}, or say how it is encoded, for example "

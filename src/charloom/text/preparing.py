@@ -19,7 +19,7 @@ from typing import BinaryIO
 import numpy as np
 
 from charloom.errors import CorpusError, UsageError
-from charloom.events import Notify, PreparationProgress, ignore
+from charloom.events import Notify, PreparationProgress, ignore, unfailing
 from charloom.files import TEMPORARY_SUFFIX, remove_leftovers, storage_errors, temporary_beside, write_together
 from charloom.settings import ReadingSettings
 from charloom.text.cleaning import expand
@@ -75,6 +75,7 @@ def prepare_corpus(
         StorageError: the folder cannot be written.
         UsageError: the encoding has no such name, or the folder is inside the corpus.
     """
+    notify = unfailing(notify)
     reader = CorpusReader(specs, settings, notify, LONGEST)
     _check_folder(folder, specs, overwrite)
     with _made(folder), temporary_beside(folder / _TEXT) as text_file, temporary_beside(folder / IDS) as ids_file:

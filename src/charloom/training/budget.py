@@ -200,9 +200,9 @@ def _reason(budget: str, best: _Candidate) -> str:
     model, training = best.settings.model, best.settings.training
     return (
         f"in {budget} this machine can read the text {best.passes:.1f} times with {model.cell.upper()} "
-        f"{model.num_layers} × {model.hidden_size} ({best.speed:,.0f} characters/s): chosen with "
-        f"{training.batch_size} rows × {training.bptt}, dropout {model.dropout:g}, learning rate "
-        f"{training.learning_rate:g}, because about {best.loss:.2f} nats is the best that any size promises"
+        f"{model.num_layers} × {model.hidden_size} ({best.speed:,.0f} characters/s), "
+        f"the size that should learn most in this time; {training.batch_size} rows × {training.bptt}, "
+        f"dropout {model.dropout:g}, learning rate {training.learning_rate:g}"
     )
 
 

@@ -15,7 +15,7 @@ import torch
 from charloom.bundle import ModelShape, remove_model
 from charloom.bundle.config import METRICS, TRAINING
 from charloom.errors import StorageError, TrainingError
-from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore
+from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore, unfailing
 from charloom.files import storage_errors
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.session import Logits, Session, State
@@ -72,7 +72,7 @@ def train(
         init_from: a model directory to go on from: its network and vocabulary are kept, new characters added.
         overwrite: replace a model or an unfinished run that stands there.
         resume: go on with the unfinished run that stands there.
-        notify: is told what happens; see `charloom.events`.
+        notify: is given events, see `charloom.events`; if it raises, that is logged and the run goes on without it.
         should_stop: asked in every step; True saves the best so far and ends.
         **options: any field of the corpus, model and training settings, such as `epochs=3`.
 
@@ -88,7 +88,7 @@ def train(
     folder = Path(output).expanduser()
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
     with joined_ranks(lambda local_rank: choose_device(settings.training.device, local_rank)) as ranks:
-        told = notify if ranks.writes else ignore
+        told = unfailing(notify) if ranks.writes else ignore
         finished, unfinished = _what_stands(folder, ranks, overwrite=overwrite, resume=resume)
         if finished is not None:
             told(Notice(f"the run in {folder} is finished: there is nothing to resume"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from dataclasses import asdict
 from typing import Annotated
 
@@ -11,7 +10,7 @@ from cyclopts import Group, Parameter
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.cli.sagemaker.consent import may_cost
-from charloom.interrupts import signals_as_interrupt
+from charloom.interrupts import end_as_interrupt
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.deploying import Deployed, check_deployment, put_in_service
 from charloom.sagemaker.endpoint_settings import EndpointSettings
@@ -54,7 +53,7 @@ def deploy(
     if not _may_cost(out, aws, endpoint, yes=yes):
         out.say("nothing was created")
         return 1
-    with CloudView(out) as view, signals_as_interrupt(signal.SIGTERM):
+    with CloudView(out) as view, end_as_interrupt():
         made = put_in_service(aws, model, endpoint, name=name, notify=view)
     if not aws.dry:
         _tell(out, made)
@@ -66,7 +65,7 @@ def _deploy_here(out: Output, model: str, name: str | None, endpoint: EndpointSe
         check_model(model)
         out.say("this machine: no request would be sent")
         return
-    with CloudView(out) as view, signals_as_interrupt(signal.SIGTERM):
+    with CloudView(out) as view, end_as_interrupt():
         missing = "" if is_s3(model) else f"{model}: there is no such model directory, archive or job"
         made = deploy_on_this_machine(
             model, endpoint, reach=lambda: reached(cloud, out, not_here=missing), name=name, notify=view

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from charloom.errors import CharloomError, TrainingError, UsageError
-from charloom.events import Notice, Notify, StatusChanged, ignore
+from charloom.events import Notice, Notify, StatusChanged, ignore, unfailing
 from charloom.files import storage_errors
-from charloom.interrupts import INTERRUPTED, signals_as_interrupt
+from charloom.interrupts import INTERRUPTED, end_as_interrupt
 from charloom.sagemaker.local.environment import container_environment
 from charloom.sagemaker.local.job import STOP_PATIENCE, STOPPING, LocalJob, artifact
 from charloom.sagemaker.local.logs import LOG, Followed, last_lines
@@ -77,7 +77,7 @@ def run_job_here(
         instances=instances,
         runner=this_process(),
     )
-    with held(folder), signals_as_interrupt(signal.SIGTERM, signal.SIGHUP):
+    with held(folder), end_as_interrupt():
         earlier = read_record(folder, LocalJob)
         if earlier is not None:
             _check_earlier(earlier, job)
@@ -85,7 +85,7 @@ def run_job_here(
                 notify(Notice(f"the job {name} is finished: there is nothing to train"))
                 _unpack(artifact(name), output)
                 return 0
-        return _Run(job, output, notify).run()
+        return _Run(job, output, unfailing(notify)).run()
 
 
 def _absolute(source: str) -> str:
