@@ -11,7 +11,6 @@ import pytest
 from charloom.errors import StorageError
 from charloom.files import (
     atomic_write,
-    remove_leftovers,
     sha256_of_file,
     storage_errors,
     temporary_beside,
@@ -114,7 +113,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_a_rename_that_fails_leaves_nothing_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Whatever stands there then, old or new, it does not look like a whole."""
+    """Whatever is there then, old or new, it does not look complete; what waits for its name says whose it is."""
     for name in FILES:
         (tmp_path / name).write_bytes(b"old")
     honest = Path.replace
@@ -132,9 +131,31 @@ def test_a_rename_that_fails_leaves_nothing_committed(
         with pytest.raises(StorageError, match="broken"):
             write_together(tmp_path, FILES, commit="commit.json")
     assert not (tmp_path / "commit.json").exists()
-    assert names(tmp_path) == ["a.bin", "b.bin"]
+    assert {name for name in names(tmp_path) if not name.endswith(".part")} == {"a.bin", "b.bin"}
+    assert (tmp_path / f".commit.json.{os.getpid()}.part").read_bytes() == b"new commit"
     write_together(tmp_path, FILES, commit="commit.json")
     assert (tmp_path / "commit.json").read_bytes() == b"new commit"
+    assert names(tmp_path) == sorted(FILES)
+
+
+def test_what_was_written_is_looked_for_before_the_old_commit_goes(tmp_path: Path) -> None:
+    (tmp_path / "commit.json").write_bytes(b"old")
+    with pytest.raises(StorageError, match="another program removed"), temporary_beside(tmp_path / "big.bin") as file:  # noqa: PT012
+        next(tmp_path.glob(".big.bin.*")).unlink()
+        write_together(tmp_path, FILES, "commit.json", {"big.bin": file})
+    assert names(tmp_path) == ["commit.json"]
+    assert (tmp_path / "commit.json").read_bytes() == b"old"
+
+
+def test_files_are_moved_in_and_stale_ones_go(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    for name in ("commit.json", "stale.bin", "mine"):
+        (tmp_path / "out" / name).write_bytes(b"old")
+    for name, content in FILES.items():
+        (tmp_path / name).write_bytes(content)
+    write_together(tmp_path / "out", {name: tmp_path / name for name in FILES}, "commit.json", stale=["stale.bin"])
+    assert names(tmp_path / "out") == sorted([*FILES, "mine"])
+    assert {name: (tmp_path / "out" / name).read_bytes() for name in FILES} == FILES
 
 
 def test_sha256(tmp_path: Path) -> None:
@@ -165,10 +186,3 @@ def test_a_full_disk_commits_no_large_file_either(tmp_path: Path, monkeypatch: p
         write_together(tmp_path, FILES, "commit.json", {"big.bin": file})
     assert names(tmp_path) == ["commit.json"]
     assert (tmp_path / "commit.json").read_bytes() == b"old"
-
-
-def test_leftovers_of_one_name_are_removed(tmp_path: Path) -> None:
-    for name in (".a[1].bin.7.part", ".a1.bin.7.part", "a[1].bin"):
-        (tmp_path / name).write_bytes(b"")
-    remove_leftovers(tmp_path / "a[1].bin")
-    assert names(tmp_path) == [".a1.bin.7.part", "a[1].bin"]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import glob
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -80,44 +79,72 @@ def temporary_beside(path: Path) -> Iterator[BinaryIO]:
             temporary.unlink(missing_ok=True)
 
 
-def remove_leftovers(path: Path) -> None:
-    """Remove what processes that were killed left of `path`.
-
-    Raises:
-        StorageError: a file cannot be removed.
-    """
-    with storage_errors(path):
-        for left in path.parent.glob(f".{glob.escape(path.name)}.*{TEMPORARY_SUFFIX}"):
-            left.unlink(missing_ok=True)
-
-
 def write_together(
-    directory: Path, files: Mapping[str, bytes], commit: str, written: Mapping[str, BinaryIO] | None = None
+    directory: Path,
+    files: Mapping[str, bytes | Path],
+    commit: str,
+    written: Mapping[str, BinaryIO] | None = None,
+    stale: Iterable[str] = (),
 ) -> None:
     """Write several files so that a reader sees them all or sees that they are not committed.
 
     Everything is written beside first, so a full disk is met before any name changes. Then the file
-    named `commit` is removed, the others are renamed into place, and `commit` comes last. What is too
-    large to be given as bytes is `written` already, to files that `temporary_beside` opened.
+    named `commit` is removed, the others are renamed into place, and `commit` comes last.
+
+    Args:
+        directory: where to write.
+        files: contents by name, or files of the same disk, which are moved.
+        commit: the one of them that says that the others are there.
+        written: what is too large for `files`: files that `temporary_beside` opened.
+        stale: names of an older set of files that are to go.
 
     Raises:
         StorageError: nothing was changed if a file could not be written.
     """
-    with storage_errors(directory), contextlib.ExitStack() as stack:
-        for file in (written or {}).values():
-            file.flush()
-            os.fsync(file.fileno())
-        for name, content in files.items():
-            temporary = _temporary(directory / name)
-            stack.enter_context(_removed_on_error(temporary))
-            with temporary.open("wb") as file:
-                file.write(content)
+    names = {*files, *(written or {})}
+    with storage_errors(directory):
+        with _removed_on_error(*(_temporary(directory / name) for name in files)):
+            for name, content in files.items():
+                _write_beside(directory / name, content)
+            for file in (written or {}).values():
                 file.flush()
                 os.fsync(file.fileno())
+            _check_there(directory, files, written or {})
+        # From here what was written stays, whatever happens: it says which files are charloom's.
         (directory / commit).unlink(missing_ok=True)
-        for name in sorted({*files, *(written or {})}, key=lambda name: name == commit):
+        for name in {*stale} - names:
+            (directory / name).unlink(missing_ok=True)
+        for name in sorted(names, key=lambda name: name == commit):
             _temporary(directory / name).replace(directory / name)
         _flush_directory(directory)
+
+
+def _write_beside(path: Path, content: bytes | Path) -> None:
+    temporary = _temporary(path)
+    if isinstance(content, Path):
+        content.replace(temporary)
+    with temporary.open("ab") as file:  # Windows flushes only what is open for writing
+        if isinstance(content, bytes):
+            file.truncate(0)
+            file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _check_there(directory: Path, files: Iterable[str], written: Mapping[str, BinaryIO]) -> None:
+    """See that all that was written beside is still there, before what it replaces goes.
+
+    Raises:
+        StorageError: it is not: somebody removed it.
+    """
+    for name in (*files, *written):
+        temporary = _temporary(directory / name)
+        gone = not temporary.is_file()
+        if gone or (name in written and not os.path.samestat(temporary.stat(), os.fstat(written[name].fileno()))):
+            raise StorageError(
+                f"cannot write {directory / name}: another program removed {temporary.name}; "
+                f"nothing was changed, so start again"
+            )
 
 
 def _temporary(path: Path) -> Path:
@@ -125,12 +152,13 @@ def _temporary(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _removed_on_error(temporary: Path) -> Iterator[None]:
+def _removed_on_error(*temporaries: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
+        for temporary in temporaries:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
         raise
 
 

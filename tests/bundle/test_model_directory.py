@@ -20,7 +20,6 @@ from charloom.bundle import (
     ModelShape,
     holds_model,
     open_model_directory,
-    remove_model,
     write_model_directory,
 )
 from charloom.bundle.config import FileName, parse_config
@@ -119,10 +118,6 @@ def test_round_trip(tmp_path: Path) -> None:
         ["vocabulary.json", "generation_config.json", "model.safetensors", "model.onnx", "metrics.jsonl"], "ok"
     )
     assert holds_model(tmp_path)
-    (tmp_path / "mine.txt").write_bytes(b"")
-    remove_model(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    assert not holds_model(tmp_path)
 
 
 def test_what_training_writes(trained: Path) -> None:

@@ -92,3 +92,35 @@ def history(folder: Path) -> list[dict[str, Any]]:
     path = folder / "metrics.jsonl"
     lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
+
+
+class Running:
+    """A `charloom` process that is certainly gone when the block ends, its streams closed."""
+
+    def __init__(self, *arguments: object, module: str | None = "charloom", cwd: Path | None = None) -> None:
+        words = [str(argument) for argument in arguments]
+        self.process = subprocess.Popen(
+            [sys.executable, *(() if module is None else ("-m", module)), *words],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(),
+            cwd=cwd,
+        )
+
+    def __enter__(self) -> Running:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+    def until(self, happened: Callable[[], bool]) -> None:
+        """Wait for something that it is to do."""
+        wait_until(happened, self.process)
+
+    def finish(self) -> tuple[int, str, str]:
+        """Wait for its end: its status, what it said on stdout and on stderr."""
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return self.process.returncode, out, err

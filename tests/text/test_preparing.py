@@ -177,7 +177,7 @@ def test_a_taken_folder(text: Path, tmp_path: Path) -> None:
     first = prepare([text], tmp_path / "out")
     with pytest.raises(CorpusError, match="already holds a prepared corpus"):
         prepare([text], tmp_path / "out")
-    (tmp_path / "out" / RECORD).unlink()  # what is left of one counts too
+    (tmp_path / "out" / RECORD).rename(tmp_path / "out" / f".{RECORD}.123.part")  # killed before the last rename
     with pytest.raises(CorpusError, match="already holds a prepared corpus"):
         prepare([text], tmp_path / "out")
     second = prepare([text], tmp_path / "out", overwrite=True, clean=["lowercase"])

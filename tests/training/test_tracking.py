@@ -302,7 +302,7 @@ class Counter:
     def sample(self, step: int, text: str) -> None:
         pass
 
-    def saved(self) -> None:
+    def saved(self, model: Path) -> None:
         pass
 
     def end(self, outcome: str) -> None:

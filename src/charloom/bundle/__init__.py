@@ -6,8 +6,8 @@
 from charloom.bundle.config import FORMAT_VERSION, CorpusRecord, Loss, MemoryRecord, ModelConfig, ModelShape
 from charloom.bundle.history import EvaluationRecord, best_evaluation, evaluations, read_history
 from charloom.bundle.reading import FileCheck, ModelDirectory, holds_model, open_model_directory
-from charloom.bundle.unfinished import UnfinishedRun, read_unfinished
-from charloom.bundle.writing import remove_model, write_model_directory
+from charloom.bundle.unfinished import UnfinishedRun, history_file, read_unfinished
+from charloom.bundle.writing import edited_files, model_refusal, move_model, write_model_directory
 
 __all__ = [
     "FORMAT_VERSION",
@@ -21,11 +21,14 @@ __all__ = [
     "ModelShape",
     "UnfinishedRun",
     "best_evaluation",
+    "edited_files",
     "evaluations",
+    "history_file",
     "holds_model",
+    "model_refusal",
+    "move_model",
     "open_model_directory",
     "read_history",
     "read_unfinished",
-    "remove_model",
     "write_model_directory",
 ]

@@ -7,12 +7,13 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from charloom import folders
 from charloom.errors import ModelDirectoryError
 from charloom.settings import Cell, ValidationSplit, VocabularyKind, explain, shortened
 
 FORMAT_VERSION: Final = 1
 
-CONFIG: Final = "config.json"
+CONFIG: Final = folders.CONFIG
 VOCABULARY: Final = "vocabulary.json"
 WEIGHTS: Final = "model.safetensors"
 GRAPH: Final = "model.onnx"
@@ -21,7 +22,7 @@ GENERATION: Final = "generation_config.json"
 CARD: Final = "README.md"
 METRICS: Final = "metrics.jsonl"
 PICTURE: Final = "loss.svg"
-TRAINING: Final = "training"
+TRAINING: Final = folders.TRAINING
 TENSORBOARD: Final = "tensorboard"
 MLRUNS: Final = "mlruns"
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from charloom.bundle.config import METRICS, TRAINING
+from charloom import folders
+from charloom.bundle.config import CONFIG, METRICS, TRAINING
 from charloom.bundle.history import read_history
 
-RUN: Final = "run.json"
+RUN: Final = folders.RUN
+BEST: Final = "best"  # in training/: the best weights of an unfinished run, where the folder holds another model
 
 _SMALL = 1 << 20  # bytes
 _CHECKPOINT = re.compile(r"checkpoint-(\d{12})\.safetensors")
@@ -26,12 +28,23 @@ class UnfinishedRun:
         steps: how far it is to go; None where that is not recorded.
         sources: the names of the texts it learns from.
         recipe: the recipe it was given; None for none.
+        identity: what tells it from other runs, in its checkpoints too; None where that is not recorded.
     """
 
     step: int
     steps: int | None
     sources: list[str]
     recipe: str | None = None
+    identity: str | None = None
+
+
+def history_file(path: Path) -> Path:
+    """Where the run in a model directory records its history.
+
+    It is `metrics.jsonl`, but beside a finished model, whose history that is, the one in `training/`.
+    """
+    own = path / TRAINING / METRICS
+    return own if own.is_file() or (path / CONFIG).exists() else path / METRICS
 
 
 def read_unfinished(path: Path) -> UnfinishedRun | None:
@@ -41,10 +54,12 @@ def read_unfinished(path: Path) -> UnfinishedRun | None:
         OSError: the folder cannot be read.
     """
     folder = path / TRAINING
-    if not folder.is_dir():
+    if not (folder / RUN).exists() and not folders.holds_run(path):
         return None
     names = [_CHECKPOINT.fullmatch(file.name) for file in folder.iterdir()]
-    steps = [int(name[1]) for name in names if name] + [record["step"] for record in read_history(path / METRICS)]
+    own = folder / METRICS
+    history = read_history(own if own.is_file() else path / METRICS)
+    steps = [int(name[1]) for name in names if name] + [record["step"] for record in history]
     run = _read_run(folder / RUN)
     planned, corpus = run.get("steps"), run.get("corpus")
     sources = corpus.get("sources") if isinstance(corpus, dict) else None
@@ -53,6 +68,7 @@ def read_unfinished(path: Path) -> UnfinishedRun | None:
         steps=planned if type(planned) is int and 0 < planned < 2**53 else None,
         sources=[name for name in sources if isinstance(name, str)] if isinstance(sources, list) else [],
         recipe=run["recipe"] if isinstance(run.get("recipe"), str) else None,
+        identity=run["run"] if isinstance(run.get("run"), str) else None,
     )
 
 

@@ -1,4 +1,7 @@
-"""Write a model directory: all files beside, then renamed, `config.json` last."""
+"""Write a model directory: all files beside, then renamed, `config.json` last.
+
+What people wrote into the folder stays: files of other names, and those of the model's own that they may edit.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
-from charloom.bundle.config import CONFIG, GENERATION, METRICS, VOCABULARY, FileName, ModelConfig
+from charloom.bundle.config import CONFIG, EDITABLE, GENERATION, METRICS, VOCABULARY, FileName, ModelConfig
 from charloom.files import sha256_of_file, storage_errors, write_together
+from charloom.folders import holds_run, model_records, why_not
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Vocabulary
+
+_NAMES: frozenset[str] = frozenset(get_args(FileName))
 
 
 def write_model_directory(
@@ -24,12 +30,12 @@ def write_model_directory(
     """Commit a model.
 
     Args:
-        path: the folder; it exists. Files in it that are not the model's are left alone.
+        path: the folder; it exists. Files in it that are not the model's are left alone, and so are those that
+            `edited_files` names.
         config_for: makes the configuration from the checksums of all files.
         vocabulary: becomes `vocabulary.json`.
         sampling: the default sampling, becomes `generation_config.json`.
-        files: the other files' contents. `metrics.jsonl` is the exception: it already stands in the
-            folder, where training appended to it.
+        files: the other files' contents. A `metrics.jsonl` that is not among them is taken as it is in the folder.
 
     Raises:
         StorageError: a file could not be written; nothing was changed.
@@ -40,23 +46,78 @@ def write_model_directory(
         **files,
     }
     checksums: dict[FileName, str] = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
-    if (path / METRICS).is_file():
+    if METRICS not in contents and (path / METRICS).is_file():
         checksums[METRICS] = sha256_of_file(path / METRICS)
     config = config_for(checksums)
-    everything: dict[str, bytes] = {str(name): content for name, content in contents.items()}
-    write_together(path, {**everything, CONFIG: config.to_json()}, commit=CONFIG)
+    stale = set(_recorded(path)) - {*checksums}
+    kept = edited_files(path)
+    everything: dict[str, bytes] = {str(name): content for name, content in contents.items() if name not in kept}
+    write_together(path, {**everything, CONFIG: config.to_json()}, CONFIG, stale=stale - kept)
     return config
 
 
-def remove_model(path: Path) -> None:
-    """Remove a model's own files, `config.json` first so that no half of it looks whole.
+def move_model(made: Path, config: ModelConfig, path: Path) -> None:
+    """Commit a model whose files are in a folder on the same disk; they are moved.
+
+    Args:
+        made: that folder.
+        config: what its `config.json` says.
+        path: the folder to commit it to; it exists. What people wrote there stays, as in `write_model_directory`.
 
     Raises:
-        StorageError: a file cannot be removed.
+        StorageError: a file could not be written; nothing was changed.
     """
+    kept = edited_files(path)
+    stale = set(_recorded(path)) - {*config.files}
+    files = {str(name): made / name for name in config.files if name not in kept}
+    write_together(path, {**files, CONFIG: made / CONFIG}, CONFIG, stale=stale - kept)
+
+
+def edited_files(path: Path) -> frozenset[str]:
+    """Which files of a folder people wrote, of those that people may edit: they are not what charloom wrote there.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    recorded = _recorded(path)
     with storage_errors(path):
-        for name in (CONFIG, *get_args(FileName)):
-            (path / name).unlink(missing_ok=True)
+        return frozenset(
+            name
+            for name in EDITABLE
+            if (path / name).exists()
+            and not ((path / name).is_file() and sha256_of_file(path / name) in recorded.get(name, ()))
+        )
+
+
+def model_refusal(path: Path, *, overwrite: bool, resume: bool = False) -> str | None:
+    """Why no model may be written into the folder; None where one may.
+
+    Raises:
+        StorageError: the folder cannot be looked into.
+    """
+    refusal, name = why_not(path, "model", overwrite=overwrite, resume=resume), _in_the_way(path)
+    if refusal is None and name is not None:
+        return f"{path / name} would be replaced, and it is not of the model in {path}: move it elsewhere"
+    return refusal
+
+
+def _in_the_way(path: Path) -> str | None:
+    """The name of a file that a model would replace and that no charloom wrote there; None where there is none.
+
+    A run that is not finished has its history there before there is a model.
+    """
+    names = _NAMES - EDITABLE - set(_recorded(path)) - ({METRICS} if holds_run(path) else set())
+    return next((name for name in sorted(names) if (path / name).exists()), None)
+
+
+def _recorded(path: Path) -> dict[str, set[str]]:
+    """The names of the model files that charloom wrote into a folder, each with its checksums."""
+    found: dict[str, set[str]] = {}
+    for record in model_records(path):
+        for name, checksum in record["files"].items():
+            if name in _NAMES:
+                found.setdefault(name, set()).add(str(checksum))
+    return found
 
 
 def _json(data: object) -> bytes:

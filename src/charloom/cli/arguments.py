@@ -45,6 +45,11 @@ class NoSuchOptionError(UsageError):
         self.option = option
 
 
+def plain_path(path: Path) -> str:
+    """A path as it can be typed: one that begins with a hyphen would be taken for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
+
+
 def split_words(split: str) -> str:
     """A part of a text, as a result names it."""
     return "the whole text" if split == "all" else f"the {split} split"

@@ -20,6 +20,7 @@ from charloom.bundle import (
     read_unfinished,
 )
 from charloom.bundle.config import METRICS, STEP_GRAPH, PrecisionRecord
+from charloom.cli.arguments import plain_path
 from charloom.cli.history import history_table
 from charloom.cli.output import Output, OutputOptions
 from charloom.display import visible
@@ -64,7 +65,9 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
         out.text(history_table(history))
         out.text(_file_table(files))
         if unfinished is not None:
-            out.text(f"from {_progress(unfinished)}; to go on:\n    {_resume_command(model, unfinished)}")
+            own = directory.config.training.get("run") == unfinished.identity
+            which = "from" if own else "to be replaced by"
+            out.text(f"{which} {_progress(unfinished)}; to continue:\n    {_resume_command(model, unfinished)}")
         out.text("it is whole" if problem is None else f"NOT WHOLE: {problem}")
     return 0 if problem is None else 1
 
@@ -115,7 +118,7 @@ def _resume_command(model: Path, run: UnfinishedRun) -> str:
     sources = [next((name for name in NAMED if source.startswith(f"{name} (")), source) for source in run.sources[:5]]
     shown = [visible(name) for name in sources]
     corpus = shlex.join(shown) if shown and len(run.sources) <= 5 else "YOUR-TEXTS"
-    return f"charloom train {corpus} -o {shlex.quote(str(model))} --resume"
+    return f"charloom train {corpus} -o {shlex.quote(plain_path(model))} --resume"
 
 
 def _graph_problem(directory: ModelDirectory) -> str | None:

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from charloom.bundle import holds_model, open_model_directory
 from charloom.bundle.unfinished import read_unfinished
-from charloom.cli.arguments import Destination, Whole
+from charloom.cli.arguments import Destination, Whole, plain_path
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
@@ -56,11 +56,11 @@ def quickstart(
             steps=steps,
             evaluate_every=math.ceil(steps / EVALUATIONS),
         )
-    written = charloom.load(output).generate(PROMPT, length=300, seed=1)
+    written = charloom.load(result.model).generate(PROMPT, length=300, seed=1)
     if out.json:
         out.result(
             {
-                "model": str(output),
+                "model": result.model,
                 "bits_per_char": result.bits_per_char,
                 "protocol": result.protocol,
                 "validation_loss": result.validation_loss,
@@ -73,11 +73,11 @@ def quickstart(
     else:
         out.text(f"\n{PROMPT}{written.text}\n")
     if result.interrupted:
-        again = shlex.join(["charloom", "quickstart", "-o", str(output)])
+        again = shlex.join(["charloom", "quickstart", "-o", plain_path(output)])
         out.say(f"interrupted: this is the best so far. To start anew:\n    {again}\n", style="bold")
     out.say(
         f"{result.bits_per_char:.2f} bits per character on text it never saw ({result.protocol}), "
-        f"after {result.seconds:.0f} s. Now try:\n{_next_commands(output)}"
+        f"after {result.seconds:.0f} s. Now try:\n{_next_commands(Path(result.model))}"
     )
     return INTERRUPTED if result.interrupted else 0
 
@@ -106,7 +106,7 @@ def _replaces(folder: Path) -> bool:
 
 
 def _next_commands(output: Path) -> str:
-    folder = shlex.quote(str(output))
+    folder = shlex.quote(plain_path(output))
     return "\n".join(
         f"    {command}"
         for command in (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.bundle import open_model_directory
-from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs, plain_path
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
@@ -99,12 +99,14 @@ def _report(out: Output, result: TrainingResult, specs: list[str], output: Path)
             f"after {result.epochs:.2f} epochs in {duration(result.seconds)}, "
             f"{result.characters_per_second:,.0f} characters a second"
         )
-    folder = shlex.quote(str(output))
     if result.interrupted:
-        again = shlex.join(["charloom", "train", *specs, "-o", str(output), "--resume"])
-        out.say(f"interrupted; the best so far is in {folder}. To go on:\n    {again}", style="bold")
+        again = shlex.join(["charloom", "train", *specs, "-o", plain_path(output), "--resume"])
+        kept = (
+            "" if result.model == str(output) else f"; {output} keeps the model that it had until the run is finished"
+        )
+        out.say(f"interrupted; the best so far is in {result.model}{kept}. To continue:\n    {again}", style="bold")
         return INTERRUPTED
-    out.say(f"now try:\n    charloom generate {folder}{_prompt(output)}", style="bold")
+    out.say(f"now try:\n    charloom generate {shlex.quote(plain_path(output))}{_prompt(output)}", style="bold")
     return 0
 
 

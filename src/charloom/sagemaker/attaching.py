@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import shutil
-import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from charloom.bundle import open_model_directory
-from charloom.bundle.config import CONFIG
+from charloom.bundle import edited_files, model_refusal, move_model, open_model_directory
 from charloom.errors import CloudError, UsageError
-from charloom.events import Notify, ignore
+from charloom.events import Notice, Notify, ignore
 from charloom.files import TEMPORARY_SUFFIX, storage_errors
+from charloom.folders import claimed, contents_of, sweep
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.jobs import JobStatus, failed, status, wait
 from charloom.sagemaker.names import S3Uri
@@ -87,24 +89,49 @@ def attach(
         if not waiting:
             raise UsageError(f"the job {name} still runs ({found.secondary_status}): wait for it, or try again later")
         found = wait(aws, name, follow=follow, price=price, every=every, notify=notify)
-    return _fetched(aws, found, output, notify)
+    return _fetched(aws, found, output, overwrite, notify)
 
 
 def check_output(output: Path, overwrite: bool) -> None:
     """See that a model directory may be written there.
 
     Raises:
-        UsageError: something stands there; with `overwrite`, something that is no model.
+        UsageError: something is there; with `overwrite`, something that is not a model of charloom's.
     """
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    if not overwrite:
-        raise UsageError(f"{output} is there already: choose another folder, or --overwrite to replace its model")
-    if not (output / CONFIG).is_file():
-        raise UsageError(f"{output} holds no model that could be replaced: choose another folder")
+    refusal = model_refusal(output, overwrite=overwrite)
+    if refusal is None and contents_of(output).run:
+        refusal = f"{output} holds an unfinished training run: choose another folder for the model"
+    if refusal is not None:
+        raise UsageError(refusal)
 
 
-def _fetched(aws: Aws, found: JobStatus, output: Path, notify: Notify) -> AttachedModel:
+@contextlib.contextmanager
+def received_model(output: Path, overwrite: bool, notify: Notify = ignore) -> Iterator[Path]:
+    """A folder, not there yet, to make a model directory in; it is moved to `output` when the block ends well.
+
+    Of what `output` holds only the files of an older model are replaced. Nobody else may write there meanwhile.
+
+    Raises:
+        UsageError: `output` is taken.
+        StorageError: it cannot be written; it is as it was.
+    """
+    with claimed(output, lambda: check_output(output, overwrite), notify):
+        sweep(output.parent, only=output.name)
+        temporary = output.with_name(f".{output.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
+        try:
+            with storage_errors(output):
+                temporary.mkdir()
+            made = temporary / "model"
+            yield made
+            if made.is_dir():
+                for name in sorted(edited_files(output)):
+                    notify(Notice(f"{output / name} was edited by somebody, and stays as it is"))
+                move_model(made, open_model_directory(made).config, output)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fetched(aws: Aws, found: JobStatus, output: Path, overwrite: bool, notify: Notify) -> AttachedModel:
     if found.status == "Failed":
         raise failed(found)
     if not found.artifact:
@@ -112,34 +139,10 @@ def _fetched(aws: Aws, found: JobStatus, output: Path, notify: Notify) -> Attach
             f"the job {found.name} left no model: it is {found.secondary_status or found.status}", "NoModel"
         )
     uri = S3Uri.parse(found.artifact)
-    with storage_errors(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{output.name}.", suffix=TEMPORARY_SUFFIX, dir=output.parent))
-    try:
-        download_file(aws, uri, temporary / "model.tar.gz", notify, most=_MOST_BYTES)
-        size = (temporary / "model.tar.gz").stat().st_size
-        unpack_model(temporary / "model.tar.gz", temporary / "model")
-        with storage_errors(output):
-            replace_model(temporary / "model", output)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+    with received_model(output, overwrite, notify) as made:
+        archive = made.with_name("model.tar.gz")
+        download_file(aws, uri, archive, notify, most=_MOST_BYTES)
+        size = archive.stat().st_size
+        unpack_model(archive, made)
     protocol, headline = next(iter(open_model_directory(output).config.losses.items()))
     return AttachedModel(output, found, size, headline.bits_per_char, protocol)
-
-
-def replace_model(made: Path, output: Path) -> None:
-    """Let a model appear under its name; what stood there comes back if that fails.
-
-    Raises:
-        OSError: it failed.
-    """
-    old = made.with_name(made.name + ".old")
-    if output.exists():
-        output.rename(old)
-    try:
-        made.rename(output)
-    except OSError:
-        if old.exists():
-            old.rename(output)
-        raise
-    shutil.rmtree(old, ignore_errors=True)

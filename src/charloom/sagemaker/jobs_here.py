@@ -16,8 +16,7 @@ from typing import Any
 from charloom.bundle import open_model_directory
 from charloom.errors import CharloomError, TrainingError, UsageError
 from charloom.events import Event, LogLine, Notify, ignore
-from charloom.files import storage_errors
-from charloom.sagemaker.attaching import check_output, replace_model
+from charloom.sagemaker.attaching import check_output, received_model
 from charloom.sagemaker.cloudwatch import plain
 from charloom.sagemaker.hyperparameters import hyperparameters
 from charloom.sagemaker.instances import LOCAL
@@ -32,6 +31,7 @@ from charloom.sagemaker.unpacking import unpack_model
 from charloom.settings import ReadingSettings, validated
 from charloom.text.named import cache_folder
 from charloom.text.preparing import prepare_corpus
+from charloom.text.sources import check_outside
 
 _ALLOWED = ("instance", "instances", "name")  # of the job's settings: the others are about Amazon's machines
 _TICK = 0.5  # seconds between looks at a log
@@ -84,6 +84,7 @@ def train_here(
     for name in asked.model_fields_set - {*_ALLOWED}:
         raise UsageError(f"--{name.replace('_', '-')} is for Amazon's machines: leave it out with --instance local")
     output, name = Path(output).expanduser(), checked_name(asked.name or fresh_name("charloom"), "the job")
+    check_outside(output, _specs(corpus))
     check_output(output, overwrite)
     channels = {"training": ""}
     if init_from is not None:
@@ -93,7 +94,10 @@ def train_here(
         channels["validation"] = str(validation)
     chosen = hyperparameters(learning, recipe)
     reading = {key: value for key, value in learning.items() if key in ReadingSettings.model_fields}
-    with _readable(corpus, reading, chosen, name, notify) as channels["training"], _made_free(output) as made:
+    with (
+        received_model(output, overwrite, notify) as made,
+        _readable(corpus, reading, chosen, name, notify) as channels["training"],
+    ):
         status = run_job_here(name, channels, chosen, made, instances=asked.instances, notify=notify)
     return TrainedHere(name, status, output if (output / "config.json").is_file() else None)
 
@@ -110,7 +114,7 @@ def _readable(
 
     A job that fails or is stopped finds the folder again under its name.
     """
-    specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
+    specs = _specs(corpus)
     if is_remote(specs) or (len(specs) == 1 and Path(specs[0]).expanduser().exists()):
         yield specs[0]
         return
@@ -122,22 +126,8 @@ def _readable(
     shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _made_free(output: Path) -> Iterator[Path]:
-    """A folder beside `output` to write a model into; it takes its place when the block ends well."""
-    if not output.exists() or not any(output.iterdir()):
-        yield output
-        return
-    made = output.with_name(f".{output.name}.new.part")
-    with storage_errors(output):
-        shutil.rmtree(made, ignore_errors=True)
-    try:
-        yield made
-        if made.exists():
-            with storage_errors(output):
-                replace_model(made, output)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+def _specs(corpus: str | Path | Sequence[str | Path]) -> list[str]:
+    return [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
 
 
 def is_here(name: str) -> bool:
@@ -204,7 +194,7 @@ def _lives(name: str) -> bool:
     return endpoint is not None and endpoint.alive
 
 
-def attach_here(name: str, output: Path | str, *, overwrite: bool = False) -> Path:
+def attach_here(name: str, output: Path | str, *, overwrite: bool = False, notify: Notify = ignore) -> Path:
     """Unpack the model of a job of this machine.
 
     Raises:
@@ -218,6 +208,6 @@ def attach_here(name: str, output: Path | str, *, overwrite: bool = False) -> Pa
         raise CharloomError(f"the job {name} still runs here: charloom sagemaker logs {name} --follow")
     if found.status == "Failed":
         raise TrainingError(f"the job {name} failed: {found.failure_reason}")
-    with _made_free(output) as made:
+    with received_model(output, overwrite, notify) as made:
         unpack_model(artifact(name), made)
     return output

@@ -85,6 +85,7 @@ def package(
     *,
     vendor: bool = False,
     check: bool = True,
+    overwrite: bool = False,
     container: Container = Container(),  # noqa: B008
     notify: Notify = ignore,
 ) -> Package:
@@ -94,14 +95,15 @@ def package(
 
     Args:
         model: the model directory.
-        output: the archive to write, as in model.tar.gz; one that is there is replaced.
+        output: the archive to write, as in model.tar.gz.
         vendor: put the required packages' wheels into it, for networks without an index.
         check: unpack it elsewhere and let it answer one request before it is called good.
+        overwrite: replace an archive that is there.
         container: where it will run.
         notify: is told what happens.
 
     Raises:
-        UsageError: `output` is a folder.
+        UsageError: `output` is a folder, or there already.
         ModelDirectoryError: the model is not whole, or does not answer.
         MissingExtraError: it cannot be checked without the 'serve' extra.
         CharloomError: charloom is not installed, or a wheel cannot be had.
@@ -110,6 +112,8 @@ def package(
     directory, output = open_model_directory(model), Path(output).expanduser()
     if output.is_dir():
         raise UsageError(f"{output} is a folder: name the archive to write, such as {output / 'model.tar.gz'}")
+    if output.exists() and not overwrite:
+        raise UsageError(f"{output} is there already: choose another name, or replace it with --overwrite")
     members: dict[str, Path | bytes] = {**_model_files(directory)}
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, storage_errors(output):
         code, archive = Path(temporary, _CODE), Path(temporary, "model.tar.gz")

@@ -7,10 +7,9 @@ a temporary file of UTF-8 in the folder, and counts the characters; the second n
 from __future__ import annotations
 
 import codecs
-import contextlib
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -20,12 +19,14 @@ import numpy as np
 
 from charloom.errors import CorpusError, UsageError
 from charloom.events import Notify, PreparationProgress, ignore, unfailing
-from charloom.files import TEMPORARY_SUFFIX, remove_leftovers, storage_errors, temporary_beside, write_together
+from charloom.files import temporary_beside, write_together
+from charloom.folders import claimed, why_not
 from charloom.settings import ReadingSettings
 from charloom.text.cleaning import expand
 from charloom.text.corpus import vocabulary_of
-from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedRecord, holds_prepared
+from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedRecord
 from charloom.text.reading import PIECE, CorpusReader
+from charloom.text.sources import check_outside
 from charloom.text.vocabulary import CharacterCounts, Vocabulary
 
 LONGEST = 1 << 24  # characters that cleaning may hold back: a line without an end must not fill the memory
@@ -77,8 +78,11 @@ def prepare_corpus(
     """
     notify = unfailing(notify)
     reader = CorpusReader(specs, settings, notify, LONGEST)
-    _check_folder(folder, specs, overwrite)
-    with _made(folder), temporary_beside(folder / _TEXT) as text_file, temporary_beside(folder / IDS) as ids_file:
+    with (
+        claimed(folder, lambda: _check_folder(folder, specs, overwrite), notify),
+        temporary_beside(folder / _TEXT) as text_file,
+        temporary_beside(folder / IDS) as ids_file,
+    ):
         text = _write_text(reader, text_file, notify)
         vocabulary = vocabulary_of(text.counts, settings)
         encoded = _write_ids(text_file, text.bytes, vocabulary, ids_file, notify)
@@ -89,44 +93,10 @@ def prepare_corpus(
 
 
 def _check_folder(folder: Path, specs: Sequence[str], overwrite: bool) -> None:
-    for spec in specs:
-        if _is_inside(folder, spec):
-            raise UsageError(f"the output {folder} is inside the corpus {spec}: choose another folder")
-    with storage_errors(folder):
-        if folder.exists() and not folder.is_dir():
-            raise UsageError(f"{folder} is a file: name a folder for the prepared corpus")
-        if holds_prepared(folder):
-            if not overwrite:
-                raise CorpusError(
-                    f"{folder} already holds a prepared corpus: choose another folder, or --overwrite to replace it"
-                )
-        elif folder.is_dir() and any(path.suffix != TEMPORARY_SUFFIX for path in folder.iterdir()):
-            raise CorpusError(f"{folder} holds other files: choose another folder for the prepared corpus")
-
-
-def _is_inside(folder: Path, spec: str) -> bool:
-    try:
-        source = Path(spec).expanduser()
-        return source.is_dir() and folder.resolve().is_relative_to(source.resolve())
-    except (OSError, RuntimeError, ValueError):  # what names no folder holds none
-        return False
-
-
-@contextlib.contextmanager
-def _made(folder: Path) -> Iterator[None]:
-    """The folder, there inside the block; an error takes it away again if it was not there before."""
-    with storage_errors(folder):
-        absent = not folder.exists()
-        folder.mkdir(parents=True, exist_ok=True)
-    for name in (_TEXT, IDS):
-        remove_leftovers(folder / name)
-    try:
-        yield
-    except BaseException:
-        if absent:
-            with contextlib.suppress(OSError):
-                folder.rmdir()
-        raise
+    check_outside(folder, specs)
+    refusal = why_not(folder, "prepared corpus", overwrite=overwrite)
+    if refusal is not None:
+        raise UsageError(refusal) if folder.is_file() else CorpusError(refusal)
 
 
 def _write_text(reader: CorpusReader, file: BinaryIO, notify: Notify) -> _Text:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import fnmatch
 import glob
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +16,7 @@ from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from charloom.display import visible
-from charloom.errors import CharloomError, CorpusError, MissingExtraError
+from charloom.errors import CharloomError, CorpusError, MissingExtraError, UsageError
 from charloom.events import Notice, Notify
 from charloom.text.named import DOWNLOAD_TIMEOUT, NAMED
 from charloom.text.prepared import holds_prepared
@@ -23,6 +24,10 @@ from charloom.text.prepared import holds_prepared
 _CHUNK = 1 << 20
 _REMOTE = ("http", "https", "s3")
 _OF_A_MODEL = ("config.json", "vocabulary.json", "model.onnx")  # nobody means to learn from these
+_WRITTEN = (
+    "README.md", "config.json", "generation_config.json", "vocabulary.json", "metrics.jsonl", "loss.svg",
+    "model.safetensors", "model.onnx", "training/run.json", "corpus.json", "ids.bin",
+)  # fmt: skip
 _SNIFF = 8192  # a file with a zero byte in its first 8 KiB is taken for binary, as git and grep do
 
 
@@ -74,6 +79,40 @@ def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
             yield _remote(spec)
         else:
             yield from _local(spec, notify)
+
+
+def check_outside(folder: Path, specs: Iterable[str]) -> None:
+    """See that what is written into a folder does not become part of the text: the next run would read it.
+
+    Raises:
+        UsageError: a corpus argument takes in the folder, or a file that charloom writes there.
+    """
+    for spec in specs:
+        if _takes_in(spec, folder):
+            raise UsageError(f"the output {folder} is inside the corpus {spec}: choose another folder")
+
+
+def _takes_in(spec: str, folder: Path) -> bool:
+    if spec == "-" or spec in NAMED or _scheme(spec) in _REMOTE:
+        return False
+    try:
+        source = Path(spec).expanduser()
+        if source.is_dir():
+            return folder.resolve().is_relative_to(source.resolve())
+        pattern = [glob.escape(part) for part in source.resolve().parts] if source.exists() else source.absolute().parts
+        places = [root / name for root in (folder.absolute(), folder.resolve()) for name in _WRITTEN]
+        return any(_matches(place.parts, pattern) for place in places)
+    except (OSError, RuntimeError, ValueError):  # what names no folder holds none
+        return False
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Whether a path is among those that a pattern may find, both in parts."""
+    if not pattern or not parts:
+        return not parts and all(part == "**" for part in pattern)
+    if pattern[0] == "**":
+        return _matches(parts, pattern[1:]) or _matches(parts[1:], pattern)
+    return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
 def _named(name: str, notify: Notify) -> Document:

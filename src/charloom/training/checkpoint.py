@@ -1,25 +1,30 @@
 """What an interrupted run needs to go on: one safetensors file a checkpoint, and `run.json` for the whole run.
 
-A checkpoint holds the weights, the best weights so far, the optimizer's moments, the carried state and the
+Both name the run, so that a checkpoint of another run, which may have been in the same folder, is never taken for
+this run's. A checkpoint holds the weights, the best weights so far, the optimizer's moments, the carried state and the
 random states as tensors, and the `Progress` as JSON in the file's own header: one file, so it is whole or absent.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
+import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from charloom.bundle.unfinished import RUN
-from charloom.errors import TrainingError
-from charloom.files import TEMPORARY_SUFFIX, atomic_write, storage_errors
+from charloom.bundle.config import CONFIG, METRICS, FileName
+from charloom.bundle.unfinished import BEST, RUN
+from charloom.errors import StorageError, TrainingError
+from charloom.files import atomic_write, storage_errors
+from charloom.folders import sweep
 from charloom.training.ranks import Ranks
 from charloom.training.state import Progress, TrainingState, Weights
 
@@ -28,11 +33,17 @@ MLFLOW_RUN = "mlflow.json"  # which MLflow run a resumed training goes on with
 
 
 class Checkpoints:
-    """The checkpoints of one run, in its `training/` folder; the last two are kept."""
+    """The checkpoints of one run, in its `training/` folder; the last two are kept.
 
-    def __init__(self, folder: Path) -> None:
-        """Use `folder`, which need not exist yet."""
+    Attributes:
+        folder: that folder.
+        run: the run's identity; None before `begin`, and for a run that an older charloom began.
+    """
+
+    def __init__(self, folder: Path, run: str | None = None) -> None:
+        """Use `folder`, which need not exist yet, for a new run or for `run`, which is resumed."""
         self.folder = folder
+        self.run = run
 
     def begin(self, run: dict[str, Any]) -> None:
         """Start afresh: forget older checkpoints and record what the run is.
@@ -45,8 +56,26 @@ class Checkpoints:
         self.remove_all()
         with storage_errors(self.folder):
             self.folder.mkdir(exist_ok=True)
-        with atomic_write(self.folder / RUN) as file:
-            file.write(json.dumps(run, indent=1).encode())
+        self.run = uuid.uuid4().hex
+        try:
+            with atomic_write(self.folder / RUN) as file:
+                file.write(json.dumps({"run": self.run, **run}, indent=1).encode())
+        except StorageError:
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
+            raise
+
+    def check_owned(self) -> None:
+        """See that no other run took the folder, as it may where the disk has no locks.
+
+        Raises:
+            TrainingError: another one did.
+        """
+        found = self.read_run() or {}
+        if found.get("run", self.run) != self.run:
+            raise TrainingError(
+                f"another run has taken the folder {self.folder.parent} meanwhile: nothing of this one was written"
+            )
 
     def read_run(self) -> dict[str, Any] | None:
         """What `begin` recorded, or None where no run was begun.
@@ -75,7 +104,7 @@ class Checkpoints:
         if not ranks.writes:
             return
         progress = json.dumps(dataclasses.asdict(state.progress))
-        content = save(tensors, metadata={"progress": progress})
+        content = save(tensors, metadata={"progress": progress, **({} if self.run is None else {"run": self.run})})
         with atomic_write(self._path(state.progress.step)) as file:
             file.write(content)
         self._remove(self._paths()[:-KEPT])
@@ -102,13 +131,16 @@ class Checkpoints:
         for path in paths if ranks.writes else ():
             try:
                 content = path.read_bytes()
-                _check_fits(state, *_parse(content), ranks)
+                tensors, progress, run = _parse(content)
+                if run != self.run:
+                    raise ValueError(path.name)
+                _check_fits(state, tensors, progress, ranks)
                 break
             except (SafetensorError, OSError, KeyError, TypeError, ValueError, AttributeError):
                 content = b""
         content = ranks.share_bytes(content)
         if content:
-            _load(state, *_parse(content), ranks)
+            _load(state, *_parse(content)[:2], ranks)
         return bool(content)
 
     def _remove(self, paths: Iterable[Path]) -> None:
@@ -119,18 +151,38 @@ class Checkpoints:
     def _path(self, step: int) -> Path:
         return self.folder / f"checkpoint-{step:012d}.safetensors"
 
-    def remove_all(self) -> None:
-        """Remove the checkpoints, the record, and the folder if nothing else is in it.
+    def remove_all(self, *, but_best: bool = False) -> None:
+        """Remove the record, then the checkpoints and all else of the run, and the folder if nothing else is in it.
+
+        Args:
+            but_best: keep the model that `best` holds.
 
         Raises:
             StorageError: a file cannot be removed.
         """
+        if not self.folder.is_dir():
+            return
         with storage_errors(self.folder):
-            unfinished = self.folder.glob(f".*{TEMPORARY_SUFFIX}")  # left by a process that was killed
-            for path in [*self._paths(), self.folder / RUN, self.folder / MLFLOW_RUN, *unfinished]:
+            for path in [self.folder / RUN, *self._paths(), self.folder / MLFLOW_RUN, self.folder / METRICS]:
                 path.unlink(missing_ok=True)
-            if self.folder.is_dir() and not any(self.folder.iterdir()):
+            if not but_best:
+                self._remove_best()
+            sweep(self.folder)
+            if not any(self.folder.iterdir()):
                 self.folder.rmdir()
+
+    @property
+    def best(self) -> Path:
+        """Where a run puts its best weights as a model while its folder holds another one."""
+        return self.folder / BEST
+
+    def _remove_best(self) -> None:
+        if self.best.is_dir():
+            for name in (CONFIG, *get_args(FileName)):
+                (self.best / name).unlink(missing_ok=True)
+            sweep(self.best)
+            with contextlib.suppress(OSError):
+                self.best.rmdir()
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("checkpoint-*.safetensors"))
@@ -154,11 +206,11 @@ def _tensors(state: TrainingState, ranks: Ranks) -> Iterator[tuple[str, Tensor]]
         yield "random.cuda", ranks.gather(torch.cuda.get_rng_state()[None], dim=0)
 
 
-def _parse(content: bytes) -> tuple[Weights, Progress]:
-    """The tensors of a checkpoint and the progress in its header; raises one of many errors if it is damaged."""
+def _parse(content: bytes) -> tuple[Weights, Progress, str | None]:
+    """A checkpoint's tensors, and the progress and run in its header; raises one of many errors if it is damaged."""
     tensors = load(content)
-    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-    return tensors, Progress(**json.loads(header["__metadata__"]["progress"]))
+    header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
+    return tensors, Progress(**json.loads(header["progress"])), header.get("run")
 
 
 def _check_fits(state: TrainingState, tensors: Weights, progress: Progress, ranks: Ranks) -> None:

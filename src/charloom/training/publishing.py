@@ -12,6 +12,7 @@ from safetensors.numpy import save
 
 from charloom.bundle import ModelConfig, ModelShape, read_history, write_model_directory
 from charloom.bundle.config import METRICS, FileName
+from charloom.files import storage_errors
 from charloom.runtime.evaluation import Evaluation, evaluate_segments, evaluation_of_loss
 from charloom.runtime.generation import generate_batch
 from charloom.runtime.graph_builder import Arrays
@@ -58,8 +59,12 @@ def short_sample(session: Session, vocabulary: Vocabulary, settings: RunSettings
     return generate_batch(session, vocabulary, "", "", sampling, 1)[0].text
 
 
-def publish(data: TrainingData, state: TrainingState, shape: ModelShape, facts: RunFacts) -> TrainingResult:
+def publish(
+    data: TrainingData, state: TrainingState, shape: ModelShape, facts: RunFacts, history: Path
+) -> TrainingResult:
     """Export the best weights, check them against PyTorch, measure them and commit the model directory.
+
+    The run's history, as far as it is recorded, becomes the model's.
 
     Raises:
         TrainingError: the exported graph does not agree with PyTorch.
@@ -98,8 +103,11 @@ def publish(data: TrainingData, state: TrainingState, shape: ModelShape, facts: 
         "model.safetensors": save(weights),
         **graphs.files,
         "README.md": model_card(shape, data.record, list(losses.values()), result, graphs.precision, memory),
-        "loss.svg": draw_losses(read_history(facts.folder / METRICS)),
+        "loss.svg": draw_losses(read_history(history)),
     }
+    if history.is_file():
+        with storage_errors(history):
+            files[METRICS] = history.read_bytes()
     write_model_directory(facts.folder, config_for, data.vocabulary, facts.settings.sampling, files)
     return result
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from charloom.bundle import holds_model, open_model_directory
+from charloom.bundle import holds_model, model_refusal, open_model_directory
 from charloom.bundle.config import TRAINING
 from charloom.errors import TrainingError, UsageError
 from charloom.files import storage_errors
+from charloom.folders import holds_run
 from charloom.settings import SECTIONS, RunSettings
-from charloom.text.prepared import holds_prepared
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.result import TrainingResult
 
@@ -25,25 +25,18 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     """Refuse a folder that is taken.
 
     Raises:
-        UsageError: both `overwrite` and `resume`; or a file stands there.
-        TrainingError: a model or an unfinished run stands there, and neither was asked for; or a prepared corpus.
+        UsageError: both `overwrite` and `resume`; or it is a file.
+        TrainingError: it holds a model or an unfinished run, and neither was asked for; or anything that is not
+            charloom's; or a prepared corpus.
         StorageError: it cannot be looked into.
     """
     if resume and overwrite:
         raise UsageError("give --resume or --overwrite, not both")
     with storage_errors(folder):
         is_file = folder.exists() and not folder.is_dir()
-        finished, unfinished = holds_model(folder), (folder / TRAINING).exists()
-    if is_file:
-        raise UsageError(f"{folder} is a file: name a folder for the model")
-    if holds_prepared(folder):
-        raise TrainingError(f"{folder} holds a prepared corpus: choose another folder for the model")
-    if (finished or unfinished) and not (overwrite or resume):
-        what = "an unfinished training run" if unfinished else "a model"
-        go_on = ", --resume to go on with it" if unfinished else ""
-        raise TrainingError(
-            f"{folder} already holds {what}: choose another folder{go_on}, or --overwrite to replace it"
-        )
+    refusal = model_refusal(folder, overwrite=overwrite, resume=resume)
+    if refusal is not None:
+        raise UsageError(refusal) if is_file else TrainingError(refusal)
 
 
 def finished_result(folder: Path) -> TrainingResult | None:
@@ -53,7 +46,7 @@ def finished_result(folder: Path) -> TrainingResult | None:
         ModelDirectoryError: the model that stands there is not whole.
         TrainingError: it was not made by training.
     """
-    if not holds_model(folder) or (folder / TRAINING).exists():
+    if not holds_model(folder) or holds_run(folder):
         return None
     result = open_model_directory(folder).config.training.get("result") or {}
     try:

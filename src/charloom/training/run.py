@@ -5,21 +5,23 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from charloom.bundle import ModelShape, remove_model
+from charloom.bundle import ModelShape, edited_files, history_file, holds_model
 from charloom.bundle.config import METRICS, TRAINING
 from charloom.errors import StorageError, TrainingError
 from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore, unfailing
 from charloom.files import storage_errors
+from charloom.folders import FolderLock, model_records, sweep
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.session import Logits, Session, State
 from charloom.settings import LENGTHS, RunSettings, run_settings
+from charloom.text.sources import check_outside
 from charloom.text.vocabulary import Ids, Vocabulary, vocabulary_from_json
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.budget import budget_plan, choose, default_budget
@@ -87,8 +89,15 @@ def train(
     specs = [str(corpus)] if isinstance(corpus, str | Path) else [str(item) for item in corpus]
     folder = Path(output).expanduser()
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
-    with joined_ranks(lambda local_rank: choose_device(settings.training.device, local_rank)) as ranks:
+    validation = settings.corpus.validation
+    check_outside(folder, specs if validation is None else [*specs, validation])
+    with (
+        joined_ranks(lambda local_rank: choose_device(settings.training.device, local_rank)) as ranks,
+        FolderLock(folder, unfailing(notify)) as lock,
+    ):
         told = unfailing(notify) if ranks.writes else ignore
+        if ranks.writes:
+            lock.take()
         finished, unfinished = _what_stands(folder, ranks, overwrite=overwrite, resume=resume)
         if finished is not None:
             told(Notice(f"the run in {folder} is finished: there is nothing to resume"))
@@ -101,7 +110,7 @@ def train(
         else:
             request = _taken_up(unfinished, settings, recipe, options, ranks)
         tracking = Tracking(folder, request.settings, request.recipe, told, writes=ranks.writes)
-        run = _Run(specs, folder, request, origin, tracking, ranks, started)
+        run = _Run(specs, folder, request, origin, tracking, ranks, started, lock)
         tracking.settings = run.settings  # a budget has chosen some of them
         with tracking:
             result = run.train(should_stop)
@@ -183,8 +192,10 @@ class _Run:
         notify: Notify,
         ranks: Ranks,
         started: float,
+        lock: FolderLock,
     ) -> None:
         self.folder = folder
+        self.lock = lock
         self.request = request
         self.origin = origin
         self.notify = notify
@@ -202,7 +213,7 @@ class _Run:
             self.record["init_from"] = {"name": origin.name, "sha256": origin.sha256}
         self.plan, self.batches = self._make_plan()
         self.shape: ModelShape = model_shape(self.data, self.settings.model)
-        self.checkpoints = Checkpoints(folder / TRAINING)
+        self.checkpoints = Checkpoints(folder / TRAINING, (request.unfinished or {}).get("run"))
 
     def _make_plan(self) -> tuple[Plan, RingBatches]:
         """The plan, and the rows to follow it on; a budget's choices are made here, once for the whole run."""
@@ -247,13 +258,15 @@ class _Run:
                 pace.end()
         if not state.best_weights:
             if self.ranks.writes:
+                with storage_errors(self.folder):
+                    history_file(self.folder).unlink(missing_ok=True)
                 self.checkpoints.remove_all()
-                remove_model(self.folder)
-            raise TrainingError(_diverged(state, "nothing had been evaluated yet, so nothing was saved"))
+            kept = f", and the model that was in {self.folder} is kept" if holds_model(self.folder) else ""
+            raise TrainingError(_diverged(state, f"nothing had been evaluated yet, so nothing was saved{kept}"))
         result = self._publish(state, start, ending)
-        self.notify(ModelSaved(str(self.folder), result.best_step))
+        self.notify(ModelSaved(result.model, result.best_step))
         if ending is Ending.DIVERGED:
-            best = f"the best weights, of step {result.best_step:,}, are saved in {self.folder}"
+            best = f"the best weights, of step {result.best_step:,}, are saved in {result.model}"
             raise TrainingError(_diverged(state, best))
         return result
 
@@ -268,13 +281,36 @@ class _Run:
         """Rank 0 writes the model directory; all ranks learn what the run came to."""
         content = b""
         if self.ranks.writes:
-            stopped = ending is Ending.STOPPED
-            facts = RunFacts(self.folder, self.record, self.settings, self.batches.windows_per_epoch, start, stopped)
-            result = publish(self.data, state, self.shape, facts)
+            self.checkpoints.check_owned()
+            stopped, target = ending is Ending.STOPPED, self._target(ending)
+            record = {**self.record, "run": self.checkpoints.run}
+            facts = RunFacts(target, record, self.settings, self.batches.windows_per_epoch, start, stopped)
+            for name in sorted(edited_files(target)):
+                self.notify(Notice(f"{target / name} was edited by somebody, and stays as it is"))
+            result = publish(self.data, state, self.shape, facts, history_file(self.folder))
             if not stopped:
-                self.checkpoints.remove_all()
+                self.checkpoints.remove_all(but_best=target == self.checkpoints.best)
             content = json.dumps(asdict(result)).encode()
         return TrainingResult(**json.loads(self.ranks.share_bytes(content)))
+
+    def _target(self, ending: Ending) -> Path:
+        """Where to write the model: a run that did not finish must not replace the model of another one.
+
+        Raises:
+            StorageError: the folder cannot be made.
+        """
+        others = [record for record in model_records(self.folder) if self._is_anothers(record)]
+        if ending is Ending.FINISHED or not others:
+            return self.folder
+        best = self.checkpoints.best
+        with storage_errors(best):
+            best.mkdir(parents=True, exist_ok=True)
+        return best
+
+    def _is_anothers(self, model: Mapping[str, Any]) -> bool:
+        """Whether a model is not what this run saved before it was resumed."""
+        training = model.get("training")
+        return not isinstance(training, dict) or training.get("run") != self.checkpoints.run
 
     def _fresh_state(self) -> TrainingState:
         state = fresh_state(self.shape, self.settings, self.device, self.ranks)
@@ -286,12 +322,15 @@ class _Run:
         return state
 
     def _begin(self) -> int:
-        """Make the folder this run's own. What stood there goes only now, when all checks have passed."""
+        """Make the folder this run's own, now that all checks have passed; a model in it stays until the end."""
         if not self.ranks.writes:
             return 0
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.folder).free
+        if self.lock.take():  # the folder was not there when it was looked at
+            check_folder(self.folder, overwrite=False, resume=False)
+        sweep(self.folder)
         # The weights twice (safetensors and ONNX), and two checkpoints of weights, best weights and two moments.
         needed = self.shape.parameters * 4 * (2 + 2 * 4)
         if free < needed:
@@ -311,12 +350,13 @@ class _Run:
                 "world_size": self.ranks.world_size,
             }
         )
-        remove_model(self.folder)
         return 0
 
     def _restore(self, state: TrainingState) -> int:
         """Take up the unfinished run at its last checkpoint."""
         assert self.request.unfinished is not None
+        if self.ranks.writes:
+            sweep(self.folder)
         if self.request.unfinished.get("corpus") != self.data.record.model_dump():
             raise TrainingError(
                 f"this is not the text that the run in {self.folder} began with: "
@@ -364,12 +404,20 @@ class _Run:
             evaluate=evaluate,
             sample=lambda: short_sample(session, data.vocabulary, self.settings),
             checkpoints=self.checkpoints,
-            history=History(self.folder / METRICS, keep_until_step=start, writes=self.ranks.writes),
+            history=self._history(start),
             notify=self.notify,
             should_stop=should_stop,
             ranks=self.ranks,
             pace=pace,
         )
+
+    def _history(self, start: int) -> History:
+        """Where to record losses; what was recorded before this run was resumed is in it already."""
+        path, saved = history_file(self.folder), self.folder / METRICS
+        if start and self.ranks.writes and not path.exists() and saved.is_file():
+            with storage_errors(path):
+                shutil.copyfile(saved, path)
+        return History(path, keep_until_step=start, writes=self.ranks.writes)
 
 
 class _Stoppable(Session):

@@ -36,8 +36,8 @@ class Tracker(Protocol):
     def sample(self, step: int, text: str) -> None:
         """Record a text that the model wrote."""
 
-    def saved(self) -> None:
-        """The model directory was committed."""
+    def saved(self, model: Path) -> None:
+        """A model was committed, in the run's folder or below it."""
 
     def end(self, outcome: Outcome) -> None:
         """The run has ended; also called where it never began."""
@@ -92,8 +92,8 @@ class Tracking:
                 values = {"validation_loss": event.validation_loss, "bits_per_char": event.bits_per_char}
                 self._each(lambda tracker: tracker.scalars(event.step, values))
                 self._each(lambda tracker: tracker.sample(event.step, event.sample))
-            case ModelSaved():
-                self._each(lambda tracker: tracker.saved())
+            case ModelSaved(output):
+                self._each(lambda tracker: tracker.saved(Path(output)))
 
     def _started(self, event: TrainingStarted) -> None:
         if event.resumed_from_step == 0 and self._writes:

@@ -73,12 +73,12 @@ class MLflowTracker:
     def sample(self, step: int, text: str) -> None:
         """MLflow takes no texts by step."""
 
-    def saved(self) -> None:
+    def saved(self, model: Path) -> None:
         """Add the picture and the card to the run."""
         self._deliver()
         with _environment():
             for name in (PICTURE, CARD):
-                self._client.log_artifact(self._run, str(self._folder / name))
+                self._client.log_artifact(self._run, str(model / name))
 
     def end(self, outcome: str) -> None:
         """Deliver what waits and say how the run ended."""

@@ -58,7 +58,7 @@ class TensorBoardTracker:
         """Record a text, as it stands: indented, it is code to Markdown."""
         self._write_text("sample", step, "\n".join(f"    {line}" for line in text.split("\n")))
 
-    def saved(self) -> None:
+    def saved(self, model: Path) -> None:
         """The files stand beside the model already."""
 
     def end(self, outcome: str) -> None:

@@ -48,7 +48,8 @@ def attach(
     """
     out = Output(options)
     if is_here(name):
-        attach_here(name, output, overwrite=overwrite)
+        with CloudView(out) as view:
+            attach_here(name, output, overwrite=overwrite, notify=view)
         report(out, output, job_data(status_here(name)))
         return 0
     aws = reached(cloud, out, not_here=f"there is no job {name}")

@@ -30,6 +30,7 @@ def package(
     python: str = _CONTAINER.python,
     platform: str = _CONTAINER.platform,
     check: bool = True,
+    overwrite: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
@@ -43,7 +44,7 @@ def package(
     model
         The model directory.
     output
-        The archive to write; one that is there is replaced.
+        The archive to write.
     source
         The folder to write the code of a training job into, as the source_dir of the SageMaker SDK; new or empty.
     vendor
@@ -54,6 +55,8 @@ def package(
         The container's platform, as wheels call it.
     check
         Unpack it elsewhere and let it answer a request, before anything is paid for.
+    overwrite
+        Replace the archive if it is there.
     dry_run
         Look at the model and write nothing. There are no requests to show.
     """
@@ -71,7 +74,13 @@ def package(
         return
     with CloudView(out) as view:
         packed = packaging.package(
-            model, output, vendor=vendor, check=check, container=Container(python, platform), notify=view
+            model,
+            output,
+            vendor=vendor,
+            check=check,
+            overwrite=overwrite,
+            container=Container(python, platform),
+            notify=view,
         )
     if out.json:
         out.result({"path": str(packed.path), "bytes": packed.bytes, "sha256": packed.sha256})

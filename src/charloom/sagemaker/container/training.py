@@ -12,14 +12,15 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import charloom
-from charloom.bundle import holds_model, open_model_directory
-from charloom.bundle.config import CONFIG, METRICS, PICTURE, TRAINING
+from charloom.bundle import history_file, holds_model, open_model_directory
+from charloom.bundle.config import CONFIG, EDITABLE, METRICS, PICTURE, TRAINING, FileName
 from charloom.errors import CharloomError, ModelDirectoryError, UsageError
 from charloom.events import Notice
 from charloom.files import storage_errors
+from charloom.folders import contents_of, holds_run
 from charloom.interrupts import INTERRUPTED, signals_as_request
 from charloom.sagemaker.container.hyperparameters import read_hyperparameters
 from charloom.sagemaker.container.places import Places, text_in, writes
@@ -70,6 +71,8 @@ def run(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
         corpus = _corpus(places, options)
         init_from = _origin(places, options, Path(temporary, "origin"))
         options.setdefault("checkpoint_every", _CHECKPOINT_EVERY)
+        if writes(environ):
+            _clear_remains(places.checkpoints)
         resume = _can_resume(places.checkpoints)
         try:
             result = charloom.train(
@@ -87,7 +90,7 @@ def run(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
                 _keep_records(places)
         if writes(environ):
             say_result(result)
-            _write_model(places, code)
+            _write_model(Path(result.model), places, code)
         return INTERRUPTED if result.interrupted else 0
 
 
@@ -128,7 +131,7 @@ def _origin(places: Places, options: dict[str, Any], folder: Path) -> Path | Non
 
 def _can_resume(checkpoints: Path) -> bool:
     """Whether to go on with what stands there: always but for a finished model whose copying to S3 was cut off."""
-    if not holds_model(checkpoints) or (checkpoints / TRAINING).exists():
+    if not holds_model(checkpoints) or holds_run(checkpoints):
         return True
     try:
         if all(file.harmless for file in open_model_directory(checkpoints).check_files()):
@@ -139,17 +142,29 @@ def _can_resume(checkpoints: Path) -> bool:
     return False
 
 
-def _write_model(places: Places, code: Path) -> None:
+def _clear_remains(checkpoints: Path) -> None:
+    """Remove what a copy to S3 that was cut off has brought back: files of a model or a run, and not what they are of.
+
+    Names say enough here, because the folder is the job's own.
+    """
+    with storage_errors(checkpoints):
+        found = [] if not contents_of(checkpoints).others else list(checkpoints.iterdir())
+        if {path.name for path in found} <= {*get_args(FileName), TRAINING} - EDITABLE:
+            for path in found:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _write_model(trained: Path, places: Places, code: Path) -> None:
     """The finished model without what resume needed, and what makes it serve.
 
     Only its own files; `config.json` last, because it says that the others are there.
     """
-    config = open_model_directory(places.checkpoints).config
+    config = open_model_directory(trained).config
     with storage_errors(places.model):
         places.model.mkdir(parents=True, exist_ok=True)
         shutil.copytree(code, places.model / "code", dirs_exist_ok=True)
         for name in (*config.files, CONFIG):
-            shutil.copyfile(places.checkpoints / name, places.model / name)
+            shutil.copyfile(trained / name, places.model / name)
     say(f"the model is in {places.model}")
 
 
@@ -157,9 +172,10 @@ def _keep_records(places: Places) -> None:
     """The history and its picture, of a run that failed too."""
     with storage_errors(places.records):
         places.records.mkdir(parents=True, exist_ok=True)
-        for name in (METRICS, PICTURE):
-            if (places.checkpoints / name).is_file():
-                shutil.copyfile(places.checkpoints / name, places.records / name)
+        history = history_file(places.checkpoints)
+        for file in (history if history.is_file() else places.checkpoints / METRICS, places.checkpoints / PICTURE):
+            if file.is_file():
+                shutil.copyfile(file, places.records / file.name)
 
 
 if __name__ == "__main__":
