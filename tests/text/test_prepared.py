@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,10 +17,11 @@ from charloom.errors import CharloomError, CorpusError, UsageError
 from charloom.settings import CorpusSettings, ReadingSettings
 from charloom.text.corpus import load_corpus
 from charloom.text.encoded import encoded_corpus
-from charloom.text.mapping import map_ids, release
+from charloom.text.mapping import loaded, map_ids
 from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus, prepared_among
 from charloom.text.preparing import prepare_corpus
 from charloom.text.splits import split_ids
+from charloom.text.vocabulary import Ids
 
 
 @pytest.fixture
@@ -60,28 +62,66 @@ def test_ids_are_a_view_of_the_file_and_so_are_the_parts_of_a_split(folder: Path
         assert not part.ids.flags.writeable
 
 
-def test_released_ids_can_still_be_read(folder: Path) -> None:
-    ids = PreparedCorpus(folder).whole.ids[1:]
-    before = ids.tolist()
-    release(ids[5:])
-    assert ids.tolist() == before
-    release(np.arange(3))
+def test_any_part_of_the_ids_can_be_loaded(tmp_path: Path) -> None:
+    ids = np.arange(2_000, dtype="<u2")
+    (tmp_path / "ids.bin").write_bytes(ids.tobytes())
+    mapped = map_ids(tmp_path / "ids.bin", "uint16")
+    parts: list[Callable[[Ids], Ids]] = [
+        lambda ids: ids,
+        lambda ids: ids[7:19],
+        lambda ids: ids[5:5],
+        lambda ids: ids[::-3],
+        lambda ids: ids[100:1_000, None],
+        lambda ids: ids[:1_998].reshape(27, 74).T,
+        lambda ids: ids[-1:],
+    ]
+    for part in parts:
+        found = loaded(part(mapped))
+        np.testing.assert_array_equal(found, part(ids))
+        assert found.size == 0 or not np.shares_memory(found, mapped)
+    assert loaded(ids) is ids, "what is in memory is not copied"
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says what is resident")
-def test_release_gives_the_memory_back(tmp_path: Path) -> None:
+def test_what_was_loaded_does_not_stay_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "ids.bin"
     path.write_bytes(bytes(16 << 20))
     ids = map_ids(path, "uint8")
+    assert not any(loaded(ids[start : start + 4096]).any() for start in range(0, len(ids), 4096))
+    entry = Path("/proc/self/smaps").read_text().partition(str(path))[2]
+    assert int(entry.partition("Rss:")[2].split()[0]) < 1_000
 
-    def resident() -> int:
-        entry = Path("/proc/self/smaps").read_text().partition(str(path))[2]
-        return int(entry.partition("Rss:")[2].split()[0])
 
-    assert int(ids.sum()) == 0
-    assert resident() > 8_000
-    release(ids[1:])
-    assert resident() < 1_000
+def shorter(path: Path) -> None:
+    os.truncate(path, 1)
+
+
+def longer(path: Path) -> None:
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def others(path: Path) -> None:
+    with path.open("r+b") as file:
+        file.write(bytes(100))
+
+
+@pytest.mark.parametrize("change", [shorter, longer, others])
+def test_a_file_that_was_changed_is_an_error_and_one_that_was_replaced_is_not(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    path = tmp_path / "ids.bin"
+    path.write_bytes(bytes(range(100)))
+    os.utime(path, (1, 1))
+    ids = map_ids(path, "uint8")
+    (tmp_path / "new").write_bytes(bytes(100))
+    (tmp_path / "new").replace(path)
+    assert loaded(ids).tolist() == list(range(100)), "what was opened is read on"
+    os.utime(path, (1, 1))
+    ids = map_ids(path, "uint8")
+    change(path)
+    with pytest.raises(CorpusError, match="was changed by another program while it was in use"):
+        loaded(ids[50:60])
 
 
 @pytest.mark.parametrize("place", [0, 10_000, -1])

@@ -140,6 +140,6 @@ def test_windows_of_a_mapped_file_are_those_of_the_memory(tmp_path: Path) -> Non
     (tmp_path / "ids.bin").write_bytes(ids.tobytes())
     mapped = RingBatches(map_ids(tmp_path / "ids.bin", "uint16")[1:], 300, 4, 1)
     held = RingBatches(ids[1:], 300, 4, 1)
-    for index in range(held.windows_per_epoch):  # 300 rows: pages are let go of on the way
+    for index in range(held.windows_per_epoch):
         for ours, expected in zip(mapped.window(2, index), held.window(2, index), strict=True):
             np.testing.assert_array_equal(ours, expected)

@@ -357,9 +357,8 @@ def test_a_mistake_does_not_cost_the_old_model(text: Path, interrupted: Path) ->
 
 def test_files_of_others_in_the_folder_stay(text: Path, tmp_path: Path) -> None:
     folder = tmp_path / "m"
-    folder.mkdir()
-    (folder / "notes.txt").write_text("mine", "utf-8")
     charloom.train(text, folder, **{**OPTIONS, "steps": 2})
+    (folder / "notes.txt").write_text("mine", "utf-8")
     charloom.train(text, folder, overwrite=True, **{**OPTIONS, "steps": 2})
     assert (folder / "notes.txt").read_text("utf-8") == "mine"
 

@@ -18,6 +18,7 @@ from charloom.display import visible
 from charloom.errors import UsageError
 from charloom.settings import CorpusSettings, ReadingSettings
 from charloom.text.corpus import Corpus, build_vocabulary, load_corpus
+from charloom.text.mapping import loaded
 from charloom.text.named import NAMED
 from charloom.text.prepared import PreparedCorpus, prepared_among
 from charloom.text.preparing import prepare_corpus
@@ -137,13 +138,13 @@ def _of_prepared(prepared: PreparedCorpus, settings: CorpusSettings, first: int)
         **record.model_dump(include={"sources", "cleaning", "characters", "lines", "unknown", "sha256"}),
         "vocab_size": vocabulary.size,
         "vocabulary": _symbols(vocabulary),
-        "first": vocabulary.decode(ids[:first]),
+        "first": vocabulary.decode(loaded(ids[:first])),
         "example": _example(vocabulary, ids),
     }
 
 
 def _example(vocabulary: Vocabulary, ids: Ids) -> dict[str, object]:
-    example = ids[: _EXAMPLE + 1]
+    example = loaded(ids[: _EXAMPLE + 1])
     return {
         "input": vocabulary.decode(example[:-1]),
         "input_ids": example[:-1].tolist(),

@@ -16,7 +16,7 @@ from pydantic import Field
 from charloom.errors import CorpusError, UsageError
 from charloom.runtime.copies import BARRIER, CopyFinder, Matches
 from charloom.settings import MAX_SEED, Settings, SplitName
-from charloom.text.mapping import release
+from charloom.text.mapping import loaded
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -163,9 +163,7 @@ def _examined(rows: Sequence[Ids], unknown_id: int | None) -> Iterator[int]:
 
 def _pieces(segment: Segment) -> Iterator[Ids]:
     for start in range(1, len(segment.ids), _PIECE):
-        piece = segment.ids[start : start + _PIECE]
-        yield piece
-        release(piece)
+        yield loaded(segment.ids[start : start + _PIECE])
 
 
 def _share(matches: Matches, rows: Sequence[Ids]) -> CopiedShare:
@@ -188,9 +186,7 @@ def _unseen_rows(segments: Sequence[Segment], length: int, characters: int) -> l
     wanted = max(1, round(characters / length))
     if len(stretches) > wanted:
         stretches = [stretches[index * len(stretches) // wanted] for index in range(wanted)]
-    rows = [np.array(stretch) for stretch in stretches]
-    for stretch in stretches:
-        release(stretch)
+    rows = [loaded(stretch) for stretch in stretches]
     return [row for row in rows if len(row)]
 
 
@@ -200,7 +196,7 @@ def _longest_copies(vocabulary: Vocabulary, matches: Matches, whole: Segment) ->
     for end in ends[np.argsort(-matches.lengths[ends], kind="stable")].tolist():
         length = int(matches.lengths[end])
         offset = int(matches.ends[end]) - length + 1
-        text = vocabulary.decode(whole.ids[1 + offset : 1 + offset + min(length, _SHOWN_CHARACTERS)])
+        text = vocabulary.decode(loaded(whole.ids[1 + offset : 1 + offset + min(length, _SHOWN_CHARACTERS)]))
         if any(text in other for other in seen):
             continue
         seen.append(text)

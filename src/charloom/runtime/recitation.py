@@ -16,7 +16,7 @@ from pydantic import Field
 from charloom.errors import CorpusError, UsageError
 from charloom.runtime.session import LOGITS_LIMIT, Session, initial_state, no_number
 from charloom.settings import MAX_SEED, Settings, SplitName
-from charloom.text.mapping import release
+from charloom.text.mapping import loaded
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -199,6 +199,5 @@ def _places(segments: Sequence[Segment], settings: ReciteSettings) -> list[tuple
 def _passage(segments: Sequence[Segment], place: tuple[int, int], settings: ReciteSettings) -> Ids:
     segment, start = place
     ids = segments[segment].ids[1 + start : 1 + start + settings.passage]
-    copied: Ids = ids.astype(np.int64)
-    release(ids)
+    copied: Ids = loaded(ids).astype(np.int64)
     return copied

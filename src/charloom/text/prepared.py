@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from charloom.errors import CorpusError, ModelDirectoryError, UsageError
 from charloom.settings import ReadingSettings, VocabularyKind, explain, shortened
 from charloom.text.cleaning import expand
-from charloom.text.mapping import map_ids
+from charloom.text.mapping import loaded, map_ids
 from charloom.text.named import NAMED
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
@@ -30,7 +30,7 @@ VOCABULARY: Final = "vocabulary.json"
 
 _SMALL = 1 << 20
 _VOCABULARY_LIMIT = 64 << 20
-_CHUNK = 1 << 22
+_CHUNK = 1 << 20  # ids
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**48)]
@@ -111,15 +111,11 @@ class PreparedCorpus:
         Raises:
             CorpusError: it is damaged.
         """
-        digest, highest = hashlib.sha256(), 0
-        dtype = np.dtype(self.record.dtype).newbyteorder("<")
-        try:
-            with (self.path / IDS).open("rb") as file:
-                while chunk := file.read(_CHUNK):
-                    digest.update(chunk)
-                    highest = max(highest, int(np.frombuffer(chunk, dtype).max()))
-        except (OSError, ValueError) as error:
-            raise CorpusError(f"cannot read {self.path / IDS}: {error}") from error
+        digest, highest, ids = hashlib.sha256(), 0, self.whole.ids
+        for start in range(0, len(ids), _CHUNK):
+            chunk = loaded(ids[start : start + _CHUNK])
+            digest.update(chunk.tobytes())
+            highest = max(highest, int(chunk.max()))
         if digest.hexdigest() != self.record.files["ids.bin"]:
             raise self._damaged(f"the checksum of {IDS} is not the one in {RECORD}")
         if highest >= self.vocabulary.size:

@@ -15,22 +15,20 @@ from numpy.typing import NDArray
 
 from charloom.errors import CorpusError
 from charloom.settings import TrainingSettings
-from charloom.text.mapping import release
+from charloom.text.mapping import is_mapped, loaded
 from charloom.text.vocabulary import Ids
-
-_ROWS_HELD = 512  # a row that is read maps 64 or 128 KiB of a mapped file: 64 MiB at most are held
 
 
 class RingBatches:
     """Windows of the training text by epoch and index; what they are depends on nothing else.
 
-    The text may lie in a mapped file larger than memory: what was read of it is let go of now and then.
+    The text may be in a file larger than memory, of which a window is read at a time.
     """
 
     def __init__(self, ids: Ids, batch_size: int, bptt: int, seed: int) -> None:
         """Lay `ids` (N,) out in `batch_size` rows, read in windows of at most `bptt`."""
         self._ids = ids
-        self._rows_read = 0
+        self._on_disk = is_mapped(ids)
         self._seed = seed
         self.batch_size = batch_size
         self.row_length = len(ids) // batch_size
@@ -44,13 +42,19 @@ class RingBatches:
         offset = np.random.default_rng((self._seed, epoch)).integers(len(self._ids))
         start, end = self._edges[index], self._edges[index + 1]
         row_starts = offset + np.arange(self.batch_size) * self.row_length
-        places = (row_starts[None, :] + np.arange(start, end + 1)[:, None]) % len(self._ids)
-        chunk = self._ids[places].astype(np.int64)  # (T + 1, B)
-        self._rows_read += self.batch_size
-        if self._rows_read >= _ROWS_HELD:
-            release(self._ids)
-            self._rows_read = 0
+        if self._on_disk:
+            read = np.stack([self._stretch(int(row) + start, end + 1 - start) for row in row_starts], axis=1)
+        else:
+            read = self._ids[(row_starts[None, :] + np.arange(start, end + 1)[:, None]) % len(self._ids)]
+        chunk = read.astype(np.int64)  # (T + 1, B)
         return chunk[:-1], chunk[1:]
+
+    def _stretch(self, start: int, length: int) -> Ids:
+        """Ids (T,) from a place on the ring, read from the disk."""
+        start %= len(self._ids)
+        stretch = loaded(self._ids[start : start + length])
+        missing = length - len(stretch)
+        return stretch if missing == 0 else np.concatenate([stretch, loaded(self._ids[:missing])])
 
     def characters(self, index: int) -> int:
         """How many characters window `index` of an epoch predicts: T × B."""

@@ -15,6 +15,7 @@ from charloom.settings import CorpusSettings, ModelSettings, Protocol, TrainingS
 from charloom.text.cleaning import expand
 from charloom.text.corpus import load_corpus
 from charloom.text.encoded import encoded_corpus
+from charloom.text.mapping import loaded
 from charloom.text.prepared import prepared_among
 from charloom.text.sources import shown_name
 from charloom.text.splits import Segment, Split, split_ids, with_opening
@@ -131,7 +132,9 @@ def make_batches(
         CorpusError: the text is too short for the batch and window that the user set.
     """
     parts = [segment.ids[1:] for segment in data.split.train]
-    ids = parts[0] if len(parts) == 1 else np.concatenate(parts)  # the one part may be larger than memory
+    ids = (
+        parts[0] if len(parts) == 1 else np.concatenate([loaded(part) for part in parts])
+    )  # the one part may be larger than memory
     fitted = fit_batch(len(ids), settings, explicit)
     if fitted != settings:
         rows = "row" if fitted.batch_size == 1 else "rows"
