@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tarfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -258,3 +259,56 @@ def test_a_dry_run_shows_what_is_looked_at_first(cli: Charloom, there: FakeAmazo
     ran = cli(*TRAIN, "--dry-run", "--json", "--quiet")
     shown = [json.loads(line)["operation"] for line in ran.out.splitlines()]
     assert shown.index("ListObjectsV2") < shown.index("PutObject") < shown.index("CreateTrainingJob")
+
+
+def _fetched(lines: list[str], folder: Path, container: object) -> None:
+    """Instead of pip, which would need a network."""
+    folder.mkdir()
+    (folder / "numpy-2.0-py3-none-any.whl").write_bytes(b"a wheel")
+
+
+def _packed(fake: FakeAmazon, tmp_path: Path) -> tuple[str, list[str], str]:
+    """What the last model was made from: its address, its archive's names and its requirements."""
+    address = fake.requests("CreateModel")[-1]["PrimaryContainer"]["ModelDataUrl"]
+    (tmp_path / "got.tar.gz").write_bytes(fake.get(address))
+    with tarfile.open(tmp_path / "got.tar.gz") as archive:
+        requirements = archive.extractfile("code/requirements.txt")
+        assert requirements is not None
+        return address, archive.getnames(), requirements.read().decode()
+
+
+def test_an_endpoint_without_a_network_brings_its_packages(
+    cli: Charloom, there: FakeAmazon, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """AWS's image installs requirements when it starts, which an isolated one cannot: wherever the model comes from."""
+    assert cli("sagemaker", "package", trained, "-o", tmp_path / "plain.tar.gz", "--no-check").status == 0
+    there.put("s3://texts/plain.tar.gz", tmp_path / "plain.tar.gz")
+    monkeypatch.setattr("charloom.sagemaker.packaging.fetch_wheels", _fetched)
+    isolated = ("--isolated", "--yes", "--region", "eu-west-1")
+    addresses = set()
+    for number, model in enumerate((trained, tmp_path / "plain.tar.gz", "s3://texts/plain.tar.gz")):
+        ran = cli("sagemaker", "deploy", model, "--name", f"alone{number}", *isolated)
+        assert ran.status == 0, ran.err
+        address, names, requirements = _packed(there, tmp_path)
+        assert "code/wheels/numpy-2.0-py3-none-any.whl" in names
+        assert requirements.startswith("--no-index\n--find-links wheels\n")
+        addresses.add(address)
+    assert all("pytorch-inference" in one["PrimaryContainer"]["Image"] for one in there.requests("CreateModel")[1:])
+    sent = len(there.requests("PutObject"))
+    assert cli("sagemaker", "deploy", address, "--name", "again", *isolated).status == 0
+    assert _packed(there, tmp_path)[0] == address, "one that has its packages is taken as it is"
+    assert len(there.requests("PutObject")) == sent
+    own = ("--image", "registry/charloom-serve:1")
+    assert cli("sagemaker", "deploy", trained, "--name", "own", *own, *isolated).status == 0
+    assert not [name for name in _packed(there, tmp_path)[1] if "wheels" in name], "that image has them"
+
+
+def test_packages_that_cannot_be_had_are_known_before_it_costs(
+    cli: Charloom, there: FakeAmazon, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    before = paid(there)
+    ran = cli("sagemaker", "deploy", trained, "--name", "alone", "--isolated", "--yes")
+    assert (ran.status, "pip cannot download the packages" in ran.err) == (1, True), ran.err
+    assert cli("sagemaker", "deploy", trained, "--isolated", "--dry-run").status == 0, "a dry run needs no network"
+    assert paid(there) == before

@@ -24,7 +24,7 @@ from charloom.sagemaker.model_data import check_model, model_data, stem_of
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, checked_name, fresh_name, tags
 from charloom.sagemaker.owner import owner
 from charloom.sagemaker.removing import Parts, remove_parts
-from charloom.sagemaker.serving_images import chosen_image
+from charloom.sagemaker.serving_images import chosen_image, installs_at_start
 from charloom.settings import validated
 
 
@@ -39,8 +39,8 @@ class Deployed:
         instance: its type, or "serverless".
         instances: how many it began with.
         region: where.
-        per_hour: USD; None: unknown.
-        per_month: USD in 730 hours; None: unknown.
+        per_hour: USD, at its smallest size; None: unknown.
+        per_month: USD in 730 hours at its smallest size; None: unknown.
         expires: when it is deleted by itself (ISO 8601, UTC); None: never.
     """
 
@@ -205,7 +205,8 @@ def _planned(aws: Aws, model: str, choice: EndpointSettings, name: str | None, n
     name = checked_name(name or fresh_name(stem_of(model)), "endpoint")
     check_free(aws, name, notify)
     image = chosen_image(aws, choice.image, notify)
-    data = model_data(aws, model, choice.bucket, notify)
+    vendor = choice.isolated and installs_at_start(image)
+    data = model_data(aws, model, choice.bucket, notify, vendor=vendor)
     answers = _async_output(aws, name, choice)
     expires = None if choice.ttl_seconds is None else expires_at(choice.ttl_seconds)
     return _Plan(name, choice, role, scheduler, image, data, answers, expires)
@@ -227,7 +228,7 @@ def _create(making: _Making, plan: _Plan) -> None:
 
 def _deployed(aws: Aws, plan: _Plan) -> Deployed:
     choice, cost = plan.choice, plan.choice.cost(aws.region)
-    instance, count = ("serverless", 0) if choice.serverless else (choice.instance_type, choice.instances)
+    instance, count = ("serverless", 0) if choice.serverless else (choice.instance_type, max(1, choice.instances))
     until = None if plan.expires is None else as_tag(plan.expires)
     return Deployed(plan.name, plan.data, plan.image, instance, count, aws.region, cost.per_hour, cost.per_month, until)
 

@@ -63,7 +63,7 @@ def configuration_request(
     else:
         variant |= {
             "InstanceType": settings.instance_type,
-            "InitialInstanceCount": settings.instances,
+            "InitialInstanceCount": max(1, settings.instances),  # none is not allowed; autoscaling takes it away
             "InitialVariantWeight": 1.0,
             "ContainerStartupHealthCheckTimeoutInSeconds": settings.startup_timeout,
             "ModelDataDownloadTimeoutInSeconds": settings.download_timeout,

@@ -61,7 +61,9 @@ class EndpointSettings(Settings):
         None,
         description="What it runs on: a type such as ml.c5.large (the default), or local, which is this machine.",
     )
-    instances: int = Field(1, ge=1, le=100, description="How many of them.")
+    instances: int = Field(
+        1, ge=0, le=100, description="How many of them; 0 with async and max-instances: none while it is idle."
+    )
     max_instances: int | None = Field(
         None, ge=1, le=100, description="Let it grow to this many under load (autoscaling)."
     )
@@ -117,6 +119,8 @@ class EndpointSettings(Settings):
                     raise ValueError(f"--serverless and --{flag} do not go together")
         elif not self.local:
             refuse_arm(self.instance_type, self.image)
+        if self.instances == 0 and not (self.asynchronous and self.max_instances):
+            raise ValueError("--instances 0 needs --async and --max-instances: only such an endpoint wakes up again")
         if self.max_instances is not None and self.max_instances < self.instances:
             raise ValueError(f"--max-instances {self.max_instances} is below --instances {self.instances}")
         if bool(self.subnets) != bool(self.security_groups):
@@ -144,14 +148,22 @@ class EndpointSettings(Settings):
         return max(self.instances, self.max_instances or 0)
 
     @property
+    def scales_to_zero(self) -> bool:
+        """Whether it has no instance, and costs nothing, while there is nothing to do."""
+        return self.instances == 0
+
+    @property
     def ttl_seconds(self) -> float | None:
         """Seconds that it may exist."""
         return None if self.ttl is None else duration_seconds(self.ttl)
 
     def told_cost(self, region: str) -> str:
         """What it costs in a region, and for how long, in a line for people."""
-        what = "serverless" if self.serverless else f"{self.instance_type} × {self.instances}"
+        rests = f"0 to {self.most_instances}" if self.scales_to_zero else f"{self.instances}"
+        what = "serverless" if self.serverless else f"{self.instance_type} × {rests}"
         end = f"it deletes itself after {self.ttl}" if self.ttl else "it costs that until it is deleted"
+        if self.asynchronous and not self.scales_to_zero:
+            end += ", idle or not (--instances 0 --max-instances 1: nothing while idle)"
         warning = "" if self.serverless else unlisted(self.instance_type, "endpoints")
         return "; ".join(filter(None, (self.cost(region).told(f"{what} in {region}"), end, warning)))
 

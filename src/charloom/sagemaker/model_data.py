@@ -9,11 +9,14 @@ from pathlib import Path
 
 from charloom.bundle import open_model_directory
 from charloom.errors import CloudError, ModelDirectoryError, UsageError
-from charloom.events import Notify
+from charloom.events import Notice, Notify
 from charloom.files import sha256_of_file, storage_errors
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import S3Uri, checked_name, is_s3
+from charloom.sagemaker.packaging import has_wheels, package
 from charloom.sagemaker.resources import missing
+from charloom.sagemaker.storage import default_bucket, download_file, ensure_bucket, upload_file
+from charloom.sagemaker.unpacking import unpack_model
 
 ARCHIVE = "model.tar.gz"
 _GZIP = b"\x1f\x8b"
@@ -29,7 +32,7 @@ def stem_of(model: str) -> str:
     return name.removesuffix(".tar.gz").removesuffix(".tgz") or "charloom"
 
 
-def model_data(aws: Aws, model: str, bucket: str | None, notify: Notify) -> str:
+def model_data(aws: Aws, model: str, bucket: str | None, notify: Notify, *, vendor: bool = False) -> str:
     """The address in S3 of a model's archive, which is packed and uploaded where it is here.
 
     Args:
@@ -37,24 +40,36 @@ def model_data(aws: Aws, model: str, bucket: str | None, notify: Notify) -> str:
         model: a model directory, a model.tar.gz, the address of one in S3, or the name of a finished training job.
         bucket: where to upload; SageMaker's default bucket if None.
         notify: is told what happens.
+        vendor: have the packages that its code needs in the archive; one that lacks them is packed again.
 
     Raises:
         UsageError: it is none of these, or the job has not finished.
         ModelDirectoryError: the directory is not whole, or does not serve.
         CloudError: S3 or SageMaker refused.
+        CharloomError: the packages cannot be had.
     """
+    path, there = Path(model).expanduser(), ""
     if is_s3(model):
-        return _in_s3(aws, _archive_uri(model))
-    path = Path(model).expanduser()
-    if path.is_dir():
-        from charloom.sagemaker.packaging import package
-
-        with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
-            return _uploaded(aws, package(path, Path(temporary, ARCHIVE), notify=notify).path, bucket, model, notify)
-    if path.is_file():
+        there = _in_s3(aws, _archive_uri(model))
+    elif not path.exists():
+        there = _of_job(aws, _job_name(model))
+    elif path.is_file():
         _check_archive(path)
-        return _uploaded(aws, path, bucket, model, notify)
-    return _of_job(aws, _job_name(model))
+    if there and (aws.dry or not vendor):
+        return there
+    with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
+        if there:
+            path = Path(temporary, "fetched.tar.gz")
+            download_file(aws, S3Uri.parse(there), path, notify)
+        if path.is_file() and (not vendor or has_wheels(path)):
+            return there or _uploaded(aws, path, bucket, model, notify)
+        if path.is_file():
+            unpack_model(path, Path(temporary, "model"))
+            path = Path(temporary, "model")
+        if vendor and aws.dry:
+            notify(Notice("a dry run fetches no packages: the archive is shown without them"))
+        packed = package(path, Path(temporary, ARCHIVE), vendor=vendor and not aws.dry, notify=notify)
+        return _uploaded(aws, packed.path, bucket, model, notify)
 
 
 def check_model(model: str) -> None:
@@ -108,8 +123,6 @@ def _in_s3(aws: Aws, uri: S3Uri) -> str:
 
 
 def _uploaded(aws: Aws, archive: Path, bucket: str | None, model: str, notify: Notify) -> str:
-    from charloom.sagemaker.storage import default_bucket, ensure_bucket, upload_file
-
     bucket = bucket or default_bucket(aws)
     ensure_bucket(aws, bucket)
     folder = S3Uri(bucket) / "charloom/models" / _fit(stem_of(model)) / sha256_of_file(archive)[:16]

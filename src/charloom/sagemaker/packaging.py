@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import tarfile
 import tempfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -126,6 +128,19 @@ def package(
             notify(Notice("the package was unpacked, and answered a request"))
         _copied(archive, output)
     return Package(output, output.stat().st_size, sha256_of_file(output))
+
+
+def has_wheels(archive: Path) -> bool:
+    """Whether a model's archive brings the packages that its code needs.
+
+    Raises:
+        ModelDirectoryError: it is not an archive.
+    """
+    try:
+        with tarfile.open(archive, "r:gz") as members:
+            return any(member.name.startswith(f"{_CODE}/{_WHEELS}/") for member in members)
+    except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
+        raise ModelDirectoryError(f"{archive} is not a model's archive: {error}") from None
 
 
 def _model_files(directory: ModelDirectory) -> Mapping[str, Path]:

@@ -63,7 +63,7 @@ class Cost:
     """What something costs for as long as it exists.
 
     Attributes:
-        per_hour: USD, at the size it starts with; None: unknown.
+        per_hour: USD, at its smallest size; None: unknown.
         most_per_hour: USD, at the largest size it may grow to; None: unknown.
         note: where the figure comes from, or why there is none.
     """
@@ -76,9 +76,9 @@ class Cost:
         """A line for people about `what`: an amount an hour and a month, or that it is unknown."""
         if self.per_hour is None or self.per_month is None:
             return f"{what}: price unknown; {self.note}"
-        line = (
-            f"{what}: {shown_price(self.per_hour)} an hour, {shown_price(self.per_month)} a month ({HOURS_A_MONTH} h)"
-        )
+        month = f"{shown_price(self.per_month)} a month ({HOURS_A_MONTH} h)"
+        idle = self.per_hour == 0 and self.most_per_hour
+        line = f"{what}: " + ("nothing while it is idle" if idle else f"{shown_price(self.per_hour)} an hour, {month}")
         if self.most_per_hour != self.per_hour:
             line += f"; grown, {shown_price(self.most_per_hour)} an hour, {shown_price(self.most_per_month)} a month"
         return f"{line}; {self.note}"

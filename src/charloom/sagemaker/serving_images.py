@@ -6,6 +6,14 @@ from charloom.events import Notice, Notify
 from charloom.sagemaker.amazon_images import four_function_image
 from charloom.sagemaker.aws import Aws
 
+_INSTALLING = "/pytorch-inference"
+"""A part of the address of AWS's images, whose toolkit installs a model's requirements when it starts."""
+
+
+def installs_at_start(image: str) -> bool:
+    """Whether an image is one of AWS's that fetch what a model's code needs when they start."""
+    return _INSTALLING in image
+
 
 def chosen_image(aws: Aws, image: str | None, notify: Notify) -> str:
     """The image to serve with; what is lost with AWS's is told.
