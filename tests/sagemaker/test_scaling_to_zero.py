@@ -1,4 +1,4 @@
-"""Asynchronous endpoints that cost nothing while they are idle: at the level of commands and of what is in the account."""
+"""Asynchronous endpoints that cost nothing while they are idle, by commands and what is then in the account."""
 
 from __future__ import annotations
 
