@@ -73,7 +73,7 @@ def test_the_same_answers_as_the_server(server: httpx.Client, model: InProcess, 
 
 
 def test_what_is_accepted_is_heard(server: httpx.Client, model: InProcess) -> None:
-    for accept in ("application/json", "text/plain", "*/*"):
+    for accept in ("application/json", "text/plain", "*/*", "text/plain, application/json;q=0.5"):
         asked = Asked(b"12-The state", PLAIN, accept)
         status, kind, body = expected(server, asked)
         seen = answered(model, asked)

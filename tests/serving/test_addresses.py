@@ -77,6 +77,38 @@ def test_a_body_with_two_lengths_ends_the_connection(client: httpx.Client) -> No
     assert answer.count(b"HTTP/1.1") == 1
 
 
+HEADS = {  # up to the byte that shows it: what is sent after that would reset the connection
+    "folded": b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\r\n ",
+    "folded by a tab": b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\r\n\t",
+    "LF alone": b"GET /health HTTP/1.1\n",
+    "LF alone in one line": b"GET /health HTTP/1.1\r\nHost: localhost\n",
+}
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_lines_that_others_may_read_otherwise_are_refused(client: httpx.Client, head: bytes, step: int) -> None:
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(0, len(head), step):
+            connection.sendall(head[place : place + step])
+        answer = connection.makefile("rb").read()
+    assert answer.startswith(b"HTTP/1.1 400")
+    assert b"CRLF" in answer
+
+
+@pytest.mark.parametrize("step", [1, 3, 1000])
+def test_a_head_may_come_in_pieces_and_a_body_holds_what_it_likes(client: httpx.Client, step: int) -> None:
+    body = b'{\n\t"prompt":\n "a", "max_tokens": 1\n}\n'
+    head = b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
+    request = head % len(body) + body
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(0, len(request), step):
+            connection.sendall(request[place : place + step])
+        assert connection.makefile("rb").read().startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize(
     ("path", "said"),
     [

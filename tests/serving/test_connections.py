@@ -14,7 +14,7 @@ import pytest
 from charloom.runtime.model import Model
 from tests.serving.conftest import Gated, idle, metric, raw_request, serving, until
 
-HEALTH = b"GET /health HTTP/1.1\r\nHost: here\r\n\r\n"
+HEALTH = b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
 BODY = json.dumps({"prompt": "The ", "max_tokens": 20, "seed": 1}).encode()
 
 
@@ -98,7 +98,7 @@ def test_all_that_was_asked_before_is_answered_after_it(client: httpx.Client) ->
 
 def test_half_a_body_is_not_waited_for(client: httpx.Client) -> None:
     with connected(client) as connection:
-        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: here\r\nContent-Length: 50\r\n\r\n{")
+        connection.sendall(b"POST /v1/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 50\r\n\r\n{")
         connection.shutdown(socket.SHUT_WR)
         assert connection.makefile("rb").read() == b""
 

@@ -89,6 +89,34 @@ def test_plain_text_as_json(client: httpx.Client) -> None:
     assert len(text) == 20
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("", "text/plain"),
+        ("*/*", "text/plain"),
+        ("text/plain", "text/plain"),
+        ("application/json", "application/json"),
+        ("Application/JSON; charset=utf-8", "application/json"),
+        ("text/plain, application/json", "text/plain"),
+        ("application/json, text/plain", "text/plain"),
+        ("text/plain, application/json;q=0.5", "text/plain"),
+        ("text/plain;q=0.5, application/json", "application/json"),
+        ("application/json, */*;q=0.1", "application/json"),
+        ("application/json;q=0, */*", "text/plain"),
+        ("application/*", "application/json"),
+        ("text/*;q=0.2, application/json;q=0.3", "application/json"),
+        ("text/*, text/plain;q=0.1, application/json;q=0.5", "application/json"),
+        ("image/png", "text/plain"),
+        ("application/json;q=x, ;;,", "application/json"),
+    ],
+)
+def test_the_form_that_a_client_would_rather_have(client: httpx.Client, accept: str, kind: str) -> None:
+    answer = client.post("/invocations", content=b"20-The ", headers={**PLAIN, "accept": accept})
+    assert answer.headers["content-type"].startswith(kind)
+    text = answer.json()["choices"][0]["text"] if kind == "application/json" else answer.text
+    assert len(text) == 20
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(start=st.text(max_size=30), more=st.integers(-5, 40))
 def test_exactly_that_length(client: httpx.Client, start: str, more: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from charloom.errors import UsageError
+from charloom.serving.app import create_app
 from charloom.serving.auth import read_keys
 from charloom.serving.models import named_paths
 from charloom.serving.settings import ServeSettings, gathered, in_container
@@ -97,3 +98,21 @@ def test_files_of_keys_that_are_wrong(tmp_path: Path) -> None:
         with pytest.raises(UsageError, match=name):
             read_keys(tmp_path / name, {})
     assert read_keys(None, {}) == []
+
+
+@pytest.mark.parametrize("given", ["", " ", ",", " , ,"])
+def test_a_setting_of_keys_that_holds_none_is_an_error(trained: Path, tmp_path: Path, given: str) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("a-key\n")
+    for file in (None, keys):
+        with pytest.raises(UsageError, match=r"^CHARLOOM_SERVE_API_KEY is set and holds no key"):
+            read_keys(file, {"CHARLOOM_SERVE_API_KEY": given})
+    with pytest.raises(UsageError, match="a key is empty"):
+        create_app({"small": trained}, keys=["one", given.replace(",", "")])
+
+
+def test_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("first\nsecond\n", "utf-8-sig")
+    assert read_keys(tmp_path / "keys", {"CHARLOOM_SERVE_API_KEY": "third,,"}) == ["third", "first", "second"]
+    (tmp_path / "serve.toml").write_text("max_rows = 7\n", "utf-8-sig")
+    assert gathered({}, {}, tmp_path / "serve.toml", in_container=False).max_rows == 7

@@ -18,12 +18,14 @@ def read_keys(file: Path | None, environment: Mapping[str, str]) -> list[str]:
     """The keys that requests may carry; none of them means that all are let in.
 
     Raises:
-        UsageError: the file cannot be read, or holds no key.
+        UsageError: the file cannot be read, or holds no key; the environment's setting is there and holds none.
     """
-    keys = [key.strip() for key in environment.get(API_KEYS, "").split(",")]
+    keys = [key for part in environment.get(API_KEYS, "").split(",") if (key := part.strip())]
+    if not keys and API_KEYS in environment:
+        raise UsageError(f"{API_KEYS} is set and holds no key, so that everybody could ask: give one, or unset it")
     if file is not None:
         try:
-            with file.expanduser().open(encoding="utf-8") as opened:
+            with file.expanduser().open(encoding="utf-8-sig") as opened:  # some editors put a mark first
                 lines = opened.read(_FILE_LIMIT).splitlines()
         except (OSError, UnicodeDecodeError, RuntimeError) as error:
             reason = getattr(error, "strerror", None) or error
@@ -32,14 +34,20 @@ def read_keys(file: Path | None, environment: Mapping[str, str]) -> list[str]:
         if not held:
             raise UsageError(f"--api-key-file {file} holds no key: write one a line")
         keys += held
-    return [key for key in keys if key]
+    return keys
 
 
 class Keys:
     """Keys that let a request in. Only their digests are kept."""
 
     def __init__(self, keys: list[str]) -> None:
-        """Let in whoever has one of `keys`; everybody, if there is none."""
+        """Let in whoever has one of `keys`; everybody, if there is none.
+
+        Raises:
+            UsageError: one of them is empty.
+        """
+        if not all(key.strip() for key in keys):
+            raise UsageError("a key is empty: everybody has that one")
         self._digests = [_digest(key.encode()) for key in keys]
 
     def check(self, authorization: bytes | None) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import socket
 from typing import Any, ClassVar, cast
 
@@ -18,6 +19,9 @@ _OTHER_FILES = 64  # that the process has open: models, pages, the log
 _FIRST_WORDS = b"HTTP/1.1 "
 _RESET_WITHIN = 0.05  # seconds
 _PROBE_AGAIN = 0.5  # seconds after the first, then twice as many after each
+
+_LINE = re.compile(rb"\r\n\r\n|\n[ \t]|(?<!\r)\n")
+_LINE_END = len(b"\r\n\r")  # what came before, as far as it matters
 
 ACCEPTED_AT_ONCE = 128
 """Connections that an event loop accepts before it looks at the first of them."""
@@ -69,6 +73,10 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
+        before = self.conn.trailing_data[0][-_LINE_END:].lstrip(b"\n")
+        if self.conn.their_state is h11.IDLE and _strange_line(before + data):
+            self.send_400_response("end lines with CRLF, and begin none of the head with a space")
+            return
         super().data_received(data)
         self._time_head()
 
@@ -137,6 +145,12 @@ class Connection(H11Protocol):
         """Refuse what is not HTTP, in the documented shape."""
         self.transport.write(_raw(ApiError(400, f"this is not HTTP that can be answered: {msg}")))
         self.transport.close()
+
+
+def _strange_line(head: bytes) -> bool:
+    """Whether a part of a head has a line that others may read otherwise: folded, or without CR at its end."""
+    found = _LINE.search(head)
+    return found is not None and found[0] != b"\r\n\r\n"
 
 
 class _Ahead:

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from charloom.errors import CharloomError
+from charloom.serving.accepting import preferred
 from charloom.serving.answers import Completion, ErrorAnswer, completion
 from charloom.serving.bodies import check_json, content_type, parsed, read_body
 from charloom.serving.completions import answered, finished, unknown_header
@@ -27,6 +28,7 @@ from charloom.serving.streams import OUT_OF_TIME, Streamed, told, unless_gone
 
 router = APIRouter()
 
+TEXT, JSON = "text/plain", "application/json"
 LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
 _AT_ONCE = 32  # lines that are worked on at the same time: the engine's rows are others' too
 _FULL = 0.02  # seconds before a line asks again where the queue is full
@@ -53,7 +55,7 @@ async def invocations(request: Request) -> Response:
     name = content_type(request)
     if name in LINES:
         return await _lines(request, server)
-    if name == "text/plain":
+    if name == TEXT:
         return await _continued(request, server)
     if not name.endswith("json") and name:
         raise ApiError(415, f"send application/json, application/jsonlines or text/plain, not {name[:100]}")
@@ -147,7 +149,7 @@ async def _continued(request: Request, server: Context) -> Response:
     await finished(request, job, server)
     headers = unknown_header(job.unknown)
     text = start + job.continuations[0].text[:missing]
-    if "application/json" in request.headers.get("accept", "").lower():
+    if preferred(",".join(request.headers.getlist("accept")), (TEXT, JSON)) == JSON:
         answer = completion(job)
         answer["choices"][0]["text"] = text
         return json_response(answer, headers=headers)

@@ -154,7 +154,7 @@ def _from_file(file: Path, named_by: str) -> dict[str, Any]:
     if len(content) > _FILE_LIMIT:
         raise UsageError(f"{file} is larger than any file of settings")
     try:
-        values = tomllib.loads(content.decode("utf-8"))
+        values = tomllib.loads(content.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{file} is not TOML: {' '.join(str(error).split())[:200]}") from None
     values = {name.replace("-", "_"): value for name, value in values.items()}
