@@ -91,7 +91,8 @@ def fetched(page: Page, address: str, options: dict[str, Any]) -> Any:
 
 def test_a_foreign_page_reads_and_makes_nothing(browser: Browser, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<!doctype html><title>foreign</title>")
-    with served(folder) as address, page_server(tmp_path) as port, watched(browser) as page:
+    with served(folder) as address, page_server(tmp_path) as port, browser.new_context() as context:
+        page = context.new_page()
         page.goto(f"http://127.0.0.1:{port}/")
         kinds: list[dict[str, Any]] = [
             {"method": "GET"},
