@@ -22,6 +22,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from charloom.sagemaker import pack_source
 from charloom.sagemaker.packaging import package
 from tests.proofs.toolkits import SERVING, install, made
 from tests.sagemaker.asked import ANSWERED, PLAIN, REFUSED, Asked, comparable
@@ -40,7 +41,7 @@ def environment(base: Path, python: Path, **more: str) -> dict[str, str]:
         "PATH": f"{python.parent}:{os.environ['PATH']}",
         "HOME": str(base),
         "SAGEMAKER_BASE_DIR": str(base),
-        "SAGEMAKER_PROGRAM": "inference.py",
+        "SAGEMAKER_PROGRAM": (base / "program").read_text(),
         "SAGEMAKER_SUBMIT_DIRECTORY": str(base / "model/code"),
         "SAGEMAKER_MODEL_SERVER_WORKERS": "1",
         "OMP_NUM_THREADS": "1",
@@ -48,12 +49,17 @@ def environment(base: Path, python: Path, **more: str) -> dict[str, str]:
     }
 
 
-@pytest.fixture(scope="module")
-def base(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What stands in for /opt/ml: our package, unpacked as SageMaker does."""
+@pytest.fixture(scope="module", params=["inference.py", "train.py"])
+def base(request: pytest.FixtureRequest, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What stands in for /opt/ml: our package, unpacked as SageMaker does; an estimator's source over it."""
     folder = tmp_path_factory.mktemp("ml")
     with tarfile.open(package(trained, folder / "model.tar.gz").path) as archive:
         archive.extractall(folder / "model", filter="data")
+    if request.param == "train.py":
+        (folder / "model/code/inference.py").unlink()
+        with tarfile.open(pack_source(folder)) as archive:
+            archive.extractall(folder / "model/code", filter="data")
+    (folder / "program").write_text(request.param)
     return folder
 
 
@@ -106,7 +112,8 @@ def test_the_real_handler_answers_as_our_server(server: httpx.Client, base: Path
         body = base64.b64decode(answer["body"])
         assert b"Traceback" not in body
         assert (answer["status"], answer["type"], comparable(body)) == ask(server, asked), asked
-    assert Path(last["charloom"]).parts[-3].startswith("charloom-"), "it came out of the package"
+    where = Path(last["charloom"])
+    assert base in where.parents or where.parts[-3].startswith("charloom-"), "it came out of the package"
 
 
 @pytest.fixture(scope="module")
