@@ -4,7 +4,13 @@
 """
 
 from charloom.bundle.config import FORMAT_VERSION, CorpusRecord, Loss, MemoryRecord, ModelConfig, ModelShape
-from charloom.bundle.history import EvaluationRecord, best_evaluation, evaluations, read_history
+from charloom.bundle.history import (
+    EvaluationRecord,
+    best_evaluation,
+    evaluations,
+    read_history,
+    read_recent_history,
+)
 from charloom.bundle.reading import FileCheck, ModelDirectory, holds_model, open_model_directory
 from charloom.bundle.unfinished import UnfinishedRun, history_file, read_unfinished
 from charloom.bundle.writing import edited_files, model_refusal, move_model, write_model_directory
@@ -29,6 +35,7 @@ __all__ = [
     "move_model",
     "open_model_directory",
     "read_history",
+    "read_recent_history",
     "read_unfinished",
     "write_model_directory",
 ]

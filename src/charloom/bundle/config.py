@@ -205,9 +205,22 @@ def parse_config(content: bytes, name: str = CONFIG) -> ModelConfig:
             f"upgrade with pip install -U charloom"
         )
     try:
-        return ModelConfig.model_validate(data)
+        config = ModelConfig.model_validate(data)
     except ValidationError as error:
         raise ModelDirectoryError(f"{name} is damaged: {explain(error, in_file=True)}") from None
+    _check_values(data, config, name)
+    return config
+
+
+def _check_values(data: object, config: ModelConfig, name: str) -> None:
+    """Refuse what is JSON to read and cannot be written as JSON again: its values are shown in many places."""
+    try:
+        json.dumps(data, ensure_ascii=False, allow_nan=False).encode()
+        config.model_dump(mode="json")
+    except UnicodeEncodeError:
+        raise ModelDirectoryError(f"{name} is damaged: a text in it has half of a surrogate pair") from None
+    except (ValueError, RecursionError):
+        raise ModelDirectoryError(f"{name} is damaged: a value in it is nested too deeply or not finite") from None
 
 
 def parse_json(content: bytes, name: str) -> Any:

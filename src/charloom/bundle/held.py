@@ -74,6 +74,33 @@ class HeldFiles:
         return content
 
 
+def read_shown(path: Path, sha256: str | None, limit: int, *, end: bool = False) -> bytes | None:
+    """Up to `limit` bytes of a file that people are shown; None where there is nothing to show.
+
+    A link is followed only to the content that config.json names, as in the cache of a model hub. Otherwise a model
+    that a stranger made could show, or put into a package, any file of this machine.
+
+    Args:
+        path: the file.
+        sha256: the checksum that config.json names, if it does.
+        limit: bytes to read at most.
+        end: read the last bytes, not the first.
+    """
+    is_link = path.is_symlink()
+    try:
+        descriptor = os.open(path, _FLAGS if is_link else _FLAGS | getattr(os, "O_NOFOLLOW", 0))
+    except OSError:
+        return None
+    with open(descriptor, "rb") as file:  # noqa: PTH123  (a descriptor has no path)
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or (is_link and facts.st_size > limit):
+            return None
+        if end:
+            file.seek(max(0, facts.st_size - limit))
+        content = file.read(limit)
+    return content if not is_link or hashlib.sha256(content).hexdigest() == sha256 else None
+
+
 def _content(descriptor: int, file: Path, limit: int) -> bytes:
     facts = os.fstat(descriptor)
     if not stat.S_ISREG(facts.st_mode):

@@ -7,12 +7,17 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
+
+from charloom.bundle.held import read_shown
+from charloom.settings import Protocol
 
 Record = dict[str, Any]
 
 _LINE_LIMIT = 1 << 20  # bytes: a record is a few hundred, and its sample may be longer
+_RECENT = 4 << 20  # bytes: more than 5,000 evaluations
 _STEP_LIMIT = 2**53
+_PROTOCOLS = get_args(Protocol)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,19 @@ def read_history(path: Path) -> Iterator[Record]:
                 yield record
 
 
+def read_recent_history(path: Path, sha256: str | None = None) -> list[Record]:
+    """The records at the end of a history that anyone may have written, oldest first; see `read_shown`.
+
+    Args:
+        path: the file.
+        sha256: the checksum that config.json names, if it does.
+    """
+    content = read_shown(path, sha256, _RECENT, end=True) or b""
+    lines = content.split(b"\n")
+    whole = lines if len(content) < _RECENT else lines[1:]  # the first may have been cut
+    return [record for line in whole if (record := _parse(line)) is not None]
+
+
 def _parse(line: bytes) -> Record | None:
     try:
         record = json.loads(line)
@@ -67,7 +85,7 @@ def evaluations(records: Iterable[Record]) -> list[EvaluationRecord]:
                 train_loss=number(latest, "train_loss"),
                 validation_loss=number(record, "validation_loss"),
                 bits_per_char=number(record, "bits_per_char"),
-                protocol=protocol if isinstance(protocol, str) else None,
+                protocol=protocol if protocol in _PROTOCOLS else None,
                 learning_rate=number(latest, "learning_rate"),
                 characters_per_second=number(latest, "characters_per_second"),
             )

@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Literal
 
 from charloom.bundle.config import (
+    CARD,
     CONFIG,
     EDITABLE,
     GATES,
     GENERATION,
     GRAPH,
+    METRICS,
     STEP_GRAPH,
     TRAINING,
     VOCABULARY,
@@ -21,7 +23,8 @@ from charloom.bundle.config import (
     parse_config,
     parse_json,
 )
-from charloom.bundle.held import HeldFiles
+from charloom.bundle.held import HeldFiles, read_shown
+from charloom.bundle.history import EvaluationRecord, evaluations, read_recent_history
 from charloom.bundle.replacing import unless_replaced
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import sha256_of_file
@@ -30,6 +33,7 @@ from charloom.text.prepared import holds_prepared
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
 
 _SMALL = 1 << 20  # bytes: config.json and generation_config.json are a few kilobytes
+_CARD_LIMIT = 1 << 18  # characters of the card are for people to read
 _VOCABULARY_LIMIT = 64 << 20
 
 
@@ -108,6 +112,15 @@ class ModelDirectory:
         limit = 4 * self.config.model.parameters + (1 << 20)
         return self._files.read_verified(WEIGHTS, self.config.files["model.safetensors"], limit)
 
+    def read_card(self) -> str | None:
+        """The beginning of the model card; None where there is none that may be shown."""
+        content = read_shown(self.path / CARD, self.config.files.get(CARD), _CARD_LIMIT)
+        return None if content is None else content.decode("utf-8", "replace")
+
+    def read_evaluations(self) -> list[EvaluationRecord]:
+        """The evaluations at the end of the history; none where there is none that may be shown."""
+        return evaluations(read_recent_history(self.path / METRICS, self.config.files.get(METRICS)))
+
     def check_files(self) -> Iterator[FileCheck]:
         """Compare every file with its recorded checksum."""
         for name, expected in self.config.files.items():
@@ -115,14 +128,18 @@ class ModelDirectory:
             if not path.is_file():
                 yield FileCheck(name, "missing", 0)
                 continue
-            changed = sha256_of_file(path) != expected
-            state: Literal["ok", "edited", "altered"] = (
-                "ok" if not changed else "edited" if name in EDITABLE else "altered"
-            )
-            yield FileCheck(name, state, path.stat().st_size)
+            size = path.stat().st_size
+            changed = size > self._most_bytes or sha256_of_file(path) != expected
+            edited = name in EDITABLE and not path.is_symlink()  # a link may lead to a file of anyone's
+            yield FileCheck(name, "ok" if not changed else "edited" if edited else "altered", size)
         for path in sorted(self.path.iterdir()):
             if path.is_file() and path.name not in self.config.files and path.name != CONFIG:
                 yield FileCheck(path.name, "extra", path.stat().st_size)
+
+    @property
+    def _most_bytes(self) -> int:
+        """More than any file of such a model has."""
+        return 8 * self.config.model.parameters + 4 * self.config.model.vocab_size**2 + (1 << 30)
 
 
 def holds_model(path: Path) -> bool:
@@ -161,7 +178,7 @@ def _open(path: Path) -> ModelDirectory:
             f"{path}: {VOCABULARY} ({vocabulary.size} {vocabulary.kind}) and {CONFIG} "
             f"({config.model.vocab_size} {config.corpus.vocabulary}) do not belong together"
         )
-    return ModelDirectory(path, config, vocabulary, _read_sampling(path, files), files)
+    return ModelDirectory(path, config, vocabulary, _read_sampling(path, config.files.get(GENERATION)), files)
 
 
 def _nothing(path: Path) -> str:
@@ -190,11 +207,14 @@ def _why_no_model(path: Path) -> str:
     )
 
 
-def _read_sampling(path: Path, files: HeldFiles) -> SamplingSettings:
+def _read_sampling(path: Path, recorded: str | None) -> SamplingSettings:
     """People may edit this file: it is validated, not checksummed. Without it the defaults hold."""
     if not (path / GENERATION).exists():
         return SamplingSettings()
-    data = parse_json(files.read(GENERATION, _SMALL), GENERATION)
+    content = read_shown(path / GENERATION, recorded, _SMALL)
+    if content is None:
+        raise ModelDirectoryError(f"cannot read {path / GENERATION}: it is not a file, or a link to another file")
+    data = parse_json(content, GENERATION)
     if not isinstance(data, dict):
         raise ModelDirectoryError(f"{path / GENERATION} must hold a JSON object")
     try:

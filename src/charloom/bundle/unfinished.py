@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from charloom import folders
 from charloom.bundle.config import CONFIG, METRICS, TRAINING
-from charloom.bundle.history import read_history
+from charloom.bundle.history import read_recent_history
 
 RUN: Final = folders.RUN
 BEST: Final = "best"  # in training/: the best weights of an unfinished run, where the folder holds another model
@@ -58,7 +58,7 @@ def read_unfinished(path: Path) -> UnfinishedRun | None:
         return None
     names = [_CHECKPOINT.fullmatch(file.name) for file in folder.iterdir()]
     own = folder / METRICS
-    history = read_history(own if own.is_file() else path / METRICS)
+    history = read_recent_history(own if own.is_file() else path / METRICS)
     steps = [int(name[1]) for name in names if name] + [record["step"] for record in history]
     run = _read_run(folder / RUN)
     planned, corpus = run.get("steps"), run.get("corpus")

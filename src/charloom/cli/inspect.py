@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 
 from charloom.bundle import (
-    EvaluationRecord,
     FileCheck,
     MemoryRecord,
     ModelConfig,
@@ -16,7 +15,7 @@ from charloom.bundle import (
     evaluations,
     holds_model,
     open_model_directory,
-    read_history,
+    read_recent_history,
     read_unfinished,
 )
 from charloom.bundle.config import METRICS, STEP_GRAPH, PrecisionRecord
@@ -46,7 +45,7 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
     damaged = [f"{file.name} is {file.state}" for file in files if not file.harmless]
     graph_problem = _graph_problem(directory)
     problem = "; ".join(damaged) or graph_problem
-    history = _history(directory.path)
+    history = directory.read_evaluations()
     if out.json:
         out.result(
             {
@@ -74,7 +73,8 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
 
 def _report_unfinished(out: Output, model: Path, run: UnfinishedRun) -> int:
     """What there is of a model that training has not written yet; exit status 1, as it is not whole."""
-    history, command = _history(model.expanduser()), _resume_command(model, run)
+    history = evaluations(read_recent_history(model.expanduser() / METRICS))
+    command = _resume_command(model, run)
     if out.json:
         out.result(
             {
@@ -99,13 +99,6 @@ def _unfinished(model: Path) -> UnfinishedRun | None:
         return read_unfinished(model.expanduser())
     except (OSError, RuntimeError):  # not to be read, too long for a name, or the home folder of nobody
         return None
-
-
-def _history(path: Path) -> list[EvaluationRecord]:
-    try:
-        return evaluations(read_history(path / METRICS))
-    except OSError:
-        return []
 
 
 def _progress(run: UnfinishedRun) -> str:

@@ -12,8 +12,6 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from charloom.bundle import evaluations, read_history
-from charloom.bundle.config import CARD, METRICS
 from charloom.errors import BusyError, UsageError
 from charloom.runtime.tokens import Token
 from charloom.serving.bodies import read_json
@@ -27,7 +25,6 @@ from charloom.serving.streams import OUT_OF_TIME, unless_gone
 router = APIRouter(prefix="/api")
 
 _TOP = 5
-_CARD_LIMIT = 1 << 18
 _HISTORY_LIMIT = 5_000
 
 
@@ -75,19 +72,13 @@ async def facts(request: Request, name: str) -> Response:
 def _facts(served: Served) -> dict[str, Any]:
     model = served.model
     config = model.config.model_dump(mode="json")
-    try:
-        with (model.path / CARD).open(encoding="utf-8", errors="replace") as file:
-            card = file.read(_CARD_LIMIT)
-        history = [asdict(one) for one in evaluations(read_history(model.path / METRICS))[-_HISTORY_LIMIT:]]
-    except OSError:
-        card, history = None, []
     return {
         "name": served.name,
         "precision": str(model.precision),
         "config": config,
         "losses": config["losses"],
-        "card": card,
-        "history": history,
+        "card": model.directory.read_card(),
+        "history": [asdict(one) for one in model.directory.read_evaluations()[-_HISTORY_LIMIT:]],
         "sampling": model.sampling.model_dump(mode="json"),
     }
 

@@ -107,6 +107,7 @@ class Models(Mapping[str, Served]):
         }
         self.failure: str | None = None
         self._loader: threading.Thread | None = None
+        self._stopping = False
 
     def __getitem__(self, name: str) -> Served:
         return self._served[name]
@@ -144,6 +145,8 @@ class Models(Mapping[str, Served]):
 
     def _load(self, settings: ServeSettings) -> None:
         for served in self._served.values():
+            if self._stopping:
+                return
             try:
                 served.start(settings)
             except CharloomError as error:
@@ -156,7 +159,8 @@ class Models(Mapping[str, Served]):
             _log.info("ready", extra={"model": served.name, "precision": str(served.model.precision)})
 
     def stop(self) -> None:
-        """End them all."""
+        """End them all; of those that are being loaded no further one is begun."""
+        self._stopping = True
         if self._loader is not None:
             self._loader.join(10)
         for served in self._served.values():
