@@ -190,6 +190,6 @@ def _ask_as_the_page_does(page: Path, commands: list[str], address: str) -> None
 def test_a_server_that_is_ended_while_it_loads(trained: Path) -> None:
     """So many models that the signal comes before the last is loaded; those that are left are not begun."""
     many = [f"m{number}={trained}" for number in range(400)]
-    with started(*many, "--quiet") as (process, address):
+    with started(*many, "--quiet") as (process, _):
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
