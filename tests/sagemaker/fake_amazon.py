@@ -220,6 +220,8 @@ class FakeAmazon:
             self.calls.append(call)
             if refusal := self._refusal(call.operation):
                 return refused(call, refusal.code, refusal.message, refusal.status)
+        if call.region != self.region:  # elsewhere all is as moto has it: the lives are those of one region
+            return self.forward(received)
         if call.service.startswith("sagemaker") and (answering := _ANSWERS.get(call.operation)):
             return answering(self, received, call)
         reply = self.forward(received)

@@ -54,6 +54,16 @@ def _describe(fake: FakeAmazon, received: Received, call: Call) -> Reply:
         return json_reply(data)
 
 
+def _list(fake: FakeAmazon, received: Received, call: Call) -> Reply:
+    reply = fake.forward(received)
+    if reply.status != 200:
+        return reply
+    data = reply.data
+    for summary in data["TransformJobSummaries"]:
+        summary["TransformJobStatus"] = fake.transforms[summary["TransformJobName"]].state
+    return json_reply(data)
+
+
 def _stop(fake: FakeAmazon, received: Received, call: Call) -> Reply:
     with fake.lock:
         life = fake.transforms.get(call.request["TransformJobName"])
@@ -103,5 +113,6 @@ def _batches(content: bytes, limit: int) -> Iterator[bytes]:
 ANSWERS = {
     "CreateTransformJob": _create,
     "DescribeTransformJob": _describe,
+    "ListTransformJobs": _list,
     "StopTransformJob": _stop,
 }

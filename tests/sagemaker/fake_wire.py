@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.message import Message
 from functools import lru_cache
 from http.client import HTTPConnection
@@ -22,11 +22,13 @@ _FORBIDDEN = ("AccessDenied", "AccessDeniedException", "RequestTimeTooSkewed", "
 
 @dataclass(frozen=True)
 class Call:
-    """A request, named as boto3 names services and Amazon names operations."""
+    """A request, named as boto3 names services and Amazon names operations; the region and key it was signed for."""
 
     service: str
     operation: str
     request: dict[str, Any]
+    region: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,8 +70,12 @@ def json_reply(data: dict[str, Any]) -> Reply:
 
 def identified(received: Received) -> Call:
     """What a request asks for; service and operation are empty where it is not one of Amazon's."""
-    scope = re.search(r"Credential=[^/]+/\d+/[^/]+/([^/]+)/", received.headers.get("Authorization", ""))
-    service = scope[1] if scope else ""
+    scope = re.search(r"Credential=([^/]+)/\d+/([^/]+)/([^/]+)/", received.headers.get("Authorization", ""))
+    key, region, service = scope.groups() if scope else ("", "", "")
+    return replace(_named(received, service), region=region, key=key)
+
+
+def _named(received: Received, service: str) -> Call:
     if target := received.headers.get("X-Amz-Target"):
         return Call(service, target.rpartition(".")[2], json.loads(received.body or b"{}"))
     if found := re.fullmatch(r"/service/\w+/operation/(\w+)", received.path):

@@ -12,9 +12,10 @@ from charloom.errors import CloudError, UsageError
 from charloom.events import Event, Notice
 from charloom.sagemaker import deployed
 from charloom.sagemaker.account import Account
-from charloom.sagemaker.deleting import delete, reap
+from charloom.sagemaker.deleting import NO_ENDPOINT, delete, reap
 from charloom.sagemaker.deploying import deploy
 from charloom.sagemaker.inventory import endpoints
+from charloom.sagemaker.resources import Kind, remove
 
 from .fake_amazon import FakeAmazon
 from .test_deploying import ALL, DATA, ROLE, quick_account, remains
@@ -43,8 +44,20 @@ def test_all_goes_and_again_is_no_mistake(aws: Account, fake: FakeAmazon) -> Non
     removed = ("endpoint mine", "configuration mine", "model mine", "autoscaling", "schedule")
     assert delete(aws, "mine").removed == removed
     assert remains(fake) == []
-    assert delete(aws, "mine").removed == ()
-    assert delete(aws, "never-there").removed == ()
+    again = delete(aws, "mine")
+    assert (again.removed, again.region) == ((), aws.region)
+    assert again.gone.startswith("deleted from this machine on ")
+    with pytest.raises(CloudError, match="there is no endpoint never-there in eu-west-1") as never:
+        delete(aws, "never-there")
+    assert never.value.code == NO_ENDPOINT
+
+
+def test_what_was_deleted_by_somebody_else_was_there(aws: Account, fake: FakeAmazon) -> None:
+    put(aws)
+    kinds: tuple[Kind, ...] = ("endpoint", "endpoint_config", "model")
+    for kind in kinds:
+        remove(aws, kind, "mine")
+    assert "deployed from this machine on " in delete(aws, "mine").gone
 
 
 def test_what_the_schedule_left_goes_by_the_same_name(aws: Account, fake: FakeAmazon) -> None:

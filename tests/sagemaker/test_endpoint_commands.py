@@ -18,6 +18,7 @@ from charloom.cli.sagemaker import consent
 from charloom.sagemaker import endpoint_states
 from tests.cli.conftest import Charloom, one_line
 
+from .conftest import REGION
 from .fake_amazon import FakeAmazon
 from .test_deploying import ALL, DATA, ROLE, remains
 
@@ -44,13 +45,17 @@ def test_the_whole_life_of_an_endpoint(cli: Charloom, there: FakeAmazon) -> None
     listed = cli("sagemaker", "list")
     head, row = listed.out.splitlines()
     assert head.split()[:2] == ["NAME", "STATUS"]
-    assert re.search(r"mine +InService +ml.c5.large × 1 +0 min +\S+ USD +20\d\d-", row)
+    assert re.search(r"mine +InService +ml.c5.large × 1 +0 min +(< )?\S+ USD +20\d\d-", row)
     (state,) = [json.loads(line) for line in cli("sagemaker", "list", "--json").out.splitlines()]
     assert state["expires"] == told["expires"]
     assert cli("sagemaker", "reap").out == ""
     assert cli("sagemaker", "delete", "mine", "--json").json["removed"][0] == "endpoint mine"
     again = cli("sagemaker", "delete", "mine")
-    assert (again.status, again.out) == (0, "mine: nothing there: it was gone already\n")
+    assert again.status == 0
+    assert again.out.startswith(f"mine: gone already in {REGION}: deleted from this machine on ")
+    never = cli("sagemaker", "delete", "nine", "--json")
+    assert (never.status, never.out) == (1, "")
+    assert f"there is no endpoint nine in {REGION}: " in one_line(never)
     assert remains(there) == []
 
 
@@ -220,4 +225,4 @@ def test_an_endpoint_of_this_machine(cli: Charloom, there: FakeAmazon, trained: 
         deleted = cli("sagemaker", "delete", "here", "--json")
     assert deleted.json["removed"] == ["endpoint here"]
     assert cli("sagemaker", "list", "--here").out == ""
-    assert there.operations("sagemaker") == ["ListEndpoints"]
+    assert there.operations("sagemaker") == ["DescribeEndpoint", "ListEndpoints", "DescribeEndpoint"]

@@ -146,7 +146,7 @@ class Scripted:
     """An account in which a build goes on as it is told."""
 
     dry = False
-    region, account_id = REGION, "111122223333"
+    region, account_id, profile = REGION, "111122223333", None
 
     def __init__(self, *builds: Answer, interrupted: bool = False) -> None:
         self.builds = list(builds)

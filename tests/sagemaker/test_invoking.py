@@ -125,7 +125,7 @@ def test_endpoints_that_cannot_answer(fake: FakeAmazon, account: Account, server
     with pytest.raises(CloudError, match="there is no endpoint mine in eu-west-1"):
         invoke(account, "mine", "a")
     fake.connect_endpoint("mine", "http://127.0.0.1:9")
-    with pytest.raises(CloudError, match=r"endpoint mine failed \(500\).*logs mine shows"):
+    with pytest.raises(CloudError, match=r"endpoint mine failed \(500\).*logs mine --region eu-west-1 shows"):
         invoke(account, "mine", "a")
     for states, failure, told in (
         (["Creating"], "", "mine is Creating: it answers once"),
@@ -146,8 +146,8 @@ def test_endpoints_that_cannot_answer(fake: FakeAmazon, account: Account, server
 def test_an_endpoint_of_this_machine(server: str, model: Model, cli: Charloom, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same command without an account; where such an endpoint is, the local part knows."""
     here = {"here": server, "gone": "http://127.0.0.1:9"}
-    for place in ("charloom.sagemaker.channels", "charloom.cli.sagemaker.invoke"):
-        monkeypatch.setattr(f"{place}.local_address", here.get)
+    monkeypatch.setattr("charloom.sagemaker.channels.local_address", here.get)
+    monkeypatch.setattr("charloom.cli.sagemaker.invoke.is_endpoint_here", here.__contains__)
     expected = model.generate("The ", length=40, seed=2).text
     assert invoke(None, "here", "The ", length=40, seed=2).text == expected
     assert list(invoke_stream(None, "here", "The ", length=40, seed=2))

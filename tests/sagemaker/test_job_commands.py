@@ -66,7 +66,11 @@ def test_the_whole_way(
     lines = charloom("sagemaker", "logs", "job", "--json").out.splitlines()
     assert [json.loads(line)["message"] for line in lines] == LOG
     assert charloom("sagemaker", "logs", "job", "--follow", "--last", "1").out.endswith(f"algo-1  {LOG[-1]}\n")
-    assert charloom("sagemaker", "stop", "job", "--json").json == {"job": "job", "stopped": False}
+    assert charloom("sagemaker", "stop", "job", "--json").json == {
+        "job": "job",
+        "stopped": False,
+        "region": "eu-west-1",
+    }
     again = charloom("sagemaker", "attach", "job", "-o", tmp_path / "again", "--json").json
     assert again == {**again, "model": str(tmp_path / "again"), "protocol": "stateful"}
     assert "is there already" in one_line(charloom("sagemaker", "attach", "job", "-o", tmp_path / "again"))
@@ -77,8 +81,8 @@ def test_not_waiting(charloom: Charloom, fake: FakeAmazon, small_text: Path) -> 
     ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--no-wait", "--json", "--yes")
     assert (ran.json["job"], ran.json["most"], ran.json["spot"]) == ("job", None, False)
     assert "unknown" in ran.err
-    assert charloom("sagemaker", "stop", "job").out == "job is stopping\n"
-    assert charloom("sagemaker", "stop", "job").out == "job does not run: there is nothing to stop\n"
+    assert charloom("sagemaker", "stop", "job").out == "job is stopping in eu-west-1\n"
+    assert charloom("sagemaker", "stop", "job").out == "job does not run in eu-west-1: there is nothing to stop\n"
 
 
 def test_a_failure_is_one_line_and_exit_1(charloom: Charloom, fake: FakeAmazon, small_text: Path) -> None:  # noqa: F811
@@ -114,7 +118,8 @@ def test_ctrl_c_asks_whether_to_stop_the_job(
     assert ("stop the job job?" in ran.err) is terminal
     if not stopped:
         assert "the job runs on" in ran.err
-        assert "charloom sagemaker attach job -o runs/mine\n    charloom sagemaker stop job" in ran.err
+        there = "--region eu-west-1"
+        assert f"charloom sagemaker attach job -o runs/mine {there}\n    charloom sagemaker stop job {there}" in ran.err
 
 
 def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, small_text: Path, tmp_path: Path) -> None:  # noqa: F811

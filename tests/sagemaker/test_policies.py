@@ -134,6 +134,7 @@ def test_nothing_is_allowed_on_everything_that_could_be_named(path: Path) -> Non
         "sagemaker:ListEndpoints",
         "sagemaker:ListEndpointConfigs",
         "sagemaker:ListTrainingJobs",
+        "sagemaker:ListTransformJobs",
         "cloudwatch:PutMetricData",
         "cloudwatch:DescribeAlarms",
         "application-autoscaling:DescribeScalableTargets",

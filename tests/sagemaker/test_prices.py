@@ -20,7 +20,8 @@ def test_prices_are_the_tables_or_the_users_or_unknown() -> None:
     assert price_per_hour("ml.m7i.large", "us-east-1") is None
     assert "0.115 USD an hour in us-east-1" in price_note("ml.m5.large", "eu-west-1")
     assert shown_price(None) == "unknown"
-    assert shown_price(0.00012) == "0.00012 USD"
+    assert shown_price(0.00012) == "< 0.01 USD"
+    assert shown_price(0) == "0 USD"
 
 
 def test_the_table_is_dated_has_its_source_and_no_price_of_nothing() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,9 @@ from pydantic import Field
 
 from charloom.cli.mistakes import no_such_option
 from charloom.errors import UsageError
+
+TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
+"""What was typed after `charloom`, for messages that name the command to run again."""
 
 # `-` is standard input; the command-line library takes a lone hyphen for an option unless told.
 CorpusArgument = Annotated[str, Parameter(allow_leading_hyphen=True)]

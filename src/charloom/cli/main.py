@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from cyclopts import App, CycloptsError, Parameter
 
-from charloom.cli.arguments import NoSuchOptionError
+from charloom.cli.arguments import TYPED, NoSuchOptionError
 from charloom.cli.console import CommandConsole
 from charloom.cli.mistakes import explained, no_such_option
 from charloom.cli.output import make_streams_safe
@@ -60,6 +60,7 @@ def _shown_default(default: object) -> str | None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 ok, 1 failure, 2 usage, 130 interrupted."""
     given = list(sys.argv[1:] if arguments is None else arguments)
+    TYPED.set(tuple(given))
     make_streams_safe()
     status = _run(given)
     try:

@@ -26,9 +26,18 @@ class Account:
 
     dry = False
 
-    def __init__(self, session: Any) -> None:
-        """Work with a `boto3.Session`, which has a region."""
+    def __init__(self, session: Any, profile: str | None = None, *, hurry: bool = False) -> None:
+        """Work with a `boto3.Session`, which has a region.
+
+        Args:
+            session: of boto3.
+            profile: the one that was chosen for the session, if any.
+            hurry: ask once, and wait a few seconds at most: for what is good to know, and not needed.
+        """
         self._session = session
+        self.profile = profile
+        self._attempts, self._patience = (1, 4) if hurry else (_ATTEMPTS, 10)
+        self._silence = 4 if hurry else 60
         self._clients: dict[str, Any] = {}
         self.region: str = session.region_name
 
@@ -43,9 +52,9 @@ class Account:
             from botocore.config import Config
 
             config = Config(
-                retries={"mode": "standard", "max_attempts": _ATTEMPTS},
-                connect_timeout=10,
-                read_timeout=_SILENCE.get(service, 60),
+                retries={"mode": "standard", "max_attempts": self._attempts},
+                connect_timeout=self._patience,
+                read_timeout=_SILENCE.get(service, self._silence),
                 user_agent_extra=f"charloom/{__version__}",
             )
             with _refusals(service, "", self.region):
@@ -83,8 +92,13 @@ def _refusals(service: str, operation: str, region: str) -> Any:
     return refusals(service, operation, region)
 
 
-def connect(region: str | None = None, profile: str | None = None) -> Account:
+def connect(region: str | None = None, profile: str | None = None, *, hurry: bool = False) -> Account:
     """The account that boto3's configuration names.
+
+    Args:
+        region: else the one that the configuration says.
+        profile: else the one that the environment says.
+        hurry: ask once, and wait a few seconds at most, instead of trying for a minute.
 
     Raises:
         MissingExtraError: boto3 is not installed.
@@ -98,7 +112,14 @@ def connect(region: str | None = None, profile: str | None = None) -> Account:
         session = boto3.Session(region_name=region, profile_name=profile)
     if not session.region_name:
         raise CloudError("no region is set: give --region, or set AWS_REGION or the profile's region", NO_REGION)
-    return Account(session)
+    return Account(session, profile or _profile_of_environment(), hurry=hurry)
+
+
+def _profile_of_environment() -> str | None:
+    """The profile that the environment chooses; keys in the environment come before it, as they do for boto3."""
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return None
+    return os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE") or None
 
 
 def role_arn(aws: Aws, role: str | None) -> str:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from charloom.errors import CloudError
 from charloom.sagemaker import jobs
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.jobs import JobStatus
+from charloom.sagemaker.resources import look
 from charloom.sagemaker.transform_jobs import TransformStatus, stop_transform, transform_status
 
 
@@ -43,6 +45,9 @@ def stop_any(aws: Aws, name: str) -> bool:
 def _transform_instead(aws: Aws, name: str, error: CloudError, price: float | None = None) -> TransformStatus:
     """The transform job of a name that no training job has; the error where there is neither, or it says another."""
     found = transform_status(aws, name, price=price) if error.code == jobs.NO_JOB else None
-    if found is None:
-        raise error
-    return found
+    if found is not None:
+        return found
+    if error.code == jobs.NO_JOB and look(aws, "endpoint", name) is not None:
+        message = f"{name} is an endpoint {shown_place(aws)}, not a job: {command(aws, 'list')}"
+        raise CloudError(message, jobs.NO_JOB) from error
+    raise error

@@ -133,7 +133,7 @@ def received_model(output: Path, overwrite: bool, notify: Notify = ignore) -> It
 
 def _fetched(aws: Aws, found: JobStatus, output: Path, overwrite: bool, notify: Notify) -> AttachedModel:
     if found.status == "Failed":
-        raise failed(found)
+        raise failed(aws, found)
     if not found.artifact:
         raise CloudError(
             f"the job {found.name} left no model: it is {found.secondary_status or found.status}", "NoModel"

@@ -25,6 +25,10 @@ class Aws(Protocol):
     """Whether nothing is sent: answers are empty, and waiting for anything to change is pointless."""
 
     @property
+    def profile(self) -> str | None:
+        """The profile of the AWS configuration that credentials come from, where they come from one."""
+
+    @property
     def region(self) -> str:
         """Such as us-east-1."""
 
@@ -61,9 +65,10 @@ class DryRun:
 
     dry = True
 
-    def __init__(self, show: Callable[[Request], None], region: str | None = None) -> None:
+    def __init__(self, show: Callable[[Request], None], region: str | None = None, profile: str | None = None) -> None:
         """Show requests by `show`; the region is the environment's if none is given, else a placeholder."""
         self._show = show
+        self.profile = profile
         self._account_asked = False
         self.region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or UNKNOWN_REGION
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.invocation_request import invoke_request
 from charloom.sagemaker.model_errors import explained, model_words
 
@@ -35,17 +36,17 @@ class Channel(Protocol):
 
 
 def channel(aws: Aws | None, name: str) -> Channel:
-    """The way to an endpoint: one of this machine of that name, else the account's.
+    """The way to an endpoint of an account, or where none is given to one of this machine.
 
     Raises:
-        UsageError: there is none of this machine, and no account was given.
+        UsageError: there is none of that name on this machine.
     """
-    here = None if aws is not None and aws.dry else local_address(name)
-    if here is not None:
-        return LocalChannel(name, here)
-    if aws is None:
+    if aws is not None:
+        return AmazonChannel(aws, name)
+    here = local_address(name)
+    if here is None:
         raise UsageError(f"there is no endpoint {name} on this machine")
-    return AmazonChannel(aws, name)
+    return LocalChannel(name, here)
 
 
 def local_address(name: str) -> str | None:
@@ -61,9 +62,7 @@ def local_address(name: str) -> str | None:
     if found is None:
         return None
     if found.status != "InService":
-        advice = (
-            "ask again in a moment" if found.status == "Creating" else f"charloom sagemaker delete {name} clears it"
-        )
+        advice = "ask again in a moment" if found.status == "Creating" else f"{command(HERE, 'delete', name)} clears it"
         raise CloudError(f"endpoint {name} of this machine is {found.status}: {advice}", found.status)
     return found.address
 
@@ -155,7 +154,7 @@ class LocalChannel:
             message = (
                 f"endpoint {self._name} of this machine does not answer at {self._place} ({error or 'it broke off'})"
             )
-            raise CloudError(f"{message}: charloom sagemaker list shows what runs", "ConnectionError") from error
+            raise CloudError(f"{message}: {command(HERE, 'list')} shows what runs", "ConnectionError") from error
         finally:
             connection.close()
 

@@ -10,12 +10,17 @@ from typing import Any
 from charloom.errors import CloudError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command, shown_place
+from charloom.sagemaker.creations import Creation, creation, creations, note_deleted
 from charloom.sagemaker.endpoint_settings import LONGEST_TTL
 from charloom.sagemaker.inventory import tagged_endpoints
 from charloom.sagemaker.leftovers import expired
 from charloom.sagemaker.names import checked_name
 from charloom.sagemaker.removing import Parts, remove_parts
 from charloom.sagemaker.resources import Kind, look, ours, tags_by_name, tags_of
+
+NO_ENDPOINT = "NoEndpoint"
+"""The code of the error that says that there is no endpoint of that name, nor anything left of one."""
 
 
 @dataclass(frozen=True)
@@ -26,15 +31,21 @@ class Deleted:
         name: the endpoint's.
         removed: what was there, in words; empty where all was gone already.
         left: what was left because charloom did not make it.
+        region: where; "local" is this machine.
+        gone: where all was gone already: since when, as far as is known, in words.
     """
 
     name: str
     removed: tuple[str, ...]
     left: tuple[str, ...] = ()
+    region: str = ""
+    gone: str = ""
 
 
 def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore) -> Deleted:
-    """Delete an endpoint, its configuration, model, schedule and autoscaling. What is gone already is no mistake.
+    """Delete an endpoint, its configuration, model, schedule and autoscaling.
+
+    One that was deployed from this machine, and is gone already, is not an error.
 
     Args:
         aws: the account.
@@ -44,7 +55,8 @@ def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore)
 
     Raises:
         UsageError: charloom did not make it, and `force` is not given.
-        CloudError: Amazon refused something.
+        CloudError: there is nothing of that name, and there was nothing as far as is known (`code` is NoEndpoint); or
+            Amazon refused something.
     """
     endpoint = look(aws, "endpoint", checked_name(name, "endpoint"))
     if endpoint is not None and not ours(tags_of(aws, endpoint["EndpointArn"])):
@@ -52,9 +64,32 @@ def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore)
             raise UsageError(f"the endpoint {name} was not made by charloom: --force deletes it all the same")
         configuration = endpoint["EndpointConfigName"]
         removed = remove_parts(aws, Parts(name, endpoint=True), notify)
-        return Deleted(name, tuple(removed), (f"configuration {configuration}", "its models"))
+        return Deleted(name, tuple(removed), (f"configuration {configuration}", "its models"), aws.region)
     parts, left = _belongings(aws, name, endpoint)
-    return Deleted(name, tuple(remove_parts(aws, parts, notify)), tuple(left))
+    removed = remove_parts(aws, parts, notify)
+    if removed or left or aws.dry:
+        note_deleted(aws, "endpoint", name)
+        return Deleted(name, tuple(removed), tuple(left), aws.region)
+    earlier = creation(aws, "endpoint", name)
+    if earlier is None:
+        raise _no_endpoint(aws, name)
+    return Deleted(name, (), region=aws.region, gone=_life(earlier))
+
+
+def _life(earlier: Creation) -> str:
+    """When something that is gone was deleted, or else made."""
+    if earlier.deleted is not None:
+        return f"deleted from this machine on {earlier.deleted:%Y-%m-%d at %H:%M} UTC"
+    return f"deployed from this machine on {earlier.created:%Y-%m-%d at %H:%M} UTC, and deleted elsewhere since"
+
+
+def _no_endpoint(aws: Aws, name: str) -> CloudError:
+    """The error that names the place, and where there is one of that name on record."""
+    there = [one for one in creations() if (one.kind, one.name) == ("endpoint", name) and one.deleted is None]
+    advice = f"{command(aws, 'list')} shows what there is"
+    if there:
+        advice = f"one was made {shown_place(there[0])}: {command(there[0], 'delete', name)}"
+    return CloudError(f"there is no endpoint {name} {shown_place(aws)}: {advice}", NO_ENDPOINT)
 
 
 def _belongings(aws: Aws, name: str, endpoint: dict[str, Any] | None) -> tuple[Parts, list[str]]:
@@ -97,6 +132,8 @@ def reap(aws: Aws, *, notify: Notify = ignore, now: datetime | None = None) -> l
         try:
             deleted.append(delete(aws, name, notify=notify))
         except CloudError as error:
+            if error.code == NO_ENDPOINT:  # its schedule was quicker
+                continue
             notify(Notice(f"{name} could not be deleted: {error}"))
             failed.append(name)
     if failed:

@@ -14,12 +14,15 @@ from charloom.sagemaker import resources
 from charloom.sagemaker.account import role_arn
 from charloom.sagemaker.autoscaling import let_grow
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command
+from charloom.sagemaker.creations import note_created, note_deleted
 from charloom.sagemaker.endpoint_requests import configuration_request, endpoint_request, model_request
 from charloom.sagemaker.endpoint_settings import EndpointSettings
 from charloom.sagemaker.endpoint_states import wait_in_service
 from charloom.sagemaker.expiry import as_tag, expires_at, schedule_deletion, scheduler_role_arn
 from charloom.sagemaker.instances import has_arm, has_gpu
 from charloom.sagemaker.leftovers import check_free
+from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.model_data import check_model, model_data, stem_of
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, checked_name, fresh_name, tags
 from charloom.sagemaker.owner import owner
@@ -82,7 +85,7 @@ class _Making:
 
     def take_back(self) -> None:
         """Remove what this run has made; what cannot be removed is told, with the command that will."""
-        again = f"charloom sagemaker delete {self.name}"
+        again = command(self.aws, "delete", self.name)
         try:
             removed = remove_parts(self.aws, self._made(), self.notify)
         except CharloomError as error:
@@ -91,6 +94,8 @@ class _Making:
             self.notify(Notice(f"interrupted while taking back; the endpoint may come to be and bill: run {again}"))
             raise
         else:
+            if "endpoint" in self.begun:
+                note_deleted(self.aws, "endpoint", self.name)
             if removed:
                 self.notify(Notice(f"taken back: {', '.join(removed)}"))
 
@@ -204,6 +209,7 @@ def _planned(aws: Aws, model: str, choice: EndpointSettings, name: str | None, n
     role, scheduler = check_deployment(aws, model, choice, name)
     name = checked_name(name or fresh_name(stem_of(model)), "endpoint")
     check_free(aws, name, notify)
+    notice_twin(name, "endpoint", notify)
     image = chosen_image(aws, choice.image, notify)
     vendor = choice.isolated and installs_at_start(image)
     data = model_data(aws, model, choice.bucket, notify, vendor=vendor)
@@ -220,6 +226,7 @@ def _create(making: _Making, plan: _Plan) -> None:
     making.create("endpoint_config", configuration_request(name, name, choice, marks, plan.answers))
     if (expires := plan.expires) is not None:
         making.step("schedule", lambda: schedule_deletion(aws, name, expires, plan.scheduler))
+    note_created(aws, "endpoint", name)
     making.create("endpoint", endpoint_request(name, name, marks))
     wait_in_service(aws, name, making.notify)
     if choice.max_instances is not None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from charloom.errors import CharloomError
+from charloom.errors import CharloomError, CloudError
 from charloom.events import Notice, Notify, ignore
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.deleting import delete
+from charloom.sagemaker.commands import command
+from charloom.sagemaker.deleting import NO_ENDPOINT, delete
 from charloom.sagemaker.deploying import Deployed, deploy
 
 
@@ -42,12 +43,12 @@ class Endpoint:
         return invoke(self._aws, self.name, prompt, **sampling).text
 
     def delete(self) -> None:
-        """Delete it now, with all that belongs to it.
+        """Delete it now, with all that belongs to it; one that is gone already is not an error.
 
         Raises:
             CloudError: Amazon refused something.
         """
-        delete(self._aws, self.name)
+        _delete(self._aws, self.name)
 
 
 @contextmanager
@@ -74,11 +75,19 @@ def deployed(aws: Aws, model: str, *, notify: Notify = ignore, **options: Any) -
     except BaseException:
         _delete_anyway(aws, endpoint.name, notify)
         raise
-    delete(aws, endpoint.name, notify=notify)
+    _delete(aws, endpoint.name, notify)
+
+
+def _delete(aws: Aws, name: str, notify: Notify = ignore) -> None:
+    try:
+        delete(aws, name, notify=notify)
+    except CloudError as error:
+        if error.code != NO_ENDPOINT:
+            raise
 
 
 def _delete_anyway(aws: Aws, name: str, notify: Notify) -> None:
     try:
-        delete(aws, name, notify=notify)
+        _delete(aws, name, notify)
     except CharloomError as error:
-        notify(Notice(f"the endpoint {name} could not be deleted ({error}): charloom sagemaker delete {name}"))
+        notify(Notice(f"the endpoint {name} could not be deleted ({error}): {command(aws, 'delete', name)}"))

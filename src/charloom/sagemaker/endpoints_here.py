@@ -110,18 +110,26 @@ def endpoints_here(now: datetime | None = None) -> list[EndpointState]:
     ]
 
 
-def delete_on_this_machine(name: str) -> Deleted | None:
-    """Delete an endpoint of this machine; None where none has that name.
+def is_endpoint_here(name: str) -> bool:
+    """Whether an endpoint of this machine has that name, running or not."""
+    from charloom.sagemaker.local.endpoints import find
+
+    try:
+        return find(name) is not None
+    except UsageError:  # not a valid name: whoever asks further says so
+        return False
+
+
+def delete_on_this_machine(name: str) -> Deleted:
+    """Delete an endpoint of this machine.
 
     Raises:
         UsageError: no endpoint can have that name.
         StorageError: what it left cannot be removed.
     """
-    from charloom.sagemaker.local.endpoints import delete_here, find
+    from charloom.sagemaker.local.endpoints import delete_here
 
-    if find(name) is None:
-        return None
-    return Deleted(name, (f"endpoint {name}",) if delete_here(name) else ())
+    return Deleted(name, (f"endpoint {name}",) if delete_here(name) else (), region=LOCAL)
 
 
 def reap_this_machine() -> list[Deleted]:
@@ -132,4 +140,4 @@ def reap_this_machine() -> list[Deleted]:
     """
     from charloom.sagemaker.local.endpoints import reap_here
 
-    return [Deleted(name, (f"endpoint {name}",)) for name in reap_here()]
+    return [Deleted(name, (f"endpoint {name}",), region=LOCAL) for name in reap_here()]

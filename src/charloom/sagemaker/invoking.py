@@ -45,7 +45,7 @@ def invoke(aws: Aws | None, name: str, prompt: str, **sampling: Any) -> Answer:
 
     Args:
         aws: the account; None for an endpoint of this machine.
-        name: the endpoint's; one of this machine comes before one of the account.
+        name: the endpoint's.
         prompt: what to continue.
         **sampling: as for `Model.generate`: `length` (500), `temperature`, `top_k`, `top_p`, `min_p`, `seed`,
             `stop`, `regex`; what is not given is the model's own.

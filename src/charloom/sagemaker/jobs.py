@@ -14,6 +14,7 @@ from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.aws import Answer, Aws
 from charloom.sagemaker.cloudwatch import Log, absent, job_log, plain
+from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.names import ENDED, checked_name
 from charloom.sagemaker.prices import price_per_hour
 
@@ -95,7 +96,7 @@ def status(aws: Aws, name: str, *, price: float | None = None) -> JobStatus:
         told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
     except CloudError as error:
         if absent(error):
-            message = f"there is no job {name} in {aws.region}: check the name and the region"
+            message = f"there is no job {name} {shown_place(aws)}: {command(aws, 'list')} shows what there is"
             raise CloudError(message, NO_JOB, error.reason) from None
         raise
     return job_status({"TrainingJobName": name, **told}, aws.region, price)
@@ -175,11 +176,11 @@ def wait(
     return Watch(aws, name, follow=follow, price=price, every=every, notify=notify).until_ended()
 
 
-def failed(found: JobStatus) -> CloudError:
+def failed(aws: Aws, found: JobStatus) -> CloudError:
     """The error that says why a job failed."""
     reason = found.failure_reason or "SageMaker gives no reason"
     return CloudError(
-        f"the job {found.name} failed: {reason} (its log: charloom sagemaker logs {found.name})", "JobFailed", reason
+        f"the job {found.name} failed: {reason} (its log: {command(aws, 'logs', found.name)})", "JobFailed", reason
     )
 
 
@@ -222,7 +223,7 @@ class Watch:
             log = job_log(self._aws, self._name, found.created)
             for line in deque(_lines(log, self._notify), maxlen=_LAST_LINES):
                 self._notify(LogLine(line))
-        raise failed(found)
+        raise failed(self._aws, found)
 
     def _look(self) -> JobStatus | None:
         """How it is, and its new lines; None where Amazon could not be asked just now."""

@@ -18,14 +18,16 @@ from charloom.errors import CharloomError, TrainingError, UsageError
 from charloom.events import Event, LogLine, Notify, ignore
 from charloom.sagemaker.attaching import check_output, received_model
 from charloom.sagemaker.cloudwatch import plain
+from charloom.sagemaker.commands import HERE, command
+from charloom.sagemaker.deleting import Deleted
 from charloom.sagemaker.hyperparameters import hyperparameters
 from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs import JobStatus, job_status
 from charloom.sagemaker.launching import is_remote, split_options
 from charloom.sagemaker.local.endpoints import find as find_endpoint
-from charloom.sagemaker.local.job import artifact, describe, find_job, stop
+from charloom.sagemaker.local.job import artifact, delete_job, describe, find_job, stop
 from charloom.sagemaker.local.logs import LOG, Followed, last_lines
-from charloom.sagemaker.local.records import folder_of
+from charloom.sagemaker.local.records import folder_of, held, recorded
 from charloom.sagemaker.names import checked_name, fresh_name, is_s3
 from charloom.sagemaker.unpacking import unpack_model
 from charloom.settings import ReadingSettings, validated
@@ -118,7 +120,7 @@ def _readable(
     if is_remote(specs) or (len(specs) == 1 and Path(specs[0]).expanduser().exists()):
         yield specs[0]
         return
-    folder = cache_folder() / "jobs" / name
+    folder = _prepared(name)
     prepare_corpus(specs, folder, validated(ReadingSettings, reading), overwrite=True, notify=notify)
     for field in reading:
         chosen.pop(field.replace("_", "-"), None)
@@ -136,6 +138,35 @@ def is_here(name: str) -> bool:
         return find_job(name) is not None
     except UsageError:  # no name at all: whoever asks further says so
         return False
+
+
+def jobs_here() -> list[JobStatus]:
+    """Every job of this machine, the oldest first."""
+    found = [status_here(name) for name in recorded("jobs")]
+    return sorted(found, key=lambda job: (job.created is not None and job.created.timestamp(), job.name))
+
+
+def delete_job_here(name: str) -> Deleted:
+    """Delete a job of this machine with its log, checkpoints and archive, which frees its name.
+
+    Raises:
+        UsageError: there is no such job here, it still runs, or another command works on it.
+        StorageError: it cannot be removed.
+    """
+    job = find_job(name)
+    if job is None:
+        raise UsageError(f"there is no job {name} on this machine: {command(HERE, 'list')} shows what there is")
+    if job.state in ("InProgress", "Stopping"):
+        raise UsageError(f"the job {name} still runs on this machine: {command(HERE, 'stop', name)}")
+    with held(job.folder):
+        delete_job(name)
+    shutil.rmtree(_prepared(name), ignore_errors=True)
+    return Deleted(name, (f"job {name}",), region=LOCAL)
+
+
+def _prepared(name: str) -> Path:
+    """The text of a job, prepared; it is there until the job has ended well."""
+    return cache_folder() / "jobs" / name
 
 
 def status_here(name: str) -> JobStatus:
@@ -205,7 +236,7 @@ def attach_here(name: str, output: Path | str, *, overwrite: bool = False, notif
     check_output(output, overwrite)
     found = status_here(name)
     if not found.over:
-        raise CharloomError(f"the job {name} still runs here: charloom sagemaker logs {name} --follow")
+        raise CharloomError(f"the job {name} still runs here: {command(HERE, 'logs', name, follow=True)}")
     if found.status == "Failed":
         raise TrainingError(f"the job {name} failed: {found.failure_reason}")
     with received_model(output, overwrite, notify) as made:

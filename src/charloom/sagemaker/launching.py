@@ -15,7 +15,10 @@ from charloom.events import Notice, Notify, ignore
 from charloom.files import sha256_of_file
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.cloudwatch import absent
+from charloom.sagemaker.commands import command
+from charloom.sagemaker.creations import note_created
 from charloom.sagemaker.instances import has_arm
+from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.names import S3Uri, is_s3
 from charloom.sagemaker.planning import JobSettings, planned
 from charloom.sagemaker.s3_inputs import objects_read, refuse_mixed_corpora
@@ -132,6 +135,7 @@ def plan_training(
     if origin is not None and not is_s3(origin):
         open_model_directory(origin)
     _check_free(aws, job.name)
+    notice_twin(job.name, "job", notify)
     if remote:
         address = S3Uri.parse(specs[0])
         refuse_mixed_corpora(address, objects_read(aws, address))
@@ -239,10 +243,11 @@ def _source(aws: Aws, bucket: str, notify: Notify) -> str:
 
 def _started(aws: Aws, job: TrainingJob, cost: TrainingCost, notify: Notify) -> StartedJob:
     request = training_job_request(job)
+    note_created(aws, "training", job.name)
     try:
         answer = aws.call("sagemaker", "create_training_job", **request)
     except KeyboardInterrupt:
-        notify(Notice(f"it may have started all the same: charloom sagemaker status {job.name}"))
+        notify(Notice(f"it may have started all the same: {command(aws, 'status', job.name)}"))
         raise
     return StartedJob(
         name=job.name,

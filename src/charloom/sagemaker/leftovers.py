@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from charloom.errors import UsageError
 from charloom.events import Notice, Notify
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command
 from charloom.sagemaker.expiry import from_tag
 from charloom.sagemaker.names import EXPIRES
 from charloom.sagemaker.removing import Parts, remove_parts
@@ -29,7 +30,7 @@ def check_free(aws: Aws, name: str, notify: Notify) -> None:
     if found := look(aws, "endpoint", name):
         being = "is just being deleted: wait a minute, or" if found["EndpointStatus"] == "Deleting" else "exists:"
         raise UsageError(
-            f"the endpoint {name} {being} give another --name, or delete it with charloom sagemaker delete {name}"
+            f"the endpoint {name} {being} give another --name, or delete it with {command(aws, 'delete', name)}"
         )
     kinds: tuple[Kind, ...] = ("endpoint_config", "model")
     there = {kind: tags for kind in kinds if (tags := tags_by_name(aws, kind, name)) is not None}
@@ -37,7 +38,7 @@ def check_free(aws: Aws, name: str, notify: Notify) -> None:
         if not expired(tags):
             raise UsageError(
                 f"the {WORDS[kind]} {name} exists already: give another --name, "
-                f"or delete it with charloom sagemaker delete {name}"
+                f"or delete it with {command(aws, 'delete', name)}"
             )
     if there:
         removed = remove_parts(aws, Parts(name, configuration=name, models=(name,)), notify)

@@ -8,6 +8,7 @@ from typing import Any
 from charloom.display import visible
 from charloom.errors import CloudError
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command
 
 TOO_SLOW = "an answer in real time may take 60 seconds: ask for less with --length, or give --stream (8 minutes)"
 _SHOWN = 500  # characters of what a model says
@@ -30,7 +31,7 @@ def model_words(answer: str) -> str:
 def explained(aws: Aws, name: str, error: CloudError) -> CloudError:
     """What was wrong, found out by asking for the endpoint where Amazon's own message does not say it."""
     if error.code == "ModelError":
-        return _of_model(name, error)
+        return _of_model(aws, name, error)
     if error.code in ("ReadTimeoutError", "ModelTimeout"):
         return CloudError(f"endpoint {name} did not answer in time: {TOO_SLOW}", error.code, error.reason)
     if error.code in ("ModelNotReadyException", "ServiceUnavailable"):
@@ -40,7 +41,7 @@ def explained(aws: Aws, name: str, error: CloudError) -> CloudError:
     return error
 
 
-def _of_model(name: str, error: CloudError) -> CloudError:
+def _of_model(aws: Aws, name: str, error: CloudError) -> CloudError:
     told: dict[str, Any] = getattr(error.__cause__, "response", {})
     said = str(told.get("OriginalMessage") or error.reason)
     status = int(told.get("OriginalStatusCode") or 0)
@@ -49,7 +50,7 @@ def _of_model(name: str, error: CloudError) -> CloudError:
     words = model_words(said)
     if 400 <= status < 500:
         return CloudError(f"endpoint {name} refused the request: {words}", error.code, words)
-    advice = f"charloom sagemaker logs {name} shows what it wrote"
+    advice = f"{command(aws, 'logs', name)} shows what it wrote"
     return CloudError(f"endpoint {name} failed ({status or 'no status'}): {words}; {advice}", error.code, words)
 
 
@@ -58,7 +59,7 @@ def _of_state(aws: Aws, name: str, error: CloudError) -> CloudError:
         found = aws.call("sagemaker", "describe_endpoint", EndpointName=name)
     except CloudError as described:
         if described.code == "ValidationException":
-            message = f"there is no endpoint {name} in {aws.region}: charloom sagemaker list shows what there is"
+            message = f"there is no endpoint {name} in {aws.region}: {command(aws, 'list')} shows what there is"
             return CloudError(message, described.code, error.reason)
         return error
     status = found["EndpointStatus"]

@@ -55,6 +55,8 @@ def shown_price(dollars: float | None) -> str:
     """An amount for people: "unknown" where it is."""
     if dollars is None:
         return UNKNOWN
+    if 0 < dollars < 0.01:
+        return "< 0.01 USD"
     return f"{dollars:,.2f} USD" if dollars >= 1 else f"{dollars:.4g} USD"
 
 

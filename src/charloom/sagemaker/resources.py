@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Answer, Aws
+from charloom.sagemaker.commands import command
 from charloom.sagemaker.names import OURS
 
 Kind = Literal["model", "endpoint_config", "endpoint"]
@@ -106,7 +107,7 @@ def create(aws: Aws, kind: Kind, request: dict[str, Any], mark: str) -> None:
         if (tags_by_name(aws, kind, name) or {}).get(MARK) != mark:
             raise UsageError(
                 f"the {WORDS[kind]} {name} exists already: give another --name, "
-                f"or delete it with charloom sagemaker delete {name}"
+                f"or delete it with {command(aws, 'delete', name)}"
             ) from error
 
 

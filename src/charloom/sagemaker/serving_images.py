@@ -5,6 +5,7 @@ from __future__ import annotations
 from charloom.events import Notice, Notify
 from charloom.sagemaker.amazon_images import four_function_image
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command
 
 _INSTALLING = "/pytorch-inference"
 """A part of the address of AWS's images, whose toolkit installs a model's requirements when it starts."""
@@ -35,7 +36,7 @@ def chosen_image(aws: Aws, image: str | None, notify: Notify) -> str:
         Notice(
             "the account has no charloom-serve image, so AWS's pytorch-inference 2.6.0 serves: no response streaming "
             "(invoke --stream), a slower start, and a server that is no longer maintained; "
-            "charloom sagemaker image puts ours there"
+            f"{command(aws, 'image')} puts ours there"
         )
     )
     return four_function_image(aws.region)

@@ -12,6 +12,7 @@ from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.cloudwatch import TRANSFORMS, Log
+from charloom.sagemaker.creations import note_created
 from charloom.sagemaker.names import S3Uri, checked_name
 from charloom.sagemaker.resources import look, remove
 from charloom.sagemaker.storage import objects_under
@@ -98,6 +99,7 @@ def start_transform(aws: Aws, plan: TransformPlan, *, wait: bool = True, notify:
     made = _made(aws, plan, notify)
     model = made or plan.model
     request = transform_request(plan.job, model, plan.source, plan.output, plan.settings, score=plan.score)
+    note_created(aws, "transform", plan.job)
     try:
         aws.call("sagemaker", "create_transform_job", **request)
     except BaseException:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +10,16 @@ from pydantic import Field
 
 from charloom.cli.arguments import Destination
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.cloud import CloudView, reached
 from charloom.cli.sagemaker.job_views import job_data, waited
+from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.sagemaker.attaching import AttachedModel, check_output
 from charloom.sagemaker.attaching import attach as attach_model
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import shown_path
 from charloom.sagemaker.jobs import Watch, status
 from charloom.sagemaker.jobs_here import attach_here, is_here, status_here
+from charloom.sagemaker.namesakes import job_elsewhere
 from charloom.sagemaker.prices import shown_price
 
 
@@ -28,7 +30,7 @@ def attach(
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     wait: bool = True,
     price: Annotated[float | None, Field(ge=0, le=10_000)] = None,
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> int:
     """Fetch the model of a training job into a model directory, ready to generate; waits for a job that still runs.
@@ -36,7 +38,7 @@ def attach(
     Parameters
     ----------
     name
-        The job's name.
+        The job: of this machine, else of the account; --here, --region and --profile decide.
     output
         The model directory to write.
     overwrite
@@ -47,12 +49,17 @@ def attach(
         USD an hour of one machine, if you know better than charloom's table.
     """
     out = Output(options)
-    if is_here(name):
+    if acts_here(place, f"job {name}", there_is=is_here(name)):
+        if place.dry_run:
+            out.say(f"the model of the job {name} of this machine would be unpacked: no request would be sent")
+            return 0
+        for sentence in job_elsewhere(name) if not place.here else ():
+            out.say(f"note: {sentence}", style="yellow")
         with CloudView(out) as view:
             attach_here(name, output, overwrite=overwrite, notify=view)
         report(out, output, job_data(status_here(name)))
         return 0
-    aws = reached(cloud, out, not_here=f"there is no job {name}")
+    aws = reached(place, out, not_here=f"there is no job {name}")
     check_output(output.expanduser(), overwrite)
     if wait and not aws.dry and not status(aws, name).over:
         view = CloudView(out)
@@ -81,4 +88,4 @@ def report(out: Output, output: Path, job: dict[str, Any], found: AttachedModel 
     else:
         reached_loss = "" if found is None else f": {found.bits_per_char:.3f} bits per character ({found.protocol})"
         out.text(f"{output}{reached_loss}\n{job['job']}: {job['status']}, {shown_price(job['price'])}")
-    out.say(f"now try:\n    charloom generate {shlex.quote(str(output))} --prompt 'The '", style="bold")
+    out.say(f"now try:\n    charloom generate {shown_path(output)} --prompt 'The '", style="bold")

@@ -45,7 +45,7 @@ def reached(cloud: CloudOptions, out: Output, *, not_here: str = "") -> Aws:
         CloudError: no region is set, or there is no such profile.
     """
     if cloud.dry_run:
-        return DryRun(lambda request: _show(request, out), cloud.region)
+        return DryRun(lambda request: _show(request, out), cloud.region, cloud.profile)
     try:
         return connect(cloud.region, cloud.profile)
     except CloudError as error:

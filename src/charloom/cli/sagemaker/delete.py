@@ -2,53 +2,103 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
-from charloom.sagemaker.deleting import Deleted
+from charloom.cli.sagemaker.cloud import CloudView, reached
+from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
+from charloom.errors import CloudError, UsageError
+from charloom.sagemaker.account import NO_REGION
+from charloom.sagemaker.commands import HERE, command
+from charloom.sagemaker.deleting import NO_ENDPOINT, Deleted
 from charloom.sagemaker.deleting import delete as delete_endpoint
-from charloom.sagemaker.endpoints_here import delete_on_this_machine
+from charloom.sagemaker.endpoints_here import delete_on_this_machine, is_endpoint_here
+from charloom.sagemaker.instances import LOCAL
+from charloom.sagemaker.jobs_here import delete_job_here, is_here
+from charloom.sagemaker.namesakes import endpoint_elsewhere
 
 
 def delete(
     name: str,
     *,
+    job: Annotated[bool, Parameter(negative=())] = False,
     force: Annotated[bool, Parameter(negative=())] = False,
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
-    """Delete an endpoint with its configuration, model, schedule and autoscaling.
+    """Delete an endpoint with its configuration, model, schedule and autoscaling; or a job of this machine.
 
-    What is gone already is no mistake. An endpoint that is being created is waited for: Amazon deletes none before.
+    An endpoint that is being created is waited for: Amazon deletes none before. One that never was there is an error.
 
     Parameters
     ----------
     name
-        The endpoint: one of this machine, else of the account.
+        The endpoint: of this machine, else of the account; --here, --region and --profile decide.
+    job
+        A job of this machine: its log, checkpoints and archive. What was attached stays. Amazon keeps its jobs forever.
     force
         Delete an endpoint that charloom did not make, too.
     """
     out = Output(options)
-    deleted = None if cloud.dry_run else delete_on_this_machine(name)
-    if deleted is None:
-        aws = reached(cloud, out, not_here=f"there is no endpoint {name}")
+    if job:
+        _delete_job(out, name, place)
+    elif acts_here(place, f"endpoint {name}", there_is=is_endpoint_here(name)):
+        _delete_here(out, name, place)
+    else:
+        _delete_there(out, name, place, force=force)
+
+
+def _delete_job(out: Output, name: str, place: PlaceOptions) -> None:
+    if place.region is not None or place.profile is not None:
+        raise UsageError("Amazon keeps jobs forever, and one that has ended costs nothing: --job is for this machine")
+    if place.dry_run:
+        out.say(f"on this machine: the job {name} would be deleted; no request would be sent")
+    else:
+        tell_deleted(out, delete_job_here(name))
+
+
+def _delete_here(out: Output, name: str, place: PlaceOptions) -> None:
+    if place.dry_run:
+        out.say(f"on this machine: the endpoint {name} would be deleted; no request would be sent")
+        return
+    deleted = delete_on_this_machine(name)
+    tell_deleted(out, deleted, endpoint_elsewhere(name, other_account(place)) if not place.here else ())
+
+
+def _delete_there(out: Output, name: str, place: PlaceOptions, *, force: bool) -> None:
+    try:
+        aws = reached(place, out, not_here=f"there is no endpoint {name}")
         with CloudView(out) as view:
             deleted = delete_endpoint(aws, name, force=force, notify=view)
-        if aws.dry:
-            return
-    tell_deleted(out, deleted)
+    except CloudError as error:
+        if error.code not in (NO_ENDPOINT, NO_REGION) or not is_here(name):
+            raise
+        advice = f"{name} is a job of this machine: {command(HERE, 'delete', name, job=True)}"
+        raise CloudError(f"{error}; {advice}", error.code) from error
+    if not aws.dry:
+        tell_deleted(out, deleted)
 
 
-def tell_deleted(out: Output, deleted: Deleted) -> None:
-    """What was deleted, as a JSON line or a sentence."""
+def tell_deleted(out: Output, deleted: Deleted, elsewhere: Sequence[str] = ()) -> None:
+    """What was deleted and where, as a JSON line or a sentence; and what of that name is elsewhere."""
     if out.json:
-        out.result(asdict(deleted))
-        return
-    removed = f"deleted: {', '.join(deleted.removed)}" if deleted.removed else "nothing there: it was gone already"
-    out.text(f"{deleted.name}: {removed}")
-    if deleted.left:
-        out.say(f"left, because charloom did not make it: {', '.join(deleted.left)}")
+        out.result(asdict(deleted) | {"elsewhere": list(elsewhere)})
+    else:
+        where = "on this machine" if deleted.region == LOCAL else f"in {deleted.region}"
+        out.text(f"{deleted.name}: {_done(deleted, where)}")
+        if deleted.left:
+            out.say(f"left, because charloom did not make it: {', '.join(deleted.left)}")
+    for sentence in elsewhere:
+        out.warn(sentence)
+
+
+def _done(deleted: Deleted, where: str) -> str:
+    if deleted.removed:
+        return f"deleted {where}: {', '.join(deleted.removed)}"
+    if deleted.gone:
+        return f"gone already {where}: {deleted.gone}"
+    return f"nothing of it {where} was charloom's"

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.cli.sagemaker.consent import may_cost
+from charloom.cli.sagemaker.places import other_account
 from charloom.interrupts import end_as_interrupt
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.deploying import Deployed, check_deployment, put_in_service
 from charloom.sagemaker.endpoint_settings import EndpointSettings
 from charloom.sagemaker.endpoints_here import deploy_on_this_machine
 from charloom.sagemaker.model_data import check_model
 from charloom.sagemaker.names import is_s3
+from charloom.sagemaker.namesakes import endpoint_elsewhere
 
 _ENDPOINT = Group("Endpoint", sort_key=10)
 
@@ -56,7 +59,7 @@ def deploy(
     with CloudView(out) as view, end_as_interrupt():
         made = put_in_service(aws, model, endpoint, name=name, notify=view)
     if not aws.dry:
-        _tell(out, made)
+        _tell(out, aws, made, endpoint)
     return 0
 
 
@@ -70,20 +73,19 @@ def _deploy_here(out: Output, model: str, name: str | None, endpoint: EndpointSe
         made = deploy_on_this_machine(
             model, endpoint, reach=lambda: reached(cloud, out, not_here=missing), name=name, notify=view
         )
-    _tell(out, made)
+    _tell(out, HERE, made, endpoint)
+    for sentence in endpoint_elsewhere(made.name, other_account(cloud)):
+        out.warn(sentence)
 
 
 def _may_cost(out: Output, aws: Aws, endpoint: EndpointSettings, *, yes: bool) -> bool:
     return may_cost(out, aws, endpoint.told_cost(aws.region), None, "deploy it?", yes=yes)
 
 
-def _tell(out: Output, made: Deployed) -> None:
+def _tell(out: Output, where: Aws | Literal["here"], made: Deployed, endpoint: EndpointSettings) -> None:
     if out.json:
         out.result(asdict(made))
         return
     out.text(made.name)
-    out.say(
-        f"now try:\n    charloom sagemaker invoke {made.name} --prompt 'The '\n"
-        f"and when you are done:\n    charloom sagemaker delete {made.name}",
-        style="bold",
-    )
+    ask = command(where, "invoke", made.name, prompt="The ", async_=endpoint.asynchronous)
+    out.say(f"now try:\n    {ask}\nand when you are done:\n    {command(where, 'delete', made.name)}", style="bold")

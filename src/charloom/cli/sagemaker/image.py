@@ -6,6 +6,7 @@ from dataclasses import asdict
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.sagemaker.commands import command
 from charloom.sagemaker.own_image import Builder, build_image
 
 
@@ -40,4 +41,4 @@ def image(
         out.result(asdict(built))
     else:
         out.text(built.image)
-        out.say("next: charloom sagemaker deploy MODEL")
+        out.say(f"next: {command(aws, 'deploy', 'MODEL')}")

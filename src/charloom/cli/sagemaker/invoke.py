@@ -10,14 +10,17 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.cloud import CloudView, reached
+from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
 from charloom.sagemaker.async_invoking import collect, invoke_later
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.channels import local_address
+from charloom.sagemaker.commands import HERE, shown_place
+from charloom.sagemaker.endpoints_here import is_endpoint_here
 from charloom.sagemaker.invoking import Answer, invoke_stream, invoke_text
 from charloom.sagemaker.invoking import invoke as ask
+from charloom.sagemaker.namesakes import endpoint_elsewhere
 from charloom.settings import SamplingSettings
 
 _SAMPLING = Group("Sampling (defaults are the model's generation_config.json)", sort_key=10)
@@ -33,7 +36,7 @@ def invoke(
     stream: Annotated[bool, Parameter(negative=())] = False,
     later: Annotated[bool, Parameter(name="--async", negative=())] = False,
     wait: bool = True,
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
     """Ask an endpoint to continue a text.
@@ -41,7 +44,7 @@ def invoke(
     Parameters
     ----------
     name
-        The endpoint: one of this machine, else of the account.
+        The endpoint: of this machine, else of the account; --here, --region and --profile decide.
     prompt
         What to continue; without one the text starts from nothing.
     prompt_file
@@ -59,10 +62,17 @@ def invoke(
     chosen: dict[str, Any] = {one: getattr(sampling, one) for one in sampling.model_fields_set}
     _check(prompt, prompt_file, payload, chosen, stream=stream, later=later, wait=wait)
     start = (prompt or "") if prompt_file is None else read_text(prompt_file, "the prompt")
-    here = not cloud.dry_run and local_address(name) is not None
-    if here and later:
-        raise UsageError(f"endpoint {name} is of this machine and answers at once: leave --async out")
-    aws = None if here else reached(cloud, out, not_here=f"there is no endpoint {name}")
+    if acts_here(place, f"endpoint {name}", there_is=is_endpoint_here(name)):
+        if later:
+            raise UsageError(f"endpoint {name} is of this machine and answers at once: leave --async out")
+        if place.dry_run:
+            out.say(f"the endpoint {name} of this machine would be asked: no request would be sent to an account")
+            return
+        aws = None
+        for sentence in endpoint_elsewhere(name) if not place.here else ():
+            out.say(f"note: {sentence}", style="yellow")
+    else:
+        aws = reached(place, out, not_here=f"there is no endpoint {name}")
     if later and aws is not None:
         _ask_later(out, aws, name, start if payload is None else payload, payload is not None, chosen, wait)
     elif payload is not None:
@@ -74,7 +84,7 @@ def invoke(
     else:
         answer = ask(aws, name, start, **chosen)
         if not _dry(aws):
-            _show(out, answer)
+            _show(out, aws, answer)
 
 
 def _check(
@@ -112,7 +122,7 @@ def _ask_later(
         if not aws.dry and is_payload:
             _show_text(out, name, text, answer.text)
         elif not aws.dry:
-            _show(out, answer)
+            _show(out, aws, answer)
     elif not aws.dry and out.json:
         failure = None if pending.failure is None else str(pending.failure)
         out.result({"endpoint": name, "output": str(pending.output), "failure": failure})
@@ -125,7 +135,7 @@ def _stream(out: Output, aws: Aws | None, name: str, prompt: str, chosen: dict[s
     if _dry(aws) or out.json:
         answer = pieces.finish()
         if not _dry(aws):
-            _show(out, answer)
+            _show(out, aws, answer)
         return
     begun = False
     try:
@@ -138,15 +148,15 @@ def _stream(out: Output, aws: Aws | None, name: str, prompt: str, chosen: dict[s
     answer = pieces.finish()
     if not begun:
         out.text(prompt)
-    _summarize(out, answer)
+    _summarize(out, aws, answer)
 
 
-def _show(out: Output, answer: Answer) -> None:
+def _show(out: Output, aws: Aws | None, answer: Answer) -> None:
     if out.json:
         out.result(asdict(answer))
         return
     out.text(answer.prompt + answer.text)
-    _summarize(out, answer)
+    _summarize(out, aws, answer)
 
 
 def _show_text(out: Output, name: str, payload: str, text: str) -> None:
@@ -156,9 +166,10 @@ def _show_text(out: Output, name: str, payload: str, text: str) -> None:
         out.text(text)
 
 
-def _summarize(out: Output, answer: Answer) -> None:
+def _summarize(out: Output, aws: Aws | None, answer: Answer) -> None:
     facts: Iterable[str] = (
         f"{answer.characters:,} characters in {answer.seconds:.2f} s",
         *([] if answer.seed is None else [f"seed {answer.seed}"]),
+        shown_place(HERE if aws is None else aws),
     )
     out.say(f"({', '.join(facts)})", style="dim")

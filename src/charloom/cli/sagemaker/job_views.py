@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from charloom.cli.output import Output
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command
+from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs import JobStatus, Watch, stop
 from charloom.sagemaker.prices import UNKNOWN, shown_price
 from charloom.sagemaker.transform_jobs import TransformStatus
@@ -24,14 +26,14 @@ def job_data(found: JobStatus | TransformStatus) -> dict[str, Any]:
     return {"job": shown.pop("name"), **shown}
 
 
-def job_text(found: JobStatus | TransformStatus) -> str:
+def job_text(found: JobStatus | TransformStatus, region: str) -> str:
     """A job's status for people."""
     many = f"{found.instances} × " if found.instances > 1 else ""
     spot = ", spot" if isinstance(found, JobStatus) and found.spot else ""
     lines = [
         f"job      {found.name}",
         f"status   {_state(found)}",
-        f"machine  {many}{found.instance}{spot}",
+        f"machine  {many}{found.instance}{spot}" + ("" if region == LOCAL else f" in {region}"),
         f"time     {_time(found)}",
         f"price    {_price(found)}",
     ]
@@ -67,7 +69,7 @@ def _price(found: JobStatus | TransformStatus) -> str:
     return f"{shown_price(found.price)}{so_far} ({shown_price(found.price_per_hour)} an hour each{less})"
 
 
-def waited(out: Output, aws: Aws, watch: Watch, name: str, output: object) -> JobStatus | int:
+def waited(out: Output, aws: Aws, watch: Watch, name: str, output: Path | None) -> JobStatus | int:
     """Wait for a job; Ctrl-C asks whether to stop it, a second one leaves it as it is. The end, or an exit status."""
     stopping = False
     while True:
@@ -75,7 +77,7 @@ def waited(out: Output, aws: Aws, watch: Watch, name: str, output: object) -> Jo
             return watch.until_ended()
         except KeyboardInterrupt:
             if stopping or not _is_to_stop(out, name):
-                _say_how_to_go_on(out, name, output, stopping)
+                _say_how_to_go_on(out, aws, name, output, stopping)
                 return INTERRUPTED
             stopping = True
             out.say("stopping it; it saves what it has, which takes up to two minutes")
@@ -93,11 +95,11 @@ def _is_to_stop(out: Output, name: str) -> bool:
         return False
 
 
-def _say_how_to_go_on(out: Output, name: str, output: object, stopping: bool) -> None:
-    folder = shlex.quote(str(output or "runs/mine"))
+def _say_how_to_go_on(out: Output, aws: Aws, name: str, output: Path | None, stopping: bool) -> None:
+    fetch = command(aws, "attach", name, output=output or Path("runs/mine"))
     state = "is stopping" if stopping else "runs on"
     out.say(
         f"the job {state}. To wait for it and fetch its model, or to stop it:\n"
-        f"    charloom sagemaker attach {name} -o {folder}\n    charloom sagemaker stop {name}",
+        f"    {fetch}\n    {command(aws, 'stop', name)}",
         style="bold",
     )

@@ -2,89 +2,133 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Annotated, Any
-
-from cyclopts import Parameter
+from datetime import UTC, datetime
+from typing import Any
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, reached
+from charloom.cli.sagemaker.cloud import reached
+from charloom.cli.sagemaker.job_views import job_data
+from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.errors import CloudError
-from charloom.sagemaker.account import NO_REGION
+from charloom.sagemaker.account import NO_REGION, connect
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import HERE, command, shown_place
+from charloom.sagemaker.elsewhere import others
 from charloom.sagemaker.endpoints_here import endpoints_here
 from charloom.sagemaker.expiry import as_tag
+from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.inventory import EndpointState, endpoints
+from charloom.sagemaker.job_inventory import list_jobs
+from charloom.sagemaker.jobs import JobStatus
+from charloom.sagemaker.jobs_here import jobs_here
 from charloom.sagemaker.prices import shown_price
+from charloom.sagemaker.transform_jobs import TransformStatus
 
-_HEAD = ("NAME", "STATUS", "RUNS ON", "AGE", "SO FAR", "EXPIRES", "OWNER")
+Job = JobStatus | TransformStatus
+
+_ENDPOINTS = ("NAME", "STATUS", "RUNS ON", "AGE", "SO FAR", "EXPIRES", "OWNER")
+_JOBS = ("JOB", "STATUS", "RUNS ON", "AGE", "SO FAR")
 
 
 def list_endpoints(
     *,
-    here: Annotated[bool, Parameter(negative=())] = False,
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
-    """Every endpoint of ours in the region, and of this machine: age, price so far, expiry.
+    """Every endpoint and job of ours in the region, and on this machine: age, price so far, expiry.
 
-    The price is that of the size it has now for the time it has existed; what is not in the table is unknown.
-
-    Parameters
-    ----------
-    here
-        Only endpoints of this machine: no account is asked.
+    The price is that of the size it has now for the time it has existed; what is not in the table is unknown. Of jobs
+    that have ended the newest are shown. Other regions and profiles that were used from here are looked into as well.
     """
     out = Output(options)
-    states = [] if cloud.dry_run else endpoints_here()
+    states, jobs = ([], []) if place.dry_run else (endpoints_here(), list[Job](jobs_here()))
+    aws: Aws | None = None
     try:
-        if not here:
-            aws = reached(cloud, out)
+        if not place.here:
+            aws = reached(place, out)
             states += endpoints(aws)
+            jobs += list_jobs(aws)
             if aws.dry:
                 return
     except CloudError as error:  # what is on this machine is seen all the same
-        _show(out, states)
+        _show(out, states, jobs, aws)
+        _tell_others(out, aws)
         if error.code != NO_REGION:
             raise
         raise CloudError(f"{error}; or --here, for endpoints of this machine alone", error.code) from error
-    if not states and not out.json:
-        out.say("no endpoint of ours")
-    _show(out, states)
+    jobs.sort(key=lambda job: job.over)
+    _show(out, states, jobs, aws)
+    _tell_where(out, aws, empty=not states and not jobs)
+    if aws is not None:
+        _tell_others(out, aws)
 
 
-def _show(out: Output, states: list[EndpointState]) -> None:
-    if out.json:
-        for state in states:
-            out.result(_plain(state))
-    elif states:
-        _table(out, states)
+def _tell_where(out: Output, aws: Aws | None, *, empty: bool) -> None:
+    """Which places were looked into."""
+    where = "on this machine" if aws is None else f"{shown_place(aws)}{', nor' if empty else ', and'} on this machine"
+    out.say(f"no endpoint or job of ours {where}" if empty else f"({where})", style=None if empty else "dim")
+
+
+def _tell_others(out: Output, aws: Aws | None) -> None:
+    for sentence in others(aws, lambda region, profile: connect(region, profile, hurry=True)):
+        out.warn(sentence)
+
+
+def _show(out: Output, states: list[EndpointState], jobs: list[Job], aws: Aws | None) -> None:
+    region = None if aws is None else aws.region
+    if not out.json:
+        _table(out, _ENDPOINTS, [_endpoint_row(state) for state in states])
+        _notes(out, states, aws)
+        if states and jobs:
+            out.text("")
+        _table(out, _JOBS, [_job_row(job) for job in jobs])
+        return
+    for state in states:
+        out.result(_plain(state) | {"region": LOCAL if state.instance == LOCAL else region})
+    for job in jobs:
+        kind = "training" if isinstance(job, JobStatus) else "transform"
+        more = {"kind": kind, "name": job.name, "region": LOCAL if job.instance == LOCAL else region}
+        out.result(job_data(job) | more)
 
 
 def _plain(state: EndpointState) -> dict[str, Any]:
     moments = {"created": as_tag(state.created), "expires": None if state.expires is None else as_tag(state.expires)}
-    return asdict(state) | moments
+    return {"kind": "endpoint"} | asdict(state) | moments
 
 
-def _table(out: Output, states: list[EndpointState]) -> None:
-    rows = [_HEAD, *(_row(state) for state in states)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEAD))]
-    for row in rows:
+def _table(out: Output, head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    if not rows:
+        return
+    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    for row in (head, *rows):
         cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
         out.text("  ".join(cells).rstrip())
+
+
+def _notes(out: Output, states: list[EndpointState], aws: Aws | None) -> None:
+    """What is to be said of an endpoint beside its row."""
     for state in states:
         if state.expired and state.status != "Expired":
-            out.warn(f"{state.name} has expired and is still there: charloom sagemaker reap")
+            where = HERE if aws is None or state.instance == LOCAL else aws
+            out.warn(f"{state.name} has expired and is still there: {command(where, 'reap')}")
         if state.reason:
             out.say(f"{state.name}: {state.reason}")
 
 
-def _row(state: EndpointState) -> tuple[str, ...]:
+def _endpoint_row(state: EndpointState) -> tuple[str, ...]:
     size = state.instance if state.instances is None else f"{state.instance} × {state.instances}"
     expires = "never" if state.expires is None else as_tag(state.expires)
     return (
         state.name, state.status, size, _age(state.age), shown_price(state.so_far), expires,
         state.owner.rpartition(":")[2],
     )  # fmt: skip
+
+
+def _job_row(job: Job) -> tuple[str, ...]:
+    age = "" if job.created is None else _age((datetime.now(UTC) - job.created).total_seconds())
+    return job.name, job.status, f"{job.instance} × {job.instances}", age, shown_price(job.price)
 
 
 def _age(seconds: float) -> str:

@@ -8,7 +8,8 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, reached
+from charloom.cli.sagemaker.cloud import reached
+from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.sagemaker.cloudwatch import WrittenLine, followed
 from charloom.sagemaker.cloudwatch import logs as written
 from charloom.sagemaker.jobs_here import logs_here, writes_here
@@ -19,12 +20,12 @@ def logs(
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative=())] = False,
     last: Annotated[int | None, Field(ge=1, le=1_000_000)] = None,
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
     """Show what a job or an endpoint has written: the lines of all its machines, in their order.
 
-    A training job of that name comes first, then a transform job, then an endpoint.
+    What is on this machine comes first. A training job comes before a transform job, and that before an endpoint.
 
     Parameters
     ----------
@@ -36,10 +37,13 @@ def logs(
         Only so many lines of the end.
     """
     out = Output(options)
-    if writes_here(name):
+    if acts_here(place, f"job or endpoint {name}", there_is=writes_here(name)):
+        out.say(f"(the log of {name} on this machine)", style="dim")
+        if place.dry_run:
+            return
         logs_here(name, lambda line: _show(out, None, line), last=last, follow=follow)
         return
-    aws = reached(cloud, out, not_here=f"there is no log of {name}")
+    aws = reached(place, out, not_here=f"there is no log of {name}")
     for line in (followed if follow else written)(aws, name, last=last):
         _show(out, line, line.message)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudView
 from charloom.errors import UsageError
 from charloom.sagemaker import packaging
+from charloom.sagemaker.commands import command
 from charloom.sagemaker.requirements import Container
 from charloom.sagemaker.source_dir import ENTRY_POINT, write_source
 
@@ -86,7 +86,7 @@ def package(
         out.result({"path": str(packed.path), "bytes": packed.bytes, "sha256": packed.sha256})
     else:
         out.text(f"{packed.path}: {packed.bytes:,} bytes, sha256 {packed.sha256}")
-        out.say(f"next: charloom sagemaker deploy {shlex.quote(str(model))}")
+        out.say(f"next: {command(None, 'deploy', packed.path)}")
 
 
 def _write_source(folder: Path, out: Output, *, dry_run: bool) -> None:

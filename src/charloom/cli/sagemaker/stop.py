@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, reached
+from charloom.cli.sagemaker.cloud import reached
+from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
 from charloom.sagemaker.any_job import stop_any
+from charloom.sagemaker.commands import HERE, Where, shown_place
+from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs_here import is_here, stop_here
+from charloom.sagemaker.namesakes import job_elsewhere
 
 
 def stop(
     name: str,
     *,
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
     """Stop a training job, whose checkpoints stay, or a transform job, whose answers so far are lost.
 
-    Stopping what has ended is no error. A training job of that name comes before a transform job.
+    Stopping what has ended is not an error. A job of this machine comes first, else a training job of the account, else
+    a transform job.
 
     Parameters
     ----------
@@ -24,14 +29,23 @@ def stop(
         The job's name.
     """
     out = Output(options)
-    if is_here(name):
+    elsewhere: list[str] = []
+    where: Where = HERE
+    if acts_here(place, f"job {name}", there_is=is_here(name)):
+        if place.dry_run:
+            out.say(f"the job {name} of this machine would be stopped: no request would be sent")
+            return
         stopped = stop_here(name)
+        elsewhere = [] if place.here else job_elsewhere(name, other_account(place))
     else:
-        aws = reached(cloud, out, not_here=f"there is no job {name}")
+        where = aws = reached(place, out, not_here=f"there is no job {name}")
         stopped = stop_any(aws, name)
         if aws.dry:
             return
     if out.json:
-        out.result({"job": name, "stopped": stopped})
+        out.result({"job": name, "stopped": stopped, "region": LOCAL if where == HERE else aws.region})
     else:
-        out.text(f"{name} is stopping" if stopped else f"{name} does not run: there is nothing to stop")
+        done = f"is stopping {shown_place(where)}"
+        out.text(f"{name} {done if stopped else f'does not run {shown_place(where)}: there is nothing to stop'}")
+    for sentence in elsewhere:
+        out.warn(sentence)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
+from charloom.cli.arguments import TYPED, CorpusArgument, Destination, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.attach import fetched, report
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
@@ -18,6 +19,7 @@ from charloom.errors import UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.attaching import check_output
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command
 from charloom.sagemaker.instances import LOCAL, refuse_unfit, unlisted
 from charloom.sagemaker.jobs import Watch
 from charloom.sagemaker.jobs_here import status_here, train_here
@@ -117,8 +119,8 @@ def _rest(
     if out.json:
         out.result(job_data(ended))
     else:
-        out.text(job_text(ended))
-    out.say(f"now try:\n    charloom sagemaker attach {name} -o runs/mine", style="bold")
+        out.text(job_text(ended, aws.region))
+    _say_how_to_fetch(out, aws, name)
     return 0
 
 
@@ -130,7 +132,18 @@ def _report_started(out: Output, aws: Aws, started: StartedJob) -> None:
         out.result({"job": data.pop("name"), **data})
     else:
         out.text(started.name)
-    out.say(f"now try:\n    charloom sagemaker attach {started.name} -o runs/mine", style="bold")
+    _say_how_to_fetch(out, aws, started.name)
+
+
+def _say_how_to_fetch(out: Output, aws: Aws, name: str) -> None:
+    out.say(f"now try:\n    {command(aws, 'attach', name, output=Path('runs/mine'))}", style="bold")
+
+
+def _again(name: str) -> str:
+    """The command that was typed, for the job that it has made."""
+    typed = TYPED.get()
+    named = [] if any(word.partition("=")[0] == "--name" for word in typed) else ["--name", name]
+    return shlex.join(["charloom", *typed[:2], *named, *typed[2:]])
 
 
 def _here(
@@ -151,7 +164,7 @@ def _here(
     with CloudView(out) as view:
         ran = train_here(specs, output, recipe=recipe, init_from=init_from, overwrite=overwrite, notify=view, **chosen)
     if ran.status != 0:
-        out.say(f"stopped; the same command with --name {ran.name} goes on from its checkpoint", style="bold")
+        out.say(f"stopped. To go on from its checkpoint:\n    {_again(ran.name)}", style="bold")
         return INTERRUPTED
     report(out, output, job_data(status_here(ran.name)))
     return 0

@@ -13,6 +13,7 @@ from charloom.cli.sagemaker.consent import agreed, may_cost
 from charloom.errors import CloudError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command
 from charloom.sagemaker.transform_jobs import stop_transform
 from charloom.sagemaker.transform_plan import plan_transform
 from charloom.sagemaker.transform_request import TransformSettings
@@ -80,18 +81,18 @@ def transform(
     except KeyboardInterrupt:
         return _interrupted(out, aws, plan.job)
     if not aws.dry:
-        _show(out, done)
+        _show(out, aws, done)
     return 0
 
 
-def _show(out: Output, done: Transformed) -> None:
+def _show(out: Output, aws: Aws, done: Transformed) -> None:
     if out.json:
         out.result({**asdict(done), "objects": list(done.objects)})
         return
     for address in done.objects or (done.output,):
         out.text(address)
     if done.status == "InProgress":
-        out.say(f"now try:\n    charloom sagemaker status {done.job}", style="bold")
+        out.say(f"now try:\n    {command(aws, 'status', done.job)}", style="bold")
         return
     time = "" if done.seconds is None else f" after {done.seconds / 60:.1f} min"
     out.say(f"({done.job}: {done.status}{time})", style="dim")
@@ -108,5 +109,5 @@ def _interrupted(out: Output, aws: Aws, job: str) -> int:
         pass
     except CloudError as error:
         out.warn(str(error))
-    out.say(f"{job} goes on, and ends by itself: charloom sagemaker status {job}")
+    out.say(f"{job} goes on, and ends by itself: {command(aws, 'status', job)}")
     return INTERRUPTED

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +12,8 @@ from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.errors import UsageError
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import command
 from charloom.sagemaker.uploading import CORPORA, UploadedCorpus
 from charloom.sagemaker.uploading import upload as upload_corpus
 from charloom.settings import ReadingSettings
@@ -54,10 +55,10 @@ def upload(
             aws, specs, bucket=bucket, prefix=prefix, folder=output, overwrite=overwrite, notify=view, **chosen
         )
     if not aws.dry:
-        _report(out, done)
+        _report(out, aws, done)
 
 
-def _report(out: Output, done: UploadedCorpus) -> None:
+def _report(out: Output, aws: Aws, done: UploadedCorpus) -> None:
     if out.json:
         out.result(asdict(done))
         return
@@ -69,4 +70,5 @@ def _report(out: Output, done: UploadedCorpus) -> None:
         f"input   {done.example['input']!r}\n        {done.example['input_ids']}\n"
         f"target  {done.example['target']!r}\n        {done.example['target_ids']}"
     )
-    out.say(f"now try:\n    charloom sagemaker train {shlex.quote(done.uri)} -o runs/mine", style="bold")
+    again = command(aws, "train", done.uri, output=Path("runs/mine"))
+    out.say(f"now try:\n    {again}", style="bold")

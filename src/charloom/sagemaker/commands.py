@@ -1,0 +1,75 @@
+"""The commands that messages advise to run: complete, quoted for a shell, and for the account they are about."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from pathlib import Path
+from typing import Literal, Protocol
+
+from charloom.sagemaker.aws import UNKNOWN_REGION
+
+HERE: Literal["here"] = "here"
+"""This machine, as the place where a command acts."""
+
+_SHORT = {"output": "-o"}
+
+
+class Place(Protocol):
+    """A region of an account: an `Aws`, or the record of something made there."""
+
+    @property
+    def region(self) -> str:
+        """Such as us-east-1."""
+
+    @property
+    def profile(self) -> str | None:
+        """The profile of the AWS configuration that leads there, if one does."""
+
+
+Where = Place | Literal["here"]
+
+
+def command(where: Where | None, name: str, *words: str | Path, **options: str | Path | bool) -> str:
+    """A command of `charloom sagemaker`, as one would type it in any shell.
+
+    Args:
+        where: the account, whose region and profile are named, for the shell may have another default; `HERE` for
+            this machine; None for a command that asks for neither.
+        name: the command's, such as delete.
+        *words: its arguments.
+        **options: its options; True stands for one without a value, and `async_` for --async.
+    """
+    parts = ["charloom", "sagemaker", name, *map(_word, words)]
+    for option, value in options.items():
+        flag = _SHORT.get(option, f"--{option.rstrip('_').replace('_', '-')}")
+        if value is not False:
+            parts += [flag] if value is True else [flag, _word(value)]
+    return shlex.join([*parts, *_place(where)])
+
+
+def shown_path(path: Path | str) -> str:
+    """A path as one would type it: quoted, and never taken for an option."""
+    return shlex.quote(_word(Path(path)))
+
+
+def shown_place(where: Where) -> str:
+    """A place in words: "on this machine", or "in us-east-1 (profile work)"."""
+    if isinstance(where, str):
+        return "on this machine"
+    return f"in {where.region}" + (f" (profile {where.profile})" if where.profile else "")
+
+
+def _word(value: str | Path) -> str:
+    if isinstance(value, Path) and str(value).startswith("-"):
+        return f".{os.sep}{value}"
+    return str(value)
+
+
+def _place(where: Where | None) -> list[str]:
+    if where is None:
+        return []
+    if isinstance(where, str):
+        return ["--here"]
+    region = [] if where.region == UNKNOWN_REGION else ["--region", where.region]
+    return region + (["--profile", where.profile] if where.profile else [])

@@ -1,0 +1,115 @@
+"""What charloom has made in which region, by which profile: a log in the user's state folder, a line an event.
+
+It is an aid: it finds what was forgotten in another region, and tells what was deleted from what never existed. It
+holds names, regions, profiles and times, nothing else; what cannot be read or written in it is passed over.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ValidationError
+
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import Place
+from charloom.sagemaker.local.records import home
+
+Kind = Literal["endpoint", "training", "transform"]
+
+_FILE = "account.jsonl"
+_MOST_READ = 1 << 20  # bytes of its end: about seven thousand events
+
+
+class _Event(BaseModel):
+    event: Literal["created", "deleted"]
+    kind: Kind
+    name: str
+    region: str
+    profile: str | None = None
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Creation:
+    """Something that charloom made in an account, from this machine.
+
+    Attributes:
+        kind: what it is.
+        name: what it is called.
+        region: where.
+        profile: the profile of the AWS configuration that was used, if one was.
+        created: when; None where that is not on record.
+        deleted: when it was deleted from this machine; None where it was not.
+    """
+
+    kind: Kind
+    name: str
+    region: str
+    profile: str | None
+    created: datetime | None
+    deleted: datetime | None
+
+
+def note_created(aws: Aws, kind: Kind, name: str) -> None:
+    """Keep that something is about to be made; nothing in a dry run."""
+    _note(aws, "created", kind, name)
+
+
+def note_deleted(aws: Aws, kind: Kind, name: str) -> None:
+    """Keep that something has been deleted; nothing in a dry run."""
+    _note(aws, "deleted", kind, name)
+
+
+def creations() -> list[Creation]:
+    """What is on record, the newest first; of each name in each place its last life."""
+    found: dict[tuple[Kind, str, str, str | None], Creation] = {}
+    for event in _events():
+        key = (event.kind, event.name, event.region, event.profile)
+        last = found.pop(key, None)
+        made = event.at if event.event == "created" else None if last is None else last.created
+        found[key] = Creation(*key, made, event.at if event.event == "deleted" else None)
+    return list(found.values())[::-1]
+
+
+def creation(place: Place, kind: Kind, name: str) -> Creation | None:
+    """What is on record of a name in a place."""
+    key = (kind, name, place.region, place.profile)
+    return next((one for one in creations() if (one.kind, one.name, one.region, one.profile) == key), None)
+
+
+def _note(aws: Aws, what: Literal["created", "deleted"], kind: Kind, name: str) -> None:
+    if aws.dry:
+        return
+    event = _Event(event=what, kind=kind, name=name, region=aws.region, profile=aws.profile, at=datetime.now(UTC))
+    with contextlib.suppress(OSError):
+        home().mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(_path(), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        try:
+            os.write(descriptor, event.model_dump_json(exclude_none=True).encode() + b"\n")  # one write: whole lines
+        finally:
+            os.close(descriptor)
+
+
+def _events() -> list[_Event]:
+    try:
+        with _path().open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _MOST_READ))
+            lines = file.read(_MOST_READ).split(b"\n")
+    except OSError:
+        return []
+    events = []
+    for line in lines:
+        with contextlib.suppress(ValidationError, json.JSONDecodeError):
+            events.append(_Event.model_validate_json(line))
+    return events
+
+
+def _path() -> Path:
+    return home() / _FILE
