@@ -39,6 +39,7 @@ COMMANDS = (
     'charloom sagemaker invoke article --prompt "he did content to say" --length 160 --seed 1',
     "charloom sagemaker list --here",
     "charloom sagemaker delete article",
+    "charloom sagemaker delete article --job",
 )
 
 

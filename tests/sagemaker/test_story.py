@@ -80,7 +80,8 @@ def test_the_whole_way(prose: Path, tmp_path: Path) -> None:
     (listed,) = (command for command in told if " list" in command)
     assert re.search(r"^article +InService +local", told[listed], re.M)
     assert not left_running(tmp_path)
-    assert list((tmp_path / "kept" / "home" / "endpoints").iterdir()) == []
+    for kind in ("endpoints", "jobs"):
+        assert list((tmp_path / "kept" / "home" / kind).iterdir()) == []
     assert list((tmp_path / "scratch").glob("charloom*")) == []
 
 

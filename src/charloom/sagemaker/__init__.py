@@ -21,8 +21,9 @@ if TYPE_CHECKING:
     from charloom.sagemaker.endpoint_settings import EndpointSettings
     from charloom.sagemaker.inventory import EndpointState, endpoints
     from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
+    from charloom.sagemaker.job_inventory import list_jobs
     from charloom.sagemaker.jobs import JobStatus, status, stop, wait
-    from charloom.sagemaker.jobs_here import TrainedHere, train_here
+    from charloom.sagemaker.jobs_here import TrainedHere, delete_job_here, local_jobs, train_here
     from charloom.sagemaker.launching import StartedJob, train
     from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
     from charloom.sagemaker.local.job import LocalJob
@@ -67,6 +68,7 @@ _HOMES = {
     "create_model": "deploying",
     "delete": "deleting",
     "delete_here": "local.endpoints",
+    "delete_job_here": "jobs_here",
     "deploy": "deploying",
     "deploy_here": "local.endpoints",
     "deployed": "endpoint",
@@ -75,6 +77,8 @@ _HOMES = {
     "invoke_later": "async_invoking",
     "invoke_stream": "invoking",
     "invoke_text": "invoking",
+    "list_jobs": "job_inventory",
+    "local_jobs": "jobs_here",
     "logs": "cloudwatch",
     "pack_source": "source_dir",
     "package": "packaging",
@@ -125,6 +129,7 @@ __all__ = [
     "create_model",
     "delete",
     "delete_here",
+    "delete_job_here",
     "deploy",
     "deploy_here",
     "deployed",
@@ -133,6 +138,8 @@ __all__ = [
     "invoke_later",
     "invoke_stream",
     "invoke_text",
+    "list_jobs",
+    "local_jobs",
     "logs",
     "pack_source",
     "package",

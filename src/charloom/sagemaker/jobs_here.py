@@ -140,7 +140,7 @@ def is_here(name: str) -> bool:
         return False
 
 
-def jobs_here() -> list[JobStatus]:
+def local_jobs() -> list[JobStatus]:
     """Every job of this machine, the oldest first."""
     found = [status_here(name) for name in recorded("jobs")]
     return sorted(found, key=lambda job: (job.created is not None and job.created.timestamp(), job.name))

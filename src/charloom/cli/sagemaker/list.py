@@ -22,7 +22,7 @@ from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.inventory import EndpointState, endpoints
 from charloom.sagemaker.job_inventory import list_jobs
 from charloom.sagemaker.jobs import JobStatus
-from charloom.sagemaker.jobs_here import jobs_here
+from charloom.sagemaker.jobs_here import local_jobs
 from charloom.sagemaker.prices import shown_price
 from charloom.sagemaker.transform_jobs import TransformStatus
 
@@ -43,7 +43,7 @@ def list_endpoints(
     that have ended the newest are shown. Other regions and profiles that were used from here are looked into as well.
     """
     out = Output(options)
-    states, jobs = ([], []) if place.dry_run else (endpoints_here(), list[Job](jobs_here()))
+    states, jobs = ([], []) if place.dry_run else (endpoints_here(), list[Job](local_jobs()))
     aws: Aws | None = None
     try:
         if not place.here:

@@ -1,0 +1,105 @@
+"""`list` finds what bills: endpoints and jobs, in the region that it names and in those that were used before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from charloom.sagemaker import connect, endpoint_states, list_jobs
+from tests.cli.conftest import Charloom, one_line
+
+from .conftest import REGION
+from .fake_amazon import FakeAmazon
+from .test_deploying import DATA
+from .test_training_jobs import source  # noqa: F401
+
+FAR = ("--region", "us-west-2")
+ROLES = ("--role", "R", "--image", "registry/image:1", "--yes")
+
+
+@pytest.fixture
+def home(fake: FakeAmazon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(endpoint_states, "POLL", 0)
+    monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path / "home"))
+    for module in ("jobs", "cloudwatch"):
+        monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
+    fake.put(DATA, b"archive")
+    return tmp_path / "home"
+
+
+def deploy(cli: Charloom, name: str, *options: str) -> None:
+    ran = cli("sagemaker", "deploy", DATA, "--name", name, *ROLES, *options)
+    assert ran.status == 0, ran.err
+
+
+def test_what_is_in_another_region_is_found(
+    cli: Charloom, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = cli("sagemaker", "list")
+    assert (nothing.out, nothing.err) == ("", f"no endpoint or job of ours in {REGION}, nor on this machine\n")
+    deploy(cli, "far", *FAR)
+    deploy(cli, "near")
+    listed = cli("sagemaker", "list", "--json")
+    assert [json.loads(line)["name"] for line in listed.out.splitlines()] == ["near"]
+    assert listed.json["kind"] == "endpoint"
+    assert listed.json["region"] == REGION
+    assert f"(in {REGION}, and on this machine)" in listed.err
+    assert "warning: in us-west-2: 1 endpoint: charloom sagemaker list --region us-west-2\n" in listed.err
+    assert "us-west-2" not in cli("sagemaker", "list", "--here").err
+    mistaken = one_line(cli("sagemaker", "delete", "far"))
+    assert mistaken.endswith("one was made in us-west-2: charloom sagemaker delete far --region us-west-2")
+    assert cli("sagemaker", "delete", "far", *FAR).status == 0
+    assert "us-west-2" not in cli("sagemaker", "list").err, "nothing is left there"
+    assert "test" not in (home / "account.jsonl").read_text("utf-8"), "no credentials"
+
+
+def test_a_place_that_cannot_be_asked_is_named(
+    cli: Charloom, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    credentials = tmp_path / "credentials"
+    credentials.write_text("[work]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(credentials))
+    deploy(cli, "mine", "--profile", "work")
+    credentials.write_text("[other]\naws_access_key_id = a\naws_secret_access_key = b\n")
+    listed = cli("sagemaker", "list")
+    assert listed.status == 0
+    assert f"in {REGION} (profile work): was used before, and could not be asked" in listed.err
+    assert f"charloom sagemaker list --region {REGION} --profile work\n" in listed.err
+    (home / "account.jsonl").write_bytes(b"\xff\x00 no JSON\n[]\n{}\n")
+    assert cli("sagemaker", "list").status == 0
+    (home / "account.jsonl").unlink()
+    (home / "account.jsonl").mkdir()
+    assert cli("sagemaker", "list").status == 0
+    assert cli("sagemaker", "delete", "mine").status == 0, "the record is an aid, and nothing depends on it"
+
+
+def test_jobs_are_listed_those_that_run_first(
+    cli: Charloom, fake: FakeAmazon, home: Path, source: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    monkeypatch.setattr("charloom.sagemaker.launching.pack_source", lambda folder: source)
+    fake.put("s3://texts/a/a.txt", b"a text")
+    train = ("sagemaker", "train", "s3://texts/a/", "--role", "R", "--epochs", "1", "--max-runtime", "1h")
+    fake.next_job(["Training"])
+    for name in ("runs", "ended"):
+        ran = cli(
+            *train, "--name", name, "--instance", "ml.m5.large", "--price", "0.1", *(["--no-wait"] * (name == "runs"))
+        )
+        assert ran.status == 0, ran.err
+    fake.client("sagemaker").create_training_job(
+        **(fake.jobs["runs"].request | {"TrainingJobName": "theirs", "Tags": []})
+    )
+    fake.jobs["theirs"] = fake.jobs["ended"]
+    assert [(job.name, job.status) for job in list_jobs(connect())] == [("runs", "InProgress"), ("ended", "Completed")]
+    assert [job.name for job in list_jobs(connect(), ended=False)] == ["runs"]
+    head, first, second = cli("sagemaker", "list").out.splitlines()
+    assert head.split()[0] == "JOB"
+    assert (first.split()[:2], second.split()[:2]) == (["runs", "InProgress"], ["ended", "Completed"])
+    lines = [json.loads(line) for line in cli("sagemaker", "list", "--json").out.splitlines()]
+    assert [(line["kind"], line["name"], line["region"]) for line in lines] == [
+        ("training", "runs", REGION), ("training", "ended", REGION)
+    ]  # fmt: skip
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
+    assert f"in {REGION}: 1 running job: charloom sagemaker list --region {REGION}" in cli("sagemaker", "list").err
