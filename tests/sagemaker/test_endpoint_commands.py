@@ -45,7 +45,7 @@ def test_the_whole_life_of_an_endpoint(cli: Charloom, there: FakeAmazon) -> None
     listed = cli("sagemaker", "list")
     head, row = listed.out.splitlines()
     assert head.split()[:2] == ["NAME", "STATUS"]
-    assert re.search(r"mine +InService +ml.c5.large × 1 +0 min +(< )?\S+ USD +20\d\d-", row)
+    assert re.search(r"mine +InService +ml.c5.large × 1 +\d+ min +(< )?\S+ USD +20\d\d-", row)
     (state,) = [json.loads(line) for line in cli("sagemaker", "list", "--json").out.splitlines()]
     assert state["expires"] == told["expires"]
     assert cli("sagemaker", "reap").out == ""
@@ -198,6 +198,7 @@ def test_the_python_of_the_page_runs_as_written(
 ) -> None:  # fmt: skip
     """Deployed, asked through real boto3 and our real server, and deleted."""
     (code,) = re.findall(r"^```python\n(.*?)^```", PAGE.read_text("utf-8"), re.M | re.S)
+    there.region = "us-east-1"  # the page's
     there.next_endpoint(address=server)
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "mine").symlink_to(trained)
