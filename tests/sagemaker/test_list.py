@@ -81,7 +81,7 @@ def test_jobs_are_listed_those_that_run_first(
 ) -> None:  # fmt: skip
     monkeypatch.setattr("charloom.sagemaker.launching.pack_source", lambda folder: source)
     fake.put("s3://texts/a/a.txt", b"a text")
-    train = ("sagemaker", "train", "s3://texts/a/", "--role", "R", "--epochs", "1", "--max-runtime", "1h")
+    train = ("sagemaker", "train", "s3://texts/a/", "--role", "R", "--epochs", "1", "--yes")
     fake.next_job(["Training"])
     for name in ("runs", "ended"):
         ran = cli(

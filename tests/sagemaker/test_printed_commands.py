@@ -24,7 +24,7 @@ from .test_training_jobs import artifact, source  # noqa: F401
 
 THERE = ("--region", REGION, "--profile", "work")
 ROLES = ("--role", "R", "--image", "registry/image:1", "--yes")
-SMALL = ("--steps", "4", "--hidden-size", "8", "--threads", "1", "--device", "cpu", "--role", "R")
+SMALL = ("--yes", "--steps", "4", "--hidden-size", "8", "--threads", "1", "--device", "cpu", "--role", "R")
 DEFAULT = "us-east-1"
 
 
