@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
 from safetensors.torch import load_file, save_file
 
 import charloom
-from charloom.events import Event, Notice
+from charloom.errors import StorageError
+from charloom.events import Event, Notice, StepTaken
 from charloom.training.checkpoint import Checkpoints
 from tests.faults.processes import history, newest_step
 from tests.training.test_run import OPTIONS, after, full_disk, losses, nan_after, no_temporary_files
@@ -218,9 +223,6 @@ def test_the_line_a_crash_cut_short_is_not_glued_to_the_next(text: Path, whole: 
 def test_a_full_disk_at_the_history_is_told_once_and_training_goes_on(
     text: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import errno
-    import os
-
     honest = Path.open
 
     def open_(path: Path, mode: str = "r", *arguments: object, **named: object) -> object:
@@ -259,3 +261,54 @@ def test_a_rescue_on_a_full_disk_still_rescues(text: Path, tmp_path: Path, monke
     assert len(notices) == 3  # the rescue's checkpoint and step 30's
     assert result.steps == 30
     assert no_temporary_files(folder)
+
+
+@pytest.mark.parametrize("room_in", ["state", "temp"])
+def test_a_disk_that_is_full_at_the_very_end_keeps_the_result_elsewhere(
+    text: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room_in: str
+) -> None:
+    """Neither the last checkpoint nor the model finds room; resumed, the model is written without learning again."""
+    folder, places = tmp_path / "m", {"state": tmp_path / "state", "temp": tmp_path / "temp"}
+    places["temp"].mkdir()
+    monkeypatch.setattr(platformdirs, "user_state_path", lambda name: places["state"] / name)
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(places["temp"]))
+    if room_in == "temp":
+        places["state"].write_text("not a folder", "utf-8")
+    with monkeypatch.context() as patch:
+        full_disk(patch, folder, "training/.checkpoint-000000000030*.part")
+        full_disk(patch, folder, ".model.onnx.*.part")
+        with pytest.raises(StorageError) as caught:
+            charloom.train(text, folder, **OPTIONS)
+    assert "\n" not in str(caught.value)
+    (kept,) = places[room_in].rglob("*.safetensors")
+    assert f"kept in {kept}" in str(caught.value)
+    assert kept.parent.stat().st_mode & 0o077 == 0, "nobody else may look at it"
+    events: list[Event] = []
+    result = charloom.train(text, folder, resume=True, notify=events.append)
+    assert result.resumed_from_step == 30
+    assert not [event for event in events if isinstance(event, StepTaken)]
+    assert (folder / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert not list(tmp_path.rglob("last.safetensors"))
+
+
+def test_a_disk_with_room_for_one_checkpoint_keeps_the_last(
+    text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "m"
+    honest = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        """Room for the model there is none, and for a checkpoint only beside one other."""
+        name = str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        full = len(checkpoints(folder)) > 1 and "checkpoint-000000000030" in name
+        if full or "model.onnx" in name:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        honest(descriptor)
+
+    if not Path("/proc/self/fd").is_dir():
+        pytest.skip("open files cannot be named here")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        with pytest.raises(StorageError, match=r"kept in .*checkpoint-000000000030\.safetensors"):
+            charloom.train(text, folder, **OPTIONS)
+    assert charloom.train(text, folder, resume=True).resumed_from_step == 30

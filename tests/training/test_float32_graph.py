@@ -57,6 +57,20 @@ def test_verify_accepts_the_graph_and_refuses_altered_weights(shape: ModelShape)
             verify_graph(build_graph(shape, altered), session, ids)
 
 
+@pytest.mark.parametrize("size", [1e4, 1e8])
+def test_verify_measures_large_logits_by_their_size(size: float) -> None:
+    """What is rounding at a logit of a million is not rounding at one."""
+    shape = SHAPES[0]
+    session, weights = weights_of(shape)
+    session._model.output.weight.data.mul_(size)
+    weights["output.weight"] = session._model.output.weight.detach().numpy()
+    ids = np.random.default_rng(0).integers(0, shape.vocab_size, (200, 1))
+    assert verify_graph(build_graph(shape, weights), session, ids) < size
+    altered = {**weights, "output.bias": weights["output.bias"] + np.float32(0.1 * size)}
+    with pytest.raises(TrainingError, match="differs from the trained model"):
+        verify_graph(build_graph(shape, altered), session, ids)
+
+
 def test_verify_refuses_a_graph_that_gives_no_numbers() -> None:
     session, weights = weights_of(SHAPES[0])
     weights["output.bias"][0] = np.nan

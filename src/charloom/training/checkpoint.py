@@ -10,11 +10,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, get_args
 
+import platformdirs
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -44,6 +47,7 @@ class Checkpoints:
         """Use `folder`, which need not exist yet, for a new run or for `run`, which is resumed."""
         self.folder = folder
         self.run = run
+        self._unsaved: tuple[Path, bytes] | None = None
 
     def begin(self, run: dict[str, Any]) -> None:
         """Start afresh: forget older checkpoints and record what the run is.
@@ -105,13 +109,43 @@ class Checkpoints:
             return
         progress = json.dumps(dataclasses.asdict(state.progress))
         content = save(tensors, metadata={"progress": progress, **({} if self.run is None else {"run": self.run})})
-        with atomic_write(self._path(state.progress.step)) as file:
-            file.write(content)
+        path = self._path(state.progress.step)
+        self._unsaved = (path, content)
+        _write(path, content)
+        self._unsaved = None
         self._remove(self._paths()[:-KEPT])
+
+    def kept(self, step: int) -> Path | None:
+        """Where the checkpoint of a run's last step is, if it is anywhere.
+
+        Where the run's own disk has no room for it even without older ones, it is put elsewhere; `restore` looks there.
+        """
+        path = self._path(step)
+        if path.is_file():
+            return path
+        if self._unsaved is None or self._unsaved[0] != path:
+            return None
+        for place in (path, *self._elsewhere()):
+            with contextlib.suppress(OSError, StorageError):
+                if place == path:
+                    self._remove(self._paths()[:-1])
+                else:
+                    place.parent.mkdir(parents=True, mode=0o700)
+                _write(place, self._unsaved[1])
+                return place
+        return None
+
+    def _elsewhere(self) -> list[Path]:
+        """Where a checkpoint may be that found no room in the folder; the run's identity is not to be guessed."""
+        if self.run is None:
+            return []
+        bases = platformdirs.user_state_path("charloom"), Path(tempfile.gettempdir())
+        return [base / f"charloom-{self.run}" / "last.safetensors" for base in bases]
 
     def restore(self, state: TrainingState, ranks: Ranks) -> bool:
         """Load the newest checkpoint that is whole into `state`, on every rank; False where there is none."""
-        return self._restore_first(state, reversed(self._paths()), ranks)
+        elsewhere = [path for path in self._elsewhere() if path.is_file()]
+        return self._restore_first(state, [*elsewhere, *reversed(self._paths())], ranks)
 
     def go_back(self, state: TrainingState, ranks: Ranks) -> bool:
         """As `restore`, for a run that failed: from an older checkpoint if it has not got further than the newest.
@@ -160,6 +194,8 @@ class Checkpoints:
         Raises:
             StorageError: a file cannot be removed.
         """
+        for path in self._elsewhere():
+            shutil.rmtree(path.parent, ignore_errors=True)
         if not self.folder.is_dir():
             return
         with storage_errors(self.folder):
@@ -186,6 +222,11 @@ class Checkpoints:
 
     def _paths(self) -> list[Path]:
         return sorted(self.folder.glob("checkpoint-*.safetensors"))
+
+
+def _write(path: Path, content: bytes) -> None:
+    with atomic_write(path) as file:
+        file.write(content)
 
 
 def _tensors(state: TrainingState, ranks: Ranks) -> Iterator[tuple[str, Tensor]]:

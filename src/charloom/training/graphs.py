@@ -20,7 +20,7 @@ from charloom.text.vocabulary import Ids
 from charloom.training.preparation import TrainingData
 from charloom.training.session import TorchSession
 
-TOLERANCE = 1e-4  # largest allowed difference of a logit from PyTorch's
+TOLERANCE = 1e-4  # largest allowed difference of a logit from PyTorch's, or of the largest logit's size if above 1
 _STRETCH = 32  # characters before the graph begins anew from PyTorch's state
 _CHECKED_CHARACTERS = 256  # of the validation text, to compare the float32 graph with PyTorch
 _COMPARED_CHARACTERS = 32_768  # of the validation text, to compare int8 with float32
@@ -98,15 +98,17 @@ def verify_graph(graph: bytes, reference: Session, ids: Ids) -> float:
     except ModelDirectoryError as error:
         raise TrainingError(f"{error} (the model was not saved)") from None
     state = initial_state(reference.shape, ids.shape[1])
-    difference = 0.0
+    difference, share = 0.0, 0.0
     for start in range(0, len(ids), _STRETCH):
         stretch = ids[start : start + _STRETCH]
         found, _ = session.run(stretch, state)
         expected, state = reference.run(stretch, state)
-        difference = float(np.maximum(difference, np.abs(found - expected).max()))  # NaN stays NaN
-    if not difference <= TOLERANCE:
+        here = float(np.abs(found - expected).max())
+        difference = float(np.maximum(difference, here))  # NaN stays NaN
+        share = float(np.maximum(share, here / max(1.0, float(np.abs(expected).max()))))
+    if not share <= TOLERANCE:
         raise TrainingError(
-            f"the exported graph differs from the trained model by {difference:.1e} (at most {TOLERANCE:.0e}): "
+            f"the exported graph differs from the trained model by {share:.1e} (at most {TOLERANCE:.0e}): "
             f"the model was not saved; please report this"
         )
     return difference

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +19,16 @@ from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore,
 from charloom.files import storage_errors
 from charloom.folders import FolderLock, model_records, sweep
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
-from charloom.runtime.session import Logits, Session, State
-from charloom.settings import LENGTHS, RunSettings, run_settings
+from charloom.settings import LENGTHS, run_settings
 from charloom.text.sources import check_outside
-from charloom.text.vocabulary import Ids, Vocabulary, vocabulary_from_json
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.budget import budget_plan, choose, default_budget
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.device import choose_device
 from charloom.training.history import History
 from charloom.training.learner import Learner
-from charloom.training.loop import Ending, Interrupted, Trainer
-from charloom.training.origin import Origin, read_origin, settings_like, take_weights
+from charloom.training.loop import Ending, Trainer
+from charloom.training.origin import Origin, read_origin, take_weights
 from charloom.training.plan import Plan
 from charloom.training.preparation import (
     TrainingData,
@@ -43,9 +41,10 @@ from charloom.training.preparation import (
 from charloom.training.publishing import RunFacts, publish, short_sample
 from charloom.training.ranks import Ranks, joined_ranks
 from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
+from charloom.training.request import Request, look_into, new_request, resumed_request
 from charloom.training.result import TrainingResult
-from charloom.training.resuming import check_folder, finished_result, resumed_settings, unfinished_run
-from charloom.training.session import TorchSession
+from charloom.training.resuming import check_folder
+from charloom.training.session import StoppableSession, TorchSession
 from charloom.training.state import TrainingState, fresh_state
 from charloom.training.threads import ThreadPace
 from charloom.training.tracking import Tracking
@@ -98,7 +97,7 @@ def train(
         told = unfailing(notify) if ranks.writes else ignore
         if ranks.writes:
             lock.take()
-        finished, unfinished = _what_stands(folder, ranks, overwrite=overwrite, resume=resume)
+        finished, unfinished = look_into(folder, ranks, overwrite=overwrite, resume=resume)
         if finished is not None:
             told(Notice(f"the run in {folder} is finished: there is nothing to resume"))
             return finished
@@ -106,9 +105,9 @@ def train(
             told(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
         origin = None if init_from is None or unfinished is not None else read_origin(Path(init_from).expanduser())
         if unfinished is None:
-            request = _new_request(recipe, settings, options, origin)
+            request = new_request(recipe, settings, options, origin)
         else:
-            request = _taken_up(unfinished, settings, recipe, options, ranks)
+            request = resumed_request(unfinished, settings, recipe, options, ranks)
         tracking = Tracking(folder, request.settings, request.recipe, told, writes=ranks.writes)
         run = _Run(specs, folder, request, origin, tracking, ranks, started, lock)
         tracking.settings = run.settings  # a budget has chosen some of them
@@ -118,68 +117,6 @@ def train(
         return result
 
 
-@dataclass(frozen=True)
-class _Request:
-    """What a run is to do.
-
-    Attributes:
-        recipe: the recipe's name, if one was asked for.
-        settings: all settings; for a run that is resumed, the recorded ones.
-        explicit: the settings that the user gave by name.
-        unfinished: the record of the run to resume, or None.
-        vocabulary: the vocabulary to grow, or None.
-    """
-
-    recipe: str | None
-    settings: RunSettings
-    explicit: frozenset[str]
-    unfinished: dict[str, Any] | None
-    vocabulary: Vocabulary | None
-
-
-def _what_stands(
-    folder: Path, ranks: Ranks, *, overwrite: bool, resume: bool
-) -> tuple[TrainingResult | None, dict[str, Any] | None]:
-    """The finished result and the unfinished run to resume, as rank 0 finds them."""
-    standing: dict[str, Any] = {"finished": None, "unfinished": None}
-    if ranks.writes:
-        check_folder(folder, overwrite=overwrite, resume=resume)
-        if resume:
-            result = finished_result(folder)
-            standing["finished"] = None if result is None else asdict(result)
-            standing["unfinished"] = None if result is not None else unfinished_run(folder)
-    standing = json.loads(ranks.share_bytes(json.dumps(standing).encode()))
-    finished = standing["finished"]
-    return None if finished is None else TrainingResult(**finished), standing["unfinished"]
-
-
-def _new_request(recipe: str | None, settings: RunSettings, options: dict[str, Any], origin: Origin | None) -> _Request:
-    explicit = frozenset(options)
-    if origin is not None:
-        settings = settings_like(origin, settings, explicit)
-    return _Request(recipe, settings, explicit, None, None if origin is None else origin.vocabulary)
-
-
-def _taken_up(
-    unfinished: dict[str, Any], given: RunSettings, recipe: str | None, options: dict[str, Any], ranks: Ranks
-) -> _Request:
-    settings = resumed_settings(unfinished, given, recipe, options)
-    began_with = unfinished.get("world_size", 1)
-    if began_with != ranks.world_size:
-        raise TrainingError(
-            f"the run to resume began with {began_with} process(es) and this is {ranks.world_size}: "
-            f"start as many, or start anew with --overwrite"
-        )
-    vocabulary = unfinished.get("vocabulary")
-    return _Request(
-        unfinished.get("recipe"),
-        settings,
-        frozenset(unfinished.get("explicit", ())),
-        unfinished,
-        None if vocabulary is None else vocabulary_from_json(vocabulary),
-    )
-
-
 class _Run:
     """One run. Making it reads the text and checks every choice; nothing is written before `train`."""
 
@@ -187,7 +124,7 @@ class _Run:
         self,
         specs: list[str],
         folder: Path,
-        request: _Request,
+        request: Request,
         origin: Origin | None,
         notify: Notify,
         ranks: Ranks,
@@ -287,7 +224,16 @@ class _Run:
             facts = RunFacts(target, record, self.settings, self.batches.windows_per_epoch, start, stopped)
             for name in sorted(edited_files(target)):
                 self.notify(Notice(f"{target / name} was edited by somebody, and stays as it is"))
-            result = publish(self.data, state, self.shape, facts, history_file(self.folder))
+            try:
+                result = publish(self.data, state, self.shape, facts, history_file(self.folder))
+            except StorageError as error:
+                kept = None if ending is Ending.DIVERGED else self.checkpoints.kept(state.progress.step)
+                if kept is None:
+                    raise
+                raise StorageError(
+                    f"{error}; all that was learned is kept in {kept}, and the same command with --resume writes the "
+                    f"model without learning it again"
+                ) from error
             if not stopped:
                 self.checkpoints.remove_all(but_best=target == self.checkpoints.best)
             content = json.dumps(asdict(result)).encode()
@@ -393,7 +339,7 @@ class _Run:
         data, session = self.data, TorchSession(state.model)
 
         def evaluate(to_the_end: bool) -> Evaluation:
-            stoppable = session if to_the_end else _Stoppable(session, should_stop)
+            stoppable = session if to_the_end else StoppableSession(session, should_stop)
             return evaluate_segments(stoppable, data.vocabulary, data.split.validation, data.protocol_on_the_way)
 
         return Trainer(
@@ -418,20 +364,6 @@ class _Run:
             with storage_errors(path):
                 shutil.copyfile(saved, path)
         return History(path, keep_until_step=start, writes=self.ranks.writes)
-
-
-class _Stoppable(Session):
-    """A session that breaks off when the run is asked to stop: a large text must not delay the checkpoint."""
-
-    def __init__(self, session: Session, should_stop: Callable[[], bool]) -> None:
-        self.shape = session.shape
-        self._session = session
-        self._should_stop = should_stop
-
-    def run(self, ids: Ids, state: State) -> tuple[Logits, State]:
-        if self._should_stop():
-            raise Interrupted
-        return self._session.run(ids, state)
 
 
 def _diverged(state: TrainingState, saved: str) -> str:

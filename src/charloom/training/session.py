@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import nn
 
 from charloom.runtime.session import Logits, Session, State
 from charloom.text.vocabulary import Ids
+from charloom.training.loop import Interrupted
 from charloom.training.model import CharacterModel
 
 
@@ -35,6 +36,26 @@ class TorchSession(Session):
         parts = [part.cpu().numpy() for part in after]
         unstacked = tuple(part[layer] for layer in range(self.shape.num_layers) for part in parts)
         return logits.cpu().numpy(), unstacked
+
+
+class StoppableSession(Session):
+    """A session that breaks off when the run is asked to stop: a large text must not delay the checkpoint."""
+
+    def __init__(self, session: Session, should_stop: Callable[[], bool]) -> None:
+        """Run `session` until `should_stop` says so."""
+        self.shape = session.shape
+        self._session = session
+        self._should_stop = should_stop
+
+    def run(self, ids: Ids, state: State) -> tuple[Logits, State]:
+        """As the session does.
+
+        Raises:
+            Interrupted: it was asked to stop.
+        """
+        if self._should_stop():
+            raise Interrupted
+        return self._session.run(ids, state)
 
 
 @contextmanager
