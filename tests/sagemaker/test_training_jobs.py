@@ -126,7 +126,7 @@ def test_a_job_starts_is_followed_and_leaves_a_model(
     assert found.job.artifact.endswith("/charloom/jobs/job/output/model.tar.gz")
     assert (found.path / "model.onnx").read_bytes() == (trained / "model.onnx").read_bytes()
     assert len(charloom.load(found.path).generate("The ", length=20, seed=1).text) == 20
-    with pytest.raises(UsageError, match="is there already"):
+    with pytest.raises(UsageError, match="already holds a model"):
         attach(aws, "job", tmp_path / "model")
     (tmp_path / "model" / "loss.svg").unlink()
     assert attach(aws, "job", tmp_path / "model", overwrite=True) is not None
@@ -211,7 +211,7 @@ def test_a_hostile_archive_is_refused_and_what_stood_there_stays(
     assert list((tmp_path / "new").iterdir()) == []
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "precious.txt").touch()
-    with pytest.raises(UsageError, match="holds no model"):
+    with pytest.raises(UsageError, match="holds other files"):
         attach(aws, "job", tmp_path / "other", overwrite=True)
 
 

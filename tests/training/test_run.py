@@ -249,7 +249,7 @@ def test_what_a_killed_process_left_does_not_make_a_finished_run_unfinished(
     """A process killed while it wrote a checkpoint leaves a temporary file. It must not survive the run."""
     folder = tmp_path / "m"
     charloom.train(text, folder, should_stop=after(10), **OPTIONS)
-    (folder / "training" / ".checkpoint-000000000011.safetensors.4711.part").write_bytes(b"half")
+    (folder / "training" / ".checkpoint-000000000011.safetensors.4999999.part").write_bytes(b"half")
     charloom.train(text, folder, resume=True)
     assert not (folder / "training").exists()
     events: list[Event] = []
