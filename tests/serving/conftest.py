@@ -116,10 +116,12 @@ def events(text: str) -> list[Any]:
     return [json.loads(one) for one in found]
 
 
-def raw_request(client: httpx.Client, body: bytes, path: str = "/v1/completions") -> socket.socket:
-    """A connection that has sent a request and reads nothing."""
+def raw_request(
+    client: httpx.Client, body: bytes, path: str = "/v1/completions", only: int | None = None
+) -> socket.socket:
+    """A connection that has sent a request, or only the first bytes of its body, and reads nothing."""
     address = (client.base_url.host, client.base_url.port)
     connection = socket.create_connection(address, timeout=10)
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body[:only])
     return connection

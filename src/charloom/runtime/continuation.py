@@ -18,7 +18,7 @@ from charloom.runtime.rows import FinishReason, Row
 from charloom.runtime.tokens import Chunk, Thought, Token
 from charloom.runtime.written import Tokens, WrittenText
 
-_TOKENS_AT_ONCE = 256
+_TOKENS_AT_ONCE = 100
 
 
 @dataclass
@@ -28,6 +28,29 @@ class Reader:
     pieces: int = 0
     characters: int = 0
     tokens: int = 0
+
+
+class Bell:
+    """Lets one task wait for many texts: however often it is rung meanwhile, the event loop is woken once."""
+
+    def __init__(self) -> None:
+        """Wake the event loop that runs now."""
+        self._loop = asyncio.get_running_loop()
+        self._event = asyncio.Event()
+        self._rung = False
+
+    def ring(self) -> None:
+        """There is something new; may be called from any thread."""
+        if not self._rung:
+            self._rung = True
+            with contextlib.suppress(RuntimeError):  # the loop is closed: no task waits
+                self._loop.call_soon_threadsafe(self._event.set)
+
+    async def heard(self) -> None:
+        """Wait until it has been rung since the last time."""
+        await self._event.wait()
+        self._event.clear()
+        self._rung = False
 
 
 class Continuation:
@@ -73,6 +96,7 @@ class Continuation:
         self._seconds = 0.0
         self._wakers: list[Callable[[], None]] = []
         self._end_wakers: list[Callable[[], None]] = []
+        self._listener: Callable[[], None] | None = None
 
     @property
     def done(self) -> bool:
@@ -99,6 +123,11 @@ class Continuation:
     def error(self) -> CharloomError | None:
         """Why the text failed, if it did."""
         return self._error
+
+    @property
+    def prompt_is_read(self) -> bool:
+        """Whether all of the prompt has been read."""
+        return self._prompt_read
 
     @property
     def prompt_tokens(self) -> list[Token | None]:
@@ -149,6 +178,11 @@ class Continuation:
             if chunk.text:
                 yield chunk.text
 
+    def listen(self, listener: Callable[[], None]) -> None:
+        """Call `listener` from now on whenever there is something new, in whichever thread that comes."""
+        with self._changed:
+            self._listener = listener
+
     def chunks(self) -> Iterator[Chunk]:
         """The pieces of text with their tokens, from the first, as they come."""
         reader = Reader()
@@ -172,7 +206,7 @@ class Continuation:
             yield chunk
 
     def next_chunk(self, reader: Reader) -> Chunk | None:
-        """What there is for a reader, with tokens a few hundred of them at most; None where there is nothing yet."""
+        """What there is for a reader, with tokens a hundred of them at most; None where there is nothing yet."""
         with self._changed:
             if not self._news(reader):
                 return None
@@ -260,6 +294,8 @@ class Continuation:
         wakers, self._wakers = self._wakers, []
         for wake in wakers:
             wake()
+        if self._listener is not None:
+            self._listener()
 
     def _whole(self) -> Generation:
         self._raise_error()

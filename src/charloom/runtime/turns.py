@@ -113,6 +113,8 @@ class Turns:
     def _follow_patterns(self) -> None:
         """Let patterns go on with their work, as far as a turn allows, first where least was done."""
         self._rows.work = min(_WORK, self._rows.work + _WORK)
+        if not self._active and not self._reading:  # no other text is held up
+            self._rows.work = max(1, self._rows.work)
         while self._rows.work > 0:
             share = min((one for one in self.shares.values() if one.following), key=lambda one: one.work, default=None)
             if share is None:

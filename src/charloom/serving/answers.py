@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from charloom.runtime.continuation import Continuation
 from charloom.runtime.tokens import Token
+from charloom.runtime.written import Tokens
+from charloom.serving.context import Context
+from charloom.serving.errors import json_text
 from charloom.serving.jobs import Job
+
+_AT_ONCE = 500  # tokens that become JSON together
 
 
 class LogProbabilities(BaseModel):
@@ -82,9 +88,19 @@ class Frame:
         """The whole of an answer, or of an event."""
         return {**self._head, "choices": choices, "usage": usage}
 
+    def pieces(self, choices: Iterable[Iterator[str]], usage: dict[str, int]) -> Iterator[str]:
+        """The same as JSON in pieces, of choices that are pieces of JSON."""
+        before, key, after = json_text(self.around([], usage)).rpartition('"choices":[')
+        yield before + key
+        for number, choice in enumerate(choices):
+            if number:
+                yield ","
+            yield from choice
+        yield after
+
 
 class Offsets:
-    """Where a choice's characters stand in its text, over all parts of an answer."""
+    """Where a choice's characters are in its text, over all parts of an answer."""
 
     def __init__(self) -> None:
         """Before the first."""
@@ -92,23 +108,27 @@ class Offsets:
 
     def logprobs(self, tokens: Sequence[Token | None], first: str = "") -> dict[str, Any]:
         """The next tokens; None, the first of a prompt, has the character `first` and no probability."""
-        offsets = []
-        for token in tokens:
-            offsets.append(self._place)
-            self._place += len(first if token is None else token.text)
         return {
             "tokens": [first if token is None else token.text for token in tokens],
             "token_logprobs": [None if token is None else token.logprob for token in tokens],
             "top_logprobs": [None if token is None else _top(token) for token in tokens],
-            "text_offset": offsets,
+            "text_offset": self.next([first if token is None else token.text for token in tokens]),
         }
+
+    def next(self, texts: Iterable[str]) -> list[int]:
+        """Where the next texts begin."""
+        offsets = []
+        for text in texts:
+            offsets.append(self._place)
+            self._place += len(text)
+        return offsets
 
 
 def _top(token: Token) -> dict[str, float]:
     """The likeliest characters, and the one that came where it is not among them."""
     top: dict[str, float] = {}
     for text, logprob in token.top:
-        top.setdefault(text, logprob)  # bytes that are no characters share a text: the likeliest stands
+        top.setdefault(text, logprob)  # bytes that are not characters share a text: the likeliest is kept
     top.setdefault(token.text, token.logprob)
     return top
 
@@ -121,20 +141,67 @@ def choice(
     return {"index": number, "text": text, "logprobs": logprobs, "finish_reason": finish_reason, "seed": seed}
 
 
-def whole_choice(job: Job, number: int) -> dict[str, Any]:
-    """One choice whose text has ended."""
+def _whole_choice(job: Job, number: int, text: str | None) -> Iterator[str]:
+    """One choice whose text has ended, as JSON in pieces."""
     continuation = job.continuations[number]
-    text, logprobs = continuation.text, None
-    if job.plan.alternatives is not None:
-        about_prompt = continuation.prompt_tokens
-        tokens: list[Token | None] = [*about_prompt, *continuation.tokens]
-        logprobs = Offsets().logprobs(tokens, job.first_of_prompt(number))
-    if job.plan.echo:
-        text = continuation.prompt + text
-    return choice(job, number, text, logprobs, continuation.finish_reason)
+    if text is None:
+        text = (continuation.prompt if job.plan.echo else "") + continuation.text
+    whole = json_text(choice(job, number, text, None, continuation.finish_reason))
+    if job.plan.alternatives is None:
+        yield whole
+        return
+    before, key, after = whole.rpartition('"logprobs":')
+    yield before + key + "{"
+    offsets = Offsets()
+    columns: dict[str, Callable[[list[Token | None]], list[Any]]] = {
+        "tokens": lambda tokens: [first if token is None else token.text for token in tokens],
+        "token_logprobs": lambda tokens: [None if token is None else token.logprob for token in tokens],
+        "top_logprobs": lambda tokens: [None if token is None else _top(token) for token in tokens],
+        "text_offset": lambda tokens: offsets.next(first if token is None else token.text for token in tokens),
+    }
+    first = job.first_of_prompt(number)
+    for name, column in columns.items():
+        yield f'{"" if name == "tokens" else ","}"{name}":['
+        yield from _commas(json_text(column(tokens))[1:-1] for tokens in _tokens(continuation))
+        yield "]"
+    yield "}" + after.removeprefix("null")
 
 
-def completion(job: Job) -> dict[str, Any]:
-    """The answer to a request whose texts have all ended."""
+def _tokens(continuation: Continuation) -> Iterator[list[Token | None]]:
+    """What the model thought of an echoed prompt and of the text, some tokens at a time."""
+    if continuation.about_prompt is not None:
+        yield from prompt_tokens(continuation, _AT_ONCE)
+    if continuation.about is not None:
+        yield from _parts(continuation.about, _AT_ONCE)
+
+
+def prompt_tokens(continuation: Continuation, at_once: int) -> Iterator[list[Token | None]]:
+    """What the model thought of a prompt that has been read, `at_once` tokens at a time; None for the first."""
+    yield [None] if continuation.prompt_is_read and continuation.about_prompt is not None else []
+    if continuation.about_prompt is not None:
+        yield from _parts(continuation.about_prompt, at_once)
+
+
+def _parts(tokens: Tokens, at_once: int) -> Iterator[list[Token | None]]:
+    for start in range(0, len(tokens), at_once):
+        yield list(tokens.some(start, start + at_once))
+
+
+def _commas(pieces: Iterable[str]) -> Iterator[str]:
+    """The pieces of a list, with commas between them."""
+    between = ""
+    for piece in filter(None, pieces):
+        yield between + piece
+        between = ","
+
+
+def completion(job: Job, text: str | None = None) -> str:
+    """The answer to a request whose texts have all ended, as JSON; `text` is said instead of a single one."""
     frame = Frame(job.plan.served.name)
-    return frame.around([whole_choice(job, number) for number in range(len(job.continuations))], job.usage)
+    choices = (_whole_choice(job, number, text) for number in range(len(job.continuations)))
+    return "".join(frame.pieces(choices, job.usage))
+
+
+async def built(job: Job, server: Context, text: str | None = None) -> str:
+    """The same; a large one is made in a thread."""
+    return await server.places.build(completion, job, text) if job.plan.large else completion(job, text)

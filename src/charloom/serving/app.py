@@ -21,6 +21,7 @@ from charloom.serving.metrics import Metrics
 from charloom.serving.models import Models
 from charloom.serving.origins import Origins
 from charloom.serving.pages import add_pages
+from charloom.serving.places import Places
 from charloom.serving.settings import ServeSettings
 from charloom.version import __version__
 
@@ -48,7 +49,8 @@ def create_app(
     """
     settings = settings or ServeSettings()
     served = Models(models)
-    server = Context(served, settings, Lifecycle(served), Metrics(served))
+    places = Places(settings.max_large, settings.seconds("request_timeout"))
+    server = Context(served, settings, Lifecycle(served), Metrics(served), places)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

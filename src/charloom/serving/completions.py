@@ -5,16 +5,16 @@ from __future__ import annotations
 import asyncio
 from urllib.parse import quote
 
-import anyio.to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from charloom.serving.answers import Completion, completion
+from charloom.serving.answers import Completion, built
 from charloom.serving.bodies import read_json
 from charloom.serving.context import Context, context, notes
-from charloom.serving.errors import json_response
 from charloom.serving.jobs import Job, begun
-from charloom.serving.plans import LARGE_PROMPTS, Plan, planned
+from charloom.serving.large_answers import json_answer
+from charloom.serving.places import LONG
+from charloom.serving.plans import Plan, planned
 from charloom.serving.requests import CompletionRequest
 from charloom.serving.schema import described
 from charloom.serving.streams import OUT_OF_TIME, streamed_completion, unless_gone
@@ -43,15 +43,26 @@ async def answered(request: Request, asked: CompletionRequest) -> Response:
         ClientGoneError: the client went away.
     """
     server = context(request)
-    large = sum(map(len, asked.prompt)) > LARGE_PROMPTS
-    plan = await anyio.to_thread.run_sync(planned, asked, server) if large else planned(asked, server)
+    plan = await planned_aside(asked, server)
+    if plan.large:
+        await server.places.take(request.scope)
     _note(request, plan, server)
     job = await begun(plan, server, notes(request.scope))
     headers = unknown_header(job.unknown)
     if plan.stream:
         return streamed_completion(job, server, notes(request.scope)["request_id"], headers)
     await finished(request, job, server)
-    return json_response(completion(job), headers=headers)
+    return json_answer(await built(job, server), server, headers)
+
+
+async def planned_aside(asked: CompletionRequest, server: Context) -> Plan:
+    """The plan for a request; that of a long one is made in a thread.
+
+    Raises:
+        ApiError: as `planned`.
+    """
+    long = len(asked.prompt) > LONG or sum(map(len, asked.prompt)) > LONG
+    return await server.places.read(planned, asked, server) if long else planned(asked, server)
 
 
 async def finished(request: Request, job: Job, server: Context) -> None:

@@ -11,6 +11,7 @@ from fastapi import Request
 from charloom.serving.lifecycle import Lifecycle
 from charloom.serving.metrics import Metrics
 from charloom.serving.models import Models
+from charloom.serving.places import Places
 from charloom.serving.settings import ServeSettings
 
 _NOTES = "charloom.notes"
@@ -25,6 +26,7 @@ class Context:
         settings: its limits and times.
         lifecycle: whether it takes requests.
         metrics: what it counts.
+        places: for what takes long or much memory.
         looking: lets the hidden units of one text at a time be looked at, which takes a thread for a second.
     """
 
@@ -32,6 +34,7 @@ class Context:
     settings: ServeSettings
     lifecycle: Lifecycle
     metrics: Metrics
+    places: Places
     looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

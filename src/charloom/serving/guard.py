@@ -68,6 +68,7 @@ class Guard:
                 with self._server.lifecycle.answering():
                     await self._answer(scope, receive, answer)
         finally:
+            self._server.places.give_back(scope)
             answer.log(scope)
 
     def _answering(self, scope: Scope) -> ASGIApp:

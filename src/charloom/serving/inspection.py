@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
@@ -13,11 +14,15 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from charloom.errors import BusyError, UsageError
-from charloom.runtime.tokens import Token
+from charloom.runtime.continuation import Continuation
+from charloom.runtime.written import Tokens
 from charloom.serving.bodies import read_json
 from charloom.serving.context import Context, context
-from charloom.serving.errors import ApiError, json_response
+from charloom.serving.errors import ApiError, json_text
+from charloom.serving.jobs import check_whole
+from charloom.serving.large_answers import json_answer
 from charloom.serving.models import Served
+from charloom.serving.places import LARGE, LONG
 from charloom.serving.requests import ActivationsRequest, ScoreRequest
 from charloom.serving.schema import described
 from charloom.serving.streams import OUT_OF_TIME, unless_gone
@@ -25,6 +30,7 @@ from charloom.serving.streams import OUT_OF_TIME, unless_gone
 router = APIRouter(prefix="/api")
 
 _TOP = 5
+_AT_ONCE = 500  # tokens that become JSON together
 _HISTORY_LIMIT = 5_000
 
 
@@ -66,7 +72,7 @@ class UnitsOverText(BaseModel):
 async def facts(request: Request, name: str) -> Response:
     """A model's card, configuration, losses and training history."""
     served = context(request).models.named(name)
-    return json_response(await anyio.to_thread.run_sync(_facts, served))
+    return json_answer(await anyio.to_thread.run_sync(lambda: json_text(_facts(served))), context(request))
 
 
 def _facts(served: Served) -> dict[str, Any]:
@@ -93,27 +99,24 @@ async def score(request: Request) -> Response:
     if len(asked.text) > server.settings.max_prompt:
         message = f"text: {len(asked.text):,} characters, this server allows at most {server.settings.max_prompt:,}"
         raise ApiError(400, message, param="text", code="context_length_exceeded")
+    if len(asked.text) * (_TOP + 1) > LARGE:
+        await server.places.take(request.scope)
     tokens = await _scored(request, server, served, asked.text)
-    characters = _characters(served, tokens)
-    nats = math.fsum(-token.logprob for token in tokens)
-    unknown_id = served.model.vocabulary.unknown_id
-    answer = {
-        "model": served.name,
-        "characters": len(characters),
-        "unknown": sum(token.id == unknown_id for token in tokens),
-        "nats": nats,
-        "bits_per_char": nats / math.log(2) / len(characters) if characters else None,
-        "tokens": characters,
-    }
-    return json_response(answer)
+    answer = (
+        scored_text(served, tokens) if len(tokens) < LONG else await server.places.build(scored_text, served, tokens)
+    )
+    return json_answer(answer, server)
 
 
-async def _scored(request: Request, server: Context, served: Served, text: str) -> list[Token]:
+async def _scored(request: Request, server: Context, served: Served, text: str) -> Tokens:
     """What the model thinks of each id of a text."""
-    model = served.model
-    ids = [model.vocabulary.opening_id, *model.encode(text)]
+
+    def submitted() -> Continuation:
+        ids = [served.model.vocabulary.opening_id, *served.model.encode(text)]
+        return served.engine.submit(ids, length=0, prompt_alternatives=_TOP, stop=[], regex=None)
+
     try:
-        continuation = served.engine.submit(ids, length=0, prompt_alternatives=_TOP, stop=[], regex=None)
+        continuation = submitted() if len(text) < LONG else await server.places.read(submitted)
     except BusyError as error:
         raise ApiError(503, str(error), code="queue_full") from None
     with continuation:
@@ -123,25 +126,47 @@ async def _scored(request: Request, server: Context, served: Served, text: str) 
         except TimeoutError:
             raise OUT_OF_TIME from None
     await continuation  # raises what failed
-    return [token for token in continuation.prompt_tokens if token is not None]
+    check_whole(continuation)
+    assert continuation.about_prompt is not None
+    return continuation.about_prompt
 
 
-def _characters(served: Served, tokens: list[Token]) -> list[dict[str, Any]]:
-    """Tokens as characters: of bytes, those of one character are taken together."""
+def scored_text(served: Served, tokens: Tokens) -> str:
+    """The answer, as JSON."""
+    parts, characters = [], 0
+    for some in _characters(served, tokens):
+        parts.append(json_text(some)[1:-1])
+        characters += len(some)
+    nats = -math.fsum(tokens.logprobs)
+    unknown_id = served.model.vocabulary.unknown_id
+    head = {
+        "model": served.name,
+        "characters": characters,
+        "unknown": sum(token == unknown_id for token in tokens.ids),
+        "nats": nats,
+        "bits_per_char": nats / math.log(2) / characters if characters else None,
+    }
+    return f'{json_text(head)[:-1]},"tokens":[{",".join(parts)}]}}'
+
+
+def _characters(served: Served, tokens: Tokens) -> Iterator[list[dict[str, Any]]]:
+    """Tokens as characters, some at a time: of bytes, those of one character are taken together."""
     decoder = served.model.vocabulary.decoder()
-    found: list[dict[str, Any]] = []
     nats, top = 0.0, None
-    for token in tokens:
-        nats -= token.logprob
-        if top is None:
-            top = [{"text": text, "probability": math.exp(logprob)} for text, logprob in token.top]
-        text = decoder.push(token.id)
-        if text:
-            found.append({"text": text, "bits": nats / math.log(2), "top": top})
-            nats, top = 0.0, None
+    for start in range(0, len(tokens), _AT_ONCE):
+        found: list[dict[str, Any]] = []
+        for token in tokens.some(start, start + _AT_ONCE):
+            nats -= token.logprob
+            if top is None:
+                top = [{"text": text, "probability": math.exp(logprob)} for text, logprob in token.top]
+            text = decoder.push(token.id)
+            if text:
+                found.append({"text": text, "bits": nats / math.log(2), "top": top})
+                nats, top = 0.0, None
+        if found:
+            yield found
     if top is not None:
-        found.append({"text": "\N{REPLACEMENT CHARACTER}", "bits": nats / math.log(2), "top": top})
-    return found
+        yield [{"text": "\N{REPLACEMENT CHARACTER}", "bits": nats / math.log(2), "top": top}]
 
 
 @router.post("/activations", **described(ActivationsRequest, UnitsOverText, "Hidden units over a text."))
@@ -151,22 +176,25 @@ async def activations(request: Request) -> Response:
     server.lifecycle.check()
     asked = await read_json(request, ActivationsRequest)
     served = server.models.named(asked.model)
-    model = served.model
     try:
         async with server.looking:
-            found = await anyio.to_thread.run_sync(
-                lambda: model.activations(asked.text, layer=asked.layer, units=asked.units)
-            )
+            answer = await anyio.to_thread.run_sync(_units_over_text, served, asked)
     except UsageError as error:
         raise ApiError(400, str(error), param=str(error).partition(":")[0].partition(" ")[0]) from None
-    shape = model.config.model
-    values = found.values.T.astype(float).round(4).tolist()
-    answer = {
+    return json_answer(answer, server)
+
+
+def _units_over_text(served: Served, asked: ActivationsRequest) -> str:
+    """The answer, as JSON."""
+    model = served.model
+    found = model.activations(asked.text, layer=asked.layer, units=asked.units)
+    head = {
         "model": served.name,
         "layer": found.layer,
-        "layers": shape.num_layers,
-        "hidden_size": shape.hidden_size,
+        "layers": model.config.model.num_layers,
+        "hidden_size": model.config.model.hidden_size,
         "characters": list(found.characters),
-        "units": [{"unit": unit, "values": row} for unit, row in zip(found.units, values, strict=True)],
     }
-    return json_response(answer)
+    values = found.values.T.astype(float).round(4)
+    units = (json_text({"unit": unit, "values": row.tolist()}) for unit, row in zip(found.units, values, strict=True))
+    return f'{json_text(head)[:-1]},"units":[{",".join(units)}]}}'

@@ -7,21 +7,24 @@ import io
 import re
 from collections import deque
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from starlette.types import Scope
 
 from charloom.errors import CharloomError
 from charloom.serving.accepting import preferred
-from charloom.serving.answers import Completion, ErrorAnswer, completion
-from charloom.serving.bodies import check_json, content_type, parsed, read_body
-from charloom.serving.completions import answered, finished, unknown_header
+from charloom.serving.answers import Completion, ErrorAnswer, built
+from charloom.serving.bodies import check_json, content_type, read_body, read_parsed
+from charloom.serving.completions import answered, finished, planned_aside, unknown_header
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, json_response, json_text
 from charloom.serving.jobs import Job, begun
+from charloom.serving.large_answers import json_answer
 from charloom.serving.line_scores import LineScore, score_of
-from charloom.serving.plans import Plan, planned
+from charloom.serving.plans import Plan
 from charloom.serving.requests import CompletionRequest, InvocationRequest
 from charloom.serving.schema import described
 from charloom.serving.streams import OUT_OF_TIME, Streamed, told, unless_gone
@@ -60,7 +63,7 @@ async def invocations(request: Request) -> Response:
     if not name.endswith("json") and name:
         raise ApiError(415, f"send application/json, application/jsonlines or text/plain, not {name[:100]}")
     check_json(name)
-    asked = parsed(await read_body(request), InvocationRequest)
+    asked = await read_parsed(await read_body(request), InvocationRequest, server)
     return await (_scored(request, asked, server) if asked.score else answered(request, asked))
 
 
@@ -74,10 +77,9 @@ async def _scored(request: Request, asked: InvocationRequest, server: Context) -
 
 async def _lines(request: Request, server: Context) -> Response:
     body = io.BytesIO(await read_body(request))
-    identity = notes(request.scope)["request_id"]
     scores = _SCORES.search(request.headers.get("content-type", "")) is not None
     return Streamed(
-        _answers(body, server, identity, scores),
+        _answers(body, server, request.scope, scores),
         json_text(OUT_OF_TIME.body()).encode() + b"\n",
         server.settings.seconds("request_timeout"),
         LINES[0],
@@ -85,38 +87,54 @@ async def _lines(request: Request, server: Context) -> Response:
     )
 
 
-async def _answers(body: io.BytesIO, server: Context, identity: str, scores: bool) -> AsyncGenerator[bytes, None]:
+async def _answers(body: io.BytesIO, server: Context, scope: Scope, scores: bool) -> AsyncGenerator[bytes, None]:
     """An answer for each line, in their order; some lines are worked on ahead."""
-    tasks: deque[asyncio.Task[dict[str, Any]]] = deque()
+    lines = _Lines(server, scope, scores)
+    tasks: deque[tuple[asyncio.Task[str], asyncio.Event]] = deque()
     try:
         while True:
             while len(tasks) < min(_AT_ONCE, server.settings.max_rows) and (line := body.readline()):
-                tasks.append(asyncio.create_task(_line(line, server, identity, scores)))
+                turn = asyncio.Event()
+                tasks.append((asyncio.create_task(lines.answer(line, turn)), turn))
             if not tasks:
                 return
-            answer = await tasks[0]
+            task, turn = tasks[0]
+            turn.set()
+            answer = await task
             tasks.popleft()
-            yield json_text(answer).encode() + b"\n"
+            yield answer.encode() + b"\n"
     finally:
-        for task in tasks:
+        for task, _ in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(task for task, _ in tasks), return_exceptions=True)
 
 
-async def _line(line: bytes, server: Context, identity: str, scores: bool) -> dict[str, Any]:
-    """The answer to a line; `scores` says what is meant by one that does not say it."""
-    try:
-        asked = parsed(line.strip(), InvocationRequest)
-        if scores if asked.score is None else asked.score:
-            return await score_of(asked, server)
-        plan = planned(asked, server)
-        with await _patiently_begun(plan, server) as job:
-            await job.ended()
-            return completion(job)
-    except ApiError as error:
-        return error.body()
-    except CharloomError as error:
-        return told(error, identity).body()
+class _Lines:
+    """The lines of one request, which have one share of the rows."""
+
+    def __init__(self, server: Context, scope: Scope, scores: bool) -> None:
+        self._server = server
+        self._scope = scope
+        self._scores = scores  # whether a line that does not say so is measured
+        self._share = object()
+
+    async def answer(self, line: bytes, turn: asyncio.Event) -> str:
+        """The answer to a line, as JSON; a large one is not begun before its turn to be sent."""
+        try:
+            asked = await read_parsed(line.strip(), InvocationRequest, self._server)
+            if self._scores if asked.score is None else asked.score:
+                return json_text(await score_of(asked, self._server, self._share))
+            plan = replace(await planned_aside(asked, self._server), share=self._share)
+            if plan.large:
+                await turn.wait()
+                await self._server.places.take(self._scope)
+            with await _patiently_begun(plan, self._server) as job:
+                await job.ended()
+                return await built(job, self._server)
+        except ApiError as error:
+            return json_text(error.body())
+        except CharloomError as error:
+            return json_text(told(error, notes(self._scope)["request_id"]).body())
 
 
 async def _patiently_begun(plan: Plan, server: Context) -> Job:
@@ -141,7 +159,7 @@ async def _continued(request: Request, server: Context) -> Response:
     if missing > most:
         message = f"total length = {total:,}: this server writes at most {most:,} characters after the start text"
         raise ApiError(400, message, param="total length")
-    plan = planned(CompletionRequest(prompt=[start], max_tokens=missing, stop=[], echo=True), server)
+    plan = await planned_aside(CompletionRequest(prompt=[start], max_tokens=missing, stop=[], echo=True), server)
     plan.options["regex"] = None  # exactly that length, whatever the model's own settings are
     in_bytes = plan.served.model.vocabulary.kind == "bytes"
     plan.options["length"] = missing * (_BYTES_A_CHARACTER if in_bytes else 1)
@@ -150,9 +168,7 @@ async def _continued(request: Request, server: Context) -> Response:
     headers = unknown_header(job.unknown)
     text = start + job.continuations[0].text[:missing]
     if preferred(",".join(request.headers.getlist("accept")), (TEXT, JSON)) == JSON:
-        answer = completion(job)
-        answer["choices"][0]["text"] = text
-        return json_response(answer, headers=headers)
+        return json_answer(await built(job, server, text), server, headers)
     return Response(text.encode("utf-8", "replace"), headers=headers, media_type="text/plain; charset=utf-8")
 
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from types import TracebackType
 from typing import Any
 
-import anyio.to_thread
-
 from charloom.errors import CharloomError
-from charloom.runtime.continuation import Continuation
+from charloom.runtime.continuation import Bell, Continuation, Reader
 from charloom.runtime.tokens import Chunk
 from charloom.serving.context import Context
 from charloom.serving.errors import ApiError, as_api_error
@@ -56,8 +54,9 @@ class Job:
 
     def tokens_of(self, continuation: Continuation) -> int:
         """How many ids a text has so far; a stop text is not counted."""
-        text = continuation.text
-        return len(text) if self.plan.served.model.vocabulary.kind == "characters" else len(text.encode())
+        if self.plan.served.model.vocabulary.kind == "characters":
+            return continuation.length
+        return len(continuation.text.encode())
 
     @property
     def usage(self) -> dict[str, int]:
@@ -81,7 +80,9 @@ class Job:
             ApiError: 503, the server gave them up.
         """
         for continuation in self.continuations:
-            await continuation
+            await continuation.ended()
+            if continuation.error is not None:
+                raise continuation.error
             check_whole(continuation)
 
 
@@ -103,7 +104,7 @@ async def begun(plan: Plan, server: Context, noted: dict[str, Any] | None = None
     """
     try:
         if plan.takes_long_to_begin:
-            continuations = await anyio.to_thread.run_sync(_submitted, plan)
+            continuations = await server.places.read(_submitted, plan)
         else:
             continuations = _submitted(plan)
     except CharloomError as error:
@@ -127,52 +128,33 @@ def _submitted(plan: Plan) -> list[Continuation]:
     )
 
 
-async def portions(continuation: Continuation, pause: float) -> AsyncIterator[Chunk]:
-    """A text in portions: the first as soon as there is one, then what came in each `pause` seconds, or to the end."""
-    async for chunk in continuation.achunks():
-        yield chunk
-        await continuation.ended(pause)
-
-
 async def merged(continuations: list[Continuation], pause: float) -> AsyncGenerator[tuple[int, Chunk | None], None]:
     """The portions of several texts as they come, each with its text's number; None where that text has ended.
 
-    A reader that is slow holds the portions up, not the texts: they grow to no more than was asked for.
+    There is the first as soon as there is one, then what came in each `pause` seconds, or to the end. A reader that is
+    slow holds the portions up, not the texts: they grow to no more than was asked for.
 
     Raises:
         CharloomError: one of the texts failed.
     """
-    if len(continuations) == 1:
-        async for chunk in portions(continuations[0], pause):
-            yield 0, chunk
-        yield 0, None
-        return
-    waiting: asyncio.Queue[tuple[int, Chunk | CharloomError | None]] = asyncio.Queue(maxsize=len(continuations))
-    tasks = [asyncio.create_task(_feed(waiting, number, one, pause)) for number, one in enumerate(continuations)]
-    try:
-        left = len(tasks)
-        while left:
-            number, news = await waiting.get()
-            if isinstance(news, CharloomError):
-                raise news
-            left -= news is None
-            yield number, news
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _feed(
-    waiting: asyncio.Queue[tuple[int, Chunk | CharloomError | None]],
-    number: int,
-    continuation: Continuation,
-    pause: float,
-) -> None:
-    try:
-        async for chunk in portions(continuation, pause):
-            await waiting.put((number, chunk))
-    except CharloomError as error:
-        await waiting.put((number, error))
-    else:
-        await waiting.put((number, None))
+    left = {number: Reader() for number in range(len(continuations))}
+    bell, begun = Bell(), False
+    for continuation in continuations:
+        continuation.listen(bell.ring)
+    bell.ring()
+    while left:
+        await bell.heard()
+        for number, reader in list(left.items()):
+            continuation = continuations[number]
+            ended = continuation.done  # asked before the last of the text is taken
+            while (chunk := continuation.next_chunk(reader)) is not None:
+                begun = True
+                yield number, chunk
+                await asyncio.sleep(0)  # others may have something to do
+            if ended:
+                if continuation.error is not None:
+                    raise continuation.error
+                del left[number]
+                yield number, None
+        if left and begun:
+            await continuations[next(iter(left))].ended(pause)

@@ -8,11 +8,12 @@ from typing import Any
 from charloom.serving.context import Context
 from charloom.serving.errors import ApiError
 from charloom.serving.models import Served
+from charloom.serving.places import LARGE, LONG
 from charloom.serving.requests import AS_MANY_AS_ALLOWED, CompletionRequest, Ids
 from charloom.serving.settings import ServeSettings
 
-LARGE_PROMPTS = 20_000
-"""Characters of a request's prompts from which on they are read in a thread, lest the other requests wait."""
+_MANY = 64  # texts
+_BYTES_A_TEXT = 256  # taken as so many characters, however short it is
 
 _UNSUPPORTED: dict[str, tuple[object, ...]] = {
     "suffix": (None, ""),
@@ -56,9 +57,33 @@ class Plan:
         return sum(self.ids)
 
     @property
+    def texts(self) -> int:
+        """How many texts are written."""
+        return len(self.prompts) * self.samples
+
+    @property
+    def probabilities(self) -> int:
+        """How many the answer names, at most."""
+        if self.alternatives is None:
+            return 0
+        about_prompts = self.prompt_tokens * self.samples if self.echo else 0
+        return (about_prompts + self.most_written) * (self.alternatives + 1)
+
+    @property
+    def most_written(self) -> int:
+        """How many characters all texts have, at most."""
+        length: int = self.options["length"]
+        return self.texts * length
+
+    @property
+    def large(self) -> bool:
+        """Whether it takes so much memory that few like it may be answered at a time."""
+        return max(self.prompt_tokens + self.most_written, self.probabilities, _BYTES_A_TEXT * self.texts) > LARGE
+
+    @property
     def takes_long_to_begin(self) -> bool:
         """Whether asking the engine costs more than an event loop should spend at once."""
-        return self.options.get("regex") is not None or self.prompt_tokens > LARGE_PROMPTS
+        return self.options.get("regex") is not None or self.prompt_tokens > LONG or self.texts > _MANY
 
 
 def planned(request: CompletionRequest, server: Context) -> Plan:
@@ -71,14 +96,17 @@ def planned(request: CompletionRequest, server: Context) -> Plan:
     served = server.models.named(request.model)
     _check_unsupported(request)
     samples = 1 if request.n is None else request.n
-    length = settings.max_tokens if request.characters == AS_MANY_AS_ALLOWED else request.characters
-    _at_most("n", samples, min(settings.max_samples, settings.max_rows))
+    length = request.characters
+    if length == AS_MANY_AS_ALLOWED:
+        length = min(settings.max_tokens, max(1, settings.max_request_tokens // (len(request.prompt) * samples)))
+    _at_most("n", samples, settings.max_samples)
     _at_most("max_tokens", length, settings.max_tokens)
     _at_most("logprobs", request.logprobs or 0, settings.max_logprobs)
     _check_stops(request.stop, settings)
     _check_prompts(request.prompt, served, settings)
+    _check_texts(len(request.prompt), samples, length, settings)
     ids = [len(served.model.encode(one)) if isinstance(one, str) else len(one) for one in request.prompt]
-    return Plan(
+    plan = Plan(
         served=served,
         prompts=request.prompt,
         ids=ids,
@@ -89,6 +117,9 @@ def planned(request: CompletionRequest, server: Context) -> Plan:
         stream=bool(request.stream),
         usage=request.stream_options is not None and bool(request.stream_options.include_usage),
     )
+    if plan.probabilities > settings.max_request_logprobs:
+        raise _beyond("logprobs", "probabilities", plan.probabilities, "max_request_logprobs", settings)
+    return plan
 
 
 def _sampling(request: CompletionRequest) -> dict[str, Any]:
@@ -113,6 +144,22 @@ def _at_most(name: str, value: int, most: int) -> None:
         raise _bad(name, f"{name} = {value}: this server allows at most {most:,}")
 
 
+def _check_texts(prompts: int, samples: int, length: int, settings: ServeSettings) -> None:
+    """Hold what a request asks for in all to the limits."""
+    if prompts * samples > settings.max_request_texts:
+        raise _beyond("n", f"texts ({prompts:,} × {samples:,})", prompts * samples, "max_request_texts", settings)
+    characters = prompts * samples * length
+    if characters > settings.max_request_tokens:
+        what = f"characters to write ({prompts:,} × {samples:,} × {length:,})"
+        raise _beyond("max_tokens", what, characters, "max_request_tokens", settings)
+
+
+def _beyond(param: str, what: str, value: int, limit: str, settings: ServeSettings) -> ApiError:
+    """A request asks for too much in all: say what, and which option allows more."""
+    option = f"--{limit.replace('_', '-')}"
+    return _bad(param, f"{value:,} {what} in one request: this server allows {getattr(settings, limit):,} ({option})")
+
+
 def _check_stops(stops: list[str] | None, settings: ServeSettings) -> None:
     if stops is None:
         return
@@ -128,10 +175,14 @@ def _check_stops(stops: list[str] | None, settings: ServeSettings) -> None:
 def _check_prompts(prompts: list[str] | list[Ids], served: Served, settings: ServeSettings) -> None:
     if len(prompts) > settings.max_prompts:
         raise _bad("prompt", f"prompt: {len(prompts):,} of them, this server allows at most {settings.max_prompts}")
+    characters = sum(map(len, prompts))
+    if characters > settings.max_request_prompt and len(prompts) > 1:
+        raise _beyond("prompt", "characters of prompts", characters, "max_request_prompt", settings)
     size = served.model.vocabulary.size
     for prompt in prompts:
-        if len(prompt) > settings.max_prompt:
-            message = f"prompt: {len(prompt):,} characters, this server allows at most {settings.max_prompt:,}"
+        most = min(settings.max_prompt, settings.max_request_prompt)
+        if len(prompt) > most:
+            message = f"prompt: {len(prompt):,} characters, this server allows at most {most:,}"
             raise _bad("prompt", message, "context_length_exceeded")
         if not isinstance(prompt, str) and prompt and not (min(prompt) >= 0 and max(prompt) < size):
             raise _bad("prompt", f"prompt: the model's ids are those from 0 to {size - 1}")

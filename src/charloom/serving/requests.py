@@ -35,7 +35,7 @@ class _Request(BaseModel):
 
 
 def _is_ids(value: object) -> bool:
-    return isinstance(value, list) and all(type(item) is int for item in value)
+    return isinstance(value, list) and set(map(type, value)) <= {int}
 
 
 def _prompts(value: object) -> list[str] | list[Ids]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -25,6 +27,7 @@ from charloom.serving.settings import ServeSettings
 _TICK = 0.02  # seconds
 _SHOWN_LOADING = 2.0  # seconds: small models are ready by then, so that who reads the address may ask at once
 _WAITING = 2048  # connections that are not accepted yet
+_THREADS_SWITCH = 0.001  # seconds that a thread goes on while others want to
 _LAST_ANSWERS = 1  # seconds for answers that were cut short to reach their clients
 
 
@@ -122,12 +125,23 @@ def serve(
     app = create_app(models, settings, keys=keys)
     server: Context = app.state.context
     listener = _listener(settings.host, settings.port)
-    with hangup_as_request() as hung_up:
+    with hangup_as_request() as hung_up, _quick_threads():
         running = _Server(_config(app, settings), server, lambda: hung_up() or should_stop())
         asyncio.run(_run(running, server, listener, announce))
     if server.models.failure is not None:
         raise CharloomError(f"a model could not be loaded: {server.models.failure}")
     return running.interrupted
+
+
+@contextmanager
+def _quick_threads() -> Iterator[None]:
+    """An engine and the event loop do little at a time: let them not wait long to do it."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(_THREADS_SWITCH)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 def _config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:

@@ -66,8 +66,21 @@ class ServeSettings(Settings):
     max_queue: int = Field(256, ge=0, le=1_000_000, description="Requests that may wait beside them; more get a 503.")
     max_prompt: int = Field(100_000, ge=1, le=100_000_000, description="Characters of one prompt.")
     max_prompts: int = Field(128, ge=1, le=4096, description="Prompts in one request.")
-    max_tokens: int = Field(10_000, ge=1, le=100_000_000, description="Characters that one request may ask for.")
+    max_tokens: int = Field(10_000, ge=1, le=100_000_000, description="Characters of one text (max_tokens).")
     max_samples: int = Field(64, ge=1, le=4096, description="Continuations of one prompt (n).")
+    max_request_prompt: int = Field(
+        1_000_000, ge=1, le=100_000_000, description="Characters of all prompts of a request."
+    )
+    max_request_texts: int = Field(1024, ge=1, le=65_536, description="Texts of a request: prompts × n.")
+    max_request_tokens: int = Field(
+        1_000_000, ge=1, le=100_000_000, description="Characters of all texts of a request: prompts × n × max_tokens."
+    )
+    max_request_logprobs: int = Field(
+        1_000_000, ge=1, le=100_000_000, description="Probabilities in an answer: characters × (logprobs + 1)."
+    )
+    max_large: int = Field(
+        8, ge=1, le=4096, description="Requests of more than 32,768 characters at a time; others wait for their turn."
+    )
     max_stops: int = Field(16, ge=0, le=1024, description="Stop texts of one request.")
     max_stop_length: int = Field(256, ge=1, le=65_536, description="Characters of one stop text.")
     max_logprobs: int = Field(20, ge=0, le=1000, description="Likeliest characters named at each place (logprobs).")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
 
@@ -14,13 +14,14 @@ from starlette.types import Message, Receive, Scope, Send
 
 from charloom.errors import CharloomError
 from charloom.runtime.tokens import Chunk
-from charloom.serving.answers import Frame, Offsets, choice
+from charloom.serving.answers import Frame, Offsets, choice, prompt_tokens
 from charloom.serving.context import Context, notes
 from charloom.serving.errors import ApiError, ClientGoneError, as_api_error, json_text, server_error
 from charloom.serving.jobs import Job, check_whole, merged
 from charloom.serving.logs import LOGGER
 
 _log = logging.getLogger(LOGGER)
+_TOKENS_AT_ONCE = 100  # of an echoed prompt, in one event
 _LAST_WORDS = 1.0  # seconds to tell a client that its time is over; one that does not read is cut off
 
 Result = TypeVar("Result")
@@ -135,6 +136,7 @@ async def _events(job: Job, server: Context, identity: str) -> AsyncGenerator[by
             async for number, chunk in news:
                 for data in writer.events(number, chunk):
                     yield event(data)
+                    await asyncio.sleep(0)  # the echo of a long prompt is many events
     except ApiError as error:
         yield event(error.body())
         return
@@ -164,28 +166,30 @@ class _EventWriter:
         self._offsets = [Offsets() for _ in job.continuations]
         self._echoed = [not job.plan.echo for _ in job.continuations]
 
-    def events(self, number: int, chunk: Chunk | None) -> list[dict[str, Any]]:
+    def events(self, number: int, chunk: Chunk | None) -> Iterator[dict[str, Any]]:
         """What a portion gives rise to; None is the end of that text."""
-        found = [] if self._echoed[number] else [self._echo(number)]
+        if not self._echoed[number]:
+            self._echoed[number] = True
+            yield from self._echo(number)
         if chunk is None:
             continuation = self._job.continuations[number]
             check_whole(continuation)
-            found.append(self._event(number, "", None, continuation.finish_reason))
+            yield self._event(number, "", None, continuation.finish_reason)
         else:
             logprobs = None
             if self._job.plan.alternatives is not None:
                 logprobs = self._offsets[number].logprobs(chunk.tokens)
-            found.append(self._event(number, chunk.text, logprobs, None))
-        return found
+            yield self._event(number, chunk.text, logprobs, None)
 
-    def _echo(self, number: int) -> dict[str, Any]:
-        self._echoed[number] = True
+    def _echo(self, number: int) -> Iterator[dict[str, Any]]:
         continuation = self._job.continuations[number]
-        logprobs = None
-        if self._job.plan.alternatives is not None:
-            first = self._job.first_of_prompt(number)
-            logprobs = self._offsets[number].logprobs(continuation.prompt_tokens, first)
-        return self._event(number, continuation.prompt, logprobs, None)
+        if self._job.plan.alternatives is None:
+            yield self._event(number, continuation.prompt, None, None)
+            return
+        text, first = continuation.prompt, self._job.first_of_prompt(number)
+        for tokens in prompt_tokens(continuation, _TOKENS_AT_ONCE):
+            yield self._event(number, text, self._offsets[number].logprobs(tokens, first), None)
+            text = ""
 
     def _event(self, number: int, text: str, logprobs: dict[str, Any] | None, reason: str | None) -> dict[str, Any]:
         return self.frame.around([choice(self._job, number, text, logprobs, reason)], None)

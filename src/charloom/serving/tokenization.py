@@ -9,7 +9,9 @@ from pydantic import BaseModel
 
 from charloom.serving.bodies import read_json
 from charloom.serving.context import context
-from charloom.serving.errors import ApiError, json_response
+from charloom.serving.errors import ApiError, json_response, json_text
+from charloom.serving.large_answers import json_answer
+from charloom.serving.places import LONG
 from charloom.serving.requests import DetokenizeRequest, TokenizeRequest
 from charloom.serving.schema import described
 
@@ -50,8 +52,13 @@ async def tokenize(request: Request) -> Response:
     if len(asked.prompt) > server.settings.max_prompt:
         message = f"prompt: {len(asked.prompt):,} characters, this server allows at most {server.settings.max_prompt:,}"
         raise ApiError(400, message, param="prompt", code="context_length_exceeded")
-    tokens = served.model.encode(asked.prompt)
-    return json_response({"tokens": tokens, "count": len(tokens)})
+
+    def tokenized() -> str:
+        tokens = served.model.encode(asked.prompt)
+        return json_text({"tokens": tokens, "count": len(tokens)})
+
+    long = len(asked.prompt) > LONG
+    return json_answer(await server.places.build(tokenized) if long else tokenized(), server)
 
 
 @router.post("/detokenize", **described(DetokenizeRequest, Detokenized, "The text of ids."))
