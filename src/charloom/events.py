@@ -20,6 +20,11 @@ class Notice:
 
 
 @dataclass(frozen=True)
+class Warned(Notice):
+    """A notice that changes what a result means, such as a log that was not read."""
+
+
+@dataclass(frozen=True)
 class DownloadProgress:
     """A named corpus is being fetched. `total` is in bytes."""
 

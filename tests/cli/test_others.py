@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -162,3 +164,46 @@ def test_a_hyphen_is_stdin_and_other_options_are_refused(
     ran = charloom("train", small_text, "--stepps", 4, "-o", small_text.parent / "m")
     assert ran.status == 2
     assert "--stepps" in one_line(ran)
+
+
+def test_two_hyphens_end_the_options(
+    charloom: Charloom, trained: Path, tmp_path: Path, small_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-dash.txt").write_bytes(small_text.read_bytes())
+    Path("--quiet").symlink_to(trained)
+    assert charloom("corpus", "show", "-dash.txt").status == 2
+    assert charloom("corpus", "show", "--json", "--", "-dash.txt").json["sources"] == ["-dash.txt"]
+    assert charloom("evaluate", "--json", "--", "--quiet", "-dash.txt").status == 0
+    assert "it is whole" in charloom("inspect", "--", "--quiet").out
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(small_text.read_bytes())))
+    assert charloom("corpus", "show", "--json", "--", "-").json["sources"] == ["stdin"]
+
+
+@pytest.mark.parametrize("level", ["1", "2"])
+def test_help_has_its_texts_in_an_optimized_python(level: str) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
+    command = [sys.executable, "-m", "charloom", "generate", "--help"]
+    plain, optimized = (
+        subprocess.run(command, env={**environment, **more}, capture_output=True, text=True, check=True).stdout
+        for more in ({}, {"PYTHONOPTIMIZE": level})
+    )
+    assert "Continue a prompt with a trained model." in plain
+    assert optimized == plain
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can limit the memory")
+def test_a_network_larger_than_the_memory(small_text: Path, tmp_path: Path) -> None:
+    program = (
+        "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30)); "
+        "from charloom.cli.main import main; main()"
+    )
+    shape = ["--hidden-size", "16384", "--num-layers", "32", "--steps", "5"]
+    ran = subprocess.run(
+        [sys.executable, "-c", program, "train", str(small_text), "-o", str(tmp_path / "m"), *shape],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == "charloom: out of memory: use a shorter text or a smaller model\n"

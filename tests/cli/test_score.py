@@ -212,3 +212,31 @@ def test_a_folder_is_all_its_files(charloom: Charloom, trained: Path, five: Path
     ran = charloom("score", trained, five.parent, "--json")
     assert [Path(one["file"]).name for one in objects(ran)] == ["five.txt", "six.txt"]
     assert "passed over 1 binary file in" in ran.err
+
+
+@pytest.fixture
+def cut_log(five: Path) -> Path:
+    """A folder with a log that begins with zero bytes, as after logrotate's copytruncate, and one that does not."""
+    (five.parent / "app.log").write_bytes(b"\0" * 9_000 + b"a line\n")
+    return five.parent
+
+
+def test_a_log_that_was_not_scored_is_said_even_when_quiet(charloom: Charloom, trained: Path, cut_log: Path) -> None:
+    ran = charloom("score", trained, cut_log, "--lines", "--quiet")
+    (line,) = ran.err.splitlines()
+    assert line.startswith("warning: passed over")
+    assert "app.log: it begins with zero bytes" in line
+    for command in (("score", trained, cut_log), ("corpus", "show", cut_log)):
+        ran = charloom(*command, "--json", "--quiet")
+        (warnings,) = [one["warnings"] for one in objects(ran) if "warnings" in one]
+        assert "app.log" in warnings[0]
+
+
+def test_a_long_line_is_shown_in_part(charloom: Charloom, trained: Path, tmp_path: Path) -> None:
+    path = tmp_path / "long.txt"
+    path.write_text("the " * 2_000 + "\n")
+    (_, line) = charloom("score", trained, path, "--lines").out.splitlines()
+    assert len(line) < 600 + len(str(path))
+    assert line.endswith("…")
+    (one,) = objects(charloom("score", trained, path, "--lines", "--json"))
+    assert one["text"] == "the " * 2_000

@@ -14,7 +14,7 @@ from pydoc_data.topics import topics
 import pytest
 
 from charloom.errors import CorpusError, MissingExtraError, StorageError, UsageError
-from charloom.events import DownloadProgress, Event, Notice, ignore
+from charloom.events import DownloadProgress, Event, Notice, Warned, ignore
 from charloom.settings import CorpusSettings
 from charloom.text import named
 from charloom.text.corpus import build_vocabulary, load_corpus
@@ -106,6 +106,54 @@ def test_a_folder_without_hidden_and_binary_files(tmp_path: Path) -> None:
     assert isinstance(events[0], Notice)
     assert "1 binary file in" in events[0].message
     assert "picture.png" in events[0].message
+
+
+def test_links_that_lead_out_of_a_folder_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_bytes(b"secret")
+    folder = tmp_path / "notes"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.txt").write_bytes(b"mine")
+    (folder / "inward.txt").symlink_to(folder / "a.txt")
+    (folder / "outward.txt").symlink_to(tmp_path / "secret.txt")
+    (folder / "sub/climbing.txt").symlink_to("../../secret.txt")
+    (folder / "gone.txt").symlink_to(tmp_path / "absent")
+    (folder / "itself").symlink_to("itself")
+    (folder / "folder").symlink_to(tmp_path, target_is_directory=True)
+    events: list[Event] = []
+    found = list(read_documents([str(folder)], events.append))
+    assert [document.name for document in found] == ["a.txt", "inward.txt"]
+    (event,) = events
+    assert isinstance(event, Notice)
+    assert "passed over 2 outward links in" in event.message
+    assert read(folder / "outward.txt") == [("outward.txt", b"secret")]  # who names it means it
+
+
+def test_a_log_that_begins_with_zero_bytes_is_said_more_loudly(tmp_path: Path) -> None:
+    (tmp_path / "a.log").write_bytes(b"\0" * 800 + b"line\n")
+    (tmp_path / "b.log").write_bytes(b"\0" * 80_000 + b"line\n")
+    (tmp_path / "c.log").write_bytes(b"line\n")
+    (tmp_path / "icon.ico").write_bytes(b"\0\0\1\0\1\0")
+    events: list[Event] = []
+    assert [document.name for document in read_documents([str(tmp_path)], events.append)] == ["c.log"]
+    assert [isinstance(event, Warned) for event in events] == [True, True, False]
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_your_own_file_comes_before_a_named_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert read("python-docs") == read("built-in:python-docs")
+    if kind == "folder":
+        Path("python-docs").mkdir()
+    Path("python-docs/a.txt" if kind == "folder" else "python-docs").write_bytes(b"mine")
+    events: list[Event] = []
+    (document,) = read_documents(["python-docs"], events.append)
+    assert b"".join(document.chunks()) == b"mine"
+    (event,) = events
+    assert isinstance(event, Notice)
+    assert f"python-docs is your {kind} of that name; built-in:python-docs" in event.message
+    assert len(read("built-in:python-docs")[0][1]) > 100_000
+    with pytest.raises(CorpusError):
+        read("built-in:nothing")
 
 
 def test_a_folder_inside_a_hidden_one_can_be_named(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from typing import NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -59,9 +60,11 @@ def _shown_default(default: object) -> str | None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit with its status: 0 ok, 1 failure, 2 usage, 130 interrupted."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = _without_hyphens(list(sys.argv[1:] if arguments is None else arguments))
     TYPED.set(tuple(given))
     make_streams_safe()
+    if sys.flags.optimize > 1 and (not given or {"--help", "-h"} & set(given)):
+        _start_with_texts(given)
     status = _run(given)
     try:
         sys.stdout.flush()
@@ -98,6 +101,19 @@ def _run(arguments: list[str]) -> int:
             message = "a path begins with ~ and the name of no user: write it out"
         return _fail(arguments, error, CharloomError(message))
     return status if isinstance(status, int) else 0
+
+
+def _without_hyphens(arguments: list[str]) -> list[str]:
+    """The same arguments, where `--` ends the options: names after it begin with `./`, and with no hyphen."""
+    options = arguments.index("--") + 1 if "--" in arguments else len(arguments)
+    return arguments[:options] + [f"./{name}" if name[:1] == "-" != name else name for name in arguments[options:]]
+
+
+def _start_with_texts(arguments: list[str]) -> NoReturn:
+    """Start again as `python -O`: `python -OO` takes the texts out of the code that --help shows."""
+    program = f"import sys; sys.path = {sys.path!r}; from charloom.cli.main import main; main()"
+    os.environ["PYTHONOPTIMIZE"] = "1"
+    os.execv(sys.executable, [sys.executable, "-P", "-c", program, *arguments])
 
 
 def _options(app: App, arguments: list[str]) -> list[str]:

@@ -17,6 +17,7 @@ from pydantic import BaseModel, Field
 
 from charloom.cli.console import CommandConsole
 from charloom.display import Forgiving, safe_json, visible
+from charloom.events import Notice, Warned
 
 OUTPUT_GROUP = Group("Output", sort_key=100)
 
@@ -28,7 +29,9 @@ class OutputOptions(BaseModel):
     json_lines: Annotated[bool, Parameter(name="--json", negative=())] = Field(
         False, description="One JSON object a result on stdout, and nothing else there."
     )
-    quiet: Annotated[bool, Parameter(negative=())] = Field(False, description="Say nothing on stderr but errors.")
+    quiet: Annotated[bool, Parameter(negative=())] = Field(
+        False, description="Say nothing on stderr but errors and logs that were passed over."
+    )
     debug: Annotated[bool, Parameter(negative=())] = Field(False, description="Show the traceback of an error.")
 
 
@@ -39,6 +42,7 @@ class Output:
         """Follow the user's choice of JSON and quiet."""
         self.json = options.json_lines
         self.quiet = options.quiet
+        self._warnings: list[str] = []
         self._on_terminal = sys.stdout.isatty()
         terminal = sys.stderr.isatty()
         self.console = CommandConsole(
@@ -50,9 +54,16 @@ class Output:
         )
 
     def result(self, data: dict[str, Any]) -> None:
-        """One JSON line on stdout."""
+        """One JSON line on stdout, with the warnings there were since the last one."""
+        if self._warnings:
+            data, self._warnings = {**data, "warnings": self._warnings}, []
         line = json.dumps(data, ensure_ascii=not _is_utf8(sys.stdout), allow_nan=False)
         self.text(safe_json(line))
+
+    def result_of_warnings(self) -> None:
+        """A JSON line of warnings that no result has carried; nothing where there are none."""
+        if self._warnings:
+            self.result({})
 
     def text(self, text: str, end: str = "\n") -> None:
         """Text on stdout, at once."""
@@ -68,6 +79,17 @@ class Output:
     def say(self, text: str, style: str | None = None) -> None:
         """A line for people on stderr, printed as it is: no markup is read in it."""
         self.console.print(visible(text, lines=True), style=style, markup=False)
+
+    def note(self, notice: Notice) -> None:
+        """A note on stderr. What changes the meaning of a result is said even when quiet, and is in its JSON."""
+        if not isinstance(notice, Warned):
+            self.say(f"note: {notice.message}", style="yellow")
+            return
+        self._warnings.append(notice.message)
+        if self.quiet:
+            sys.stderr.write(f"warning: {visible(notice.message)}\n")
+        else:
+            self.warn(notice.message)
 
     def warn(self, text: str) -> None:
         """A warning on stderr."""

@@ -54,7 +54,7 @@ class TrainingView(LiveView):
         """Show one event."""
         match event:
             case Notice():
-                self._output.say(f"note: {event.message}", style="yellow")
+                self._output.note(event)
             case DownloadProgress():
                 self._downloading(event)
             case PreparationProgress():

@@ -17,6 +17,7 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.errors import CharloomError, TrainingError
 from charloom.interrupts import INTERRUPTED
+from charloom.text.named import built_in
 
 CORPUS = "python-docs"
 RECIPE = "tiny"
@@ -47,7 +48,7 @@ def quickstart(
     out.say(f"Training on {CORPUS}, the text inside your Python. Watch the loss fall and the samples improve.\n")
     with stop_on_signal(out) as should_stop, TrainingView(out) as view:
         result = charloom.train(
-            CORPUS,
+            built_in(CORPUS),
             output,
             recipe=RECIPE,
             overwrite=replaces,
@@ -112,7 +113,7 @@ def _next_commands(output: Path) -> str:
         for command in (
             f"charloom generate {folder} --prompt 'A string is' --temperature 0.5",
             f"charloom generate {folder} --samples 3 --length 120",
-            f"charloom evaluate {folder} {CORPUS}",
+            f"charloom evaluate {folder} {built_in(CORPUS)}",
             f"charloom inspect {folder}",
             f"charloom serve {folder}",
             "charloom train your-text.txt -o runs/yours",

@@ -72,6 +72,7 @@ def score(
     view.begin()
     for one in scores:
         view.show(one)
+    view.end()
     _summarize(out, tally, time.perf_counter() - started, "line" if lines else "file", str(loaded.precision))
 
 

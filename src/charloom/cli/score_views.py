@@ -18,6 +18,7 @@ from charloom.runtime.scoring import Score
 
 _MOST_MARKED = 9  # bits that a mark can show
 _INDENT = " " * 4
+_LONGEST = 500  # columns of a text
 
 
 class ScoreView(Protocol):
@@ -28,6 +29,9 @@ class ScoreView(Protocol):
 
     def show(self, score: Score) -> None:
         """Show one score."""
+
+    def end(self) -> None:
+        """All is scored."""
 
 
 class JsonView:
@@ -44,6 +48,10 @@ class JsonView:
     def show(self, score: Score) -> None:
         """One object: file, then line and text, then figures, then the characters."""
         self._out.result(_fields(score, self._lines))
+
+    def end(self) -> None:
+        """An object of warnings alone, where some came after the last score."""
+        self._out.result_of_warnings()
 
 
 class CsvView:
@@ -74,12 +82,15 @@ class CsvView:
         else:
             self._writer.writerow(_fields(score, self._lines).values())
 
+    def end(self) -> None:
+        """A table in CSV has no last line."""
+
 
 class TableView:
     """Columns for people; what cannot be printed is shown as a question mark in a box."""
 
     def __init__(self, out: Output) -> None:
-        """Cut long lines where a terminal would break them."""
+        """Cut lines where a terminal would break them, and in a file texts that are longer than anybody reads."""
         self._out = out
         self._width = max(LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
@@ -90,14 +101,20 @@ class TableView:
     def show(self, score: Score) -> None:
         """One line of figures; below it, where asked for, the text with what each character costs."""
         bits = "-" if score.bits_per_char is None else f"{score.bits_per_char:.3f}"
-        where = visible(score.file or "") + ("" if score.line is None else f":{score.line}")
-        shown = "" if score.text is None or score.per_char else f"  {visible(score.text.expandtabs(4))}"
-        line = f"{bits:>9}  {score.characters:>10,}  {where}{shown}"
-        if self._width is not None and cell_len(line) > self._width:
-            line = set_cell_size(line, self._width - 1) + "…"
-        self._out.text(line)
+        where = (score.file or "") + ("" if score.line is None else f":{score.line}")
+        # One letter more than is shown says that the text goes on; the rest of a long line is not looked at.
+        shown = "" if score.text is None or score.per_char else f"  {score.text[: _LONGEST + 1].expandtabs(4)}"
+        line = visible(f"{bits:>9}  {score.characters:>10,}  {where}") + _cut(visible(shown), _LONGEST)
+        self._out.text(line if self._width is None else _cut(line, self._width))
         for text, marks in _marked(score.per_char or ()):
             self._out.text(f"{_INDENT}{text}\n{_INDENT}{marks}")
+
+    def end(self) -> None:
+        """A table has no last line."""
+
+
+def _cut(line: str, width: int) -> str:
+    return line if cell_len(line) <= width else set_cell_size(line, width - 1) + "…"
 
 
 def _fields(score: Score, lines: bool) -> dict[str, Any]:

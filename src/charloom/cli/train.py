@@ -17,6 +17,7 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.interrupts import INTERRUPTED
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
+from charloom.text.named import built_in
 from charloom.text.vocabulary import CharacterVocabulary
 from charloom.training.lines import duration
 
@@ -71,7 +72,7 @@ def train(
     chosen: dict[str, Any] = {
         name: getattr(group, name) for group in (text, network, learning) for name in group.model_fields_set
     }
-    specs = corpus_specs(corpus) or ["python-docs"]
+    specs = corpus_specs(corpus) or [built_in("python-docs")]
     with stop_on_signal(out) as should_stop, TrainingView(out) as view:
         result = charloom.train(
             specs,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 from charloom.errors import UsageError
-from charloom.events import Notify
+from charloom.events import DownloadProgress, Event, Notify
 from charloom.runtime.scoring import LONGEST, Text
 from charloom.text.decoding import check_encoding, decode_chunks
 from charloom.text.lines import Line, split_lines
@@ -44,7 +44,7 @@ class NamedFiles:
         if list(specs).count("-") > 1:
             raise UsageError("standard input can be read once: name - once")
         for spec in specs:
-            next(read_documents([spec], notify), None)
+            next(read_documents([spec], lambda event: _downloads(event, notify)), None)
         self._specs = specs
         self._encoding = encoding
         self._notify = notify
@@ -67,6 +67,12 @@ class NamedFiles:
     def _pieces(self, document: Document) -> Iterator[str]:
         chunks = document.chunks(_CHUNK)
         return decode_chunks(chunks, document.address, self._encoding, keep_bytes=self._keep_bytes)
+
+
+def _downloads(event: Event, notify: Notify) -> None:
+    """Only what is fetched happens once: whatever else there is to say is said when the files are read."""
+    if isinstance(event, DownloadProgress):
+        notify(event)
 
 
 def _text_of(line: Line, file: str, number: int) -> Text:

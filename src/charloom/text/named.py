@@ -16,6 +16,8 @@ from charloom.errors import CorpusError
 from charloom.events import DownloadProgress, Notify
 from charloom.files import atomic_write, sha256_of_file, storage_errors
 
+BUILT_IN = "built-in:"
+"""Before a name: the corpus that comes with charloom, whatever the user's own files are called."""
 DOWNLOAD_TIMEOUT = 30.0  # seconds without a byte
 _CHUNK = 1 << 16
 
@@ -136,3 +138,15 @@ NAMED: dict[str, NamedCorpus] = {
         ),
     )
 }
+
+
+def named_corpus(spec: str) -> NamedCorpus | None:
+    """The corpus with a name that `spec` means; a file or folder of the user's that is called so comes first."""
+    if spec.startswith(BUILT_IN):
+        return NAMED.get(spec.removeprefix(BUILT_IN))
+    return None if spec in NAMED and os.path.lexists(spec) else NAMED.get(spec)
+
+
+def built_in(name: str) -> str:
+    """How to write the name of a corpus here so that it is the one that comes with charloom."""
+    return name if named_corpus(name) else BUILT_IN + name

@@ -19,7 +19,7 @@ from charloom.errors import CorpusError, ModelDirectoryError, UsageError
 from charloom.settings import ReadingSettings, VocabularyKind, explain, shortened
 from charloom.text.cleaning import expand
 from charloom.text.mapping import loaded, map_ids
-from charloom.text.named import NAMED
+from charloom.text.named import named_corpus
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
 
@@ -180,7 +180,7 @@ def prepared_among(specs: Sequence[str]) -> PreparedCorpus | None:
 
 
 def _prepared_folder(spec: str) -> Path | None:
-    if spec in NAMED:
+    if named_corpus(spec) is not None:
         return None
     try:
         path = Path(spec).expanduser()

@@ -17,8 +17,8 @@ from urllib.parse import urlsplit
 
 from charloom.display import visible
 from charloom.errors import CharloomError, CorpusError, MissingExtraError, UsageError
-from charloom.events import Notice, Notify
-from charloom.text.named import DOWNLOAD_TIMEOUT, NAMED
+from charloom.events import Notice, Notify, Warned
+from charloom.text.named import BUILT_IN, DOWNLOAD_TIMEOUT, NAMED, NamedCorpus, named_corpus
 from charloom.text.prepared import holds_prepared
 
 _CHUNK = 1 << 20
@@ -73,8 +73,8 @@ def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
     for spec in specs:
         if spec == "-":
             yield Document("stdin", "stdin", "stdin", lambda: contextlib.nullcontext(sys.stdin.buffer))
-        elif spec in NAMED:
-            yield _named(spec, notify)
+        elif (named := named_corpus(spec)) is not None:
+            yield _named(named, notify)
         elif _scheme(spec) in _REMOTE:
             yield _remote(spec)
         else:
@@ -93,7 +93,7 @@ def check_outside(folder: Path, specs: Iterable[str]) -> None:
 
 
 def _takes_in(spec: str, folder: Path) -> bool:
-    if spec == "-" or spec in NAMED or _scheme(spec) in _REMOTE:
+    if spec == "-" or named_corpus(spec) is not None or _scheme(spec) in _REMOTE:
         return False
     try:
         source = Path(spec).expanduser()
@@ -115,9 +115,9 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
-def _named(name: str, notify: Notify) -> Document:
-    content = NAMED[name].read(notify)
-    return Document(name, NAMED[name].source, name, lambda: io.BytesIO(content))
+def _named(corpus: NamedCorpus, notify: Notify) -> Document:
+    content = corpus.read(notify)
+    return Document(corpus.name, corpus.source, corpus.name, lambda: io.BytesIO(content))
 
 
 def _scheme(spec: str) -> str:
@@ -153,6 +153,9 @@ def _local(spec: str, notify: Notify) -> Iterator[Document]:
         is_folder, is_there = path.is_dir(), path.exists()
     except (OSError, RuntimeError) as error:  # too long for a name, or the home folder of nobody
         raise CorpusError(f"cannot read {spec[:80]!r}: {_one_line(error)}") from error
+    if spec in NAMED:
+        what = "folder" if is_folder else "file"
+        notify(Notice(f"{spec} is your {what} of that name; {BUILT_IN}{spec} is the text that comes with charloom"))
     if is_folder:
         yield from _folder(path, notify)
     elif is_there:
@@ -172,27 +175,40 @@ def _local(spec: str, notify: Notify) -> Iterator[Document]:
 
 
 def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
-    """Every text file under a folder, in path order; hidden files and binary ones are passed over."""
+    """Every text file under a folder, in path order; hidden files, binary ones and links out of it are passed over."""
     if holds_prepared(folder):
         raise CorpusError(f"{folder} is a prepared corpus, and a text is needed here: name the text's own files")
     if all((folder / name).is_file() for name in _OF_A_MODEL):
         raise CorpusError(f"{folder} is a model directory, and a text is needed here")
-    skipped: list[str] = []
+    root = folder.resolve()
+    binary: list[Path] = []
+    elsewhere: list[Path] = []
     found = False
     for path in _files_under(folder):
-        document = _file(path, f"{shown_name(folder.resolve())}/")
-        head = next(document.chunks(_SNIFF), b"")
-        if b"\0" in head:
-            skipped.append(visible(path.relative_to(folder).as_posix()))
+        if path.is_symlink() and not path.resolve().is_relative_to(root):
+            elsewhere.append(path)
             continue
-        found = found or bool(head)
-        yield document
-    if skipped:
-        shown = ", ".join(skipped[:3]) + (", …" if len(skipped) > 3 else "")
-        files = "file" if len(skipped) == 1 else "files"
-        notify(Notice(f"passed over {len(skipped)} binary {files} in {folder}: {shown}"))
+        document = _file(path, f"{shown_name(root)}/")
+        head = next(document.chunks(_SNIFF), b"")
+        if b"\0" not in head:
+            found = found or bool(head)
+            yield document
+        elif b"\0" not in head.lstrip(b"\0"):
+            notify(
+                Warned(f"passed over {path}: it begins with zero bytes; if it is a log that was cut, name it itself")
+            )
+        else:
+            binary.append(path)
+    _tell_passed_over(folder, binary, "binary file", notify)
+    _tell_passed_over(folder, elsewhere, "outward link", notify)
     if not found:
         raise CorpusError(f"there is no text in the folder {folder}")
+
+
+def _tell_passed_over(folder: Path, paths: list[Path], what: str, notify: Notify) -> None:
+    if paths:
+        names = [visible(path.relative_to(folder).as_posix()) for path in paths[:3]] + ["…"] * (len(paths) > 3)
+        notify(Notice(f"passed over {len(paths)} {what}{'s' * (len(paths) > 1)} in {folder}: {', '.join(names)}"))
 
 
 def _files_under(folder: Path) -> Iterator[Path]:
@@ -207,8 +223,15 @@ def _files_under(folder: Path) -> Iterator[Path]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _files_under(Path(entry.path))
-        elif entry.is_file():
+        elif _is_file(entry):
             yield Path(entry.path)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _file(path: Path, source: str) -> Document:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 
 from charloom.errors import UsageError
@@ -27,3 +30,14 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         found = f"{here} CUDA devices, counted from 0" if here else "no CUDA device: leave it out, or choose cpu"
         raise UsageError(f"device = {name!r}: this machine has {found}")
     return device
+
+
+@contextmanager
+def memory_errors() -> Iterator[None]:
+    """Turn what torch raises where memory is short, on the CPU or a GPU, into MemoryError."""
+    try:
+        yield
+    except RuntimeError as error:
+        if "DefaultCPUAllocator" in str(error) or isinstance(error, torch.cuda.OutOfMemoryError):
+            raise MemoryError(str(error)) from error
+        raise

@@ -7,6 +7,7 @@ import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from charloom.text.sources import check_outside
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.budget import budget_plan, choose, default_budget
 from charloom.training.checkpoint import Checkpoints
-from charloom.training.device import choose_device
+from charloom.training.device import choose_device, memory_errors
 from charloom.training.history import History
 from charloom.training.learner import Learner
 from charloom.training.loop import Ending, Trainer
@@ -90,11 +91,9 @@ def train(
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
     validation = settings.corpus.validation
     check_outside(folder, specs if validation is None else [*specs, validation])
-    with (
-        joined_ranks(lambda local_rank: choose_device(settings.training.device, local_rank)) as ranks,
-        FolderLock(folder, unfailing(notify)) as lock,
-    ):
-        told = unfailing(notify) if ranks.writes else ignore
+    device, heard = partial(choose_device, settings.training.device), unfailing(notify)
+    with joined_ranks(device) as ranks, FolderLock(folder, heard) as lock, memory_errors():
+        told = heard if ranks.writes else ignore
         if ranks.writes:
             lock.take()
         finished, unfinished = look_into(folder, ranks, overwrite=overwrite, resume=resume)

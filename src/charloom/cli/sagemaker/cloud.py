@@ -87,7 +87,7 @@ class CloudView(LiveView):
         """Show one event."""
         match event:
             case Notice():
-                self._output.say(f"note: {event.message}", style="yellow")
+                self._output.note(event)
             case LogLine():
                 self._output.say(event.message)
             case StatusChanged():
