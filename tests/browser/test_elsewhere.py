@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import shutil
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -66,21 +67,56 @@ def folder(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return copied
 
 
-@pytest.mark.parametrize("keep_host", [False, True])
-def test_the_pages_work_under_a_prefix(browser: Browser, folder: Path, keep_host: bool) -> None:
-    expected = charloom.load(folder).generate("The ", length=120, seed=7).text
-    with (
-        served(folder) as address,
-        proxied(address, "/user/me/proxy/8000/", keep_host=keep_host) as shown,
-        watched(browser) as page,
-    ):
+def check_pages(browser: Browser, folder: Path, shown: str) -> None:
+    """The playground writes what the model writes, and the interface is described, at the address `shown`."""
+    with watched(browser) as page:
         visit(page, shown)
-        assert write(page, "The ") == expected
+        assert write(page, "The ") == charloom.load(folder).generate("The ", length=120, seed=7).text
         expect(page.locator("#curl")).to_contain_text(f"{shown}/v1/completions")
         page.get_by_text("The same by program").click()
         page.get_by_role("link", name="All addresses of this server").click()
         expect(page.locator("#operations")).to_contain_text("/v1/completions")
         assert page.url == f"{shown}/docs"
+
+
+@pytest.mark.parametrize("keep_host", [False, True])
+def test_the_pages_work_under_a_prefix(browser: Browser, folder: Path, keep_host: bool) -> None:
+    with served(folder) as address, proxied(address, "/user/me/proxy/8000/", keep_host=keep_host) as shown:
+        check_pages(browser, folder, shown)
+
+
+NGINX = """
+daemon off; user root; pid {folder}/pid; error_log {folder}/errors; events {{}}
+http {{
+  access_log off; types {{ }} default_type application/octet-stream;
+  client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy; fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi; scgi_temp_path {folder}/scgi;
+  server {{
+    listen 127.0.0.1:{port};
+    location /llm/ {{ proxy_pass {address}/; }}
+    location /kept/ {{ proxy_pass {address}/; proxy_set_header Host $http_host; }}
+  }}
+}}
+"""
+
+
+@pytest.mark.slow
+def test_the_pages_work_behind_nginx(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    """As the guide has it; and with the name that was asked for passed on."""
+    nginx = shutil.which("nginx")
+    if nginx is None:
+        pytest.skip("nginx is not installed")
+    with contextlib.closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    with served(folder) as address:
+        (tmp_path / "conf").write_text(NGINX.format(folder=tmp_path, port=port, address=address))
+        with subprocess.Popen([nginx, "-p", str(tmp_path), "-c", "conf"], stderr=subprocess.DEVNULL) as process:
+            try:
+                for place in ("llm", "kept"):
+                    check_pages(browser, folder, f"http://127.0.0.1:{port}/{place}")
+            finally:
+                process.terminate()
 
 
 def fetched(page: Page, address: str, options: dict[str, Any]) -> Any:

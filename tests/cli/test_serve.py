@@ -136,6 +136,16 @@ def test_errors_are_one_line(charloom: Charloom, trained: Path, tmp_path: Path) 
     assert "cannot listen" in one_line(charloom("serve", trained, "--host", "256.1.1.1", "--port", 0))
 
 
+@pytest.mark.parametrize("given", ["", " ", ","])
+def test_a_setting_of_keys_that_holds_none_starts_nothing(
+    charloom: Charloom, trained: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("CHARLOOM_SERVE_API_KEY", given)
+    ran = charloom("serve", trained, "--host", "0.0.0.0", "--port", 0)
+    assert ran.status == 2
+    assert "CHARLOOM_SERVE_API_KEY is set and holds no key" in one_line(ran)
+
+
 @pytest.mark.parametrize("package", ["fastapi", "prometheus_client"])
 def test_without_the_extra_it_says_what_to_install(trained: Path, package: str) -> None:
     code = f"import sys; sys.modules[{package!r}] = None; from charloom.cli.main import main; main()"

@@ -43,6 +43,13 @@ def test_a_slash_at_the_end_makes_no_difference(client: httpx.Client) -> None:
         assert [answer.status_code for answer in answers] == [200, 200], path
 
 
+def test_slashes_too_many_are_one(client: httpx.Client) -> None:
+    for path in ("//v1//completions", "/v1///completions//"):
+        assert raw(client, f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()).startswith(
+            b"HTTP/1.1 405"
+        )
+
+
 def test_a_redirect_names_no_host(client: httpx.Client) -> None:
     for headers in ({}, {"host": "localhost:1"}):
         answer = client.get("/docs/", headers=headers)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from difflib import get_close_matches
 
 from starlette.types import Scope
 
+_SLASHES = re.compile("/{2,}")
 _NEAR = 0.7  # of difflib's measure
 _NOTHING = "there is nothing at this address"
 _NO_CHAT = "there is no chat here: charloom continues text, POST /v1/completions"
@@ -34,8 +36,8 @@ _ELSEWHERE = {
 def in_one_form(scope: Scope, whole: frozenset[str]) -> Scope:
     """A request's scope with its address as the app knows it.
 
-    A target may be a whole URL, whose host is then the one that was asked for (RFC 9112, 3.2.2); a slash at the end
-    makes no difference; and HEAD is GET whose answer has no body, which the web server sees to.
+    A target may be a whole URL, whose host is then the one that was asked for (RFC 9112, 3.2.2). More slashes than
+    one, or one at the end, make no difference. HEAD is GET; that its answer has no body is seen to by the web server.
 
     Args:
         scope: of the request; it stays as it is.
@@ -48,6 +50,7 @@ def in_one_form(scope: Scope, whole: frozenset[str]) -> Scope:
         path = f"/{path}"
         headers = [(name, value) for name, value in headers if name != b"host"]
         headers.append((b"host", authority.encode("utf-8")))
+    path = _SLASHES.sub("/", path)
     if path not in whole:
         path = path.rstrip("/") or "/"
     method = "GET" if scope["method"] == "HEAD" else scope["method"]
