@@ -87,7 +87,8 @@ def actions(service: str, operation: str) -> set[str]:
     session = botocore.session.get_session()
     client = session.create_client(service, region_name="us-east-1", aws_access_key_id="a", aws_secret_access_key="b")
     name = client.meta.method_to_api_mapping[operation]
-    prefix = client.meta.service_model.signing_name
+    signing_name = client.meta.service_model.signing_name
+    prefix = {"monitoring": "cloudwatch"}.get(signing_name, signing_name)  # what CloudWatch's requests are signed for
     return _ACTIONS.get((service, name), {f"{prefix}:{name}"})
 
 
