@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from charloom.sagemaker.packaging import Package, package
     from charloom.sagemaker.planning import JobSettings
     from charloom.sagemaker.prices import Cost, price_per_hour
+    from charloom.sagemaker.showing import show
     from charloom.sagemaker.source_dir import pack_source, write_source
     from charloom.sagemaker.transform_jobs import TransformStatus, stop_transform, transform_status
     from charloom.sagemaker.transforming import Transformed, transform
@@ -85,6 +86,7 @@ _HOMES = {
     "price_per_hour": "prices",
     "reap": "deleting",
     "serving_image": "own_image",
+    "show": "showing",
     "status": "jobs",
     "stop": "jobs",
     "stop_transform": "transform_jobs",
@@ -146,6 +148,7 @@ __all__ = [
     "price_per_hour",
     "reap",
     "serving_image",
+    "show",
     "status",
     "stop",
     "stop_transform",

@@ -1,0 +1,42 @@
+"""In a notebook: the price is said before anything is paid for, and what happens is readable."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from charloom.events import LogLine, TransferProgress
+from charloom.sagemaker import attach, deploy, endpoint_states, show, train, wait
+from charloom.sagemaker.account import Account
+
+from .fake_amazon import FakeAmazon
+from .test_deploying import DATA
+from .test_training_jobs import LOG, ROLE, artifact, aws, source  # noqa: F401
+
+
+def test_a_job_and_an_endpoint_are_told_in_lines(
+    aws: Account, fake: FakeAmazon, small_text: Path, artifact: Path, tmp_path: Path,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr("charloom.sagemaker.jobs.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(endpoint_states, "POLL", 0)
+    fake.put(DATA, b"archive")
+    fake.next_job(logs=LOG, artifact=artifact)
+    job = train(aws, small_text, name="job", role=ROLE, epochs=1, price=0.5, notify=show)
+    assert "0.5 USD an hour" in capsys.readouterr().out
+    wait(aws, job.name, notify=show)
+    attach(aws, job.name, tmp_path / "model", notify=show)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line for line in lines if line in LOG] == LOG
+    assert any(line.startswith("job Completed") for line in lines)
+    deploy(aws, DATA, name="mine", role=ROLE, image="registry/image:1", price=0.25, notify=show)
+    lines = capsys.readouterr().out.splitlines()
+    assert "0.25 USD an hour, 182.50 USD a month" in lines[0]
+    assert "mine InService" in lines
+
+
+def test_what_could_steer_a_terminal_is_not_shown_raw(capsys: pytest.CaptureFixture[str]) -> None:
+    show(LogLine("a\x1b[2Jb"))
+    show(TransferProgress("model.tar.gz", 5, 10))
+    assert "\x1b" not in capsys.readouterr().out
