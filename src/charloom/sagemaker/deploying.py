@@ -212,7 +212,7 @@ def _planned(aws: Aws, model: str, choice: EndpointSettings, name: str | None, n
     notice_twin(name, "endpoint", notify)
     image = chosen_image(aws, choice.image, notify)
     vendor = choice.isolated and installs_at_start(image)
-    data = model_data(aws, model, choice.bucket, notify, vendor=vendor)
+    data = model_data(aws, model, choice.bucket, notify, vendor=vendor, kms_key=choice.kms_key)
     answers = _async_output(aws, name, choice)
     expires = None if choice.ttl_seconds is None else expires_at(choice.ttl_seconds)
     return _Plan(name, choice, role, scheduler, image, data, answers, expires)
@@ -275,7 +275,7 @@ def _tags(aws: Aws, settings: EndpointSettings, mark: str, expires: datetime | N
         more[EXPIRES] = as_tag(expires)
     if settings.price is not None:
         more[PRICE] = f"{settings.price:g}"
-    return tags(**more)
+    return tags(**more, **settings.own_tags)
 
 
 def create_model(
@@ -306,7 +306,7 @@ def create_model(
     name = checked_name(name or fresh_name(stem_of(model)), "model")
     role = role_arn(aws, choice.role)
     image = chosen_image(aws, choice.image, notify)
-    data = model_data(aws, model, choice.bucket, notify)
+    data = model_data(aws, model, choice.bucket, notify, kms_key=choice.kms_key)
     making = _Making(aws, name, notify)
     marks = _tags(aws, choice, making.mark, None)
     try:

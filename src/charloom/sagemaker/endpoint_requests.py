@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from charloom.sagemaker.endpoint_settings import EndpointSettings
+from charloom.sagemaker.instances import has_own_disks
 
 VARIANT = "AllTraffic"
 """The one variant that our endpoints have; SageMaker's own tools call it so too."""
@@ -31,7 +32,8 @@ def model_request(
         tags: marks of ours.
         region: the four functions' toolkit wants to know it.
     """
-    environment = {**FOUR_FUNCTIONS, "SAGEMAKER_REGION": region, "SAGEMAKER_CONTAINER_LOG_LEVEL": "20"}
+    ours = {**FOUR_FUNCTIONS, "SAGEMAKER_REGION": region}
+    environment = {"SAGEMAKER_CONTAINER_LOG_LEVEL": "20", **settings.environment, **ours}
     request: Request = {
         "ModelName": name,
         "ExecutionRoleArn": role,
@@ -69,6 +71,8 @@ def configuration_request(
             "ModelDataDownloadTimeoutInSeconds": settings.download_timeout,
         }
     request: Request = {"EndpointConfigName": name, "ProductionVariants": [variant], "Tags": list(tags)}
+    if settings.kms_key and not settings.serverless and not has_own_disks(settings.instance_type):
+        request["KmsKeyId"] = settings.kms_key
     if settings.asynchronous:
         request["AsyncInferenceConfig"] = {"OutputConfig": _async_output(async_output, settings)}
     return request
@@ -77,6 +81,8 @@ def configuration_request(
 def _async_output(address: str, settings: EndpointSettings) -> Request:
     address = address.rstrip("/")
     output: Request = {"S3OutputPath": f"{address}/output/", "S3FailurePath": f"{address}/failure/"}
+    if settings.kms_key:
+        output["KmsKeyId"] = settings.kms_key
     topics = {"SuccessTopic": settings.success_topic, "ErrorTopic": settings.error_topic}
     if told := {name: topic for name, topic in topics.items() if topic}:
         output["NotificationConfig"] = told

@@ -9,7 +9,8 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 from charloom.sagemaker.instances import LOCAL, refuse_arm, refuse_unfit, unlisted
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.prices import Cost, price_note, price_per_hour
-from charloom.settings import Duration, Settings, duration_seconds
+from charloom.sagemaker.resource_settings import ResourceSettings
+from charloom.settings import Duration, duration_seconds
 
 DEFAULT_INSTANCE = "ml.c5.large"
 """Two processors without a GPU: the server runs on the CPU, and nothing in the price table is cheaper."""
@@ -52,7 +53,7 @@ def _whole_gigabytes(memory: int) -> int:
     return memory
 
 
-class EndpointSettings(Settings):
+class EndpointSettings(ResourceSettings):
     """What an endpoint runs on, how it grows, and when it ends."""
 
     model_config = ConfigDict(populate_by_name=True)

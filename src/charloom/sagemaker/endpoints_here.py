@@ -22,7 +22,7 @@ from charloom.sagemaker.inventory import EndpointState
 from charloom.sagemaker.model_data import ARCHIVE, model_data, stem_of
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3
 
-_NOT_HERE = ("serverless", "asynchronous", "max_instances", "image", "subnets")
+_NOT_HERE = ("serverless", "asynchronous", "max_instances", "image", "subnets", "kms_key", "tag", "env")
 
 
 def deploy_on_this_machine(

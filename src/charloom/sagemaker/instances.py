@@ -29,6 +29,7 @@ _OTHER_CHIPS = re.compile(r"(?:inf|trn)\d.*")
 _GPU_FAMILY = re.compile(r"(?:g|gr|p)\d.*")
 _GPUS = {"12xlarge": 4, "24xlarge": 4, "48xlarge": 8, "metal": 8}
 _EIGHT = re.compile(r"p[4-9].*")
+_OWN_DISKS = re.compile(r"[a-z]+\d+[a-z]*d[a-z]*|g[5-9].*|gr\d.*|p[5-9].*|trn.*|i\d.*")  # m5d, g4dn, p4de, c6id
 _ARM = re.compile(r"[a-z]+\d+g[a-z]*|.*-gb\d+|a1")  # c7g, m6gd, r8gn, g5g, p6e-gb200
 
 
@@ -97,6 +98,15 @@ def has_arm(instance: str) -> bool:
         UsageError: that is not an instance type's name.
     """
     return _ARM.fullmatch(_parts(instance)[0]) is not None
+
+
+def has_own_disks(instance: str) -> bool:
+    """Whether a machine has disks of its own, which it encrypts by itself: Amazon refuses a key for them.
+
+    Raises:
+        UsageError: that is not an instance type's name.
+    """
+    return _OWN_DISKS.fullmatch(_parts(instance)[0]) is not None
 
 
 def has_gpu(instance: str) -> bool:

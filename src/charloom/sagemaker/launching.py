@@ -153,14 +153,16 @@ def start_training(aws: Aws, plan: TrainingPlan, *, notify: Notify = ignore) -> 
         ensure_bucket(aws, own.bucket)  # an upload sees to it by itself
         channels = {"training": str(S3Uri.parse(specs[0]))}
     else:
-        channels = {"training": _sent(aws, specs, own.bucket, learning, notify)}
+        channels = {"training": _sent(aws, job, specs, learning, notify)}
     if "validation" in learning:
-        channels["validation"] = _beside(aws, [Path(learning["validation"]).expanduser()], own / "validation", notify)
+        channels["validation"] = _beside(
+            aws, [Path(learning["validation"]).expanduser()], own / "validation", job, notify
+        )
     if plan.origin is not None and is_s3(plan.origin):
         channels["model"] = str(S3Uri.parse(plan.origin))
     elif plan.origin is not None:
-        channels["model"] = _beside(aws, _model_files(Path(plan.origin)), own / "init-from", notify)
-    job = replace(job, channels=channels, source=_source(aws, own.bucket, notify))
+        channels["model"] = _beside(aws, _model_files(Path(plan.origin)), own / "init-from", job, notify)
+    job = replace(job, channels=channels, source=_source(aws, job, notify))
     return _started(aws, job, plan.cost, notify)
 
 
@@ -216,14 +218,15 @@ def _check_free(aws: Aws, name: str) -> None:
         raise CloudError(message, "ResourceInUse")
 
 
-def _sent(aws: Aws, specs: Sequence[str], bucket: str, learning: Mapping[str, Any], notify: Notify) -> str:
+def _sent(aws: Aws, job: TrainingJob, specs: Sequence[str], learning: Mapping[str, Any], notify: Notify) -> str:
     reading = {name: value for name, value in learning.items() if name in ReadingSettings.model_fields}
-    return upload(aws, specs, bucket=bucket, notify=notify, **reading).uri
+    bucket = S3Uri.parse(job.output).bucket
+    return upload(aws, specs, bucket=bucket, kms_key=job.kms_key, notify=notify, **reading).uri
 
 
-def _beside(aws: Aws, files: list[Path], folder: S3Uri, notify: Notify) -> str:
+def _beside(aws: Aws, files: list[Path], folder: S3Uri, job: TrainingJob, notify: Notify) -> str:
     for path in files:
-        upload_file(aws, path, folder / path.name, notify)
+        upload_file(aws, path, folder / path.name, notify, kms_key=job.kms_key)
     return f"{folder}/"
 
 
@@ -233,11 +236,11 @@ def _model_files(model: Path) -> list[Path]:
     return [directory.path / name for name in (*directory.config.files, CONFIG)]
 
 
-def _source(aws: Aws, bucket: str, notify: Notify) -> str:
+def _source(aws: Aws, job: TrainingJob, notify: Notify) -> str:
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
         archive = pack_source(Path(temporary))
-        uri = S3Uri(bucket, SOURCES) / sha256_of_file(archive)[:16] / ARCHIVE
-        upload_file(aws, archive, uri, notify)
+        uri = S3Uri(S3Uri.parse(job.output).bucket, SOURCES) / sha256_of_file(archive)[:16] / ARCHIVE
+        upload_file(aws, archive, uri, notify, kms_key=job.kms_key)
     return str(uri)
 
 

@@ -32,7 +32,15 @@ def stem_of(model: str) -> str:
     return name.removesuffix(".tar.gz").removesuffix(".tgz") or "charloom"
 
 
-def model_data(aws: Aws, model: str, bucket: str | None, notify: Notify, *, vendor: bool = False) -> str:
+def model_data(
+    aws: Aws,
+    model: str,
+    bucket: str | None,
+    notify: Notify,
+    *,
+    vendor: bool = False,
+    kms_key: str | None = None,
+) -> str:
     """The address in S3 of a model's archive, which is packed and uploaded where it is here.
 
     Args:
@@ -41,6 +49,7 @@ def model_data(aws: Aws, model: str, bucket: str | None, notify: Notify, *, vend
         bucket: where to upload; SageMaker's default bucket if None.
         notify: is told what happens.
         vendor: have the packages that its code needs in the archive; one that lacks them is packed again.
+        kms_key: what encrypts an upload; None: what the bucket says.
 
     Raises:
         UsageError: it is none of these, or the job has not finished.
@@ -62,14 +71,14 @@ def model_data(aws: Aws, model: str, bucket: str | None, notify: Notify, *, vend
             path = Path(temporary, "fetched.tar.gz")
             download_file(aws, S3Uri.parse(there), path, notify)
         if path.is_file() and (not vendor or has_wheels(path)):
-            return there or _uploaded(aws, path, bucket, model, notify)
+            return there or _uploaded(aws, path, _place(aws, model, bucket), notify, kms_key)
         if path.is_file():
             unpack_model(path, Path(temporary, "model"))
             path = Path(temporary, "model")
         if vendor and aws.dry:
             notify(Notice("a dry run fetches no packages: the archive is shown without them"))
         packed = package(path, Path(temporary, ARCHIVE), vendor=vendor and not aws.dry, notify=notify)
-        return _uploaded(aws, packed.path, bucket, model, notify)
+        return _uploaded(aws, packed.path, _place(aws, model, bucket), notify, kms_key)
 
 
 def check_model(model: str) -> None:
@@ -122,12 +131,16 @@ def _in_s3(aws: Aws, uri: S3Uri) -> str:
     return str(uri)
 
 
-def _uploaded(aws: Aws, archive: Path, bucket: str | None, model: str, notify: Notify) -> str:
-    bucket = bucket or default_bucket(aws)
-    ensure_bucket(aws, bucket)
-    folder = S3Uri(bucket) / "charloom/models" / _fit(stem_of(model)) / sha256_of_file(archive)[:16]
-    upload_file(aws, archive, folder / ARCHIVE, notify)
-    return str(folder / ARCHIVE)
+def _place(aws: Aws, model: str, bucket: str | None) -> S3Uri:
+    """The folder for all archives of a model."""
+    return S3Uri(bucket or default_bucket(aws)) / "charloom/models" / _fit(stem_of(model))
+
+
+def _uploaded(aws: Aws, archive: Path, place: S3Uri, notify: Notify, kms_key: str | None) -> str:
+    ensure_bucket(aws, place.bucket)
+    address = place / sha256_of_file(archive)[:16] / ARCHIVE
+    upload_file(aws, archive, address, notify, kms_key=kms_key)
+    return str(address)
 
 
 def _fit(name: str) -> str:

@@ -16,17 +16,20 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.hyperparameters import hyperparameters
 from charloom.sagemaker.instances import refuse_arm, refuse_unfit
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name
+from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.storage import default_bucket
 from charloom.sagemaker.training_request import TrainingJob
-from charloom.settings import Duration, Settings, duration_seconds
+from charloom.settings import Duration, duration_seconds
 
 _USUAL = 3600  # seconds that a job may run where nothing is said
 _AROUND = 1800  # seconds beside a budget: installing, reading, evaluating, packing
 _LONGEST = 28 * 86_400  # seconds that SageMaker lets a job run
 
 
-class JobSettings(Settings):
+class JobSettings(ResourceSettings):
     """Where a training job runs, for how long at most, and what it is called."""
+
+    longest_value = 512
 
     instance: str = Field("ml.m5.large", description="The kind of machine, such as ml.g5.xlarge; local runs it here.")
     instances: int = Field(1, ge=1, le=100, description="How many machines train the one model, by torchrun.")
@@ -55,6 +58,7 @@ class JobSettings(Settings):
     security_groups: list[str] = Field(
         default_factory=list, max_length=5, description="Security groups there; subnets and groups go together."
     )
+    encrypt_traffic: bool = Field(False, description="Encrypt what several machines send each other; it is slower.")
     price: float | None = Field(None, ge=0, le=10_000, description="USD an hour of one machine, if you know better.")
 
     @model_validator(mode="after")
@@ -106,6 +110,10 @@ def planned(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: st
         volume=asked.volume,
         subnets=asked.subnets,
         security_groups=asked.security_groups,
+        kms_key=asked.kms_key,
+        own_tags=asked.own_tags,
+        environment=asked.environment,
+        encrypt_traffic=asked.encrypt_traffic,
     )
 
 

@@ -65,8 +65,10 @@ def _create_bucket(aws: Aws, bucket: str) -> None:
             raise
 
 
-def upload_file(aws: Aws, path: Path, uri: S3Uri, notify: Notify = ignore) -> bool:
+def upload_file(aws: Aws, path: Path, uri: S3Uri, notify: Notify = ignore, *, kms_key: str | None = None) -> bool:
     """Put a file under an address of the account's own, in parts where it is large; whether it had to be sent.
+
+    With a KMS key it is encrypted by that; a file that is there under another key is sent again.
 
     Raises:
         CloudError: S3 refused it, or the connection broke. What stood there before still stands there, and no parts
@@ -76,19 +78,21 @@ def upload_file(aws: Aws, path: Path, uri: S3Uri, notify: Notify = ignore) -> bo
     with storage_errors(path):
         checksum, size = sha256_of_file(path), path.stat().st_size
     owner = {"ExpectedBucketOwner": aws.account_id}
+    sealed = {} if kms_key is None else {"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": kms_key}
+    metadata = {_CHECKSUM: checksum}
     if not isinstance(aws, Account):
         aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key, **owner)
         body = f"<{path.name}, {size} bytes>"
-        aws.call("s3", "put_object", Bucket=uri.bucket, Key=uri.key, Body=body, Metadata={_CHECKSUM: checksum}, **owner)
+        aws.call("s3", "put_object", Bucket=uri.bucket, Key=uri.key, Body=body, Metadata=metadata, **sealed, **owner)
         return True
-    if _checksum_there(aws, uri, owner) == checksum:
+    if _is_there(aws, uri, checksum, kms_key, owner):
         return False
     with _transfer(aws, "put_object", f"{path.name} to {uri}"):
         aws.client("s3").upload_file(
             str(path),
             uri.bucket,
             uri.key,
-            ExtraArgs={"Metadata": {_CHECKSUM: checksum}, **owner},
+            ExtraArgs={"Metadata": metadata, **sealed, **owner},
             Callback=_counting(path.name, size, notify),
         )
     return True
@@ -139,15 +143,17 @@ def objects_under(aws: Aws, uri: S3Uri) -> Iterator[S3Uri]:
             yield S3Uri(uri.bucket, entry["Key"])
 
 
-def _checksum_there(aws: Account, uri: S3Uri, owner: dict[str, str]) -> str | None:
+def _is_there(aws: Account, uri: S3Uri, checksum: str, kms_key: str | None, owner: dict[str, str]) -> bool:
+    """Whether a file is there unchanged, and encrypted as it is to be; an alias of a key cannot be compared."""
     try:
         found = aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key, **owner)
     except CloudError as error:
         if error.code in (*_ABSENT, *_FORBIDDEN):  # forbidden: it is not there, and we may not list
-            return None
+            return False
         raise
-    checksum = found.get("Metadata", {}).get(_CHECKSUM)
-    return None if checksum is None else str(checksum)
+    key = str(found.get("SSEKMSKeyId", ""))
+    same_key = kms_key is None or key == kms_key or key.endswith(f":key/{kms_key}")
+    return same_key and found.get("Metadata", {}).get(_CHECKSUM) == checksum
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from charloom.sagemaker.hyperparameters import encoded, refuse_too_many
-from charloom.sagemaker.instances import gpus
+from charloom.sagemaker.instances import gpus, has_own_disks
 from charloom.sagemaker.names import tags
 from charloom.sagemaker.source_dir import ENTRY_POINT
 
@@ -45,6 +45,10 @@ class TrainingJob:
         volume: gigabytes of disk for each machine.
         subnets: of a VPC to run in; none: in none.
         security_groups: there.
+        kms_key: what encrypts disks and the model; None: Amazon's own key.
+        own_tags: the user's.
+        environment: variables of the container.
+        encrypt_traffic: encrypt what several machines send each other.
     """
 
     name: str
@@ -64,6 +68,10 @@ class TrainingJob:
     volume: int = 30
     subnets: Sequence[str] = ()
     security_groups: Sequence[str] = ()
+    kms_key: str | None = None
+    own_tags: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    encrypt_traffic: bool = False
 
 
 def training_job_request(job: TrainingJob) -> dict[str, Any]:
@@ -78,6 +86,8 @@ def training_job_request(job: TrainingJob) -> dict[str, Any]:
     network: dict[str, Any] = {}
     if job.subnets:
         network["VpcConfig"] = {"Subnets": list(job.subnets), "SecurityGroupIds": list(job.security_groups)}
+    key = {} if job.kms_key is None else {"KmsKeyId": job.kms_key}
+    volume_key = {} if job.kms_key is None or has_own_disks(job.instance) else {"VolumeKmsKeyId": job.kms_key}
     return {
         "TrainingJobName": job.name,
         "AlgorithmSpecification": {
@@ -88,18 +98,21 @@ def training_job_request(job: TrainingJob) -> dict[str, Any]:
         },
         "RoleArn": job.role,
         "InputDataConfig": [_channel(name, uri) for name, uri in job.channels.items()],
-        "OutputDataConfig": {"S3OutputPath": job.output},
+        "OutputDataConfig": {"S3OutputPath": job.output, **key},
         "ResourceConfig": {
             "InstanceType": job.instance,
             "InstanceCount": job.instances,
             "VolumeSizeInGB": job.volume,
+            **volume_key,
         },
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": job.spot,
         "CheckpointConfig": {"S3Uri": job.checkpoints, "LocalPath": CHECKPOINTS},
         "HyperParameters": encoded_with_toolkit(job),
         **network,
-        "Tags": tags(),
+        **({"Environment": dict(job.environment)} if job.environment else {}),
+        **({"EnableInterContainerTrafficEncryption": True} if job.encrypt_traffic else {}),
+        "Tags": tags(**job.own_tags),
     }
 
 

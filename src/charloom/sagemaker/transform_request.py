@@ -6,10 +6,11 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, Field
 
-from charloom.sagemaker.instances import refuse_unfit, unlisted
+from charloom.sagemaker.instances import has_own_disks, refuse_unfit, unlisted
 from charloom.sagemaker.names import S3Uri, tags
 from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
-from charloom.settings import Duration, Settings, duration_seconds
+from charloom.sagemaker.resource_settings import ResourceSettings
+from charloom.settings import Duration, duration_seconds
 
 JSON_LINES = "application/jsonlines"
 _LONGEST = 3600  # seconds that Amazon lets one batch take
@@ -26,8 +27,10 @@ def _machine(instance: str) -> str:
     return instance
 
 
-class TransformSettings(Settings):
+class TransformSettings(ResourceSettings):
     """On what a batch runs, and in what pieces."""
+
+    longest_value, most_variables = 10_240, 15  # one more is charloom's own
 
     instance: Annotated[str, AfterValidator(_machine)] = Field(
         "ml.m5.large", description="What it runs on, such as ml.m5.large."
@@ -63,6 +66,8 @@ def transform_request(
         score: measure the prompts of lines that do not say what they want, instead of continuing them.
     """
     seconds = round(duration_seconds(settings.batch_timeout))
+    key = {} if settings.kms_key is None else {"KmsKeyId": settings.kms_key}
+    volume_key = {"VolumeKmsKeyId": settings.kms_key} if key and not has_own_disks(settings.instance) else {}
     place = {"S3DataType": "S3Prefix", "S3Uri": str(source)}
     return {
         "TransformJobName": name,
@@ -72,13 +77,13 @@ def transform_request(
         "BatchStrategy": "MultiRecord",
         "ModelClientConfig": {"InvocationsTimeoutInSeconds": seconds, "InvocationsMaxRetries": 1},
         # Our server would cut a batch off after the five minutes that it gives a request of a person's.
-        "Environment": {"CHARLOOM_SERVE_REQUEST_TIMEOUT": f"{seconds}s"},
+        "Environment": {"CHARLOOM_SERVE_REQUEST_TIMEOUT": f"{seconds}s", **settings.environment},
         "TransformInput": {
             "DataSource": {"S3DataSource": place},
             "ContentType": f"{JSON_LINES}; score=true" if score else JSON_LINES,
             "SplitType": "Line",
         },
-        "TransformOutput": {"S3OutputPath": str(output), "Accept": JSON_LINES, "AssembleWith": "Line"},
-        "TransformResources": {"InstanceType": settings.instance, "InstanceCount": settings.instances},
-        "Tags": tags(),
+        "TransformOutput": {"S3OutputPath": str(output), "Accept": JSON_LINES, "AssembleWith": "Line", **key},
+        "TransformResources": {"InstanceType": settings.instance, "InstanceCount": settings.instances, **volume_key},
+        "Tags": tags(**settings.own_tags),
     }

@@ -136,7 +136,7 @@ def _made(aws: Aws, plan: TransformPlan, notify: Notify) -> str | None:
         return None
     from charloom.sagemaker.deploying import create_model
 
-    return create_model(aws, model, notify=notify, role=plan.role, image=plan.image)
+    return create_model(aws, model, notify=notify, role=plan.role, image=plan.image, **plan.settings.carried())
 
 
 def follow(aws: Aws, job: str, *, notify: Notify = ignore) -> Transformed:

@@ -63,6 +63,7 @@ def upload(
     prefix: str = CORPORA,
     folder: Path | str | None = None,
     overwrite: bool = False,
+    kms_key: str | None = None,
     notify: Notify = ignore,
     **reading: Any,
 ) -> UploadedCorpus:
@@ -75,6 +76,7 @@ def upload(
         prefix: the folder of the bucket.
         folder: where to keep the prepared corpus on this machine; a temporary folder if none is named.
         overwrite: replace the prepared corpus that stands in that folder.
+        kms_key: the KMS key that encrypts it; None: what the bucket says.
         notify: is told what happens.
         **reading: `clean`, `encoding`, `vocabulary`, `min_count`, as `charloom.train` takes them.
 
@@ -97,13 +99,13 @@ def upload(
             place = Path(temporary, "corpus") if folder is None else Path(folder).expanduser()
             prepare_corpus(specs, place, settings, overwrite=overwrite, notify=notify)
             prepared = PreparedCorpus(place)
-        return _sent(aws, prepared, target, notify)
+        return _sent(aws, prepared, target, notify, kms_key)
 
 
-def _sent(aws: Aws, prepared: PreparedCorpus, target: S3Uri, notify: Notify) -> UploadedCorpus:
+def _sent(aws: Aws, prepared: PreparedCorpus, target: S3Uri, notify: Notify, kms_key: str | None) -> UploadedCorpus:
     place, names = target / _name(prepared), (VOCABULARY, IDS, RECORD)  # the record last: it makes them a corpus
     ensure_bucket(aws, target.bucket)
-    sent = [upload_file(aws, prepared.path / name, place / name, notify) for name in names]
+    sent = [upload_file(aws, prepared.path / name, place / name, notify, kms_key=kms_key) for name in names]
     ids, vocabulary = prepared.whole.ids[1:], prepared.vocabulary
     example = ids[: _EXAMPLE + 1]
     return UploadedCorpus(

@@ -14,6 +14,7 @@ from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.errors import UsageError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command
+from charloom.sagemaker.resource_settings import KmsKey
 from charloom.sagemaker.uploading import CORPORA, UploadedCorpus
 from charloom.sagemaker.uploading import upload as upload_corpus
 from charloom.settings import ReadingSettings
@@ -25,6 +26,7 @@ def upload(
     prefix: str = CORPORA,
     output: Annotated[Path | None, Destination] = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
+    kms_key: KmsKey | None = None,
     text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),  # noqa: B008
     cloud: CloudOptions = CloudOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
@@ -43,17 +45,18 @@ def upload(
         A folder to keep the prepared corpus in, on this machine.
     overwrite
         Replace the prepared corpus that stands in that folder.
+    kms_key
+        The KMS key that encrypts it in S3: its id, alias or ARN; else what the bucket says.
     """
     out = Output(options)
     specs = corpus_specs(corpus)
     if not specs:
         raise UsageError("name a corpus to upload; charloom corpus list names some")
     chosen: dict[str, Any] = {name: getattr(text, name) for name in text.model_fields_set}
+    place: dict[str, Any] = {"bucket": bucket, "prefix": prefix, "folder": output, "kms_key": kms_key}
     with CloudView(out) as view:
         aws = reached(cloud, out)
-        done = upload_corpus(
-            aws, specs, bucket=bucket, prefix=prefix, folder=output, overwrite=overwrite, notify=view, **chosen
-        )
+        done = upload_corpus(aws, specs, **place, overwrite=overwrite, notify=view, **chosen)
     if not aws.dry:
         _report(out, aws, done)
 
