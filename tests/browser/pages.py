@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from playwright.sync_api import Page
 
 from tests.reference import gru_step, lstm_step, rnn_step
 
@@ -88,3 +89,19 @@ def reference_greedy(page: PageContent, ids: list[int], length: int) -> list[int
         written.append(int(scores.argmax()))
         logits = reference_logits(page, written[-1:], state)
     return written
+
+
+def starts(page: Page, text: str) -> list[str]:
+    """At which side the page begins a line in Latin and one in Arabic letters, written into the element `text`."""
+    script = """place => {
+        place.textContent = "abc\\n\\u0627\\u0628\\u062c";
+        const box = place.getBoundingClientRect(), letters = document.createRange();
+        return [0, 4].map((first) => {
+            letters.setStart(place.firstChild, first);
+            letters.setEnd(place.firstChild, first + 3);
+            const line = letters.getBoundingClientRect();
+            return line.left - box.left < box.right - line.right ? "left" : "right";
+        });
+    }"""
+    sides: list[str] = page.locator(text).evaluate(script)
+    return sides

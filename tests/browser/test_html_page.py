@@ -12,7 +12,7 @@ import charloom
 from charloom.bundle import open_model_directory
 from charloom.runtime.exporting_html import export_html
 from tests.browser.conftest import Models
-from tests.browser.pages import read_page
+from tests.browser.pages import read_page, starts
 from tests.browser.test_html_writes import opened, written
 
 
@@ -227,3 +227,9 @@ def test_hostile_names_and_characters_stay_text(page: Page, tmp_path: Path) -> N
     assert page.locator("h1").inner_text() == folder.name
     assert len(written(page, "<", length=50)) == 51
     assert read_page(file).vocab_size == len(set(text.read_text("utf-8"))) + 1
+
+
+def test_every_line_has_the_direction_of_its_script(page: Page, models: Models) -> None:
+    opened(page, models.page("lstm"))
+    assert starts(page, "#text") == ["left", "right"]
+    assert page.locator("textarea:not([dir=auto])").count() == 0

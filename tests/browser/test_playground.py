@@ -18,6 +18,7 @@ from playwright.sync_api import Browser, Page, expect
 import charloom
 from charloom.runtime.model import Model
 from tests.browser.conftest import Models
+from tests.browser.pages import starts
 from tests.browser.screenshots import take_page, take_playground
 from tests.browser.watching import characters, install_axe, served, violations, visit, watched, write, written
 
@@ -46,6 +47,11 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     with watched(browser, viewport={"width": 1100, "height": 900}) as opened:
         visit(opened, address)
         yield opened
+
+
+def test_every_line_has_the_direction_of_its_script(page: Page) -> None:
+    assert starts(page, "#written") == ["left", "right"]
+    assert page.locator("textarea:not([dir=auto])").count() == 0
 
 
 def test_a_seeded_text_is_the_models_with_its_bits(page: Page, model: Model) -> None:

@@ -121,3 +121,13 @@ def test_a_log_on_a_full_disk(small_text: Path, tmp_path: Path, stdout_too: bool
         process = started(training(small_text, tmp_path / "m"), stdout=stdout, stderr=full.fileno())
         assert process.wait(PATIENCE) == (1 if stdout_too else 0)  # a result that was not written is a failure
     assert is_whole(tmp_path / "m")
+
+
+def test_what_a_model_is_given_and_writes_cannot_act_on_a_terminal(trained: Path) -> None:
+    prompt = "a\x1b[2J\x1b]0;owned\x07\x9b31m　猫"
+    command = ["generate", str(trained), "--prompt", prompt, "--length", "20", "--quiet"]
+    on_terminal = on_a_terminal(command, 80)
+    assert not set("\x1b\x07\x9b") & set(on_terminal)
+    assert "a\ufffd[2J\ufffd]0;owned\ufffd\ufffd31m　猫" in on_terminal
+    piped = started(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).communicate()[0]
+    assert piped.decode().startswith(prompt), "elsewhere every byte is exact"
