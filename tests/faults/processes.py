@@ -88,8 +88,9 @@ def newest_step(folder: Path) -> int:
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """The whole lines of a run's history."""
-    path = folder / "metrics.jsonl"
+    """The whole lines of a run's history, which is in `training/` while the folder holds a model from before."""
+    own = folder / "training" / "metrics.jsonl"
+    path = own if own.exists() else folder / "metrics.jsonl"
     lines = path.read_text("utf-8").splitlines(keepends=True) if path.exists() else []
     return [json.loads(line) for line in lines if line.endswith("\n")]
 

@@ -54,8 +54,10 @@ def read_unfinished(path: Path) -> UnfinishedRun | None:
         OSError: the folder cannot be read.
     """
     folder = path / TRAINING
-    if not (folder / RUN).exists() and not folders.holds_run(path):
+    if not folder.is_dir():
         return None
+    if any(folder.iterdir()) and not (folder / RUN).exists() and not folders.holds_run(path):
+        return None  # somebody's own
     names = [_CHECKPOINT.fullmatch(file.name) for file in folder.iterdir()]
     own = folder / METRICS
     history = read_recent_history(own if own.is_file() else path / METRICS)

@@ -126,12 +126,17 @@ class Checkpoints:
         if self._unsaved is None or self._unsaved[0] != path:
             return None
         for place in (path, *self._elsewhere()):
-            with contextlib.suppress(OSError, StorageError):
+            try:
                 if place == path:
                     self._remove(self._paths()[:-1])
                 else:
-                    place.parent.mkdir(parents=True, mode=0o700)
+                    place.parent.parent.mkdir(parents=True, exist_ok=True)
+                    place.parent.mkdir(mode=0o700)
                 _write(place, self._unsaved[1])
+            except (OSError, StorageError):
+                if place != path:
+                    shutil.rmtree(place.parent, ignore_errors=True)
+            else:
                 return place
         return None
 
