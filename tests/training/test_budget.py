@@ -5,16 +5,18 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from mlflow.tracking import MlflowClient
 
 import charloom
 from charloom.bundle import open_model_directory
 from charloom.errors import UsageError
-from charloom.events import Evaluated, Event, Notice, StepTaken
+from charloom.events import Evaluated, Event, Notice, StepTaken, TrainingStarted
 from charloom.settings import CorpusSettings, RunSettings, TrainingSettings, run_settings
 from charloom.training import budget as module
 from charloom.training.budget import SIZES, Choice, choose, predicted_loss
@@ -23,6 +25,7 @@ from charloom.training.preparation import TrainingData, model_shape, prepare_dat
 from charloom.training.ranks import Ranks
 from charloom.training.state import Progress
 from tests.training.test_run import after
+from tests.training.test_tracking import runs
 
 SETTINGS = TrainingSettings(learning_rate=0.01, warmup=0.1)
 BY_STEPS = Plan(SETTINGS, steps=100, evaluate_every=20)
@@ -168,7 +171,7 @@ class TestChoice:
     def test_it_is_the_best_prediction_of_all(self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
         measured = machine(monkeypatch, 3e10)
         size = chosen(long_text).settings.model.hidden_size
-        assert measured == list(SIZES[: len(measured)])
+        assert measured == [*SIZES[: len(measured) // 2]] * 2, "in two rounds, the second of which found nothing faster"
         predictions = {}
         for candidate in measured:
             model = RunSettings().model.model_copy(update={"hidden_size": candidate})
@@ -206,6 +209,138 @@ class TestChoice:
         assert f"read the text {passes:.1f} times" in choice.reason
         assert "in 10m" in choice.reason
         assert "\n" not in choice.reason
+
+
+def busy(monkeypatch: pytest.MonkeyPatch, probes: int, slower: float = 8) -> list[int]:
+    """A machine that is so much slower, for other programs, while so many sizes are measured."""
+    honest = machine(monkeypatch, 3e10)
+    speed = module._speed
+
+    def crowded(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
+        found = speed(data, settings, device, ranks)
+        return found / slower if len(honest) <= probes else found
+
+    monkeypatch.setattr(module, "_speed", crowded)
+    return honest
+
+
+class TestNeighbours:
+    """Other programs that keep the cores busy while sizes are measured."""
+
+    @pytest.fixture
+    def quiet(self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch) -> Choice:
+        machine(monkeypatch, 3e10)
+        return chosen(long_text)
+
+    @pytest.mark.parametrize("probes", [1, 2, 3, 5])
+    def test_a_busy_first_round_changes_nothing(
+        self, quiet: Choice, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch, probes: int
+    ) -> None:
+        busy(monkeypatch, probes)
+        assert chosen(long_text) == quiet
+
+    def test_always_busy_it_is_a_smaller_network_and_measuring_ends(
+        self, quiet: Choice, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        measured = busy(monkeypatch, 10_000)
+        assert chosen(long_text).settings.model.hidden_size < quiet.settings.model.hidden_size
+        assert len(measured) <= 3 * len(SIZES)
+
+    def test_where_the_time_for_it_is_gone_what_was_measured_is_known(
+        self, quiet: Choice, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Time for the first round and a half: the sizes that are not measured again keep their speed."""
+        measured = machine(monkeypatch, 3e10)
+        enough = 1.5 * SIZES.index(quiet.settings.model.hidden_size)
+        monkeypatch.setattr(time, "perf_counter", lambda: 12.0 * len(measured) / enough)
+        assert chosen(long_text) == quiet
+
+    def test_what_is_spent_makes_the_network_smaller(
+        self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine(monkeypatch, 3e10)
+        settings = run_settings(RunSettings(), {"budget": "10m"})
+        sizes = [
+            choose(long_text, settings, frozenset(), torch.device("cpu"), Ranks(), spent).settings.model.hidden_size
+            for spent in (0, 400, 599, 700)
+        ]
+        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[0] > sizes[2]
+
+    def test_the_plan_sees_that_a_network_is_too_small(self) -> None:
+        plan = Plan(SETTINGS, 500, None, budget=100.0, reserve=10.0, promised=1_000.0)
+        early = Progress(step=20, seconds=9.9)
+        assert plan.is_too_small(early, 1_501)
+        assert not plan.is_too_small(early, 1_500)
+        assert not plan.is_too_small(Progress(step=19, seconds=9.9), 1_501)
+        assert not plan.is_too_small(Progress(step=20, seconds=10.0), 1_501)
+        assert not BY_CLOCK.is_too_small(early, 1e9)
+        assert not BY_STEPS.is_too_small(early, 1e9)
+
+    def test_a_run_that_is_much_faster_than_promised_begins_again_once(
+        self, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text, folder, events = tmp_path / "long.txt", tmp_path / "m", list[Event]()
+        text.write_text(small_text.read_text("utf-8") * 60, "utf-8")
+        machine(monkeypatch, 1e6)  # so slow that the smallest is best, and any machine is faster
+
+        def notify(event: Event) -> None:
+            events.append(event)
+            if isinstance(event, StepTaken):
+                machine(monkeypatch, 1e9)  # still slower than any, and a larger one is best
+
+        def started() -> list[int]:
+            return [place for place, event in enumerate(events) if isinstance(event, TrainingStarted)]
+
+        def should_stop() -> bool:
+            return len(started()) == 2 and len(events) - started()[1] > 45
+
+        monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+        options: dict[str, Any] = {"budget": "10h", "threads": 1, "device": "cpu", "notify": notify}
+        options["track"] = ["tensorboard", "mlflow"]
+        charloom.train(text, folder, should_stop=should_stop, **options)
+        first, second = started()
+        assert [event.step for event in events[:first] if isinstance(event, StepTaken)] == []
+        assert [event.step for event in events[first:second] if isinstance(event, StepTaken)] == [*range(1, 21)]
+        (told, reason) = [event.message for event in events[first:second] if isinstance(event, Notice)]
+        assert "starting again, once" in told
+        run = json.loads((folder / "training" / "run.json").read_bytes())
+        hidden = run["settings"]["model"]["hidden_size"]
+        assert hidden > SIZES[0]
+        assert run["record"]["choice"] == reason
+        assert f"× {hidden} " in reason
+        steps = [event.step for event in events[second:] if isinstance(event, StepTaken)]
+        assert steps == [*range(1, steps[-1] + 1)]
+        assert _progress(folder)["seconds"] > _progress(folder)["started_at"] > 0
+        assert _progress(folder)["step"] == steps[-1]
+        tracked = runs(MlflowClient(tracking_uri=(folder / "mlruns").as_uri()))
+        assert [one.data.params["hidden_size"] for one in tracked] == [str(SIZES[0]), str(hidden)]
+        assert [one.info.status for one in tracked] == ["KILLED", "KILLED"], "the second was stopped"
+        assert len(list((folder / "tensorboard").iterdir())) == 1
+
+        machine(monkeypatch, 1e13)
+        result = charloom.train(text, folder, resume=True, should_stop=after(25), threads=1, device="cpu")
+        assert result.resumed_from_step == steps[-1]
+        assert open_model_directory(folder).config.model.hidden_size == hidden
+
+    def test_a_size_that_was_given_is_kept_however_fast_it_is(
+        self, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine(monkeypatch, 1e3)
+        events: list[Event] = []
+        options: dict[str, Any] = {**SMALL, "budget": "10h", "notify": events.append}
+        charloom.train(small_text, tmp_path / "m", should_stop=after(40), **options)
+        assert len([event for event in events if isinstance(event, TrainingStarted)]) == 1
+
+    def test_where_no_larger_network_fits_it_goes_on(
+        self, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine(monkeypatch, 1e3)
+        events: list[Event] = []
+        options: dict[str, Any] = {"budget": "10h", "threads": 1, "device": "cpu", "notify": events.append}
+        charloom.train(small_text, tmp_path / "m", should_stop=after(40), **options)
+        assert [event.step for event in events if isinstance(event, StepTaken)] == [*range(1, 41)]
+        assert len([event for event in events if isinstance(event, TrainingStarted)]) == 1
 
 
 class TestRuns:

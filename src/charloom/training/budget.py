@@ -38,6 +38,8 @@ _FLOOR, _A, _ALPHA, _B, _BETA, _REPEATS = 1.086, 72.9, 0.500, 86.8, 0.364, 13.0
 _PARAMETERS_A_CHARACTER = 3.0  # at most: beyond, a network learns the text by heart before it learns its rules
 _MEASURING_SHARE = 0.04  # of the budget, at most
 _MEASURING_SECONDS = 12.0  # at most
+_ROUNDS = 3  # of measuring all sizes, at most: another program may keep the cores busy for some seconds
+_QUIET = 1.1  # a round that finds no size this much faster than the rounds before it is the last
 _CLEARLY_WORSE = 0.02  # nats; sizes are tried upwards until the prediction is this much worse than the best
 _RISK_FROM, _RISK_TO = 4.0, 46.0  # passes × parameters a character, where dropout begins and where it is full
 _RESERVED_SHARE = 0.3  # of the budget, at most
@@ -59,11 +61,13 @@ class Choice:
     Attributes:
         settings: with the choice laid over what was not given.
         steps: updates expected.
+        speed: characters a second that were measured.
         reason: a sentence for people.
     """
 
     settings: RunSettings
     steps: int
+    speed: float
     reason: str
 
 
@@ -85,7 +89,12 @@ def predicted_loss(parameters: float, read: float, different: float) -> float:
 
 
 def choose(
-    data: TrainingData, settings: RunSettings, fixed: frozenset[str], device: torch.device, ranks: Ranks
+    data: TrainingData,
+    settings: RunSettings,
+    fixed: frozenset[str],
+    device: torch.device,
+    ranks: Ranks,
+    spent: float = 0.0,
 ) -> Choice:
     """The network and batch that will be best when the budget is spent.
 
@@ -95,49 +104,90 @@ def choose(
         fixed: the settings that must stay as they are.
         device: where to train.
         ranks: the processes that share the rows; rank 0 measures for all.
+        spent: seconds of the budget that are gone.
     """
     assert settings.training.budget is not None
     content = b""
     if ranks.writes:
-        best = _best(data, settings, fixed, device, ranks)
+        seconds = max(1e-3, duration_seconds(settings.training.budget) - spent)
+        best = _best(data, settings, fixed, seconds, _Probes(data, device, ranks))
         training = best.settings.training
         steps = max(1, round(best.passes * data.characters / (training.batch_size * training.bptt)))
         reason = _reason(settings.training.budget, best)
-        content = json.dumps([best.settings.model_dump(), steps, reason]).encode()
-    chosen, steps, reason = json.loads(ranks.share_bytes(content))
-    return Choice(RunSettings.model_validate(chosen), steps, reason)
+        content = json.dumps([best.settings.model_dump(), steps, best.speed, reason]).encode()
+    chosen, steps, speed, reason = json.loads(ranks.share_bytes(content))
+    return Choice(RunSettings.model_validate(chosen), steps, speed, reason)
+
+
+class _Probes:
+    """How fast each size learns here: the best of some rounds of measuring, a round apart from each other."""
+
+    def __init__(self, data: TrainingData, device: torch.device, ranks: Ranks) -> None:
+        self.data = data
+        self.device = device
+        self._ranks = ranks
+        self._fastest: dict[int, float] = {}
+        self._started = time.perf_counter()
+        self.found_faster = True  # whether this round has found a size clearly faster than the rounds before
+
+    @property
+    def seconds(self) -> float:
+        """Since measuring began."""
+        return time.perf_counter() - self._started
+
+    def knows(self, size: int) -> bool:
+        """Whether that size was measured."""
+        return size in self._fastest
+
+    def speed(self, settings: RunSettings, *, again: bool) -> float:
+        """Characters a second with these settings, the best that was ever measured; once more, if `again`."""
+        size = settings.model.hidden_size
+        if not again:
+            return self._fastest[size]
+        before, now = self._fastest.get(size, 0.0), _speed(self.data, settings, self.device, self._ranks)
+        self.found_faster = self.found_faster or now > _QUIET * before
+        self._fastest[size] = max(before, now)
+        return self._fastest[size]
 
 
 def _best(
-    data: TrainingData, settings: RunSettings, fixed: frozenset[str], device: torch.device, ranks: Ranks
+    data: TrainingData, settings: RunSettings, fixed: frozenset[str], seconds: float, probes: _Probes
 ) -> _Candidate:
+    """The best size, after as many rounds of measuring as there is time and reason for."""
+    rounds = 1 if "hidden_size" in fixed else _ROUNDS
     best: _Candidate | None = None
-    for candidate in _candidates(data, settings, fixed, device, ranks):
-        if best is None or candidate.loss < best.loss:
-            best = candidate
-        elif candidate.loss > best.loss + _CLEARLY_WORSE:
+    for number in range(rounds):
+        if number and not (probes.found_faster and probes.seconds < _measuring(seconds)):
             break
+        probes.found_faster, best = False, None
+        for candidate in _candidates(data, settings, fixed, seconds, probes):
+            if best is None or candidate.loss < best.loss:
+                best = candidate
+            elif candidate.loss > best.loss + _CLEARLY_WORSE:
+                break
     assert best is not None
     return replace(best, settings=_regularized(best, data.characters, fixed))
 
 
+def _measuring(seconds: float) -> float:
+    return min(_MEASURING_SECONDS, _MEASURING_SHARE * seconds)
+
+
 def _candidates(
-    data: TrainingData, settings: RunSettings, fixed: frozenset[str], device: torch.device, ranks: Ranks
+    data: TrainingData, settings: RunSettings, fixed: frozenset[str], seconds: float, probes: _Probes
 ) -> Iterator[_Candidate]:
-    """The sizes that can be measured in the time for it, smallest first, each with its prediction."""
-    assert settings.training.budget is not None
-    budget = duration_seconds(settings.training.budget)
-    started, characters = time.perf_counter(), data.characters
+    """The sizes that can be measured in the time for it, or were before, smallest first, each with its prediction."""
+    characters = data.characters
     sizes = (settings.model.hidden_size,) if "hidden_size" in fixed else SIZES
     for index, size in enumerate(sizes):
-        sized = _sized(settings, size, fixed, device)
+        sized = _sized(settings, size, fixed, probes.device)
         parameters = model_shape(data, sized.model).parameters
-        spent = time.perf_counter() - started
         too_large = parameters > max(20_000, _PARAMETERS_A_CHARACTER * characters)
-        if index and (too_large or spent > min(_MEASURING_SECONDS, _MEASURING_SHARE * budget)):
+        in_time = index == 0 or probes.seconds <= _measuring(seconds)
+        if index and (too_large or not (in_time or probes.knows(size))):
             return
-        speed = _speed(data, sized, device, ranks)
-        read = speed * 0.9 * budget  # the rest goes to evaluations
+        speed = probes.speed(sized, again=in_time)
+        read = speed * 0.9 * seconds  # the rest goes to evaluations
         yield _Candidate(sized, parameters, speed, read / characters, predicted_loss(parameters, read, characters))
 
 
@@ -206,7 +256,14 @@ def _reason(budget: str, best: _Candidate) -> str:
     )
 
 
-def budget_plan(data: TrainingData, settings: RunSettings, steps: int, device: torch.device, ranks: Ranks) -> Plan:
+def budget_plan(
+    data: TrainingData,
+    settings: RunSettings,
+    steps: int,
+    device: torch.device,
+    ranks: Ranks,
+    promised: float | None = None,
+) -> Plan:
     """The plan for a budget: what the evaluations at the end will cost is kept back from it.
 
     Args:
@@ -215,12 +272,14 @@ def budget_plan(data: TrainingData, settings: RunSettings, steps: int, device: t
         steps: updates that are expected.
         device: where to train.
         ranks: the processes that share the rows; rank 0 measures for all.
+        promised: characters a second that the size was chosen for, where another could be taken.
     """
     training: TrainingSettings = settings.training
     assert training.budget is not None
     budget = duration_seconds(training.budget)
     reserve = ranks.share(_final_seconds(data, settings, device) if ranks.writes else 0.0)
-    return Plan(training, steps, training.evaluate_every, budget, min(reserve, _RESERVED_SHARE * budget))
+    reserve = min(reserve, _RESERVED_SHARE * budget)
+    return Plan(training, steps, training.evaluate_every, budget, reserve, promised)
 
 
 def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.device) -> float:

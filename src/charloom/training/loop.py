@@ -36,6 +36,7 @@ class Ending(Enum):
     FINISHED = "finished"
     STOPPED = "stopped"
     DIVERGED = "diverged"
+    TOO_SMALL = "too small"
 
 
 class Interrupted(Exception):  # noqa: N818  (a request, not an error)
@@ -126,6 +127,8 @@ class Trainer:
                 return Ending.DIVERGED
             if update.stop:
                 return self._stop()
+            if self._plan.is_too_small(self.state.progress, self._speed):
+                return Ending.TOO_SMALL
 
     def _stop(self) -> Ending:
         # The checkpoint comes first: a look that an uninterrupted run would not take must leave no trace in it.

@@ -10,6 +10,9 @@ from charloom.training.state import Progress
 
 EVALUATIONS = 20  # a run, unless evaluate_every is set
 EVALUATION_SHARE = 4  # at least this much learning for each evaluation's work: evaluating stays cheap
+_SURE_UPDATES = 20  # before them the speed of a run says little
+_TOO_FAST = 1.5  # times the speed that was promised
+_EARLY = 0.1  # of the budget
 _FIRST_LOOK = 1 / 8  # of the way to the first evaluation: people soon see whether it works
 
 
@@ -23,6 +26,7 @@ class Plan:
         evaluate_every: updates between evaluations; None with a budget: by the clock.
         budget: seconds in all, or None where `steps` decide.
         reserve: seconds of the budget kept for what follows the last update.
+        promised: characters a second that the size was chosen for; None where no other size could be taken.
     """
 
     settings: TrainingSettings
@@ -30,6 +34,7 @@ class Plan:
     evaluate_every: int | None
     budget: float | None = None
     reserve: float = 0.0
+    promised: float | None = None
 
     @property
     def learning_seconds(self) -> float:
@@ -70,6 +75,19 @@ class Plan:
         if self.budget is None:
             return progress.seconds / max(1, progress.step) * (self.steps - progress.step)
         return max(0.0, self.budget - progress.seconds)
+
+    def is_too_small(self, progress: Progress, speed: float) -> bool:
+        """Whether the network is so much faster than when it was chosen that a larger one should take its place.
+
+        Only early in the run: what was learned is lost.
+
+        Args:
+            progress: of the run.
+            speed: characters a second of the latest updates.
+        """
+        if self.promised is None or self.budget is None or progress.step < _SURE_UPDATES:
+            return False
+        return speed > _TOO_FAST * self.promised and progress.seconds < _EARLY * self.budget
 
     def evaluation_is_due(self, progress: Progress) -> bool:
         """Whether the validation split is to be measured now."""

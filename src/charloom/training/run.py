@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.settings import LENGTHS, run_settings
 from charloom.text.sources import check_outside
 from charloom.training.batches import RingBatches, fit_batch
-from charloom.training.budget import budget_plan, choose, default_budget
+from charloom.training.budget import Choice, budget_plan, choose, default_budget
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.device import choose_device, memory_errors
 from charloom.training.history import History
@@ -109,7 +109,6 @@ def train(
             request = resumed_request(unfinished, settings, recipe, options, ranks)
         tracking = Tracking(folder, request.settings, request.recipe, told, writes=ranks.writes)
         run = _Run(specs, folder, request, origin, tracking, ranks, started, lock)
-        tracking.settings = run.settings  # a budget has chosen some of them
         with tracking:
             result = run.train(should_stop)
             tracking.stopped = result.interrupted
@@ -125,7 +124,7 @@ class _Run:
         folder: Path,
         request: Request,
         origin: Origin | None,
-        notify: Notify,
+        notify: Tracking,
         ranks: Ranks,
         started: float,
         lock: FolderLock,
@@ -155,21 +154,28 @@ class _Run:
         """The plan, and the rows to follow it on; a budget's choices are made here, once for the whole run."""
         unfinished, explicit, steps = self.request.unfinished, self.request.explicit, 1
         if all(getattr(self.settings.training, name) is None for name in LENGTHS):
-            length = {"budget": default_budget(self.data.characters)}
-            training = self.settings.training.model_copy(update=length)
+            training = self.settings.training.model_copy(update={"budget": default_budget(self.data.characters)})
             self.settings = self.settings.model_copy(update={"training": training})
+        self.unchosen, self.fixed = self.settings, self._fixed()
         if unfinished is not None:
             self.record, steps = unfinished.get("record", self.record), int(unfinished.get("steps", 1))
         elif self.settings.training.budget is not None:
             fit_batch(self.data.characters, self.settings.training, explicit)  # before any measuring
-            choice = choose(self.data, self.settings, self._fixed(), self.device, self.ranks)
-            self.settings, steps, self.record["choice"] = choice.settings, choice.steps, choice.reason
-            self.notify(Notice(choice.reason))
-        batches, fitted = make_batches(self.data, self.settings.training, explicit, self.notify)
+            choice = choose(self.data, self.settings, self.fixed, self.device, self.ranks)
+            return self._plan_of(choice, None if "hidden_size" in self.fixed else choice.speed)
+        return self._plan_for(steps)
+
+    def _plan_of(self, choice: Choice, promised: float | None = None) -> tuple[Plan, RingBatches]:
+        self.settings, self.record["choice"] = choice.settings, choice.reason
+        self.notify(Notice(choice.reason))
+        return self._plan_for(choice.steps, promised)
+
+    def _plan_for(self, steps: int, promised: float | None = None) -> tuple[Plan, RingBatches]:
+        batches, fitted = make_batches(self.data, self.settings.training, self.request.explicit, self.notify)
         self.settings = self.settings.model_copy(update={"training": fitted})
         if fitted.budget is None:
             return steps_plan(self.data, fitted, batches), batches
-        return budget_plan(self.data, self.settings, steps, self.device, self.ranks), batches
+        return budget_plan(self.data, self.settings, steps, self.device, self.ranks, promised), batches
 
     def _fixed(self) -> frozenset[str]:
         """The settings that a budget must leave as they are: the user's, a recipe's, the origin's network."""
@@ -186,12 +192,10 @@ class _Run:
         if start == 0:
             state.progress.seconds = state.progress.started_at = self.ranks.share(time.perf_counter() - self.started)
         self._announce(start)
-        pace = self._pace()
-        try:
-            ending = self._trainer(state, start, should_stop, pace).run()
-        finally:
-            if pace is not None:
-                pace.end()
+        ending = self._learn(state, start, should_stop)
+        if ending is Ending.TOO_SMALL:
+            state = self._with_larger_network(state)
+            ending = self._learn(state, state.progress.step, should_stop)
         if not state.best_weights:
             if self.ranks.writes:
                 with storage_errors(self.folder):
@@ -205,6 +209,31 @@ class _Run:
             best = f"the best weights, of step {result.best_step:,}, are saved in {result.model}"
             raise TrainingError(_diverged(state, best))
         return result
+
+    def _learn(self, state: TrainingState, start: int, should_stop: Callable[[], bool]) -> Ending:
+        pace = self._pace()
+        try:
+            return self._trainer(state, start, should_stop, pace).run()
+        finally:
+            if pace is not None:
+                pace.end()
+
+    def _with_larger_network(self, state: TrainingState) -> TrainingState:
+        """Choose again, for what is left of the budget; where a larger network fits, begin with it from the start."""
+        choice = choose(self.data, self.unchosen, self.fixed, self.device, self.ranks, state.progress.seconds)
+        larger = choice.settings.model.hidden_size > self.settings.model.hidden_size
+        if larger:
+            self.notify(Notice("training is much faster than it was when the size was chosen: starting again, once"))
+            self.plan, self.batches = self._plan_of(choice)
+            self.shape = model_shape(self.data, self.settings.model)
+            state = self._fresh_state()
+            self._begin()
+        self.plan = replace(self.plan, promised=None)
+        state.progress.seconds = self.ranks.share(time.perf_counter() - self.started)
+        if larger:
+            state.progress.started_at = state.progress.seconds
+            self._announce(0)
+        return state
 
     def _pace(self) -> ThreadPace | None:
         """What changes the number of threads on the way: only on a clock, as it may change a result's last bits."""
@@ -316,6 +345,7 @@ class _Run:
         return state.progress.step
 
     def _announce(self, start: int) -> None:
+        self.notify.settings = self.settings  # a budget has chosen some of them
         self.notify(
             TrainingStarted(
                 output=str(self.folder),

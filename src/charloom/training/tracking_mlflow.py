@@ -59,8 +59,13 @@ class MLflowTracker:
         self._next_delivery = 0.0
 
     def begin(self, facts: dict[str, object], resumed_from_step: int) -> None:
-        """Begin a run, or go on with the one that the unfinished training had."""
+        """Begin a run, or go on with the one that the unfinished training had; another one if it starts again."""
         self._facts = facts
+        if self._run is not None:
+            self._waiting.clear()
+            with _environment():
+                self._client.set_terminated(self._run, "KILLED")
+                self._run = self._start()
         self._deliver()
 
     def scalars(self, step: int, values: dict[str, float]) -> None:

@@ -38,6 +38,7 @@ class TensorBoardTracker:
 
     def begin(self, facts: dict[str, object], resumed_from_step: int) -> None:
         """Begin a file, or go on in a new one; what older ones hold after the step is hidden from view."""
+        self.end("KILLED")  # of a run that starts again
         self._folder.mkdir(exist_ok=True)
         self._file = (self._folder / _next_name(self._folder)).open("wb", buffering=0)
         self._write(file_version="brain.Event:2")
