@@ -97,3 +97,16 @@ def test_an_alarm_that_may_not_be_removed_is_said(cli: Charloom, there: FakeAmaz
     ran = cli("sagemaker", "delete", "mine")
     assert (ran.status, "not allowed" in ran.err) == (1, True), ran.err
     assert remains(there) == [], "all else is gone"
+
+
+def test_what_an_expired_one_left_makes_way(
+    cli: Charloom, there: FakeAmazon, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    """Its schedule deletes the endpoint alone: the alarm and the target must not meet the next one of that name."""
+    assert cli(*DEPLOY, *IDLE, "--ttl", "1h", "--scheduler-role", "S", "--yes").status == 0
+    boto3.client("sagemaker").delete_endpoint(EndpointName="mine")
+    boto3.client("scheduler").delete_schedule(Name="charloom-mine")
+    monkeypatch.setattr("charloom.sagemaker.leftovers.expired", lambda tags: True)
+    assert cli(*DEPLOY, "--yes").status == 0
+    assert remains(there) == ALL
+    assert alarms() == []

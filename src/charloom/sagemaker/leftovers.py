@@ -41,5 +41,5 @@ def check_free(aws: Aws, name: str, notify: Notify) -> None:
                 f"or delete it with {command(aws, 'delete', name)}"
             )
     if there:
-        removed = remove_parts(aws, Parts(name, configuration=name, models=(name,)), notify)
+        removed = remove_parts(aws, Parts(name, scaling=True, configuration=name, models=(name,)), notify)
         notify(Notice(f"an endpoint {name} that has expired had left its {' and '.join(removed)}: removed"))

@@ -87,5 +87,6 @@ def refuse_output_in_input(source: S3Uri, output: S3Uri, files: list[S3Uri]) -> 
         answer = answer_to(source, output, file)
         if answer.bucket == source.bucket and answer.key.startswith(source.key):
             raise UsageError(
-                f"the answers would lie in the input, as {answer}, and be read by the next run: give another --output"
+                f"the answers would lie in the input: with --output {output} the next run on {source} would "
+                "read them too; give another --output"
             )
