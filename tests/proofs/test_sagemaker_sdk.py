@@ -169,7 +169,6 @@ def run_cells(sdk: Path, notebook: Path, *cells: str) -> str:
         check=False,
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
-    assert "telemetry" not in ran.stderr.lower()
     return ran.stdout
 
 
