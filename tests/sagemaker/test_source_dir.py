@@ -64,12 +64,22 @@ def test_a_folder_with_files_of_somebody_is_left_alone(cli: Charloom, tmp_path: 
     assert files(tmp_path) == {name: b"mine"}
 
 
+def test_a_link_leads_nothing_out_of_the_folder(cli: Charloom, tmp_path: Path) -> None:
+    (tmp_path / "project/sagemaker").mkdir(parents=True)
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source/charloom").symlink_to(tmp_path / "project")
+    ran = cli("sagemaker", "package", "--source", tmp_path / "source")
+    assert (ran.status, "holds charloom, which is not of this charloom" in ran.err) == (2, True)
+    assert files(tmp_path / "project") == {}
+
+
 def test_what_cannot_be_meant(cli: Charloom, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     for arguments, said in (
         ([], "name the model directory to pack, or give --source"),
         (["model", "--source", tmp_path / "new"], "name no model, or leave --source out"),
         (["--source", tmp_path / "file"], "is a file: name a folder"),
+        (["--source", ""], "--source is followed by an empty name"),
     ):
         ran = cli("sagemaker", "package", *arguments)
         assert (ran.status, said in ran.err) == (2, True), ran.err

@@ -38,6 +38,8 @@ def _destination(_: object, tokens: Sequence[Token]) -> Path:
 
 
 Destination = Parameter(name=["--output", "-o"], converter=_destination)
+Written = Parameter(converter=_destination)
+"""A place to write under an option of its own name."""
 
 
 class NoSuchOptionError(UsageError):

@@ -97,6 +97,6 @@ def _refuse_other_files(folder: Path, contents: dict[str, bytes]) -> None:
         raise UsageError(f"{folder} is a file: name a folder")
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
-        written = path.is_file() and name in contents and path.read_bytes() == contents[name]
-        if not (written or path.is_dir() or path.suffix == ".pyc"):
+        same = path.is_file() and name in contents and path.read_bytes() == contents[name]
+        if path.is_symlink() or not (same or path.is_dir() or path.suffix == ".pyc"):
             raise UsageError(f"{folder} holds {name}, which is not of this charloom: name a new or empty folder")

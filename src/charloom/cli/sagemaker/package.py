@@ -8,9 +8,10 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from charloom.bundle import open_model_directory
-from charloom.cli.arguments import Destination
+from charloom.cli.arguments import Destination, Written
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudView
+from charloom.display import visible
 from charloom.errors import UsageError
 from charloom.sagemaker import packaging
 from charloom.sagemaker.commands import command
@@ -25,7 +26,7 @@ def package(
     /,
     *,
     output: Annotated[Path, Destination] = Path("model.tar.gz"),
-    source: Path | None = None,
+    source: Annotated[Path | None, Written] = None,
     vendor: Annotated[bool, Parameter(negative=())] = False,
     python: str = _CONTAINER.python,
     platform: str = _CONTAINER.platform,
@@ -97,5 +98,5 @@ def _write_source(folder: Path, out: Output, *, dry_run: bool) -> None:
     if out.json:
         out.result({"source": str(folder), "entry_point": ENTRY_POINT})
         return
-    out.text(f"{folder}: {ENTRY_POINT}, requirements.txt and charloom itself")
+    out.text(f"{visible(str(folder))}: {ENTRY_POINT}, requirements.txt and charloom itself")
     out.say(f"next, in Python: sagemaker.pytorch.PyTorch({ENTRY_POINT!r}, source_dir={str(folder)!r}, ...)")
