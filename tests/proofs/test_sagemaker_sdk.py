@@ -193,7 +193,7 @@ def test_the_page(
     roles = [asked["ExecutionRoleArn"] for asked in fake.requests("CreateModel")]
     assert [request["RoleArn"], *roles] == [ROLE] * 3
     assert "the protocol cold-60" in told, f"the log of the job, followed by fit: {told}"
-    assert len(re.findall(r"he did content to say.{163}$", told, re.M)) == 1, told
+    assert len(re.findall(r"he did content to say.{164}$", told, re.M)) == 1, told
     assert len(re.findall(r"you are .{52}$", told, re.M)) == 1, told
     assert fake.operations().count("DeleteEndpoint") == fake.operations().count("CreateEndpoint") == 2
     assert fake.operations().count("DeleteModel") == 2
