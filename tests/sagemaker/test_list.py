@@ -103,3 +103,5 @@ def test_jobs_are_listed_those_that_run_first(
     ]  # fmt: skip
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     assert f"in {REGION}: 1 running job: charloom sagemaker list --region {REGION}" in cli("sagemaker", "list").err
+    mistaken = one_line(cli("sagemaker", "status", "runs"))
+    assert f"one was started in {REGION}: charloom sagemaker status runs --region {REGION}" in mistaken

@@ -1,13 +1,12 @@
 """What charloom has made in which region, by which profile: a log in the user's state folder, a line an event.
 
-It is an aid: it finds what was forgotten in another region, and tells what was deleted from what never existed. It
+It is an aid: it finds what was forgotten in another region, and separates what was deleted from what never existed. It
 holds names, regions, profiles and times, nothing else; what cannot be read or written in it is passed over.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -83,6 +82,20 @@ def creation(place: Place, kind: Kind, name: str) -> Creation | None:
     return next((one for one in creations() if (one.kind, one.name, one.region, one.profile) == key), None)
 
 
+def made_elsewhere(place: Place, kind: Kind, name: str) -> Creation | None:
+    """Something of that name that was made in another place, and not deleted as far as is on record."""
+    return next(
+        (
+            one
+            for one in creations()
+            if (one.kind, one.name) == (kind, name)
+            and one.deleted is None
+            and (one.region, one.profile) != (place.region, place.profile)
+        ),
+        None,
+    )
+
+
 def _note(aws: Aws, what: Literal["created", "deleted"], kind: Kind, name: str) -> None:
     if aws.dry:
         return
@@ -106,7 +119,7 @@ def _events() -> list[_Event]:
         return []
     events = []
     for line in lines:
-        with contextlib.suppress(ValidationError, json.JSONDecodeError):
+        with contextlib.suppress(ValidationError):
             events.append(_Event.model_validate_json(line))
     return events
 

@@ -11,7 +11,7 @@ from charloom.errors import CloudError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command, shown_place
-from charloom.sagemaker.creations import Creation, creation, creations, note_deleted
+from charloom.sagemaker.creations import Creation, creation, made_elsewhere, note_deleted
 from charloom.sagemaker.endpoint_settings import LONGEST_TTL
 from charloom.sagemaker.inventory import tagged_endpoints
 from charloom.sagemaker.leftovers import expired
@@ -85,10 +85,10 @@ def _life(earlier: Creation) -> str:
 
 def _no_endpoint(aws: Aws, name: str) -> CloudError:
     """The error that names the place, and where there is one of that name on record."""
-    there = [one for one in creations() if (one.kind, one.name) == ("endpoint", name) and one.deleted is None]
+    there = made_elsewhere(aws, "endpoint", name)
     advice = f"{command(aws, 'list')} shows what there is"
-    if there:
-        advice = f"one was made {shown_place(there[0])}: {command(there[0], 'delete', name)}"
+    if there is not None:
+        advice = f"one was made {shown_place(there)}: {command(there, 'delete', name)}"
     return CloudError(f"there is no endpoint {name} {shown_place(aws)}: {advice}", NO_ENDPOINT)
 
 

@@ -15,6 +15,7 @@ from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
 from charloom.sagemaker.aws import Answer, Aws
 from charloom.sagemaker.cloudwatch import Log, absent, job_log, plain
 from charloom.sagemaker.commands import command, shown_place
+from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.names import ENDED, checked_name
 from charloom.sagemaker.prices import price_per_hour
 
@@ -96,10 +97,18 @@ def status(aws: Aws, name: str, *, price: float | None = None) -> JobStatus:
         told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
     except CloudError as error:
         if absent(error):
-            message = f"there is no job {name} {shown_place(aws)}: {command(aws, 'list')} shows what there is"
-            raise CloudError(message, NO_JOB, error.reason) from None
+            raise CloudError(_no_job(aws, name), NO_JOB, error.reason) from None
         raise
     return job_status({"TrainingJobName": name, **told}, aws.region, price)
+
+
+def _no_job(aws: Aws, name: str) -> str:
+    """That there is none, and where one of that name was started, as far as is on record."""
+    there = made_elsewhere(aws, "training", name)
+    advice = f"{command(aws, 'list')} shows what there is"
+    if there is not None:
+        advice = f"one was started {shown_place(there)}: {command(there, 'status', name)}"
+    return f"there is no job {name} {shown_place(aws)}: {advice}"
 
 
 def job_status(told: Answer, region: str, price: float | None = None) -> JobStatus:

@@ -16,8 +16,8 @@ COMMANDS = {
     "deploy": "Put a model behind an endpoint.",
     "invoke": "Ask an endpoint to continue a text.",
     "transform": "Generate or score JSON lines in S3 as a batch.",
-    "list": "Every endpoint of ours: age, price so far, expiry.",
-    "delete": "Delete an endpoint with all that belongs to it.",
+    "list": "Every endpoint and job of ours: age, price so far, expiry.",
+    "delete": "Delete an endpoint with all that belongs to it, or a job of this machine.",
     "reap": "Delete the endpoints that have expired.",
 }
 
