@@ -73,7 +73,7 @@ def test_the_whole_way(
     }
     again = charloom("sagemaker", "attach", "job", "-o", tmp_path / "again", "--json").json
     assert again == {**again, "model": str(tmp_path / "again"), "protocol": "stateful"}
-    assert "is there already" in one_line(charloom("sagemaker", "attach", "job", "-o", tmp_path / "again"))
+    assert "already holds a model" in one_line(charloom("sagemaker", "attach", "job", "-o", tmp_path / "again"))
 
 
 def test_not_waiting(charloom: Charloom, fake: FakeAmazon, small_text: Path) -> None:  # noqa: F811
@@ -136,7 +136,7 @@ def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, smal
         ([*train, "--epochs", "1", "--steps", "1"], 2, "not both"),
         ([*train, "--name", "a b"], 2, "letters, digits"),
         ([*train, "-o", "m", "--no-wait"], 2, "leave out -o"),
-        ([*train, "-o", str(tmp_path / "full")], 2, "is there already"),
+        ([*train, "-o", str(tmp_path / "full")], 2, "holds other files"),
         ([*train, "--region", "mars-1"], 2, "give the image with --image"),
         ([*train, "--recipe", "grand"], 2, "no such recipe"),
         ([*train, "--track", "mlflow"], 2, "track cannot be set"),

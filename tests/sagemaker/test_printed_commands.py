@@ -14,7 +14,7 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from charloom.sagemaker import deploying, endpoint_states, expiry, transforming
+from charloom.sagemaker import TrainedHere, deploying, endpoint_states, expiry, transforming
 from tests.cli.conftest import Charloom, Ran
 
 from .conftest import REGION
@@ -141,6 +141,24 @@ def test_what_has_expired_is_reaped_where_it_is(
     assert cli(*deploy).status == 0
     (reaped,) = run_printed(cli, shell, cli("sagemaker", "list", *THERE)).values()
     assert reaped.out.startswith(f"old: deleted in {REGION}: endpoint old")
+
+
+def test_a_job_of_this_machine_that_was_stopped_is_resumed_by_what_is_printed(
+    cli: Charloom, small_text: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[str] = []
+
+    def stopped(specs: list[str], output: Path, *, name: str = "fresh", **options: object) -> TrainedHere:
+        ran.append(name)
+        return TrainedHere(name, 130, None)
+
+    monkeypatch.setattr("charloom.cli.sagemaker.train.train_here", stopped)
+    first = cli("sagemaker", "train", small_text, "--instance", "local", "--steps", "9", "-o", "odd name")
+    assert first.status == 130
+    again = first.err.splitlines()[-1].strip()
+    assert again.startswith("charloom sagemaker train --name fresh ")
+    assert cli(*shlex.split(again)[1:]).err.splitlines()[-1].strip() == again
+    assert ran == ["fresh", "fresh"]
 
 
 def test_a_package_is_what_is_deployed_next(cli: Charloom, trained: Path, tmp_path: Path) -> None:
