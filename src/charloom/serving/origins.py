@@ -43,12 +43,7 @@ class Origins:
             return
         host, fetched = headers.get("host"), headers.get("sec-fetch-site")
         if host is not None and fetched is None and not self._is_name(_name(host)):
-            raise ApiError(
-                403,
-                f"this server is not known as {host[:100]}: if that is its name, start it with --allowed-host "
-                f"{_name(host)[:100]}",
-                code="host_not_allowed",
-            )
+            raise _name_refused(host)
         for origin in headers.getlist("origin"):
             _, _, place = origin.lower().partition("://")
             own = fetched == "same-origin" or place == (host or "").lower() or self._is_allowed(_name(place))
@@ -97,6 +92,12 @@ class Origins:
         return any(
             one in ("*", name) or (one.startswith("*.") and name.endswith(one[1:])) for one in self._hosts if name
         )
+
+
+def _name_refused(host: str) -> ApiError:
+    name = _name(host)[:100]
+    todo = f"if that is its name, start it with --allowed-host {name}" if name else "say its name in the Host header"
+    return ApiError(403, f'this server is not known as "{host[:100]}": {todo}', code="host_not_allowed")
 
 
 def _page_refused(origin: str) -> ApiError:
