@@ -113,6 +113,7 @@ def test_a_hostile_unfinished_run(charloom: Charloom, unfinished: Path) -> None:
 
 def test_an_interrupted_run_is_whole_and_can_go_on(charloom: Charloom, model: Path) -> None:
     (model / "training").mkdir()
+    (model / "training/run.json").write_text('{"steps": 500, "corpus": {"sources": ["my text.txt"]}}')
     ran = charloom("inspect", model, "--json")
     assert ran.status == 0
     assert ran.json["whole"] is True
@@ -141,6 +142,7 @@ def test_what_others_wrote_into_the_model_cannot_act(charloom: Charloom, model: 
     config["corpus"]["sources"] = ["a\x1b[2J\nit is whole\u2028\u202e", "　吾輩　猫.txt"]
     (model / "config.json").write_text(json.dumps(config), "utf-8")
     (model / "metrics.jsonl").write_bytes(b"")
+    (model / "x\nit is whole\n\x1b[2J").write_bytes(b"")
     ran = charloom("inspect", model)
     assert not set("\x1b\x07\u2028\u202e") & set(ran.out + ran.err)
     assert "it is whole" not in ran.out.splitlines()

@@ -42,7 +42,7 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
         return _report_unfinished(out, model, unfinished)
     directory = open_model_directory(model)
     files = list(directory.check_files())
-    damaged = [f"{file.name} is {file.state}" for file in files if not file.harmless]
+    damaged = [f"{visible(file.name)} is {file.state}" for file in files if not file.harmless]
     graph_problem = _graph_problem(directory)
     problem = "; ".join(damaged) or graph_problem
     history = directory.read_evaluations()
@@ -163,4 +163,4 @@ def _memory_line(memory: MemoryRecord) -> str:
 
 
 def _file_table(files: list[FileCheck]) -> str:
-    return "\n".join(f"  {file.state:<8}{file.bytes:>14,}  {file.name}" for file in files)
+    return "\n".join(f"  {file.state:<8}{file.bytes:>14,}  {visible(file.name)}" for file in files)

@@ -183,7 +183,7 @@ def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
     root = folder.resolve()
     binary: list[Path] = []
     elsewhere: list[Path] = []
-    found = False
+    found, cut = False, list[Path]()
     for path in _files_under(folder):
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             elsewhere.append(path)
@@ -194,15 +194,15 @@ def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
             found = found or bool(head)
             yield document
         elif b"\0" not in head.lstrip(b"\0"):
-            notify(
-                Warned(f"passed over {path}: it begins with zero bytes; if it is a log that was cut, name it itself")
-            )
+            cut.append(path)
+            notify(Warned(f"passed over {path}: it begins with zero bytes; name it itself if it is a log"))
         else:
             binary.append(path)
     _tell_passed_over(folder, binary, "binary file", notify)
     _tell_passed_over(folder, elsewhere, "outward link", notify)
     if not found:
-        raise CorpusError(f"there is no text in the folder {folder}")
+        example = next((f": {path.name} was passed over, name it itself" for path in [*cut, *elsewhere, *binary]), "")
+        raise CorpusError(f"there is no text in the folder {folder}{example}")
 
 
 def _tell_passed_over(folder: Path, paths: list[Path], what: str, notify: Notify) -> None:
