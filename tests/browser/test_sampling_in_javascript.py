@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Error, Page
 
 from charloom.runtime.browser_page import joined_modules
 from charloom.runtime.sampling import Sampler, draw
@@ -60,3 +61,13 @@ def test_the_generator_is_even_and_seeds_differ(blank: Page) -> None:
     firsts = [tuple(blank.evaluate(UNIFORMS, [seed, 3])) for seed in seeds]
     assert len(set(firsts)) == len(seeds)
     assert firsts[1] == tuple(many[:3])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("temperature", [0, 1])
+def test_what_is_not_a_number_is_an_error(blank: Page, bad: float, temperature: float) -> None:
+    rows = [[bad] * 3] if bad == -math.inf else [[1.0, bad, 0.5], [0.0, 1.0, bad]]
+    options = {"temperature": temperature, "top_k": 0, "top_p": 1, "min_p": 0}
+    for logits in rows:
+        with pytest.raises(Error, match="the model gives no number"):
+            blank.evaluate(NEXT, [logits, options, 0, [0.5]])

@@ -355,7 +355,6 @@ class TestRuns:
         assert config.training["choice"] == reason
         assert f"× {config.model.hidden_size} " in reason
         steps = [event for event in events if isinstance(event, StepTaken)]
-        assert steps[-1].learning_rate < 0.3 * max(step.learning_rate for step in steps), "it fell with the clock"
         evaluated = [event.step for event in events if isinstance(event, Evaluated)]
         assert evaluated[-1] == result.steps == len(steps)
         assert not (tmp_path / "m" / "training").exists()
