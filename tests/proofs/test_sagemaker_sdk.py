@@ -182,7 +182,7 @@ def test_the_page(
     sdk = made("sdk", SDK, tmp_path_factory)
     (packing,) = blocks(PAGE, "sh")
     assert cli(*packing.split()[1:]).status == 0
-    train, *asking, attach = blocks(PAGE, "python")
+    train, *asking, _ = blocks(PAGE, "python")
     for large, small in SMALL.items():
         assert large in train
         train = train.replace(large, small)
@@ -208,8 +208,18 @@ def test_the_page(
     assert deployed.status == 0, deployed.err
     assert fake.requests("CreateModel")[-1]["ExecutionRoleArn"] == ROLE
 
-    ours = cli("sagemaker", "train", "input.txt", "--name", "ours", "--steps", "2", "--no-wait", "--json")
+
+def test_a_job_of_ours_becomes_an_estimator(
+    cli: Charloom,  # noqa: F811
+    fake: FakeAmazon,  # noqa: F811
+    notebook: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    ours = cli("sagemaker", "train", "input.txt", "--name", "ours", "--steps", "2", "--no-wait", "--yes")
     assert ours.status == 0, ours.err
-    assert fake.requests("CreateTrainingJob")[-1]["RoleArn"] == ROLE
-    told = run_cells(sdk, notebook, "from sagemaker.pytorch import PyTorch", attach.replace("JOB", "ours"))
-    assert told.splitlines()[-1].endswith("/ours/output/model.tar.gz")
+    (request,) = fake.requests("CreateTrainingJob")
+    assert request["RoleArn"] == ROLE
+    cells = "from sagemaker.pytorch import PyTorch", blocks(PAGE, "python")[-1].replace("JOB", "ours")
+    told = run_cells(made("sdk", SDK, tmp_path_factory), notebook, *cells, "print(estimator.entry_point)")
+    address, entry_point = told.splitlines()[-2:]
+    assert (address.endswith("/ours/output/model.tar.gz"), entry_point) == (True, "train.py")
