@@ -240,7 +240,7 @@ class Engine:
         waiting = [list(share.waiting) for share in shares if not share.begun]
         waiting += [prompts for key, prompts in self._arrived.items() if key not in self._turns.shares]
         wanted: int = sum(any(prompt.wanted for prompt in prompts) for prompts in waiting)
-        return wanted >= self._max_queue + max(0, self._max_rows - sum(share.under_way for share in shares))
+        return wanted >= self._max_queue + max(0, self._max_rows - self._turns.busy)
 
     def status(self) -> EngineStatus:
         """What the engine is doing just now."""

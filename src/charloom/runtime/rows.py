@@ -95,15 +95,16 @@ class Row:
         elif self._constraint is not None:
             self._drawn, self.followed = token, False
             if self._constraint.knows(self._place, token):
-                self.follow()
+                self._follow(self._constraint)
+        if self.finish_reason is None and self._queue is None:
+            return piece
         return self._certain(piece)
 
     def follow(self) -> str:
         """Let the pattern follow the last id; return the text that has become certain: where it is the end."""
         if self._constraint is None or self.followed:
             return ""
-        self._go_to(self._constraint, self._constraint.advance(self._place, self._drawn))
-        self.followed = True
+        self._follow(self._constraint)
         return self._certain("") if self.finish_reason is not None else ""
 
     @property
@@ -120,6 +121,10 @@ class Row:
             if self.finish_reason is not None and not self._assembler.stopped:
                 self.thoughts += self._queue.rest()
         return piece
+
+    def _follow(self, constraint: RegexConstraint) -> None:
+        self._go_to(constraint, constraint.advance(self._place, self._drawn))
+        self.followed = True
 
     def _go_to(self, constraint: RegexConstraint, place: int) -> None:
         """Go to a place in the pattern; where nothing can follow, the text has ended."""
@@ -215,7 +220,7 @@ class Rows:
         self.work -= row.work
         return piece
 
-    def _pushed(self, row: Row, token: int, thought: Thought | None) -> str:
+    def _pushed(self, row: Row, token: int, thought: Thought | None = None) -> str:
         """What `row.push` gives; an error ends this row and no other."""
         try:
             if thought is not None and not thought.is_finite:

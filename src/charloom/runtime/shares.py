@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
+from typing import Final
 
 from charloom.runtime.continuation import Continuation
 from charloom.runtime.prompts import Reading
@@ -17,6 +18,11 @@ from charloom.runtime.rows import Paused, Row
 from charloom.runtime.written import Tokens
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids
+
+SLICE: Final = 16
+"""Steps after which rows are given out anew, where more are wanted than there are."""
+
+_KEPT: Final = 128  # steps that a row is kept where not every request can have one
 
 
 @dataclass(eq=False)
@@ -81,35 +87,46 @@ class Share:
     @property
     def writable(self) -> int:
         """How many rows it could use at once."""
-        return len(self.running) + len(self.paused) + sum(len(prompt.texts) for prompt in list(self.ready))
+        return len(self.running) + len(self.paused) + (_texts(self.ready) if self.ready else 0)
 
     @property
     def under_way(self) -> int:
         """How many texts something was done for, those with a row included."""
-        return self.writable + len(self.following) + sum(len(prompt.texts) for prompt in list(self.reading))
+        return self.writable + len(self.following) + (_texts(self.reading) if self.reading else 0)
 
     @property
     def wanted(self) -> int:
         """How many rows it could use in the end."""
-        return self.under_way + sum(len(prompt.texts) for prompt in list(self.waiting))
+        return self.under_way + (_texts(self.waiting) if self.waiting else 0)
 
     def forget_done(self) -> None:
         """Drop what has ended, and what nobody waits for any more."""
-        self.running = [text for text in self.running if not text.done]
-        self.following = [text for text in self.following if not text.done]
-        self.paused = deque(text for text in self.paused if not text.done)
+        if self.running:
+            self.running = [text for text in self.running if not text.done]
+        if self.following:
+            self.following = [text for text in self.following if not text.done]
+        if self.paused:
+            self.paused = deque(text for text in self.paused if not text.done)
         for prompts in (self.ready, self.waiting):
             while prompts and not prompts[0].wanted:
                 prompts.popleft()
 
 
-def allotted(shares: Iterable[Share], rows: int, wanted: Callable[[Share], int], slice_length: int) -> dict[Share, int]:
-    """How many rows each may have: one after another to the share that was served least, until none is left."""
+def _texts(prompts: Iterable[Prompt]) -> int:
+    return sum(len(prompt.texts) for prompt in prompts)
+
+
+def allotted(shares: Iterable[Share], rows: int, wanted: Callable[[Share], int]) -> dict[Share, int]:
+    """How many rows each may have: one after another to the share that was served least, until none is left.
+
+    Where not every share can have one, those that have one keep it for a while: changing rows costs time.
+    """
     counts = {share: count for share in shares if (count := wanted(share))}
     if sum(counts.values()) <= rows:
         return counts
     given = dict.fromkeys(counts, 0)
-    line = [(share.served, order, share) for order, share in enumerate(counts)]
+    kept = _KEPT if len(counts) > rows else 0
+    line = [(share.served - (kept if share.running else 0), order, share) for order, share in enumerate(counts)]
     heapify(line)
     for _ in range(rows):
         served, order, share = line[0]
@@ -117,5 +134,5 @@ def allotted(shares: Iterable[Share], rows: int, wanted: Callable[[Share], int],
         if given[share] == counts[share]:
             heappop(line)
         else:
-            heapreplace(line, (served + slice_length, order, share))
+            heapreplace(line, (served + SLICE, order, share))
     return given

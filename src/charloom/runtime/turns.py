@@ -11,10 +11,9 @@ from charloom.errors import CharloomError
 from charloom.runtime.prompts import PromptReader
 from charloom.runtime.rows import Paused, Row, Rows
 from charloom.runtime.session import Session
-from charloom.runtime.shares import Prompt, Share, Text, allotted
+from charloom.runtime.shares import SLICE, Prompt, Share, Text, allotted
 from charloom.text.vocabulary import Vocabulary
 
-_SLICE: Final = 16  # steps after which rows are given out anew, where more are wanted than there are
 _WORK: Final = 1_000  # places of patterns visited in a turn; what one step takes beyond it is waited for
 
 
@@ -23,11 +22,13 @@ class Turns:
 
     Attributes:
         shares: the requests that something is left to do for.
+        busy: how many texts are written, and prompts read.
     """
 
     def __init__(self, session: Session, vocabulary: Vocabulary, reader: PromptReader, max_rows: int) -> None:
         """There is no request yet; at most `max_rows` texts are written at a time."""
         self.shares: dict[object, Share] = {}
+        self.busy = 0
         self._session = session
         self._vocabulary = vocabulary
         self._reader = reader
@@ -48,18 +49,18 @@ class Turns:
 
     def turn(self) -> None:
         """Read a piece of the prompts, and draw a character in every row."""
-        if self._stale or (self._contended and self._steps >= _SLICE):
+        if self._stale or (self._contended and self._steps >= SLICE):
             self._begin_prompts()
         self._read_on()
         self._follow_patterns()
-        if self._stale or (self._contended and self._steps >= _SLICE):
+        if self._stale or (self._contended and self._steps >= SLICE):
             self._give_out_rows()
         self._write()
 
     def fail(self, error: CharloomError) -> None:
         """Give up what was under way; what waits is not lost."""
         self._rows = Rows(self._session, self._vocabulary.unknown_id)
-        self._active, self._stale = {}, True
+        self._active, self._reading, self._stale = {}, [], True
         for share in self.shares.values():
             lost = [*share.running, *share.paused, *share.following]
             lost += [text for prompt in (*share.reading, *share.ready) for text in prompt.texts]
@@ -71,7 +72,9 @@ class Turns:
 
     def _begin_prompts(self) -> None:
         """Begin to read prompts, of each request as long as it has fewer texts under way than it may have rows."""
-        given = allotted(self.shares.values(), self._max_rows, lambda share: share.wanted, _SLICE)
+        if not any(share.waiting for share in self.shares.values()):
+            return
+        given = allotted(self.shares.values(), self._max_rows, lambda share: share.wanted)
         for share, rows in given.items():
             while share.waiting and share.under_way < rows:
                 prompt = share.waiting.popleft()
@@ -83,6 +86,7 @@ class Turns:
                 for text in prompt.texts:
                     text.continuation.begin()
         self._reading = [prompt for share in self.shares.values() for prompt in share.reading]
+        self.busy = len(self._active) + len(self._reading)
 
     def _read_on(self) -> None:
         """Read a piece of the prompts; those that are read to the end are ready to be continued."""
@@ -139,7 +143,7 @@ class Turns:
             if not share.wanted:
                 del self.shares[share.key]
         self._stale, self._steps = False, 0
-        given = allotted(self.shares.values(), self._max_rows, lambda share: share.writable, _SLICE)
+        given = allotted(self.shares.values(), self._max_rows, lambda share: share.writable)
         self._pause([text for share, rows in given.items() for text in share.running[rows:]])
         resumed: list[Paused] = []
         for share, rows in given.items():
@@ -155,6 +159,7 @@ class Turns:
             while share.ready and len(share.running) < rows:
                 self._begin_texts(share, rows - len(share.running))
         self._rows.resume(resumed)
+        self.busy = len(self._active) + len(self._reading)
         self._contended = any(share.wanted > len(share.running) for share in self.shares.values())
 
     def _pause(self, texts: Sequence[Text]) -> None:
@@ -193,8 +198,11 @@ class Turns:
         ended, to_follow = len(stepped) != len(self._active), []
         for row, piece in stepped:
             text = self._active[row]
-            self._tell(text, row, piece)
-            ended = ended or row.finish_reason is not None
+            if row.finish_reason is None:
+                text.continuation.add(piece, None, row.thoughts)
+            else:
+                self._tell(text, row, piece)
+                ended = True
             if not row.followed:
                 to_follow.append(text)
         if to_follow:
