@@ -276,12 +276,18 @@ def test_a_pattern_that_takes_much_work_holds_up_its_own_texts_alone(gated: Gate
 
 
 def test_what_a_pattern_ends_is_whole_whether_or_not_its_steps_are_known() -> None:
-    """Of a stop text that may begin at the end, all is kept; so are the tokens."""
     with engine_of(cycle(LETTERS.size)) as engine:
         for _ in range(3):
-            text = engine.submit("a", length=50, regex="bcd", stop=["de"], alternatives=1)
+            text = engine.submit("a", length=50, regex="bcd", alternatives=1)
             assert text.result(30).text == "bcd"
             assert (text.finish_reason, [token.text for token in text.tokens]) == ("stop", ["b", "c", "d"])
+        plain = engine.submit("a", length=ENDLESS)
+        for regex in ("((.?){95}z?){95}", "((.?){94}z?){95}"):  # its steps are waited for
+            text = engine.submit("a", length=9000, regex=regex, temperature=1, alternatives=1)
+            until(lambda text=text: len(text.text) > 5)  # type: ignore[misc]
+            text.cancel()
+            assert "".join(token.text for token in text.tokens) == text.text
+        plain.cancel()
 
 
 def test_a_hard_pattern_gives_the_text_it_gives_alone(trained: Path) -> None:

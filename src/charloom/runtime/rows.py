@@ -105,6 +105,7 @@ class Row:
         if self._constraint is None or self.followed:
             return ""
         self._follow(self._constraint)
+        self.thoughts = ()
         return self._certain("") if self.finish_reason is not None else ""
 
     @property
@@ -229,7 +230,11 @@ class Rows:
         except Exception as error:  # whatever it is, the neighbours go on
             row.error, row.finish_reason = error, "failed"
             return ""
-        return piece if row.followed or self.work <= 0 else piece + self.follow(row)
+        if not row.followed and self.work > 0:
+            thoughts = row.thoughts
+            piece += self.follow(row)
+            row.thoughts = thoughts + row.thoughts
+        return piece
 
     def _next_logits(self) -> Logits:
         """Read what was drawn in the rows that remain, and take in those that have come."""
