@@ -128,7 +128,7 @@ def test_an_interrupted_quickstart_is_made_anew(charloom: Charloom, tmp_path: Pa
     """Killed on the way it leaves a run without a model, and quickstart has no option to replace it."""
     folder = tmp_path / "q" / "training"
     folder.mkdir(parents=True)
-    run = {"recipe": "tiny", "corpus": {"sources": ["python-docs (Python 3.11.7)"]}, "steps": 4000}
+    run = {"recipe": "tiny", "corpus": {"sources": ["python-docs (Python 3.11.7)"]}, "steps": 4000, "settings": {}}
     (folder / "run.json").write_text(json.dumps(run))
     assert "charloom train python-docs -o" in charloom("inspect", tmp_path / "q").out
     assert charloom("quickstart", "-o", tmp_path / "q", "--steps", 2).status == 0

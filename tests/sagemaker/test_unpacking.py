@@ -100,6 +100,12 @@ def test_a_sparse_file_is_no_way_to_be_large(trained: Path, tmp_path: Path) -> N
     assert refused(archive_of(trained, tmp_path / "model.tar.gz", (member, b"")), "neither|not a model's archive")
 
 
+def test_a_size_that_no_file_has(trained: Path, tmp_path: Path) -> None:
+    member, _ = entry("code/large", b"")
+    member.pax_headers = {"size": str(1 << 63)}
+    assert refused(archive_of(trained, tmp_path / "model.tar.gz", (member, b"")), "claims to be larger than any model")
+
+
 def bomb(path: Path, size: int) -> None:
     with gzip.open(path, "wb", compresslevel=1) as packed:
         member, _ = entry("code/zeros", b"")

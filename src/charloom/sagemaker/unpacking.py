@@ -139,6 +139,8 @@ class _Careful:
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        if not 0 <= offset <= _MOST_BYTES:
+            raise ValueError("one of its members claims to be larger than any model")
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
