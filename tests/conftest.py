@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,10 @@ import charloom
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Some tests import ONNX Runtime before charloom does.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
+# Whoever runs the tests may be deaf to a closed terminal (nohup); the programs that are tested must not be.
+if hasattr(signal, "SIGHUP"):
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # How long an example takes says nothing of whether it is right.
 hypothesis.settings.register_profile(

@@ -116,3 +116,10 @@ def test_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     assert read_keys(tmp_path / "keys", {"CHARLOOM_SERVE_API_KEY": "third,,"}) == ["third", "first", "second"]
     (tmp_path / "serve.toml").write_text("max_rows = 7\n", "utf-8-sig")
     assert gathered({}, {}, tmp_path / "serve.toml", in_container=False).max_rows == 7
+
+
+def test_what_one_text_may_be_a_request_may_ask_for() -> None:
+    settings = gathered({"max_tokens": 9_000_000, "max_samples": 2000}, {}, None, in_container=False)
+    assert (settings.max_request_tokens, settings.max_request_texts) == (9_000_000, 2000)
+    given = gathered({"max_tokens": 9_000_000, "max_request_tokens": 50}, {}, None, in_container=False)
+    assert given.max_request_tokens == 50

@@ -6,9 +6,9 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from charloom.errors import UsageError
 from charloom.settings import Duration, Precision, Settings, duration_seconds, validated
@@ -108,6 +108,19 @@ class ServeSettings(Settings):
     log_format: Literal["auto", "json", "text"] = Field(
         "auto", description="Log lines as JSON or for people; auto: for people on a terminal."
     )
+
+    @model_validator(mode="after")
+    def _one_text_is_within_a_request(self) -> Self:
+        """Raise what a request may ask for in all to what one of its texts may, unless it was set."""
+        least = {
+            "max_request_prompt": self.max_prompt,
+            "max_request_texts": max(self.max_prompts, self.max_samples),
+            "max_request_tokens": self.max_tokens,
+        }
+        for name, value in least.items():
+            if name not in self.model_fields_set and value > getattr(self, name):
+                self.__dict__[name] = value  # the model is frozen for others
+        return self
 
     def seconds(self, name: str) -> float:
         """A setting that is a time, in seconds."""
