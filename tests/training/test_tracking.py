@@ -3,7 +3,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from mlflow.entities import Run
@@ -57,11 +57,21 @@ def scalar(folder: Path, tag: str) -> dict[int, float]:
     return {point.step: point.value for point in points}
 
 
+class Reader:
+    """MLflow's client, made when it is first used: it makes the folder that it reads."""
+
+    def __init__(self, store: str) -> None:
+        self._store = store
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(MlflowClient(tracking_uri=self._store), name)
+
+
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> MlflowClient:
     """Reads the local store of the model directory `m`."""
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
-    return MlflowClient(tracking_uri=(tmp_path / "m/mlruns").as_uri())
+    return cast(MlflowClient, Reader((tmp_path / "m/mlruns").as_uri()))
 
 
 def runs(client: MlflowClient, experiment: str = "charloom") -> list[Run]:
