@@ -65,6 +65,21 @@ def test_told_to_end_it_finishes_what_there_is(trained: Path, signals: list[sign
         assert process.wait(20) == 0
 
 
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
+def test_told_twice_to_end_it_finishes_nothing(trained: Path, second: signal.Signals) -> None:
+    with started(trained, "--drain", "600s", "--max-tokens", "10000000") as (process, address):
+        body = {"prompt": "", "max_tokens": 9_000_000, "stream": True}
+        with (
+            httpx.Client(base_url=address, timeout=300) as client,
+            httpx.stream("POST", f"{address}/v1/completions", json=body, timeout=300) as answer,
+        ):
+            assert next(answer.iter_lines())
+            process.send_signal(signal.SIGTERM)
+            until(lambda: client.get("/health").status_code == 503)
+            process.send_signal(second)
+            assert process.wait(300) == (130 if second == signal.SIGINT else 0)
+
+
 def test_what_does_not_fit_in_the_time_is_given_up(trained: Path) -> None:
     limits = ("--drain", "0.2s", "--max-tokens", "10000000")
     with started(trained, *limits) as (process, address), httpx.Client(base_url=address, timeout=30) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,7 +51,9 @@ def test_what_is_in_another_region_is_found(
     assert "warning: in us-west-2: 1 endpoint: charloom sagemaker list --region us-west-2\n" in listed.err
     assert "us-west-2" not in cli("sagemaker", "list", "--here").err
     mistaken = one_line(cli("sagemaker", "delete", "far"))
-    assert mistaken.endswith("one was made in us-west-2: charloom sagemaker delete far --region us-west-2")
+    assert mistaken.endswith(
+        "an endpoint of that name was made in us-west-2: charloom sagemaker delete far --region us-west-2"
+    )
     assert cli("sagemaker", "delete", "far", *FAR).status == 0
     assert "us-west-2" not in cli("sagemaker", "list").err, "nothing is left there"
     assert "test" not in (home / "account.jsonl").read_text("utf-8"), "no credentials"
@@ -77,7 +80,7 @@ def test_a_place_that_cannot_be_asked_is_named(
 
 
 def test_jobs_are_listed_those_that_run_first(
-    cli: Charloom, fake: FakeAmazon, home: Path, source: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+    cli: Charloom, fake: FakeAmazon, home: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
     monkeypatch.setattr("charloom.sagemaker.launching.pack_source", lambda folder: source)
     fake.put("s3://texts/a/a.txt", b"a text")
@@ -103,5 +106,36 @@ def test_jobs_are_listed_those_that_run_first(
     ]  # fmt: skip
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-west-2")
     assert f"in {REGION}: 1 running job: charloom sagemaker list --region {REGION}" in cli("sagemaker", "list").err
-    mistaken = one_line(cli("sagemaker", "status", "runs"))
-    assert f"one was started in {REGION}: charloom sagemaker status runs --region {REGION}" in mistaken
+    output = tmp_path / "attached"
+    for command, *needs in (("status",), ("stop",), ("logs",), ("attach", "-o", str(output))):
+        advised = shlex.join(["charloom", "sagemaker", command, "runs", *needs, "--region", REGION])
+        mistaken = one_line(cli("sagemaker", command, "runs", *needs))
+        assert "in us-west-2: " in mistaken
+        assert mistaken.endswith(f"a job of that name was started in {REGION}: {advised}")
+    assert not output.exists()
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    for command, *needs in (("status",), ("stop",), ("logs",), ("attach", "-o", str(output))):
+        advised = shlex.join(["charloom", "sagemaker", command, "runs", *needs, "--region", REGION])
+        unasked = one_line(cli("sagemaker", command, "runs", *needs))
+        assert "cannot be asked: no region is set" in unasked
+        assert unasked.endswith(f"a job of that name was started in {REGION}: {advised}")
+
+
+def test_an_endpoint_in_another_region_is_found_by_every_command(
+    cli: Charloom, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy(cli, "far", *FAR)
+    made = "an endpoint of that name was made in us-west-2: charloom sagemaker"
+    commands = {
+        ("status", "far"): "list", ("stop", "far"): "list", ("attach", "far", "-o", str(tmp_path / "attached")): "list",
+        ("logs", "far"): "logs far", ("invoke", "far", "--prompt", "a"): "invoke far", ("delete", "far"): "delete far",
+    }  # fmt: skip
+    for command, advised in commands.items():
+        mistaken = one_line(cli("sagemaker", *command))
+        assert f"in {REGION}: " in mistaken
+        assert mistaken.endswith(f"{made} {advised} --region us-west-2"), command
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    for command, advised in commands.items():
+        unasked = one_line(cli("sagemaker", *command))
+        assert "cannot be asked: no region is set" in unasked
+        assert unasked.endswith(f"{made} {advised} --region us-west-2"), command

@@ -69,6 +69,7 @@ def test_scores_are_those_of_score(client: httpx.Client, model: Model) -> None:
         found = client.post("/api/score", json={"text": text}).json()
         assert (found["characters"], found["unknown"]) == (expected.characters, expected.unknown)
         assert found["nats"] == pytest.approx(expected.nats, rel=1e-6)
+        assert math.copysign(1, found["nats"]) == 1, "no characters cost 0, not -0"
         assert expected.per_char is not None
         assert [one["bits"] for one in found["tokens"]] == pytest.approx(
             [bits for _, bits in expected.per_char], rel=1e-5

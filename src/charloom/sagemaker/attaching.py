@@ -15,7 +15,7 @@ from charloom.events import Notice, Notify, ignore
 from charloom.files import TEMPORARY_SUFFIX, storage_errors
 from charloom.folders import claimed, contents_of, sweep
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.jobs import JobStatus, failed, status, wait
+from charloom.sagemaker.jobs import JobStatus, failed, sought, wait
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.storage import default_bucket, download_file
 from charloom.sagemaker.unpacking import unpack_model
@@ -81,7 +81,7 @@ def attach(
     """
     output = Path(output).expanduser()
     check_output(output, overwrite)
-    found = status(aws, name, price=price)
+    found = sought(aws, name, "attach", price=price, output=output)
     if aws.dry:
         download_file(aws, S3Uri(default_bucket(aws)) / f"{JOBS}/{name}/output/model.tar.gz", output)
         return None

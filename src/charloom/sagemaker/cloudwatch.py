@@ -13,6 +13,8 @@ from typing import Any
 from charloom.display import visible
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import shown_place
+from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.names import ENDED, checked_name
 
 JOBS = "/aws/sagemaker/TrainingJobs"
@@ -177,10 +179,8 @@ def _found(aws: Aws, name: str) -> Iterator[WrittenLine]:
         found = True
         yield line
     if not found and not aws.dry:
-        raise CloudError(
-            f"there is no log of {name} in {aws.region}: it has written nothing yet, or nothing has that name",
-            "NoLog",
-        )
+        why = made_elsewhere(aws, name, "logs") or "it has written nothing yet, or nothing has that name"
+        raise CloudError(f"there is no log of {name} {shown_place(aws)}: {why}", "NoLog")
 
 
 def absent(error: CloudError) -> bool:

@@ -16,11 +16,16 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.commands import Place
+from charloom.sagemaker.commands import Place, command, shown_place
 from charloom.sagemaker.local.records import home
 
 Kind = Literal["endpoint", "training", "transform"]
 
+_COMMANDS: dict[Kind, tuple[str, ...]] = {
+    "training": ("status", "stop", "attach", "logs"),
+    "transform": ("status", "stop", "logs"),
+    "endpoint": ("delete", "invoke", "logs"),
+}  # that take the name of such a thing
 _FILE = "account.jsonl"
 _MOST_READ = 1 << 20  # bytes of its end: about seven thousand events
 
@@ -82,18 +87,31 @@ def creation(place: Place, kind: Kind, name: str) -> Creation | None:
     return next((one for one in creations() if (one.kind, one.name, one.region, one.profile) == key), None)
 
 
-def made_elsewhere(place: Place, kind: Kind, name: str) -> Creation | None:
-    """Something of that name that was made in another place, and not deleted as far as is on record."""
-    return next(
-        (
-            one
-            for one in creations()
-            if (one.kind, one.name) == (kind, name)
-            and one.deleted is None
-            and (one.region, one.profile) != (place.region, place.profile)
-        ),
-        None,
-    )
+def made_elsewhere(place: Place | None, name: str, verb: str, **options: Path) -> str:
+    """Where something of that name was made in another place, as far as is on record, and what to run there.
+
+    Args:
+        place: the one that has nothing of that name; None where none could be asked.
+        name: what was sought.
+        verb: the command that sought it, such as stop. Where that is not for what was made, `list` is advised.
+        **options: what that command needs.
+
+    Returns:
+        Words such as "a job of that name was started in us-west-2: COMMAND"; "" where nothing is on record.
+    """
+    kinds: list[Kind] = ["endpoint"] if verb in ("delete", "invoke") else list(_COMMANDS)
+    asked = None if place is None else (place.region, place.profile)
+    found = [
+        one
+        for one in creations()
+        if one.name == name and one.kind in kinds and one.deleted is None and (one.region, one.profile) != asked
+    ]
+    if not found:
+        return ""
+    there = min(found, key=lambda one: kinds.index(one.kind))  # the newest of the first kind
+    what = "an endpoint of that name was made" if there.kind == "endpoint" else "a job of that name was started"
+    fits = verb in _COMMANDS[there.kind]
+    return f"{what} {shown_place(there)}: {command(there, verb, name, **options) if fits else command(there, 'list')}"
 
 
 def _note(aws: Aws, what: Literal["created", "deleted"], kind: Kind, name: str) -> None:

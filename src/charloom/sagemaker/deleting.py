@@ -85,10 +85,7 @@ def _life(earlier: Creation) -> str:
 
 def _no_endpoint(aws: Aws, name: str) -> CloudError:
     """The error that names the place, and where there is one of that name on record."""
-    there = made_elsewhere(aws, "endpoint", name)
-    advice = f"{command(aws, 'list')} shows what there is"
-    if there is not None:
-        advice = f"one was made {shown_place(there)}: {command(there, 'delete', name)}"
+    advice = made_elsewhere(aws, name, "delete") or f"{command(aws, 'list')} shows what there is"
     return CloudError(f"there is no endpoint {name} {shown_place(aws)}: {advice}", NO_ENDPOINT)
 
 

@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from charloom.errors import CloudError
@@ -92,22 +93,24 @@ def status(aws: Aws, name: str, *, price: float | None = None) -> JobStatus:
         UsageError: that is no name.
         CloudError: there is no such job.
     """
+    return sought(aws, name, "status", price=price)
+
+
+def sought(aws: Aws, name: str, verb: str, *, price: float | None = None, **options: Path) -> JobStatus:
+    """As `status`; where there is no such job, the error advises that command with these options."""
     checked_name(name, "the job")
     try:
         told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
     except CloudError as error:
         if absent(error):
-            raise CloudError(_no_job(aws, name), NO_JOB, error.reason) from None
+            raise CloudError(_no_job(aws, name, verb, **options), NO_JOB, error.reason) from None
         raise
     return job_status({"TrainingJobName": name, **told}, aws.region, price)
 
 
-def _no_job(aws: Aws, name: str) -> str:
-    """That there is none, and where one of that name was started, as far as is on record."""
-    there = made_elsewhere(aws, "training", name)
-    advice = f"{command(aws, 'list')} shows what there is"
-    if there is not None:
-        advice = f"one was started {shown_place(there)}: {command(there, 'status', name)}"
+def _no_job(aws: Aws, name: str, verb: str, **options: Path) -> str:
+    """That there is none, and where something of that name was made, as far as is on record."""
+    advice = made_elsewhere(aws, name, verb, **options) or f"{command(aws, 'list')} shows what there is"
     return f"there is no job {name} {shown_place(aws)}: {advice}"
 
 
@@ -150,7 +153,7 @@ def stop(aws: Aws, name: str) -> bool:
         UsageError: that is no name.
         CloudError: there is no such job, or it may not be stopped.
     """
-    found = status(aws, name)
+    found = sought(aws, name, "stop")
     if found.over or found.status == "Stopping":
         return False
     try:

@@ -150,12 +150,13 @@ def delete_job_here(name: str) -> Deleted:
     """Delete a job of this machine with its log, checkpoints and archive, which frees its name.
 
     Raises:
-        UsageError: there is no such job here, it still runs, or another command works on it.
+        UsageError: it still runs, or another command works on it.
+        CharloomError: there is no such job here.
         StorageError: it cannot be removed.
     """
     job = find_job(name)
     if job is None:
-        raise UsageError(f"there is no job {name} on this machine: {command(HERE, 'list')} shows what there is")
+        raise CharloomError(f"there is no job {name} on this machine: {command(HERE, 'list')} shows what there is")
     if job.state in ("InProgress", "Stopping"):
         raise UsageError(f"the job {name} still runs on this machine: {command(HERE, 'stop', name)}")
     with held(job.folder):

@@ -8,7 +8,8 @@ from typing import Any
 from charloom.display import visible
 from charloom.errors import CloudError
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.commands import command
+from charloom.sagemaker.commands import command, shown_place
+from charloom.sagemaker.creations import made_elsewhere
 
 TOO_SLOW = "an answer in real time may take 60 seconds: ask for less with --length, or give --stream (8 minutes)"
 _SHOWN = 500  # characters of what a model says
@@ -59,7 +60,8 @@ def _of_state(aws: Aws, name: str, error: CloudError) -> CloudError:
         found = aws.call("sagemaker", "describe_endpoint", EndpointName=name)
     except CloudError as described:
         if described.code == "ValidationException":
-            message = f"there is no endpoint {name} in {aws.region}: {command(aws, 'list')} shows what there is"
+            advice = made_elsewhere(aws, name, "invoke") or f"{command(aws, 'list')} shows what there is"
+            message = f"there is no endpoint {name} {shown_place(aws)}: {advice}"
             return CloudError(message, described.code, error.reason)
         return error
     status = found["EndpointStatus"]

@@ -137,7 +137,7 @@ def scored_text(served: Served, tokens: Tokens) -> str:
     for some in _characters(served, tokens):
         parts.append(json_text(some)[1:-1])
         characters += len(some)
-    nats = -math.fsum(tokens.logprobs)
+    nats = 0.0 - math.fsum(tokens.logprobs)
     unknown_id = served.model.vocabulary.unknown_id
     head = {
         "model": served.name,

@@ -66,7 +66,7 @@ async def _measured(text: str, served: Served, share: object, ids: list[int] | N
         check_whole(continuation)
         tokens = continuation.about_prompt
         assert tokens is not None
-    nats, characters = -math.fsum(tokens.logprobs), _characters(served, tokens.ids)
+    nats, characters = 0.0 - math.fsum(tokens.logprobs), _characters(served, tokens.ids)
     return {
         "object": "score",
         "model": served.name,

@@ -78,15 +78,19 @@ class _Server(uvicorn.Server):
         """Watch for the end: all is answered, the time for that is over, or a model has failed to load."""
         while not self.should_exit:
             await asyncio.sleep(_TICK)
+            if self.force_exit:  # a second signal has come
+                return
             if self._deadline is None and self._should_stop():
                 self.handle_exit(signal.SIGTERM, None)
             if self._deadline is not None:
                 if self._server.lifecycle.requests and time.monotonic() > self._deadline:
                     await self._give_up()
-                self.should_exit = not self._server.lifecycle.requests or time.monotonic() > self._deadline
+                over = not self._server.lifecycle.requests or time.monotonic() > self._deadline
+                self.should_exit = self.should_exit or over
             elif self._server.models.failure is not None:
                 failed_at = failed_at or time.monotonic()
-                self.should_exit = time.monotonic() > failed_at + self._server.settings.seconds("failure_linger")
+                over = time.monotonic() > failed_at + self._server.settings.seconds("failure_linger")
+                self.should_exit = self.should_exit or over
 
     async def _give_up(self) -> None:
         """Cancel the texts that are not finished: their clients are told so."""

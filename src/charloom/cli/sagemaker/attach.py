@@ -17,7 +17,8 @@ from charloom.sagemaker.attaching import AttachedModel, check_output
 from charloom.sagemaker.attaching import attach as attach_model
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import shown_path
-from charloom.sagemaker.jobs import Watch, status
+from charloom.sagemaker.creations import made_elsewhere
+from charloom.sagemaker.jobs import Watch, sought
 from charloom.sagemaker.jobs_here import attach_here, is_here, status_here
 from charloom.sagemaker.namesakes import job_elsewhere
 from charloom.sagemaker.prices import shown_price
@@ -59,9 +60,14 @@ def attach(
             attach_here(name, output, overwrite=overwrite, notify=view)
         report(out, output, job_data(status_here(name)))
         return 0
-    aws = reached(place, out, not_here=f"there is no job {name}")
+    aws = reached(
+        place,
+        out,
+        not_here=f"there is no job {name}",
+        elsewhere=lambda: made_elsewhere(None, name, "attach", output=output),
+    )
     check_output(output.expanduser(), overwrite)
-    if wait and not aws.dry and not status(aws, name).over:
+    if wait and not aws.dry and not sought(aws, name, "attach", output=output).over:
         view = CloudView(out)
         ended = waited(out, aws, Watch(aws, name, price=price, notify=view), name, output)
         if isinstance(ended, int):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
@@ -32,7 +33,7 @@ class CloudOptions(BaseModel):
     )
 
 
-def reached(cloud: CloudOptions, out: Output, *, not_here: str = "") -> Aws:
+def reached(cloud: CloudOptions, out: Output, *, not_here: str = "", elsewhere: Callable[[], str] = str) -> Aws:
     """The account that the options name, or a dry run that prints each request as JSON.
 
     Args:
@@ -40,6 +41,7 @@ def reached(cloud: CloudOptions, out: Output, *, not_here: str = "") -> Aws:
         out: where a dry run prints.
         not_here: what was sought on this machine and not found, if anything was: an account that cannot be reached
             may not be what is wrong.
+        elsewhere: gives what is on record of that in any account, or "".
 
     Raises:
         CloudError: no region is set, or there is no such profile.
@@ -51,7 +53,8 @@ def reached(cloud: CloudOptions, out: Output, *, not_here: str = "") -> Aws:
     except CloudError as error:
         if not not_here:
             raise
-        raise CloudError(f"{not_here} on this machine, and the account cannot be asked: {error}", error.code) from error
+        said = f"{not_here} on this machine, and the account cannot be asked: {error}"
+        raise CloudError("; ".join(filter(None, (said, elsewhere()))), error.code) from error
 
 
 def _show(request: Request, out: Output) -> None:

@@ -14,6 +14,7 @@ from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.account import NO_REGION
 from charloom.sagemaker.commands import HERE, command
+from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.deleting import NO_ENDPOINT, Deleted
 from charloom.sagemaker.deleting import delete as delete_endpoint
 from charloom.sagemaker.endpoints_here import delete_on_this_machine, is_endpoint_here
@@ -71,7 +72,9 @@ def _delete_here(out: Output, name: str, place: PlaceOptions) -> None:
 
 def _delete_there(out: Output, name: str, place: PlaceOptions, *, force: bool) -> None:
     try:
-        aws = reached(place, out, not_here=f"there is no endpoint {name}")
+        aws = reached(
+            place, out, not_here=f"there is no endpoint {name}", elsewhere=lambda: made_elsewhere(None, name, "delete")
+        )
         with CloudView(out) as view:
             deleted = delete_endpoint(aws, name, force=force, notify=view)
     except CloudError as error:

@@ -17,6 +17,7 @@ from charloom.errors import UsageError
 from charloom.sagemaker.async_invoking import collect, invoke_later
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, shown_place
+from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.endpoints_here import is_endpoint_here
 from charloom.sagemaker.invoking import Answer, invoke_stream, invoke_text
 from charloom.sagemaker.invoking import invoke as ask
@@ -72,7 +73,9 @@ def invoke(
         for sentence in endpoint_elsewhere(name) if not place.here else ():
             out.say(f"note: {sentence}", style="yellow")
     else:
-        aws = reached(place, out, not_here=f"there is no endpoint {name}")
+        aws = reached(
+            place, out, not_here=f"there is no endpoint {name}", elsewhere=lambda: made_elsewhere(None, name, "invoke")
+        )
     if later and aws is not None:
         _ask_later(out, aws, name, start if payload is None else payload, payload is not None, chosen, wait)
     elif payload is not None:

@@ -12,6 +12,7 @@ from charloom.cli.sagemaker.cloud import reached
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.sagemaker.cloudwatch import WrittenLine, followed
 from charloom.sagemaker.cloudwatch import logs as written
+from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.jobs_here import logs_here, writes_here
 
 
@@ -43,7 +44,9 @@ def logs(
             return
         logs_here(name, lambda line: _show(out, None, line), last=last, follow=follow)
         return
-    aws = reached(place, out, not_here=f"there is no log of {name}")
+    aws = reached(
+        place, out, not_here=f"there is no log of {name}", elsewhere=lambda: made_elsewhere(None, name, "logs")
+    )
     for line in (followed if follow else written)(aws, name, last=last):
         _show(out, line, line.message)
 

@@ -13,6 +13,7 @@ from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.errors import CharloomError
 from charloom.sagemaker.any_job import any_status
 from charloom.sagemaker.commands import HERE, command
+from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.endpoints_here import is_endpoint_here
 from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs import JobStatus
@@ -51,7 +52,9 @@ def status(
     else:
         if acts_here(place, "", there_is=is_endpoint_here(name)):
             raise CharloomError(f"{name} is an endpoint of this machine, not a job: {command(HERE, 'list')}")
-        aws = reached(place, out, not_here=f"there is no job {name}")
+        aws = reached(
+            place, out, not_here=f"there is no job {name}", elsewhere=lambda: made_elsewhere(None, name, "status")
+        )
         found, region = any_status(aws, name, price=price), aws.region
         if aws.dry:
             return

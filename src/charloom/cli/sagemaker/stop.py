@@ -7,6 +7,7 @@ from charloom.cli.sagemaker.cloud import reached
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
 from charloom.sagemaker.any_job import stop_any
 from charloom.sagemaker.commands import HERE, Where, shown_place
+from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs_here import is_here, stop_here
 from charloom.sagemaker.namesakes import job_elsewhere
@@ -38,7 +39,9 @@ def stop(
         stopped = stop_here(name)
         elsewhere = [] if place.here else job_elsewhere(name, other_account(place))
     else:
-        where = aws = reached(place, out, not_here=f"there is no job {name}")
+        where = aws = reached(
+            place, out, not_here=f"there is no job {name}", elsewhere=lambda: made_elsewhere(None, name, "stop")
+        )
         stopped = stop_any(aws, name)
         if aws.dry:
             return
