@@ -13,7 +13,13 @@ from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
 from charloom.training.origin import Origin, settings_like
 from charloom.training.ranks import Ranks
 from charloom.training.result import TrainingResult
-from charloom.training.resuming import check_folder, finished_result, resumed_settings, unfinished_run
+from charloom.training.resuming import (
+    check_folder,
+    finished_result,
+    remove_leftovers,
+    resumed_settings,
+    unfinished_run,
+)
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ def look_into(
         check_folder(folder, overwrite=overwrite, resume=resume)
         if resume:
             result = finished_result(folder)
+            if result is not None:
+                remove_leftovers(folder)
             standing["finished"] = None if result is None else asdict(result)
             standing["unfinished"] = None if result is not None else unfinished_run(folder)
     standing = json.loads(ranks.share_bytes(json.dumps(standing).encode()))

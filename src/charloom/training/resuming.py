@@ -11,7 +11,7 @@ from charloom.bundle import holds_model, model_refusal, open_model_directory
 from charloom.bundle.config import TRAINING
 from charloom.errors import TrainingError, UsageError
 from charloom.files import storage_errors
-from charloom.folders import holds_run
+from charloom.folders import RUN, holds_run
 from charloom.settings import SECTIONS, RunSettings
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.result import TrainingResult
@@ -46,13 +46,24 @@ def finished_result(folder: Path) -> TrainingResult | None:
         ModelDirectoryError: the model that stands there is not whole.
         TrainingError: it was not made by training.
     """
-    if not holds_model(folder) or holds_run(folder):
+    # A run that ends removes its record first: what else it left is of a run that is finished.
+    if not holds_model(folder) or (holds_run(folder) and (folder / TRAINING / RUN).exists()):
         return None
     result = open_model_directory(folder).config.training.get("result") or {}
     try:
         return TrainingResult(model=str(folder), **result)
     except TypeError:
         raise TrainingError(f"{folder} was not written by charloom train: nothing to resume") from None
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what the finished run in the folder left when it was killed while it removed its checkpoints.
+
+    Raises:
+        StorageError: something cannot be removed.
+    """
+    if holds_run(folder):
+        Checkpoints(folder / TRAINING).remove_all(but_best=True)
 
 
 def unfinished_run(folder: Path) -> dict[str, Any] | None:
