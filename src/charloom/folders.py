@@ -33,7 +33,7 @@ RUN: Final = "run.json"
 CORPUS_RECORD: Final = "corpus.json"
 
 _RECORD_LIMIT = 64 << 20  # bytes; a run's record holds a vocabulary
-_CHECKPOINT = re.compile(r"checkpoint-\d{12}\.safetensors")
+CHECKPOINT: Final = re.compile(r"checkpoint-(\d{12})\.safetensors")
 _TEMPORARY = re.compile(rf"\.(?P<name>.+)\.(?P<pid>\d{{1,10}}){re.escape(TEMPORARY_SUFFIX)}")
 # Without O_NONBLOCK, opening a named pipe would wait for somebody to write into it.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
@@ -90,6 +90,8 @@ def why_not(
         return f"{folder} holds a prepared corpus: {another}"
     if purpose == "prepared corpus" and (found.model or found.run):
         return f"{folder} holds a model and other files: {another}"
+    if purpose == "model" and not found.run and _holds_files(folder / TRAINING):
+        return f"{folder / TRAINING} holds files that are not charloom's: move them elsewhere, or {another}"
     if overwrite or resume or found == Contents():
         return None
     what = "an unfinished training run" if found.run else f"a {purpose}"
@@ -112,7 +114,13 @@ def holds_run(folder: Path) -> bool:
     if not training.is_dir():
         return False
     settings = _read(training / RUN).get("settings")
-    return isinstance(settings, dict) or any(_CHECKPOINT.fullmatch(path.name) for path in training.iterdir())
+    return isinstance(settings, dict) or any(CHECKPOINT.fullmatch(path.name) for path in training.iterdir())
+
+
+def _holds_files(folder: Path) -> bool:
+    """Whether a folder has files that are not hidden, as what charloom left half written is."""
+    with storage_errors(folder):
+        return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def _holds_corpus(folder: Path) -> bool:

@@ -280,3 +280,53 @@ def test_a_disk_without_locks_is_said_and_used(
     assert ran.status == 0
     assert "cannot be locked" in ran.err
     assert charloom("corpus", "prepare", small_text, "-o", tmp_path / "p").status == 0
+
+
+def test_files_of_others_in_the_folder_of_checkpoints_are_not_removed(
+    charloom: Charloom, trained: Path, small_text: Path, tmp_path: Path
+) -> None:
+    model = shutil.copytree(trained, tmp_path / "m")
+    files = {
+        "metrics.jsonl": "mine",
+        "run.json": '{"my": "notes"}',
+        "best/README.md": "mine",
+        "checkpoint-mine.safetensors": "",
+    }
+    for name, content in files.items():
+        (model / "training" / name).parent.mkdir(parents=True, exist_ok=True)
+        (model / "training" / name).write_text(content)
+    ran = charloom("train", small_text, "-o", model, "--overwrite", "--steps", 2, "--hidden-size", 8)
+    assert ran.status == 1
+    assert "training holds files that are not charloom's" in one_line(ran)
+    for name, content in files.items():
+        assert (model / "training" / name).read_text() == content
+
+
+def test_quickstart_replaces_no_model_of_a_text_with_a_name_like_its_own(
+    charloom: Charloom, small_text: Path, tmp_path: Path
+) -> None:
+    text = shutil.copy(small_text, tmp_path / "python-docs-my-own.txt")
+    small = ("--steps", 2, "--hidden-size", 8, "--recipe", "tiny")
+    assert charloom("train", text, "-o", tmp_path / "m", *small).status == 0
+    before = (tmp_path / "m" / "config.json").read_bytes()
+    ran = charloom("quickstart", "-o", tmp_path / "m", "--steps", 2)
+    assert ran.status == 1
+    assert "choose another folder with --output" in one_line(ran)
+    assert (tmp_path / "m" / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("command", [("export", "--onnx"), ("sagemaker", "package", "-o")])
+def test_no_file_of_a_model_and_no_pipe_is_replaced(
+    charloom: Charloom, trained: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    *words, option = command
+    for folder in ("own", "other"):
+        shutil.copytree(trained, tmp_path / folder)
+    os.mkfifo(tmp_path / "pipe")
+    for target in (tmp_path / "own/model.onnx", tmp_path / "other/model.onnx", tmp_path / "pipe"):
+        ran = charloom(*words, tmp_path / "own", option, target, "--overwrite")
+        assert ran.status == 2, target
+        assert "name" in one_line(ran)
+    for folder in ("own", "other"):
+        assert (tmp_path / folder / "model.onnx").read_bytes() == (trained / "model.onnx").read_bytes()
+    assert (tmp_path / "pipe").is_fifo()

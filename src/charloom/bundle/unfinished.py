@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +15,6 @@ RUN: Final = folders.RUN
 BEST: Final = "best"  # in training/: the best weights of an unfinished run, where the folder holds another model
 
 _SMALL = 1 << 20  # bytes
-_CHECKPOINT = re.compile(r"checkpoint-(\d{12})\.safetensors")
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def read_unfinished(path: Path) -> UnfinishedRun | None:
         return None
     if any(folder.iterdir()) and not (folder / RUN).exists() and not folders.holds_run(path):
         return None  # somebody's own
-    names = [_CHECKPOINT.fullmatch(file.name) for file in folder.iterdir()]
+    names = [folders.CHECKPOINT.fullmatch(file.name) for file in folder.iterdir()]
     own = folder / METRICS
     history = read_recent_history(own if own.is_file() else path / METRICS)
     steps = [int(name[1]) for name in names if name] + [record["step"] for record in history]

@@ -77,8 +77,13 @@ class Output:
             sys.stdout.write(visible(text, lines=True) if self._on_terminal else text)
 
     def say(self, text: str, style: str | None = None) -> None:
-        """A line for people on stderr, printed as it is: no markup is read in it."""
-        self.console.print(visible(text, lines=True), style=style, markup=False)
+        """Lines for people on stderr, printed as they are: no markup is read in them.
+
+        A line with a command is broken by the terminal alone, so that it can be copied whole.
+        """
+        for line in visible(text, lines=True).split("\n"):
+            command = line.startswith("    charloom ") or None
+            self.console.print(line, style=style, markup=False, soft_wrap=command)
 
     def note(self, notice: Notice) -> None:
         """A note on stderr. What changes the meaning of a result is said even when quiet, and is in its JSON."""

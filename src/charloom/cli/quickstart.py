@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import shlex
 from pathlib import Path
 from typing import Annotated
@@ -20,6 +21,7 @@ from charloom.interrupts import INTERRUPTED
 from charloom.text.named import built_in
 
 CORPUS = "python-docs"
+_ITS_TEXT = re.compile(rf"{CORPUS} \(Python [^)]*\)")  # as a model records it
 RECIPE = "tiny"
 PROMPT = "The "
 STEPS = 4000  # of 16 × 64 characters: about a minute of two cores
@@ -101,7 +103,7 @@ def _replaces(folder: Path) -> bool:
             recipe, sources = config.training.get("recipe"), list(config.corpus.sources)
     except (OSError, CharloomError):
         recipe, sources = None, []
-    if recipe != RECIPE or not sources or not all(source.startswith(CORPUS) for source in sources):
+    if recipe != RECIPE or not sources or not all(map(_ITS_TEXT.fullmatch, sources)):
         raise TrainingError(f"{folder} already holds another model or run: choose another folder with --output")
     return True
 

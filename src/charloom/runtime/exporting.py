@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from charloom.bundle import ModelDirectory
 from charloom.bundle.config import CONFIG, GRAPH, STEP_GRAPH
 from charloom.errors import UsageError
 from charloom.files import atomic_write
+from charloom.folders import model_records
 from charloom.runtime.protobuf import bytes_field
 from charloom.runtime.session import check_graph
 from charloom.text.cleaning import STEPS
@@ -99,12 +101,15 @@ def check_target(directory: ModelDirectory, file: Path, overwrite: bool) -> None
     """Refuse to write over what must stay.
 
     Raises:
-        UsageError: `file` is a folder, a file of the model itself, or there already and `overwrite` was not said.
+        UsageError: `file` is a folder, a pipe, a file of a model, or there already and `overwrite` was not given.
     """
     if file.is_dir():
         raise UsageError(f"{file} is a folder: name a file")
-    own = {CONFIG, *directory.config.files}
-    if file.name in own and file.parent.resolve() == directory.path.resolve():
+    if file.exists() and not file.is_file():
+        raise UsageError(f"{file} is a pipe or a device: name a file")
+    if file.name in {CONFIG, *directory.config.files} and file.parent.resolve() == directory.path.resolve():
         raise UsageError(f"{file} is a file of the model itself: choose another name")
-    if file.exists() and not overwrite:
+    if any(file.name in {CONFIG, *record["files"]} for record in model_records(file.parent)):
+        raise UsageError(f"{file} is a file of another model: choose another name")
+    if os.path.lexists(file) and not overwrite:
         raise UsageError(f"{file} is there already: choose another name, or replace it with --overwrite")

@@ -15,6 +15,7 @@ from charloom.bundle.config import CONFIG
 from charloom.errors import CharloomError, MissingExtraError, ModelDirectoryError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import atomic_write, sha256_of_file, storage_errors
+from charloom.runtime.exporting import check_target
 from charloom.sagemaker.archives import files_under, write_archive
 from charloom.sagemaker.requirements import Container, fetch_wheels, pins
 from charloom.sagemaker.unpacking import unpack_model
@@ -105,7 +106,7 @@ def package(
         notify: is told what happens.
 
     Raises:
-        UsageError: `output` is a folder, or there already.
+        UsageError: `output` is a folder, a pipe, a file of a model, or there already.
         ModelDirectoryError: the model is not whole, or does not answer.
         MissingExtraError: it cannot be checked without the 'serve' extra.
         CharloomError: charloom is not installed, or a wheel cannot be had.
@@ -114,8 +115,7 @@ def package(
     directory, output = open_model_directory(model), Path(output).expanduser()
     if output.is_dir():
         raise UsageError(f"{output} is a folder: name the archive to write, such as {output / 'model.tar.gz'}")
-    if output.exists() and not overwrite:
-        raise UsageError(f"{output} is there already: choose another name, or replace it with --overwrite")
+    check_target(directory, output, overwrite)
     members: dict[str, Path | bytes] = {**_model_files(directory)}
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, storage_errors(output):
         code, archive = Path(temporary, _CODE), Path(temporary, "model.tar.gz")

@@ -27,7 +27,7 @@ from charloom.bundle.config import CONFIG, METRICS, FileName
 from charloom.bundle.unfinished import BEST, RUN
 from charloom.errors import StorageError, TrainingError
 from charloom.files import atomic_write, storage_errors
-from charloom.folders import sweep
+from charloom.folders import CHECKPOINT, sweep
 from charloom.training.ranks import Ranks
 from charloom.training.state import Progress, TrainingState, Weights
 
@@ -226,7 +226,7 @@ class Checkpoints:
                 self.best.rmdir()
 
     def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("checkpoint-*.safetensors"))
+        return sorted(path for path in self.folder.glob("checkpoint-*.safetensors") if CHECKPOINT.fullmatch(path.name))
 
 
 def _write(path: Path, content: bytes) -> None:
