@@ -232,7 +232,8 @@ class Trainer:
             self._ranks.share(math.nan), self._ranks.share(1.0)
             raise
         self._ranks.share(evaluation.loss), self._ranks.share(0.0)
-        return evaluation, self._sample()
+        # Of a network that became NaN there is no sample; the rescue goes back from it.
+        return evaluation, self._sample() if math.isfinite(evaluation.loss) else ""
 
     def _keep_if_best(self, loss: float) -> None:
         progress = self.state.progress
