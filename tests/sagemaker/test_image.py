@@ -238,7 +238,7 @@ def test_the_package_command(charloom: Charloom, trained: Path, tmp_path: Path) 
     assert ran.status == 0, ran.err
     assert ran.json["path"] == str(output)
     assert ran.json["bytes"] == output.stat().st_size
-    ran = charloom("sagemaker", "package", trained, "-o", output, "--no-check")
+    ran = charloom("sagemaker", "package", trained, "-o", output, "--no-check", "--overwrite")
     assert ran.json if ran.out.startswith("{") else "sha256" in ran.out
     assert "charloom sagemaker deploy" in ran.err
     ran = charloom("sagemaker", "package", trained, "-o", tmp_path / "none.tar.gz", "--dry-run")
