@@ -15,7 +15,7 @@ from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES
 from charloom.runtime.graph_builder import Arrays, Graph, GraphBuilder, Make
 
-# ONNX's operator, and where in PyTorch's gate order each of ONNX's gates stands.
+# ONNX's operator, and where in PyTorch's gate order each of ONNX's gates is.
 _OPERATORS: dict[str, tuple[str, list[int]]] = {
     "rnn": ("RNN", [0]),
     "lstm": ("LSTM", [0, 3, 1, 2]),  # PyTorch input, forget, cell, output → ONNX input, output, forget, cell

@@ -168,7 +168,7 @@ def _message(field: int, parts: _Parts) -> _Parts:
 
 
 def _tensor(name: str, dtype: str, dims: tuple[int, ...]) -> bytes:
-    """What stands before an array's own bytes."""
+    """What comes before an array's own bytes."""
     size = prod(dims) * np.dtype(dtype).itemsize
     head = b"".join(number_field(1, dim) for dim in dims) + number_field(2, _TYPES[dtype])
     return head + bytes_field(8, name) + bytes_field_head(9, size)

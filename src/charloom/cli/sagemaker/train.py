@@ -164,7 +164,7 @@ def _here(
     with CloudView(out) as view:
         ran = train_here(specs, output, recipe=recipe, init_from=init_from, overwrite=overwrite, notify=view, **chosen)
     if ran.status != 0:
-        out.say(f"stopped. To go on from its checkpoint:\n    {_again(ran.name)}", style="bold")
+        out.say(f"stopped. To resume from its checkpoint:\n    {_again(ran.name)}", style="bold")
         return INTERRUPTED
     report(out, output, job_data(status_here(ran.name)))
     return 0
