@@ -109,7 +109,7 @@ def test_a_full_disk_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert names(tmp_path) == sorted(FILES)
 
 
-@pytest.mark.parametrize("number", [1, 2, 3])
+@pytest.mark.parametrize("number", [2, 3, 4])
 def test_a_rename_that_fails_leaves_nothing_committed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
@@ -124,6 +124,7 @@ def test_a_rename_that_fails_leaves_nothing_committed(
         calls += 1
         if calls == number:
             raise OSError(errno.EIO, "broken")
+        calls -= not self.exists()
         return honest(self, target)
 
     with monkeypatch.context() as patch:

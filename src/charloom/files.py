@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import os
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
@@ -89,7 +90,8 @@ def write_together(
     """Write several files so that a reader sees them all or sees that they are not committed.
 
     Everything is written beside first, so a full disk is met before any name changes. Then the file
-    named `commit` is removed, the others are renamed into place, and `commit` comes last.
+    named `commit` is set aside, the others are renamed into place, `commit` comes last, and the older one goes.
+    So a process that is killed leaves the old commit or the new one under some name, which says whose the files are.
 
     Args:
         directory: where to write.
@@ -103,6 +105,8 @@ def write_together(
     """
     names = {*files, *(written or {})}
     with storage_errors(directory):
+        # What an earlier attempt of a process of this number left is a record too.
+        _set_aside(_temporary(directory / commit), commit)
         with _removed_on_error(*(_temporary(directory / name) for name in files)):
             for name, content in files.items():
                 _write_beside(directory / name, content)
@@ -111,12 +115,21 @@ def write_together(
                 os.fsync(file.fileno())
             _check_there(directory, files, written or {})
         # From here what was written stays, whatever happens: it says which files are charloom's.
-        (directory / commit).unlink(missing_ok=True)
+        _set_aside(directory / commit, commit)
         for name in {*stale} - names:
             (directory / name).unlink(missing_ok=True)
         for name in sorted(names, key=lambda name: name == commit):
             _temporary(directory / name).replace(directory / name)
         _flush_directory(directory)
+    for path in directory.glob(_temporary(directory / f"{commit}.*").name):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path, commit: str) -> None:
+    """Give a commit, if there is one, a hidden name that no other one has."""
+    with contextlib.suppress(FileNotFoundError):
+        path.replace(_temporary(path.with_name(f"{commit}.{uuid.uuid4().hex}")))
 
 
 def _write_beside(path: Path, content: bytes | Path) -> None:

@@ -30,6 +30,9 @@ except ImportError:  # Windows
 CONFIG: Final = "config.json"
 TRAINING: Final = "training"
 RUN: Final = "run.json"
+METRICS: Final = "metrics.jsonl"
+MLFLOW_RUN: Final = "mlflow.json"  # which MLflow run a resumed training goes on with
+BEST: Final = "best"  # in `training/`: the best weights of an unfinished run, where the folder holds another model
 CORPUS_RECORD: Final = "corpus.json"
 
 _RECORD_LIMIT = 64 << 20  # bytes; a run's record holds a vocabulary
@@ -90,8 +93,9 @@ def why_not(
         return f"{folder} holds a prepared corpus: {another}"
     if purpose == "prepared corpus" and (found.model or found.run):
         return f"{folder} holds a model and other files: {another}"
-    if purpose == "model" and not found.run and _holds_files(folder / TRAINING):
-        return f"{folder / TRAINING} holds files that are not charloom's: move them elsewhere, or {another}"
+    in_the_way = _in_the_way_of_a_run(folder / TRAINING, found.run) if purpose == "model" else None
+    if in_the_way is not None:
+        return f"{in_the_way} would be replaced, and it is not charloom's: move it elsewhere, or {another}"
     if overwrite or resume or found == Contents():
         return None
     what = "an unfinished training run" if found.run else f"a {purpose}"
@@ -100,8 +104,8 @@ def why_not(
 
 
 def model_records(folder: Path) -> list[Mapping[str, Any]]:
-    """What the folder's `config.json` says, and one beside it that was about to take its place."""
-    return [record for path in _record_and_successors(folder, CONFIG) if _is_model(record := _read(path))]
+    """What the folder's `config.json` says, and those beside it: set aside, or about to take its place."""
+    return [record for path in _record_and_others(folder, CONFIG) if _is_model(record := _read(path))]
 
 
 def holds_run(folder: Path) -> bool:
@@ -117,17 +121,26 @@ def holds_run(folder: Path) -> bool:
     return isinstance(settings, dict) or any(CHECKPOINT.fullmatch(path.name) for path in training.iterdir())
 
 
+def _in_the_way_of_a_run(training: Path, holds_run: bool) -> Path | None:
+    """What a run would replace in the folder of its checkpoints, and no run of charloom's wrote there."""
+    names = () if holds_run else (RUN, METRICS, MLFLOW_RUN)
+    best = training / BEST
+    with storage_errors(training):
+        if os.path.lexists(best) and (not best.is_dir() or (_holds_files(best) and not model_records(best))):
+            return best
+        return next((training / name for name in names if os.path.lexists(training / name)), None)
+
+
 def _holds_files(folder: Path) -> bool:
     """Whether a folder has files that are not hidden, as what charloom left half written is."""
-    with storage_errors(folder):
-        return folder.is_dir() and any(not path.name.startswith(".") for path in folder.iterdir())
+    return any(not path.name.startswith(".") for path in folder.iterdir())
 
 
 def _holds_corpus(folder: Path) -> bool:
-    return any(_is_corpus(_read(path)) for path in _record_and_successors(folder, CORPUS_RECORD))
+    return any(_is_corpus(_read(path)) for path in _record_and_others(folder, CORPUS_RECORD))
 
 
-def _record_and_successors(folder: Path, name: str) -> list[Path]:
+def _record_and_others(folder: Path, name: str) -> list[Path]:
     return [folder / name, *(path for path in temporaries(folder) if path.name.startswith(f".{name}."))]
 
 
@@ -170,12 +183,15 @@ def temporaries(folder: Path) -> list[Path]:
         return []
 
 
-def sweep(folder: Path, *, only: str | None = None) -> None:
+def sweep(folder: Path, *, only: str | None = None, records: bool = False) -> None:
     """Remove what killed processes left half written in a folder; what a living process writes stays.
+
+    While a model or a corpus is half replaced, the records beside it say which files are charloom's: they stay.
 
     Args:
         folder: where to look.
         only: the name that was to be written, where the folder is not charloom's own.
+        records: remove those records too.
 
     Raises:
         StorageError: something cannot be removed.
@@ -184,11 +200,21 @@ def sweep(folder: Path, *, only: str | None = None) -> None:
         match = _TEMPORARY.fullmatch(path.name)
         if match is None or (only is not None and match["name"] != only) or _writes_still(int(match["pid"])):
             continue
+        if not records and _is_needed(path):
+            continue
         with storage_errors(path):
             if path.is_dir() and not path.is_symlink():
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+
+def _is_needed(path: Path) -> bool:
+    """Whether a temporary file is the record of a model or a corpus whose own record is not in its place."""
+    return any(
+        path.name.startswith(f".{name}.") and not (path.parent / name).exists() and is_record(_read(path))
+        for name, is_record in ((CONFIG, _is_model), (CORPUS_RECORD, _is_corpus))
+    )
 
 
 def _writes_still(pid: int) -> bool:
@@ -281,6 +307,7 @@ def claimed(folder: Path, check: Callable[[], None], notify: Notify = ignore) ->
             check()
             sweep(folder)
             yield
+            sweep(folder)
     finally:
         if absent:
             with contextlib.suppress(OSError):  # something is in it

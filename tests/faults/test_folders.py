@@ -8,6 +8,7 @@ import shutil
 import signal
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -285,21 +286,28 @@ def test_a_disk_without_locks_is_said_and_used(
 def test_files_of_others_in_the_folder_of_checkpoints_are_not_removed(
     charloom: Charloom, trained: Path, small_text: Path, tmp_path: Path
 ) -> None:
-    model = shutil.copytree(trained, tmp_path / "m")
-    files = {
-        "metrics.jsonl": "mine",
-        "run.json": '{"my": "notes"}',
-        "best/README.md": "mine",
-        "checkpoint-mine.safetensors": "",
-    }
+    files = {"metrics.jsonl": "mine", "run.json": '{"my": "notes"}', "best/README.md": "mine", "mlflow.json": "{}"}
     for name, content in files.items():
-        (model / "training" / name).parent.mkdir(parents=True, exist_ok=True)
-        (model / "training" / name).write_text(content)
-    ran = charloom("train", small_text, "-o", model, "--overwrite", "--steps", 2, "--hidden-size", 8)
-    assert ran.status == 1
-    assert "training holds files that are not charloom's" in one_line(ran)
-    for name, content in files.items():
-        assert (model / "training" / name).read_text() == content
+        model = Path(shutil.copytree(trained, tmp_path / Path(name).stem))
+        made(model, {f"training/{name}": content, "training/checkpoint-mine.safetensors": "mine"})
+        before = contents(model)
+        ran = charloom("train", small_text, "-o", model, "--overwrite", *QUICK)
+        assert ran.status == 1
+        assert f"training/{name.split('/')[0]} would be replaced" in one_line(ran)
+        assert contents(model) == before
+
+
+def test_a_folder_called_best_beside_an_unfinished_run_is_somebodys(
+    charloom: Charloom, small_text: Path, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {"steps": 20, "hidden_size": 8, "batch_size": 8, "bptt": 32, "threads": 1}
+    library.train(small_text, tmp_path / "m", should_stop=lambda: True, **options)
+    made(tmp_path / "m", {"training/best/README.md": "mine"})
+    for option in ("--resume", "--overwrite"):
+        assert "training/best would be replaced" in one_line(
+            charloom("train", small_text, "-o", tmp_path / "m", option)
+        )
+    assert (tmp_path / "m/training/best/README.md").read_text("utf-8") == "mine"
 
 
 def test_quickstart_replaces_no_model_of_a_text_with_a_name_like_its_own(

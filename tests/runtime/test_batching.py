@@ -215,10 +215,10 @@ def test_requests_get_the_same_whatever_they_ask_for(gated: Gated) -> None:
 
 
 def test_what_is_submitted_in_one_name_is_one_request(gated: Gated) -> None:
-    gated.gate.set()
-    with engine_of(gated, max_rows=2, max_queue=0) as engine:
+    with engine_of(gated, max_rows=2, max_queue=1) as engine:
         ours = [text for _ in range(8) for text in engine.submit_all(["a"], length=ENDLESS, share="ours")]
         theirs = engine.submit("a", length=2000)
+        gated.gate.set()
         assert theirs.result(30).characters == 2000
         written = sum(len(text.text) for text in ours)
         engine.close(drain=False)

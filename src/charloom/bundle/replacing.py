@@ -1,6 +1,6 @@
 """Reading a directory while somebody else replaces the model in it.
 
-Who writes a model puts all files beside the old ones, removes `config.json`, renames the files into place and
+Who writes a model puts all files beside the old ones, sets `config.json` aside, renames the files into place and
 `config.json` last (`charloom.files.write_together`). So while the same `config.json` stands there, the files are
 its own; while it is gone and its successor waits beside, there is something to wait for.
 """

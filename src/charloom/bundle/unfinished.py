@@ -5,14 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from charloom import folders
 from charloom.bundle.config import CONFIG, METRICS, TRAINING
 from charloom.bundle.history import read_recent_history
-
-RUN: Final = folders.RUN
-BEST: Final = "best"  # in training/: the best weights of an unfinished run, where the folder holds another model
 
 _SMALL = 1 << 20  # bytes
 
@@ -54,13 +51,13 @@ def read_unfinished(path: Path) -> UnfinishedRun | None:
     folder = path / TRAINING
     if not folder.is_dir():
         return None
-    if any(folder.iterdir()) and not (folder / RUN).exists() and not folders.holds_run(path):
+    if any(folder.iterdir()) and not (folder / folders.RUN).exists() and not folders.holds_run(path):
         return None  # somebody's own
     names = [folders.CHECKPOINT.fullmatch(file.name) for file in folder.iterdir()]
     own = folder / METRICS
     history = read_recent_history(own if own.is_file() else path / METRICS)
     steps = [int(name[1]) for name in names if name] + [record["step"] for record in history]
-    run = _read_run(folder / RUN)
+    run = _read_run(folder / folders.RUN)
     planned, corpus = run.get("steps"), run.get("corpus")
     sources = corpus.get("sources") if isinstance(corpus, dict) else None
     return UnfinishedRun(

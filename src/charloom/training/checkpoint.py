@@ -24,15 +24,13 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from charloom.bundle.config import CONFIG, METRICS, FileName
-from charloom.bundle.unfinished import BEST, RUN
 from charloom.errors import StorageError, TrainingError
 from charloom.files import atomic_write, storage_errors
-from charloom.folders import CHECKPOINT, sweep
+from charloom.folders import BEST, CHECKPOINT, MLFLOW_RUN, RUN, sweep
 from charloom.training.ranks import Ranks
 from charloom.training.state import Progress, TrainingState, Weights
 
 KEPT = 2
-MLFLOW_RUN = "mlflow.json"  # which MLflow run a resumed training goes on with
 
 
 class Checkpoints:
@@ -191,7 +189,7 @@ class Checkpoints:
         return self.folder / f"checkpoint-{step:012d}.safetensors"
 
     def remove_all(self, *, but_best: bool = False) -> None:
-        """Remove the record, then the checkpoints and all else of the run, and the folder if nothing else is in it.
+        """Remove the record, the checkpoints and all else of the run, and the folder if nothing else is in it.
 
         Args:
             but_best: keep the model that `best` holds.
@@ -204,7 +202,8 @@ class Checkpoints:
         if not self.folder.is_dir():
             return
         with storage_errors(self.folder):
-            for path in [self.folder / RUN, *self._paths(), self.folder / MLFLOW_RUN, self.folder / METRICS]:
+            # A kill between two of them leaves what is a run's by the record or the checkpoints.
+            for path in [self.folder / METRICS, self.folder / MLFLOW_RUN, self.folder / RUN, *self._paths()]:
                 path.unlink(missing_ok=True)
             if not but_best:
                 self._remove_best()
@@ -221,7 +220,7 @@ class Checkpoints:
         if self.best.is_dir():
             for name in (CONFIG, *get_args(FileName)):
                 (self.best / name).unlink(missing_ok=True)
-            sweep(self.best)
+            sweep(self.best, records=True)
             with contextlib.suppress(OSError):
                 self.best.rmdir()
 

@@ -13,6 +13,7 @@ from safetensors.numpy import save
 from charloom.bundle import ModelConfig, ModelShape, read_history, write_model_directory
 from charloom.bundle.config import METRICS, FileName
 from charloom.files import storage_errors
+from charloom.folders import sweep
 from charloom.runtime.evaluation import Evaluation, evaluate_segments, evaluation_of_loss
 from charloom.runtime.generation import generate_batch
 from charloom.runtime.graph_builder import Arrays
@@ -109,6 +110,7 @@ def publish(
         with storage_errors(history):
             files[METRICS] = history.read_bytes()
     write_model_directory(facts.folder, config_for, data.vocabulary, facts.settings.sampling, files)
+    sweep(facts.folder)
     return result
 
 

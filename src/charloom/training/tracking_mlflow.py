@@ -13,7 +13,7 @@ from typing import Any
 
 from charloom.bundle.config import CARD, MLRUNS, PICTURE, TRAINING
 from charloom.files import atomic_write
-from charloom.training.checkpoint import MLFLOW_RUN
+from charloom.folders import MLFLOW_RUN
 
 EXPERIMENT = "charloom"
 
