@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import unicodedata
+from pathlib import Path
 
 import pytest
 
-from charloom.display import safe_json, visible
+from charloom.display import safe_json, typed, visible
 
 # What people write, in the scripts and signs that a rule for plain ASCII takes for damage.
 HARMLESS = [
@@ -45,3 +48,19 @@ def test_every_character_that_can_act_is_replaced_and_no_other() -> None:
     escaped = safe_json(json.dumps(apart, ensure_ascii=False))
     assert json.loads(escaped) == apart
     assert not acting & set(escaped)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes, and bash is there, on POSIX systems")
+def test_every_word_can_be_typed_in_bash() -> None:
+    words = [f"a{chr(code)}9" for code in [*range(1, 0x300), *range(0x2000, 0x2070)]]
+    words += [os.fsdecode(bytes([65, byte, 57])) for byte in range(128, 256)]
+    words += [*HARMLESS, "", "a b", "it's", "$HOME", "\\x41", "\\", "~", "*", "\x1b[31mred", "\t'\\"]
+    line = typed("printf", "%s\\0", *words)
+    assert line == visible(line)
+    ran = subprocess.run(["bash", "-c", line], capture_output=True, check=True)
+    assert ran.stdout.split(b"\0")[:-1] == [os.fsencode(word) for word in words]
+
+
+def test_a_path_is_not_taken_for_an_option() -> None:
+    assert typed("train", Path("-o2"), "-o", Path("m")) == "train ./-o2 -o m"
+    assert typed(Path("-\tb")) == "$'./-\\x09b'"

@@ -2,13 +2,18 @@
 
 Only what can act on a terminal, or break a line where none ends, is replaced. Spaces, joiners, combining marks and
 emoji are shown as they are. Where it is shown to people, a reader that goes away ends nothing.
+
+In a command that is to be typed again, nothing is replaced: what can act is spelled.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
+import shlex
+from pathlib import Path
 from typing import TextIO
 
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
@@ -17,6 +22,7 @@ REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 _ACTING = "\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028\u2029\u202a-\u202e\u2066-\u2069"
 _IN_A_LINE = re.compile(f"[{_ACTING}]")
 _IN_LINES = re.compile(rf"(?![\n\t])[{_ACTING}]")
+_SPELLED = re.compile(rf"[{_ACTING}'\\]")
 
 
 def visible(text: str, *, lines: bool = False) -> str:
@@ -32,6 +38,26 @@ def visible(text: str, *, lines: bool = False) -> str:
 def safe_json(line: str) -> str:
     r"""One line of JSON with `\u` escapes for the characters that `visible` would replace: the same data."""
     return _IN_A_LINE.sub(lambda found: f"\\u{ord(found[0]):04x}", line)
+
+
+def typed(*words: str | Path) -> str:
+    r"""A command, or words of one, as one types them in bash: quoted where that is needed.
+
+    A path that begins with a hyphen gets `./`, so that it is not taken for an option. A word with characters that
+    `visible` would replace, such as a tab or a byte that is not UTF-8, becomes `$'a\x09b'`.
+    """
+    return " ".join(map(_typed_word, words))
+
+
+def _typed_word(word: str | Path) -> str:
+    text = f".{os.sep}{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
+    return shlex.quote(text) if text == visible(text) else f"$'{_SPELLED.sub(_spelled, text)}'"
+
+
+def _spelled(found: re.Match[str]) -> str:
+    is_byte = "\udc80" <= found[0] <= "\udcff"  # as Python has the bytes of names that are not UTF-8
+    encoded = found[0].encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
+    return "".join(f"\\x{byte:02x}" for byte in encoded)
 
 
 class Forgiving(io.TextIOBase):

@@ -35,11 +35,22 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise StorageError(_explain(error, path)) from error
 
 
+def link_to_nothing(path: Path) -> str | None:
+    """The sentence about a link, on the way to a path or the path itself, that leads to nothing; None without one."""
+    for place in (*reversed(path.parents), path):
+        with contextlib.suppress(OSError):
+            if place.is_symlink() and not place.exists():
+                return f"{place} is a link to nothing: remove it, make what it leads to, or choose another name"
+    return None
+
+
 def _explain(error: OSError, path: Path) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return f"cannot write {path}: the disk is full ({error.strerror}); free some space and try again"
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return f"cannot write {path}: {error.strerror}; choose a folder that you may write to"
+    if error.errno in (errno.ENOENT, errno.EEXIST) and (sentence := link_to_nothing(path)) is not None:
+        return f"cannot write {path}: {sentence}"
     if error.errno == errno.ENOENT and not path.parent.exists():
         return f"cannot write {path}: there is no folder {path.parent}; make it first"
     return f"cannot write {path}: {error.strerror or error}"

@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 
 from charloom.errors import StorageError
 from charloom.events import Notice, Notify, ignore
-from charloom.files import TEMPORARY_SUFFIX, storage_errors
+from charloom.files import TEMPORARY_SUFFIX, link_to_nothing, storage_errors
 
 try:
     import fcntl
@@ -86,6 +86,9 @@ def why_not(
     with storage_errors(folder):
         if folder.exists() and not folder.is_dir():
             return f"{folder} is a file: name a folder for the {purpose}"
+        sentence = link_to_nothing(folder)
+    if sentence is not None:
+        return sentence
     found, another = contents_of(folder), f"choose another folder for the {purpose}"
     if found.others:
         return f"{folder} holds other files, which are not charloom's: {another}"
@@ -283,6 +286,29 @@ class FolderLock:
             return False
         self._descriptor = descriptor
         return True
+
+    def lost(self) -> str | None:
+        """The sentence about a locked folder that is not under its name any more; None where it is, or is unlocked."""
+        if self._descriptor is None:
+            return None
+        held = os.fstat(self._descriptor)
+        try:
+            if os.path.samestat(held, self.folder.stat()):
+                return None
+        except FileNotFoundError:
+            if held.st_nlink == 0:  # it was removed, and nothing is in its place
+                return None
+        except OSError:
+            return None
+        place = self._found(held)
+        return f"{self.folder} was moved while it was written to" + ("" if place is None else f", to {place}")
+
+    def _found(self, held: os.stat_result) -> Path | None:
+        """Where the locked folder is now, if the system says so."""
+        with contextlib.suppress(OSError):
+            place = Path(f"/proc/self/fd/{self._descriptor}").readlink()
+            return place if os.path.samestat(held, place.stat()) else None
+        return None
 
 
 @contextlib.contextmanager

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from charloom.settings import run_settings
+from charloom.training.recipes import load_recipe
 from tests.cli.conftest import Charloom, one_line
 
 
@@ -38,6 +40,11 @@ from tests.cli.conftest import Charloom, one_line
         ("train a.txt --out x", "there is no option --out here; did you mean --output?"),
         ("train a.txt -out x", "there is no option -out here; did you mean --output?"),
         ("train a.txt -output x", "there is no option -output here; did you mean --output?"),
+        ("train a.txt -out=x", "there is no option -out here; did you mean --output?"),
+        ("train a.txt -overwrite", "there is no option -overwrite here; did you mean --overwrite?"),
+        ("train a.txt -- -o m", "train: -o is after --, where every word is a name: put options before --"),
+        ("sagemaker invoke -- -x --prompt T", "invoke: --prompt is after --, where every word is a name"),
+        ("sagemaker invoke -- --prompt T", "invoke: --prompt is after --, where every word is a name"),
         ("generate m -prompt x", "there is no option -prompt here; did you mean --prompt?"),
         ("train a.txt -o x -o y", "-o is given twice: leave one out"),
         ("train a.txt -o x --hiddensize 20", "there is no option --hiddensize here; did you mean --hidden-size?"),
@@ -54,6 +61,15 @@ def test_what_is_mistyped(charloom: Charloom, typed: str, says: str) -> None:
     ran = charloom(*typed.split())
     assert (ran.status, ran.out) == (2, "")
     assert says in one_line(ran)
+
+
+@pytest.mark.parametrize("name", ["ut", "utput", "verwrite"])
+def test_a_folder_whose_name_is_the_rest_of_an_option(
+    charloom: Charloom, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert charloom("corpus", "prepare", small_text, "-o", name).status == 0
+    assert (tmp_path / name / "corpus.json").is_file()
 
 
 @pytest.mark.parametrize("command", [["train", "", "-o", "x"], ["train", "a.txt", "-o", ""]])
@@ -128,15 +144,23 @@ def test_an_interrupted_quickstart_is_made_anew(charloom: Charloom, tmp_path: Pa
     """Killed on the way it leaves a run without a model, and quickstart has no option to replace it."""
     folder = tmp_path / "q" / "training"
     folder.mkdir(parents=True)
-    run = {"recipe": "tiny", "corpus": {"sources": ["python-docs (Python 3.11.7)"]}, "steps": 4000, "settings": {}}
+    settings = run_settings(load_recipe("tiny"), {"steps": 4000, "evaluate_every": 667}).model_dump()
+    sources = {"sources": ["python-docs (Python 3.11.7)"]}
+    run = {"recipe": "tiny", "corpus": sources, "steps": 4000, "settings": settings}
     (folder / "run.json").write_text(json.dumps(run))
     assert "charloom train python-docs -o" in charloom("inspect", tmp_path / "q").out
     assert charloom("quickstart", "-o", tmp_path / "q", "--steps", 2).status == 0
     folder.mkdir()
-    (folder / "run.json").write_text(json.dumps({**run, "recipe": "large"}))
-    ran = charloom("quickstart", "-o", tmp_path / "q", "--steps", 2)
-    assert ran.status == 1
-    assert "choose another folder with --output" in one_line(ran)
+    for other in (
+        {"recipe": "large"},
+        {"settings": {}},
+        {"settings": {**settings, "training": {**settings["training"], "evaluate_every": 700}}},
+        {"settings": {**settings, "model": {**settings["model"], "hidden_size": 255}}},
+    ):
+        (folder / "run.json").write_text(json.dumps({**run, **other}))
+        ran = charloom("quickstart", "-o", tmp_path / "q", "--steps", 2)
+        assert ran.status == 1
+        assert "choose another folder with --output" in one_line(ran)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="a shell of POSIX closes the streams")

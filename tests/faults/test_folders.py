@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -186,6 +188,65 @@ def test_a_pattern_that_would_find_what_is_written(
     assert ("is inside the corpus" in ran.err) == inside
 
 
+@pytest.mark.usefixtures("finished_job")
+@pytest.mark.parametrize("out", ["link", "link/m"])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_a_link_to_nothing_is_said(
+    charloom: Charloom, small_text: Path, trained: Path, tmp_path: Path, writer: str, out: str
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    for overwrite in (False, True)[: 1 if writer in NO_OVERWRITE else 2]:
+        ran = charloom(*command(writer, small_text, trained, tmp_path / out, overwrite))
+        assert ran.status in (1, 2)
+        assert f"{tmp_path / 'link'} is a link to nothing: remove it" in ran.err.splitlines()[-1]
+        assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.parametrize("out", ["link", "link/file"])
+@pytest.mark.parametrize(
+    "words", [("export", "--html"), ("export", "--onnx"), ("sagemaker", "package", "-o"), ("package", "--source")]
+)
+def test_a_link_to_nothing_where_a_file_is_to_go(
+    charloom: Charloom, trained: Path, tmp_path: Path, words: tuple[str, ...], out: str
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path / "absent")
+    *start, option = words
+    command = ("sagemaker", "package") if option == "--source" else (*start, trained)
+    for more in ((), ("--overwrite",)):
+        ran = charloom(*command, option, tmp_path / out, *more)
+        assert ran.status in (1, 2)
+        assert f"{tmp_path / 'link'} is a link to nothing: remove it" in one_line(ran)
+        assert (tmp_path / "link").is_symlink()
+        assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="folders are locked on POSIX systems")
+@pytest.mark.parametrize("replaced", [False, True])
+def test_a_run_whose_folder_is_moved_ends_and_can_be_resumed(
+    charloom: Charloom, small_text: Path, tmp_path: Path, replaced: bool
+) -> None:
+    out, moved = tmp_path / "m", tmp_path / "moved"
+    common = ("--steps", 1_000_000, "--evaluate-every", 50)
+    with Running("train", small_text, "-o", out, *TINY, *common) as running:
+        running.until(lambda: newest_step(out) >= 50)
+        out.rename(moved)
+        if replaced:
+            made(out, {"training/notes.md": "mine", "notes.txt": "mine"})
+        before = contents(out)
+        status, _, err = running.finish()
+    assert status == 1
+    assert f"{out} was moved while it was written to" in err.splitlines()[-1]
+    assert sys.platform != "linux" or f"to {moved}: " in err.splitlines()[-1]
+    assert contents(out) == before
+    assert out.exists() == replaced
+    kept = newest_step(moved)
+    with Running("train", small_text, "-o", moved, "--resume") as running:
+        running.until(lambda: newest_step(moved) > kept)
+        running.process.send_signal(signal.SIGINT)
+        assert running.finish()[0] == 130
+    assert charloom("inspect", moved).status == 0
+
+
 def test_files_that_are_there_are_replaced_only_when_asked(charloom: Charloom, trained: Path, tmp_path: Path) -> None:
     for words in (
         ("export", trained, "--html"),
@@ -218,6 +279,60 @@ def test_the_command_that_is_printed_works(
         status, _, err = running.finish()
     assert status == 130, err
     assert "charloom train ./-text.txt -o ./-o3 --resume" in err
+
+
+NAMES = [
+    "a b", "-o2", "--overwrite", "tab\there", "two\nlines", "\x1b[31mred", "it's $HOME", "\\x41", ":smile:",
+    "\u202egpj.m", "吾輩　猫", os.fsdecode(b"\xff"), os.fsdecode(b"-\xff'"),
+]  # fmt: skip
+
+
+def words_of(said: str, cwd: Path) -> list[list[str]]:
+    """The words of each command that was printed, as bash reads them."""
+    lines = [line for line in said.split("\n") if line.startswith("    charloom ")]
+    code = "\n".join(["charloom() { printf '%s\\0' \"$@\"; printf '\\n\\0'; }", *lines])
+    ran = subprocess.run(["bash", "-c", code], cwd=cwd, capture_output=True, check=True)
+    found: list[list[str]] = [[]]
+    for word in os.fsdecode(ran.stdout).split("\0")[:-1]:
+        if word == "\n":
+            found.append([])
+        else:
+            found[-1].append(word)
+    return found[:-1]
+
+
+@pytest.mark.usefixtures("finished_job")
+@pytest.mark.skipif(os.name != "posix", reason="names are bytes, and bash is there, on POSIX systems")
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_printed_can_be_typed(
+    charloom: Charloom, small_text: Path, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Whatever the folder is called: with spaces, controls, hyphens, bytes that are not UTF-8."""
+    monkeypatch.chdir(tmp_path)
+    try:
+        Path(name).mkdir()
+    except OSError:
+        pytest.skip("this disk has no such names")
+    Path(name).rmdir()
+    here = f"./{name}" if name.startswith("-") else name
+
+    def said(*arguments: object) -> list[list[str]]:
+        ran = charloom(*arguments)
+        assert ran.status in (0, 1), ran.err
+        return words_of(ran.err + ran.out, tmp_path)
+
+    assert said("sagemaker", "package", trained, "--no-check", "-o", here) == [["sagemaker", "deploy", here]]
+    Path(name).unlink()
+    assert said("corpus", "prepare", small_text, "-o", here) == [["train", here, "-o", "runs/mine"]]
+    shutil.rmtree(name)
+    assert said("sagemaker", "attach", "job", "-o", here) == [["generate", here, "--prompt", "The "]]
+    made(Path(name), {"training/run.json": json.dumps({"corpus": {"sources": ["-t.txt"]}, "settings": {}})})
+    Path(name, "config.json").unlink()
+    assert said("inspect", here) == [["train", "./-t.txt", "-o", here, "--resume"]]
+    shutil.rmtree(name)
+    (generate,) = said("train", small_text, "-o", here, *QUICK)
+    assert generate == ["generate", here, "--prompt", "The "]
+    assert charloom(*generate, "--length", 3).status == 0
 
 
 def test_one_folder_has_one_writer(charloom: Charloom, small_text: Path, tmp_path: Path) -> None:
@@ -316,6 +431,19 @@ def test_quickstart_replaces_no_model_of_a_text_with_a_name_like_its_own(
     text = shutil.copy(small_text, tmp_path / "python-docs-my-own.txt")
     small = ("--steps", 2, "--hidden-size", 8, "--recipe", "tiny")
     assert charloom("train", text, "-o", tmp_path / "m", *small).status == 0
+    before = (tmp_path / "m" / "config.json").read_bytes()
+    ran = charloom("quickstart", "-o", tmp_path / "m", "--steps", 2)
+    assert ran.status == 1
+    assert "choose another folder with --output" in one_line(ran)
+    assert (tmp_path / "m" / "config.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("options", [(), ("--evaluate-every", 1, "--seed", 7)])
+def test_quickstart_replaces_no_model_that_train_made_of_its_text(
+    charloom: Charloom, tmp_path: Path, options: tuple[object, ...]
+) -> None:
+    words = ("train", "built-in:python-docs", "-o", tmp_path / "m", "--recipe", "tiny", "--steps", 2, *options)
+    assert charloom(*words).status == 0
     before = (tmp_path / "m" / "config.json").read_bytes()
     ran = charloom("quickstart", "-o", tmp_path / "m", "--steps", 2)
     assert ran.status == 1

@@ -163,4 +163,4 @@ def test_a_job_of_this_machine_that_was_stopped_is_resumed_by_what_is_printed(
 
 def test_a_package_is_what_is_deployed_next(cli: Charloom, trained: Path, tmp_path: Path) -> None:
     ran = cli("sagemaker", "package", trained, "-o", tmp_path / "my model.tar.gz", "--no-check")
-    assert f"next: charloom sagemaker deploy {shlex.quote(str(tmp_path / 'my model.tar.gz'))}\n" in ran.err
+    assert f"    charloom sagemaker deploy {shlex.quote(str(tmp_path / 'my model.tar.gz'))}\n" in ran.err

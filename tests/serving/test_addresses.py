@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from urllib.parse import urljoin
 
@@ -102,6 +103,24 @@ def test_lines_that_others_may_read_otherwise_are_refused(client: httpx.Client, 
         answer = connection.makefile("rb").read()
     assert answer.startswith(b"HTTP/1.1 400")
     assert b"CRLF" in answer
+
+
+@pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
+@pytest.mark.parametrize("step", [3, 1000])
+@pytest.mark.parametrize("address", [b"/v1/completions", b"/none"])
+def test_every_head_of_a_connection_is_looked_at(client: httpx.Client, head: bytes, step: int, address: bytes) -> None:
+    """Also where it comes before the answer to the request ahead of it."""
+    body = b'{"prompt":\n "a", "max_tokens": 20}'
+    first = b"POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n%s" % (address, len(body), body)
+    sent = first * 2 + head
+    with socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=20) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for place in range(0, len(sent), step):
+            connection.sendall(sent[place : place + step])
+        answers = connection.makefile("rb").read()
+    expected = b"200" if address == b"/v1/completions" else b"404"
+    assert re.findall(rb"HTTP/1.1 (\d+)", answers) == [expected, expected, b"400"]
+    assert b"CRLF" in answers
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])

@@ -20,6 +20,8 @@ WITHOUT_PROMPT: list[tuple[str, dict[str, Any]]] = [
     ("text", {"text": "The "}),
     ("promt", {"promt": "The "}),
     ("Prompt", {"Prompt": "The "}),
+    ("prompt\u3000", {"prompt\u3000": "The "}),
+    ("", {"prompt\x1b": "The "}),
     ("messages", {"messages": [{"role": "user", "content": "The "}], "model": "small"}),
     ("", {}),
     ("", {"max_tokens": 5}),

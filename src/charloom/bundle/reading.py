@@ -26,6 +26,7 @@ from charloom.bundle.config import (
 from charloom.bundle.held import HeldFiles, read_shown
 from charloom.bundle.history import EvaluationRecord, evaluations, read_recent_history
 from charloom.bundle.replacing import unless_replaced
+from charloom.display import typed
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import sha256_of_file
 from charloom.settings import SamplingSettings, validated
@@ -182,7 +183,7 @@ def _open(path: Path) -> ModelDirectory:
 
 
 def _nothing(path: Path) -> str:
-    return f"no such model directory: {path} (charloom train TEXT -o {path} writes one)"
+    return f"no such model directory: {path} (charloom train TEXT -o {typed(path)} writes one)"
 
 
 def _why_no_folder(path: Path) -> str:
@@ -194,10 +195,10 @@ def _why_no_model(path: Path) -> str:
     if (path / TRAINING).is_dir():
         return (
             f"{path} holds a training run without a finished model: "
-            f"wait for it, or go on with charloom train ... -o {path} --resume"
+            f"wait for it, or go on with charloom train ... -o {typed(path)} --resume"
         )
     if holds_prepared(path):
-        return f"{path} holds no model: it is a prepared corpus, to train on with charloom train {path} -o MODEL"
+        return f"{path} holds no model: it is a prepared corpus, to train on with charloom train {typed(path)} -o MODEL"
     try:
         inside = next((each for each in sorted(path.iterdir()) if holds_model(each)), None)
     except OSError:

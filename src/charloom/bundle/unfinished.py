@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ class UnfinishedRun:
         sources: the names of the texts it learns from.
         recipe: the recipe it was given; None for none.
         identity: what tells it from other runs, in its checkpoints too; None where that is not recorded.
+        settings: all its settings, as they are recorded.
     """
 
     step: int
@@ -31,6 +33,7 @@ class UnfinishedRun:
     sources: list[str]
     recipe: str | None = None
     identity: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 def history_file(path: Path) -> Path:
@@ -66,6 +69,7 @@ def read_unfinished(path: Path) -> UnfinishedRun | None:
         sources=[name for name in sources if isinstance(name, str)] if isinstance(sources, list) else [],
         recipe=run["recipe"] if isinstance(run.get("recipe"), str) else None,
         identity=run["run"] if isinstance(run.get("run"), str) else None,
+        settings=run["settings"] if isinstance(run.get("settings"), dict) else {},
     )
 
 

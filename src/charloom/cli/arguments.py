@@ -30,8 +30,9 @@ Threads = Annotated[int, Field(ge=1, le=1024), Whole]
 
 def _destination(_: object, tokens: Sequence[Token]) -> Path:
     option, path = tokens[0].keyword, tokens[0].value
-    if option == "-o" and path in ("ut", "utput"):  # what the command-line library makes of -out and -output
-        raise UsageError(no_such_option(option + path, ["--output"]))
+    # The command-line library takes -out for -o ut, and -overwrite for -o verwrite.
+    if f"{option}{path}" in TYPED.get() and path.partition("=")[0] in ("ut", "utput", "verwrite"):
+        raise UsageError(no_such_option(f"{option}{path}", ["--output", "--overwrite"]))
     if not path:  # would be the folder that one stands in
         raise UsageError(f"{option} is followed by an empty name: is it a shell variable that is not set?")
     return Path(path)
@@ -49,11 +50,6 @@ class NoSuchOptionError(UsageError):
         """Say that there is no such `option`."""
         super().__init__(f"there is no option {option} here")
         self.option = option
-
-
-def plain_path(path: Path) -> str:
-    """A path as it can be typed: one that begins with a hyphen would be taken for an option."""
-    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def split_words(split: str) -> str:

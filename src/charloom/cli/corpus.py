@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from pathlib import Path
 from typing import Annotated
@@ -11,10 +10,10 @@ import numpy as np
 from cyclopts import App, Group, Parameter
 from pydantic import Field
 
-from charloom.cli.arguments import CorpusArgument, Destination, Whole, corpus_specs, plain_path
+from charloom.cli.arguments import CorpusArgument, Destination, Whole, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
-from charloom.display import visible
+from charloom.display import typed, visible
 from charloom.errors import UsageError
 from charloom.settings import CorpusSettings, ReadingSettings
 from charloom.text.corpus import Corpus, build_vocabulary, load_corpus
@@ -109,7 +108,7 @@ def prepare(
         f"{record.characters:,} characters, {vocab_size} symbols, {record.unknown:,} characters unknown "
         f"({read / 1e6:,.1f} MB in {seconds:.1f} s, {read / 1e6 / seconds:,.0f} MB/s)\nsha256 {record.sha256}"
     )
-    out.say(f"now try:\n    charloom train {shlex.quote(plain_path(output))} -o runs/mine", style="bold")
+    out.say(f"now try:\n    {typed('charloom', 'train', output, '-o', 'runs/mine')}", style="bold")
 
 
 def _of_text(corpus: Corpus, settings: CorpusSettings, first: int) -> dict[str, object]:

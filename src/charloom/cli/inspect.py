@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 
@@ -19,10 +18,9 @@ from charloom.bundle import (
     read_unfinished,
 )
 from charloom.bundle.config import METRICS, STEP_GRAPH, PrecisionRecord
-from charloom.cli.arguments import plain_path
 from charloom.cli.history import history_table
 from charloom.cli.output import Output, OutputOptions
-from charloom.display import visible
+from charloom.display import typed, visible
 from charloom.errors import ModelDirectoryError
 from charloom.runtime.session import check_graph
 from charloom.text.named import NAMED
@@ -108,10 +106,15 @@ def _progress(run: UnfinishedRun) -> str:
 
 def _resume_command(model: Path, run: UnfinishedRun) -> str:
     # The names alone are recorded, not where the texts are; of a named corpus also the Python that it came from.
-    sources = [next((name for name in NAMED if source.startswith(f"{name} (")), source) for source in run.sources[:5]]
-    shown = [visible(name) for name in sources]
-    corpus = shlex.join(shown) if shown and len(run.sources) <= 5 else "YOUR-TEXTS"
-    return f"charloom train {corpus} -o {shlex.quote(plain_path(model))} --resume"
+    sources: list[str | Path] = [
+        next((name for name in NAMED if source.startswith(f"{name} (")), _as_name(source)) for source in run.sources[:5]
+    ]
+    corpus = sources if sources and len(run.sources) <= 5 else ["YOUR-TEXTS"]
+    return typed("charloom", "train", *corpus, "-o", model, "--resume")
+
+
+def _as_name(source: str) -> str | Path:
+    return Path(source) if source.startswith("-") else source
 
 
 def _graph_problem(directory: ModelDirectory) -> str | None:

@@ -83,6 +83,10 @@ def _no_such_command(error: UnknownCommandError, commands: Sequence[str]) -> str
 def _too_many(error: UnusedCliTokensError) -> str:
     typed = (error.unused_tokens or [""])[0]
     words = " ".join(error.command_chain or ())
+    after = _after_hyphens(error)
+    late = _too_late([*(error.unused_tokens or ()), *after], after) if typed in after else None
+    if late is not None:
+        return f"{words}: {late}"
     advice = "a prompt follows --prompt" if words == "generate" else f"charloom {words} --help shows what it takes"
     return f"{words} cannot use {typed!r}: {advice}"
 
@@ -93,6 +97,9 @@ def _missing(error: MissingArgumentError) -> str:
     option = error.keyword or next((token.keyword for token in error.argument.tokens if token.keyword), None)
     if option is not None:
         return f"{option} needs a value after it"
+    late = _too_late([f"./{name}" for name in error.argument.names], _after_hyphens(error))
+    if late is not None:
+        return f"{words}: {late}"
     positional = error.argument.index is not None
     name = error.argument.name.lstrip("-").upper() if positional else error.argument.name
     typed = [each.partition("=")[0] for each in error.root_input_tokens or () if each.startswith("-")]
@@ -101,6 +108,18 @@ def _missing(error: MissingArgumentError) -> str:
         return no_such_option(near, error.argument.names)
     shown = name if positional or error.argument.hint is bool else f"{name} {_kind(error.argument.hint)}"
     return f"{words} needs {shown}; charloom {words} --help shows how"
+
+
+def _after_hyphens(error: CycloptsError) -> list[str]:
+    """The words after `--`; those that begin with a hyphen have got `./`."""
+    words = error.root_input_tokens or []
+    return words[words.index("--") + 1 :] if "--" in words else []
+
+
+def _too_late(words: Sequence[str], after: Sequence[str]) -> str | None:
+    """What is said of the first of `words` that looks like an option and is one of those after `--`."""
+    late = next((word[2:] for word in words if word.startswith("./-") and word in after), None)
+    return None if late is None else f"{late} is after --, where every word is a name: put options before --"
 
 
 def _kind(hint: object) -> str:

@@ -49,6 +49,7 @@ class Output:
             stderr=True,
             quiet=options.quiet,
             highlight=False,
+            emoji=False,  # :smile: in a name is not one
             soft_wrap=not terminal,
             force_interactive=None if terminal else False,  # FORCE_COLOR asks for colours, not for a moving bar
         )

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 
-from charloom.bundle import holds_model, open_model_directory
-from charloom.bundle.unfinished import read_unfinished
-from charloom.cli.arguments import Destination, Whole, plain_path
+from charloom.bundle import ModelConfig, UnfinishedRun, holds_model, open_model_directory, read_unfinished
+from charloom.cli.arguments import Destination, Whole
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
+from charloom.display import typed
 from charloom.errors import CharloomError, TrainingError
 from charloom.interrupts import INTERRUPTED
+from charloom.settings import RunSettings, TrainingSettings, run_settings
 from charloom.text.named import built_in
 
 CORPUS = "python-docs"
@@ -56,8 +56,7 @@ def quickstart(
             overwrite=replaces,
             notify=view,
             should_stop=should_stop,
-            steps=steps,
-            evaluate_every=math.ceil(steps / EVALUATIONS),
+            **_lengths(steps),
         )
     written = charloom.load(result.model).generate(PROMPT, length=300, seed=1)
     if out.json:
@@ -76,13 +75,18 @@ def quickstart(
     else:
         out.text(f"\n{PROMPT}{written.text}\n")
     if result.interrupted:
-        again = shlex.join(["charloom", "quickstart", "-o", plain_path(output)])
+        again = typed("charloom", "quickstart", "-o", output)
         out.say(f"interrupted: this is the best so far. To start anew:\n    {again}\n", style="bold")
     out.say(
         f"{result.bits_per_char:.2f} bits per character on text it never saw ({result.protocol}), "
         f"after {result.seconds:.0f} s. Now try:\n{_next_commands(Path(result.model))}"
     )
     return INTERRUPTED if result.interrupted else 0
+
+
+def _lengths(steps: int) -> dict[str, int]:
+    """The settings that a quickstart has beside the recipe's."""
+    return {"steps": steps, "evaluate_every": math.ceil(steps / EVALUATIONS)}
 
 
 def _replaces(folder: Path) -> bool:
@@ -93,23 +97,46 @@ def _replaces(folder: Path) -> bool:
     """
     folder = folder.expanduser()
     try:
-        run = read_unfinished(folder)
-        if run is None and not holds_model(folder):
-            return False
-        if run is not None:
-            recipe, sources = run.recipe, run.sources
-        else:
-            config = open_model_directory(folder).config
-            recipe, sources = config.training.get("recipe"), list(config.corpus.sources)
+        run, config = read_unfinished(folder), open_model_directory(folder).config if holds_model(folder) else None
+        ours = (run is None or _is_run_of_quickstart(run)) and (config is None or _is_model_of_quickstart(config))
     except (OSError, CharloomError):
-        recipe, sources = None, []
-    if recipe != RECIPE or not sources or not all(map(_ITS_TEXT.fullmatch, sources)):
+        ours = False
+    if not ours:
         raise TrainingError(f"{folder} already holds another model or run: choose another folder with --output")
-    return True
+    return run is not None or config is not None
+
+
+def _is_run_of_quickstart(run: UnfinishedRun) -> bool:
+    if not _is_of_quickstart(run.recipe, run.sources, run.settings.get("training")):
+        return False
+    return run.settings.get("model") == _settings().model.model_dump()
+
+
+def _is_model_of_quickstart(config: ModelConfig) -> bool:
+    if not _is_of_quickstart(config.training.get("recipe"), config.corpus.sources, config.training.get("settings")):
+        return False
+    return config.model.model_dump().items() >= _settings().model.model_dump().items()
+
+
+def _is_of_quickstart(recipe: object, sources: list[str], training: object) -> bool:
+    """Whether a text and the settings of how to learn it are a quickstart's, however many steps it took."""
+    if recipe != RECIPE or not sources or not all(map(_ITS_TEXT.fullmatch, sources)) or not isinstance(training, dict):
+        return False
+    try:
+        recorded = TrainingSettings.model_validate(training)
+    except ValidationError:
+        return False
+    return recorded.steps is not None and recorded == _settings(**_lengths(recorded.steps)).training
+
+
+def _settings(**lengths: int) -> RunSettings:
+    from charloom.training.recipes import load_recipe
+
+    return run_settings(load_recipe(RECIPE), lengths)
 
 
 def _next_commands(output: Path) -> str:
-    folder = shlex.quote(plain_path(output))
+    folder = typed(output)
     return "\n".join(
         f"    {command}"
         for command in (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.bundle import open_model_directory
-from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs, plain_path
+from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
+from charloom.display import typed
 from charloom.interrupts import INTERRUPTED
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
 from charloom.text.named import built_in
@@ -101,13 +101,13 @@ def _report(out: Output, result: TrainingResult, specs: list[str], output: Path)
             f"{result.characters_per_second:,.0f} characters a second"
         )
     if result.interrupted:
-        again = shlex.join(["charloom", "train", *specs, "-o", plain_path(output), "--resume"])
+        again = typed("charloom", "train", *specs, "-o", output, "--resume")
         kept = (
             "" if result.model == str(output) else f"; {output} keeps the model that it had until the run is finished"
         )
         out.say(f"interrupted; the best so far is in {result.model}{kept}. To continue:\n    {again}", style="bold")
         return INTERRUPTED
-    out.say(f"now try:\n    charloom generate {shlex.quote(plain_path(output))}{_prompt(output)}", style="bold")
+    out.say(f"now try:\n    {typed('charloom', 'generate', output)}{_prompt(output)}", style="bold")
     return 0
 
 

@@ -18,7 +18,7 @@ from typing import Literal
 from charloom.bundle import ModelDirectory
 from charloom.bundle.config import CONFIG, GRAPH, STEP_GRAPH
 from charloom.errors import UsageError
-from charloom.files import atomic_write
+from charloom.files import atomic_write, link_to_nothing
 from charloom.folders import model_records
 from charloom.runtime.protobuf import bytes_field
 from charloom.runtime.session import check_graph
@@ -101,8 +101,12 @@ def check_target(directory: ModelDirectory, file: Path, overwrite: bool) -> None
     """Refuse to write over what must stay.
 
     Raises:
-        UsageError: `file` is a folder, a pipe, a file of a model, or there already and `overwrite` was not given.
+        UsageError: `file` is a folder, a pipe, a file of a model, or there already and `overwrite` was not given; or a
+            link to nothing.
     """
+    sentence = link_to_nothing(file)
+    if sentence is not None:
+        raise UsageError(sentence)
     if file.is_dir():
         raise UsageError(f"{file} is a folder: name a file")
     if file.exists() and not file.is_file():

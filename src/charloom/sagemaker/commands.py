@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shlex
 from pathlib import Path
 from typing import Literal, Protocol
 
+from charloom.display import typed
 from charloom.sagemaker.aws import UNKNOWN_REGION
 
 HERE: Literal["here"] = "here"
@@ -40,17 +39,12 @@ def command(where: Where | None, name: str, *words: str | Path, **options: str |
         *words: its arguments.
         **options: its options; True stands for one without a value, and `async_` for --async.
     """
-    parts = ["charloom", "sagemaker", name, *map(_word, words)]
+    parts: list[str | Path] = ["charloom", "sagemaker", name, *words]
     for option, value in options.items():
         flag = _SHORT.get(option, f"--{option.rstrip('_').replace('_', '-')}")
         if value is not False:
-            parts += [flag] if value is True else [flag, _word(value)]
-    return shlex.join([*parts, *_place(where)])
-
-
-def shown_path(path: Path | str) -> str:
-    """A path as one would type it: quoted, and never taken for an option."""
-    return shlex.quote(_word(Path(path)))
+            parts += [flag] if value is True else [flag, value]
+    return typed(*parts, *_place(where))
 
 
 def shown_place(where: Where) -> str:
@@ -58,12 +52,6 @@ def shown_place(where: Where) -> str:
     if isinstance(where, str):
         return "on this machine"
     return f"in {where.region}" + (f" (profile {where.profile})" if where.profile else "")
-
-
-def _word(value: str | Path) -> str:
-    if isinstance(value, Path) and str(value).startswith("-"):
-        return f".{os.sep}{value}"
-    return str(value)
 
 
 def _place(where: Where | None) -> list[str]:

@@ -10,6 +10,7 @@ import socket
 from typing import Any, ClassVar, cast
 
 import h11
+from h11._connection import DEFAULT_MAX_INCOMPLETE_EVENT_SIZE
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from charloom.serving.errors import RETRY_AFTER, ApiError
@@ -20,8 +21,9 @@ _FIRST_WORDS = b"HTTP/1.1 "
 _RESET_WITHIN = 0.05  # seconds
 _PROBE_AGAIN = 0.5  # seconds after the first, then twice as many after each
 
-_LINE = re.compile(rb"\r\n\r\n|\n[ \t]|(?<!\r)\n")
-_LINE_END = len(b"\r\n\r")  # what came before, as far as it matters
+_HEAD_END = b"\r\n\r\n"
+_LINE = re.compile(_HEAD_END + rb"|\n[ \t]|(?<!\r)\n")
+_OVERLAP = len(_HEAD_END) - 1  # bytes that may be the beginning of what is sought
 
 ACCEPTED_AT_ONCE = 128
 """Connections that an event loop accepts before it looks at the first of them."""
@@ -47,6 +49,27 @@ def openable(most: int) -> int:
     return most if soft == resource.RLIM_INFINITY else max(1, min(most, soft - beside))
 
 
+class _StrangeLineError(Exception):
+    """A line of a head may be read otherwise by others: it is folded, or has no CR at its end."""
+
+
+class _Heads(h11.Connection):
+    """h11's own, which looks at every head of a connection before it reads it."""
+
+    _looked_at = 0  # bytes of a head that is not whole
+
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
+        if self.their_state is h11.IDLE:
+            self._look_at_head(self.trailing_data[0])
+        return super().next_event()
+
+    def _look_at_head(self, received: bytes) -> None:
+        found = _LINE.search(received, max(0, self._looked_at - _OVERLAP))
+        if found is not None and found[0] != _HEAD_END:
+            raise _StrangeLineError
+        self._looked_at = len(received) if found is None else 0
+
+
 class Connection(H11Protocol):
     """uvicorn's own, with an eye on connections that do nothing, and on clients that only stop sending."""
 
@@ -55,6 +78,7 @@ class Connection(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self.conn = _Heads(h11.SERVER, self.config.h11_max_incomplete_event_size or DEFAULT_MAX_INCOMPLETE_EVENT_SIZE)
         self._looks = 0
         self._half_closed = False
         self._timer: asyncio.TimerHandle | None = None
@@ -73,12 +97,14 @@ class Connection(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        before = self.conn.trailing_data[0][-_LINE_END:].lstrip(b"\n")
-        if self.conn.their_state is h11.IDLE and _strange_line(before + data):
-            self.send_400_response("end lines with CRLF, and begin none of the head with a space")
-            return
         super().data_received(data)
         self._time_head()
+
+    def handle_events(self) -> None:
+        try:
+            super().handle_events()
+        except _StrangeLineError:
+            self.send_400_response("end lines with CRLF, and begin none of the head with a space")
 
     def on_response_complete(self) -> None:
         super().on_response_complete()
@@ -145,12 +171,6 @@ class Connection(H11Protocol):
         """Refuse what is not HTTP, in the documented shape."""
         self.transport.write(_raw(ApiError(400, f"this is not HTTP that can be answered: {msg}")))
         self.transport.close()
-
-
-def _strange_line(head: bytes) -> bool:
-    """Whether a part of a head has a line that others may read otherwise: folded, or without CR at its end."""
-    found = _LINE.search(head)
-    return found is not None and found[0] != b"\r\n\r\n"
 
 
 class _Ahead:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from charloom.display import visible
+
 _OTHER_NAMES = {
     "prompt": ("inputs", "input", "text_inputs", "text", "content", "query"),
     "text": ("prompt", "inputs", "input", "text_inputs", "content"),
@@ -17,7 +19,7 @@ _CHAT = "messages"
 
 def missing(field: str, sent: Iterable[str]) -> str:
     """What a client reads that left out `field`, from the names of the fields it sent."""
-    names = [name for name in sent if name.isprintable()]
+    names = [name for name in sent if name == visible(name)]
     said = f"{field} is missing"
     known = [name for name in _OTHER_NAMES.get(field, ()) if name in names]
     for near in known or get_close_matches(field, names, 1):

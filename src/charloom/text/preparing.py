@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -96,7 +97,7 @@ def _check_folder(folder: Path, specs: Sequence[str], overwrite: bool) -> None:
     check_outside(folder, specs)
     refusal = why_not(folder, "prepared corpus", overwrite=overwrite)
     if refusal is not None:
-        raise UsageError(refusal) if folder.is_file() else CorpusError(refusal)
+        raise UsageError(refusal) if os.path.lexists(folder) and not folder.is_dir() else CorpusError(refusal)
 
 
 def _write_text(reader: CorpusReader, file: BinaryIO, notify: Notify) -> _Text:

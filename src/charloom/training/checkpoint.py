@@ -26,7 +26,7 @@ from torch import Tensor
 from charloom.bundle.config import CONFIG, METRICS, FileName
 from charloom.errors import StorageError, TrainingError
 from charloom.files import atomic_write, storage_errors
-from charloom.folders import BEST, CHECKPOINT, MLFLOW_RUN, RUN, sweep
+from charloom.folders import BEST, CHECKPOINT, MLFLOW_RUN, RUN, FolderLock, sweep
 from charloom.training.ranks import Ranks
 from charloom.training.state import Progress, TrainingState, Weights
 
@@ -41,10 +41,17 @@ class Checkpoints:
         run: the run's identity; None before `begin`, and for a run that an older charloom began.
     """
 
-    def __init__(self, folder: Path, run: str | None = None) -> None:
-        """Use `folder`, which need not exist yet, for a new run or for `run`, which is resumed."""
+    def __init__(self, folder: Path, run: str | None = None, lock: FolderLock | None = None) -> None:
+        """Use `folder`, which need not exist yet, for a new run or for `run`, which is resumed.
+
+        Args:
+            folder: the `training/` folder.
+            run: the identity of the run to resume.
+            lock: of the folder that it is in.
+        """
         self.folder = folder
         self.run = run
+        self._lock = lock
         self._unsaved: tuple[Path, bytes] | None = None
 
     def begin(self, run: dict[str, Any]) -> None:
@@ -67,12 +74,24 @@ class Checkpoints:
                 self.folder.rmdir()
             raise
 
-    def check_owned(self) -> None:
-        """See that no other run took the folder, as it may where the disk has no locks.
+    def check_there(self) -> None:
+        """See that the folder is still under the name that the run writes to.
 
         Raises:
-            TrainingError: another one did.
+            TrainingError: somebody moved it.
         """
+        sentence = None if self._lock is None else self._lock.lost()
+        # Some network disks number a folder anew; then the run's own record is in it.
+        if sentence is not None and (self.read_run() or {}).get("run") != self.run:
+            raise TrainingError(f"{sentence}: the run ends; it is not lost, resume it where its folder is now")
+
+    def check_owned(self) -> None:
+        """See that no other run took the folder, as it may where the disk has no locks, and nobody moved it.
+
+        Raises:
+            TrainingError: somebody did.
+        """
+        self.check_there()
         found = self.read_run() or {}
         if found.get("run", self.run) != self.run:
             raise TrainingError(
@@ -101,10 +120,12 @@ class Checkpoints:
 
         Raises:
             StorageError: it cannot be written; older checkpoints still stand.
+            TrainingError: somebody moved the folder.
         """
         tensors = dict(_tensors(state, ranks))
         if not ranks.writes:
             return
+        self.check_there()
         progress = json.dumps(dataclasses.asdict(state.progress))
         content = save(tensors, metadata={"progress": progress, **({} if self.run is None else {"run": self.run})})
         path = self._path(state.progress.step)

@@ -302,10 +302,12 @@ class Trainer:
         self._last_checkpoint = time.monotonic()
 
     def _forget_after(self, step: int) -> None:
+        self._checkpoints.check_there()
         with self._full_disk_told_once():
             self._history.forget_after(step)
 
     def _remember(self, record: dict[str, object]) -> None:
+        self._checkpoints.check_there()
         with self._full_disk_told_once():
             self._history.add(record)
 

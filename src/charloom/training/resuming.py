@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
     if resume and overwrite:
         raise UsageError("give --resume or --overwrite, not both")
     with storage_errors(folder):
-        is_file = folder.exists() and not folder.is_dir()
+        is_file = os.path.lexists(folder) and not folder.is_dir()
     refusal = model_refusal(folder, overwrite=overwrite, resume=resume)
     if refusal is not None:
         raise UsageError(refusal) if is_file else TrainingError(refusal)

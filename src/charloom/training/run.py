@@ -148,7 +148,7 @@ class _Run:
             self.record["init_from"] = {"name": origin.name, "sha256": origin.sha256}
         self.plan, self.batches = self._make_plan()
         self.shape: ModelShape = model_shape(self.data, self.settings.model)
-        self.checkpoints = Checkpoints(folder / TRAINING, (request.unfinished or {}).get("run"))
+        self.checkpoints = Checkpoints(folder / TRAINING, (request.unfinished or {}).get("run"), lock)
 
     def _make_plan(self) -> tuple[Plan, RingBatches]:
         """The plan, and the rows to follow it on; a budget's choices are made here, once for the whole run."""
@@ -198,6 +198,7 @@ class _Run:
             ending = self._learn(state, state.progress.step, should_stop)
         if not state.best_weights:
             if self.ranks.writes:
+                self.checkpoints.check_owned()
                 with storage_errors(self.folder):
                     history_file(self.folder).unlink(missing_ok=True)
                 self.checkpoints.remove_all()
@@ -299,6 +300,7 @@ class _Run:
         """Make the folder this run's own, now that all checks have passed; a model in it stays until the end."""
         if not self.ranks.writes:
             return 0
+        self.checkpoints.check_there()
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(self.folder).free

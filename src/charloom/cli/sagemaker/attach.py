@@ -13,10 +13,10 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudView, reached
 from charloom.cli.sagemaker.job_views import job_data, waited
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here
+from charloom.display import typed
 from charloom.sagemaker.attaching import AttachedModel, check_output
 from charloom.sagemaker.attaching import attach as attach_model
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.commands import shown_path
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.jobs import Watch, sought
 from charloom.sagemaker.jobs_here import attach_here, is_here, status_here
@@ -94,4 +94,4 @@ def report(out: Output, output: Path, job: dict[str, Any], found: AttachedModel 
     else:
         reached_loss = "" if found is None else f": {found.bits_per_char:.3f} bits per character ({found.protocol})"
         out.text(f"{output}{reached_loss}\n{job['job']}: {job['status']}, {shown_price(job['price'])}")
-    out.say(f"now try:\n    charloom generate {shown_path(output)} --prompt 'The '", style="bold")
+    out.say(f"now try:\n    {typed('charloom', 'generate', output, '--prompt', 'The ')}", style="bold")

@@ -41,4 +41,4 @@ def image(
         out.result(asdict(built))
     else:
         out.text(built.image)
-        out.say(f"next: {command(aws, 'deploy', 'MODEL')}")
+        out.say(f"now try:\n    {command(aws, 'deploy', 'MODEL')}", style="bold")

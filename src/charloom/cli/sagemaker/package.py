@@ -87,7 +87,7 @@ def package(
         out.result({"path": str(packed.path), "bytes": packed.bytes, "sha256": packed.sha256})
     else:
         out.text(f"{packed.path}: {packed.bytes:,} bytes, sha256 {packed.sha256}")
-        out.say(f"next: {command(None, 'deploy', packed.path)}")
+        out.say(f"now try:\n    {command(None, 'deploy', packed.path)}", style="bold")
 
 
 def _write_source(folder: Path, out: Output, *, dry_run: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from charloom.cli.sagemaker.attach import fetched, report
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.cli.sagemaker.consent import may_cost
 from charloom.cli.sagemaker.job_views import job_data, job_text, waited
+from charloom.display import typed
 from charloom.errors import UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.attaching import check_output
@@ -141,9 +141,9 @@ def _say_how_to_fetch(out: Output, aws: Aws, name: str) -> None:
 
 def _again(name: str) -> str:
     """The command that was typed, for the job that it has made."""
-    typed = TYPED.get()
-    named = [] if any(word.partition("=")[0] == "--name" for word in typed) else ["--name", name]
-    return shlex.join(["charloom", *typed[:2], *named, *typed[2:]])
+    words = TYPED.get()
+    named = [] if any(word.partition("=")[0] == "--name" for word in words) else ["--name", name]
+    return typed("charloom", *words[:2], *named, *words[2:])
 
 
 def _here(
