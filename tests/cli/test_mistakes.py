@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -151,12 +152,13 @@ def test_an_interrupted_quickstart_is_made_anew(charloom: Charloom, tmp_path: Pa
     assert "charloom train python-docs -o" in charloom("inspect", tmp_path / "q").out
     assert charloom("quickstart", "-o", tmp_path / "q", "--steps", 2).status == 0
     folder.mkdir()
-    for other in (
+    others: list[dict[str, Any]] = [
         {"recipe": "large"},
         {"settings": {}},
         {"settings": {**settings, "training": {**settings["training"], "evaluate_every": 700}}},
         {"settings": {**settings, "model": {**settings["model"], "hidden_size": 255}}},
-    ):
+    ]
+    for other in others:
         (folder / "run.json").write_text(json.dumps({**run, **other}))
         ran = charloom("quickstart", "-o", tmp_path / "q", "--steps", 2)
         assert ran.status == 1

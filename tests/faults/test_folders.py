@@ -239,6 +239,8 @@ def test_a_run_whose_folder_is_moved_ends_and_can_be_resumed(
     assert sys.platform != "linux" or f"to {moved}: " in err.splitlines()[-1]
     assert contents(out) == before
     assert out.exists() == replaced
+    if replaced:  # once is enough
+        return
     kept = newest_step(moved)
     with Running("train", small_text, "-o", moved, "--resume") as running:
         running.until(lambda: newest_step(moved) > kept)

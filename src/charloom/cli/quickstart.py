@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
@@ -84,7 +84,7 @@ def quickstart(
     return INTERRUPTED if result.interrupted else 0
 
 
-def _lengths(steps: int) -> dict[str, int]:
+def _lengths(steps: int) -> dict[str, Any]:
     """The settings that a quickstart has beside the recipe's."""
     return {"steps": steps, "evaluate_every": math.ceil(steps / EVALUATIONS)}
 
@@ -129,7 +129,7 @@ def _is_of_quickstart(recipe: object, sources: list[str], training: object) -> b
     return recorded.steps is not None and recorded == _settings(**_lengths(recorded.steps)).training
 
 
-def _settings(**lengths: int) -> RunSettings:
+def _settings(**lengths: Any) -> RunSettings:
     from charloom.training.recipes import load_recipe
 
     return run_settings(load_recipe(RECIPE), lengths)
