@@ -108,7 +108,7 @@ def test_a_hostile_unfinished_run(charloom: Charloom, unfinished: Path) -> None:
     assert ran.status == 1
     assert "\x1b" not in ran.out
     assert "at step 60\n" in ran.out
-    assert f"charloom train '\ufffd[2J; rm -rf ~' -o {unfinished} --resume" in ran.out
+    assert f"charloom train $'\\x1b[2J; rm -rf ~' -o {unfinished} --resume" in ran.out
 
 
 def test_an_interrupted_run_is_whole_and_can_go_on(charloom: Charloom, model: Path) -> None:

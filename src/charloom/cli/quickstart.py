@@ -115,7 +115,7 @@ def _is_run_of_quickstart(run: UnfinishedRun) -> bool:
 def _is_model_of_quickstart(config: ModelConfig) -> bool:
     if not _is_of_quickstart(config.training.get("recipe"), config.corpus.sources, config.training.get("settings")):
         return False
-    return config.model.model_dump().items() >= _settings().model.model_dump().items()
+    return config.model.model_dump(exclude={"vocab_size"}).items() <= _settings().model.model_dump().items()
 
 
 def _is_of_quickstart(recipe: object, sources: list[str], training: object) -> bool:
