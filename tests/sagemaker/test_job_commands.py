@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
+import shutil
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -148,13 +151,130 @@ def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, smal
         ([*train, "--instance", "local", "-o", "m", "--spot"], 2, "--spot is for Amazon's machines"),
         (["sagemaker", "upload"], 2, "name a corpus"),
         (["sagemaker", "status", "none"], 1, "there is no job none"),
-        (["sagemaker", "logs", "none"], 1, "there is no log of none"),
+        (["sagemaker", "logs", "none"], 1, "there is no job or endpoint none in eu-west-1"),
         (["sagemaker", "logs", "a/b"], 2, "letters, digits"),
     ):
         ran = charloom(*arguments)
         assert ran.status == status, (arguments, ran.err)
         assert said in one_line(ran), arguments
     assert "CreateTrainingJob" not in fake.operations()
+
+
+def test_what_is_not_there_is_a_failure(charloom: Charloom, fake: FakeAmazon, small_text: Path, tmp_path: Path) -> None:  # noqa: F811
+    """Exit status 1 everywhere: 2 is for what was typed wrongly."""
+    here, there = "on this machine: charloom sagemaker list --here", "in eu-west-1"
+    train = ["train", str(small_text), *SMALL]
+    model = str(tmp_path / "model")
+    for arguments, said in (
+        (["status", "none", "--here"], f"there is no job none {here}"),
+        (["stop", "none", "--here"], f"there is no job none {here}"),
+        (["attach", "none", "--here", "-o", model], f"there is no job none {here}"),
+        (["logs", "none", "--here"], f"there is no job or endpoint none {here}"),
+        (["logs", "none", "--here", "--follow"], f"there is no job or endpoint none {here}"),
+        (["delete", "none", "--here"], f"there is no endpoint none {here}"),
+        (["delete", "none", "--here", "--job"], f"there is no job none {here}"),
+        (["invoke", "none", "--here"], f"there is no endpoint none {here}"),
+        (["status", "none"], f"there is no job none {there}: charloom sagemaker list --region eu-west-1"),
+        (["stop", "none"], f"there is no job none {there}"),
+        (["attach", "none", "-o", model], f"there is no job none {there}"),
+        (["logs", "none"], f"there is no job or endpoint none {there}, and no log of one: charloom sagemaker list"),
+        (["logs", "none", "--follow"], f"there is no job or endpoint none {there}"),
+        (["logs", "none", "--follow", "--last", "3", "--json"], f"there is no job or endpoint none {there}"),
+        (["delete", "none"], f"there is no endpoint none {there}"),
+        (["invoke", "none"], f"there is no endpoint none {there}"),
+        (["deploy", "none", "--yes", "--quiet"], f"no such training job {there}"),
+        (["deploy", "none", "--instance", "local"], f"no such training job {there}"),
+        (["deploy", "s3://none-such/model.tar.gz", "--yes", "--quiet"], "s3://none-such/model.tar.gz is not there"),
+        (["transform", "none", "--input", "s3://none-such/a", "--output", "s3://out", "--yes"], "no such bucket"),
+        ([*train, "--validation", "/nonexistent"], "--validation /nonexistent: there is no such file"),
+        (["train", "/nonexistent", *SMALL, "--instance", "local", "-o", model], "/nonexistent"),
+        ([*train, "--validation", "/nonexistent", "--instance", "local", "-o", model], "/nonexistent: there is no"),
+        ([*train, "--init-from", "/nonexistent", "--instance", "local", "-o", model], "/nonexistent"),
+    ):
+        ran = charloom("sagemaker", *arguments)
+        assert (ran.status, ran.out) == (1, ""), (arguments, ran.err)
+        assert said in one_line(ran), arguments
+    assert charloom("sagemaker", "list", "--here", "--json").out == "", "no local job has been begun"
+    assert not any(operation.startswith("Create") for operation in fake.operations("sagemaker"))
+
+
+def test_a_log_is_followed_from_before_its_begin_to_its_end(
+    charloom: Charloom, fake: FakeAmazon, small_text: Path  # noqa: F811
+) -> None:  # fmt: skip
+    fake.next_job(["Starting"] * 3 + ["Training", "Completed"], logs=LOG)
+    assert charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--no-wait", "--yes").status == 0
+    ran = charloom("sagemaker", "logs", "job", "--follow", "--json")
+    assert (ran.status, ran.err) == (0, "")
+    assert [json.loads(line)["message"] for line in ran.out.splitlines()] == LOG
+    fake.next_job(["Starting", "Failed"], failure="CapacityError: none left")
+    assert charloom("sagemaker", "train", small_text, *SMALL, "--name", "mute", "--no-wait", "--yes").status == 0
+    assert "mute has written nothing so far in eu-west-1" in one_line(charloom("sagemaker", "logs", "mute"))
+    silent = charloom("sagemaker", "logs", "mute", "--follow")
+    assert (silent.status, "mute has written nothing so far" in one_line(silent)) == (1, True)
+
+
+def test_an_endpoints_log_is_followed_until_it_is_gone(
+    charloom: Charloom, fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch  # noqa: F811
+) -> None:  # fmt: skip
+    fake.connect_endpoint("mine", "http://127.0.0.1:9")
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        """Time goes by: it writes, is deleted, and its last line arrives late."""
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            fake.client("sagemaker").delete_endpoint(EndpointName="mine")
+            del fake.endpoints["mine"]
+        if len(pauses) in (2, 4):
+            at = round(time.time() * 1000)
+            fake.write_log("/aws/sagemaker/Endpoints/mine", "AllTraffic/i-1", [f"line {len(pauses)}"], at)
+
+    monkeypatch.setattr("charloom.sagemaker.cloudwatch.time", SimpleNamespace(sleep=pause))
+    ran = charloom("sagemaker", "logs", "mine", "--follow", "--json")
+    assert (ran.status, ran.err) == (0, "")
+    assert [json.loads(line)["message"] for line in ran.out.splitlines()] == ["line 2", "line 4"]
+    before = len(pauses)
+    ran = charloom("sagemaker", "logs", "mine", "--follow", "--last", "1")
+    assert (ran.status, ran.out.endswith("i-1  line 4\n")) == (0, True), "what is gone has left its log"
+    assert len(pauses) == before, "and is not waited for"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="links as POSIX has them")
+def test_only_the_models_own_files_are_sent(
+    charloom: Charloom, fake: FakeAmazon, small_text: Path, trained: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
+    """A stranger's model directory may hold links to files of this machine."""
+    model, secret = tmp_path / "model", tmp_path / "secret.txt"
+    shutil.copytree(trained, model)
+    secret.write_text("the key is 12345")
+    (model / "notes.txt").symlink_to(secret)
+    train = ("sagemaker", "train", small_text, *SMALL, "--init-from", model, "--no-wait", "--yes")
+    assert charloom(*train, "--name", "job").status == 0
+    sent = sorted(str(one["Key"]) for one in fake.requests("PutObject") if "init-from" in str(one["Key"]))
+    own = {*json.loads((model / "config.json").read_text("utf-8"))["files"], "config.json"}
+    assert {key.rpartition("/")[2] for key in sent} == own
+    for name in ("README.md", "metrics.jsonl", "model.safetensors"):
+        kept = (model / name).read_bytes()
+        (model / name).unlink()
+        (model / name).symlink_to(secret)
+        fake.calls.clear()
+        for command in (
+            train,
+            ("sagemaker", "deploy", model, "--yes", "--image", "registry/image:1"),
+            ("sagemaker", "deploy", model, "--instance", "local"),
+            ("sagemaker", "package", model, "-o", tmp_path / "model.tar.gz", "--no-check"),
+            ("sagemaker", "transform", model, "--input", "s3://texts/a", "--output", "s3://texts/out", "--yes"),
+        ):
+            fake.put("s3://texts/a", b"{}")
+            ran = charloom(*command)
+            assert (ran.status, f"{name} is altered" in ran.err.splitlines()[-1]) == (1, True), ran.err
+            assert not (tmp_path / "model.tar.gz").exists()
+        assert "PutObject" not in fake.operations("s3")
+        assert not any(operation.startswith("Create") for operation in fake.operations("sagemaker"))
+        (model / name).unlink()
+        (model / name).write_bytes(kept)
+    (model / "README.md").write_text("# mine")
+    assert charloom(*train, "--name", "edited").status == 0, "a card that people edited is theirs to send"
 
 
 def test_without_credentials(charloom: Charloom, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811

@@ -37,12 +37,12 @@ def test_what_an_endpoint_costs_is_said_by_the_hour_and_the_month() -> None:
     cost = EndpointSettings(instances=2, max_instances=4).cost("us-east-1")
     assert (cost.per_hour, cost.most_per_hour) == (0.204, 0.408)
     assert cost.per_month == pytest.approx(148.92)
-    assert "0.204 USD an hour, 148.92 USD a month (730 h); grown, 0.408 USD an hour" in cost.told("it")
+    assert "0.204 USD an hour, 148.92 USD a month (730 h); grown, 0.408 USD an hour" in cost.stated("it")
     for settings in (EndpointSettings(instance="ml.m7i.large"), EndpointSettings(serverless=True)):
         cost = settings.cost("us-east-1")
         assert cost.per_month is None
         assert cost.most_per_month is None
-        assert "price unknown" in cost.told("it")
+        assert "price unknown" in cost.stated("it")
     assert EndpointSettings(instance="ml.m7i.large", price=0.5, instances=2).cost("x").per_hour == 1.0
 
 

@@ -279,7 +279,7 @@ def test_a_log_is_followed_to_the_jobs_end(fake: FakeAmazon, aws: Account, small
 def test_an_endpoints_log_is_read_by_the_same_command(fake: FakeAmazon, aws: Account) -> None:
     fake.write_log("/aws/sagemaker/Endpoints/mine", "AllTraffic/i-1", ["no model\x1b[2J\n", "10%\r20%"], NOW)
     assert [(line.host, line.message) for line in logs(aws, "mine")] == [("i-1", "no model\ufffd[2J"), ("i-1", "20%")]
-    with pytest.raises(CloudError, match="there is no log of other"):
+    with pytest.raises(CloudError, match="there is no job or endpoint other in eu-west-1"):
         list(logs(aws, "other"))
     with pytest.raises(UsageError, match="0 lines"):
         list(logs(aws, "mine", last=0))

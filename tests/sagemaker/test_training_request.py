@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
-from charloom.errors import UsageError
+from charloom.errors import CorpusError, UsageError
 from charloom.sagemaker.amazon_images import training_image
 from charloom.sagemaker.aws import DryRun
 from charloom.sagemaker.hyperparameters import LONGEST, encoded, hyperparameters
@@ -175,7 +175,7 @@ def test_names_and_places_that_cannot_be() -> None:
     ):
         with pytest.raises(UsageError):
             planned_with(**wrong) if wrong != {"bucket": "a/../b"} else planned_with(bucket="?")
-    with pytest.raises(UsageError, match="there is no such file"):
+    with pytest.raises(CorpusError, match="there is no such file"):
         planned_with(options={"validation": "/nonexistent"})
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 import boto3
 import pytest
 
+import charloom.sagemaker
 from charloom.sagemaker import endpoint_states
+from charloom.sagemaker.creations import note_created
 from charloom.sagemaker.local.endpoints import delete_here
 from tests.cli.conftest import Charloom, one_line
 
@@ -89,6 +91,17 @@ def test_a_job_of_this_machine_is_listed_and_removed(
     assert re.search(r"^both +Completed +local × 1 +\d+ min +0 USD$", cli("sagemaker", "list", "--here").out, re.M)
     (listed,) = [json.loads(line) for line in cli("sagemaker", "list", "--json").out.splitlines()]
     assert (listed["kind"], listed["name"], listed["region"]) == ("training", "both", "local")
+    there.calls.clear()
+    assert "note: " not in cli(*train, "--steps", "2").err
+    sagemaker = charloom.sagemaker.connect()
+    note_created(sagemaker, "training", "both")
+    for dry in ((), ("--dry-run",)):
+        again = cli(*train, "--steps", "2", *dry)
+        assert again.status == 0, again.err
+        assert (
+            f"note: a job both was started in {REGION} too: charloom sagemaker stop both --region {REGION}" in again.err
+        )
+    assert there.calls == [], "a job of this machine asks no account"
     taken = cli(*train, "--steps", "3")
     assert "there is a job both already" in taken.err
     refused = one_line(cli("sagemaker", "delete", "both"))  # an endpoint is meant: nothing is removed by mistake

@@ -137,6 +137,17 @@ class ModelDirectory:
             if path.is_file() and path.name not in self.config.files and path.name != CONFIG:
                 yield FileCheck(path.name, "extra", path.stat().st_size)
 
+    def sound_files(self) -> dict[str, Path]:
+        """The model's own files by their names, config.json last: what may be packed, copied or sent.
+
+        Raises:
+            ModelDirectoryError: one is missing or altered, or a link to a file that is not the model's.
+        """
+        for file in self.check_files():
+            if not file.harmless:
+                raise ModelDirectoryError(f"{self.path}: {file.name} is {file.state}; copy the model again")
+        return {name: self.path / name for name in (*self.config.files, CONFIG)}
+
     @property
     def _most_bytes(self) -> int:
         """More than any file of such a model has."""

@@ -85,7 +85,7 @@ def collect(aws: Aws, pending: Pending, *, seconds: float = LONGEST, notify: Not
         aws: the account.
         pending: of `invoke_later`.
         seconds: how long to wait at most.
-        notify: is told that it is waited for.
+        notify: receives the state "waiting".
 
     Raises:
         CloudError: the endpoint refused or failed, or the answer did not come in time.

@@ -65,10 +65,10 @@ def attach(
         output: the model directory to write.
         overwrite: replace the model that stands there.
         waiting: wait for a job that still runs.
-        follow: while waiting, tell the lines of its log.
+        follow: while waiting, pass on the lines of its log.
         price: USD an hour of one machine, where charloom's table is not to be asked.
         every: seconds between looks while waiting.
-        notify: is told what happens.
+        notify: receives what happens.
 
     Returns:
         The model; None in a dry run.

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from charloom.errors import CloudError, UsageError
+from charloom.errors import CloudError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.invocation_request import invoke_request
@@ -39,13 +39,13 @@ def channel(aws: Aws | None, name: str) -> Channel:
     """The way to an endpoint of an account, or where none is given to one of this machine.
 
     Raises:
-        UsageError: there is none of that name on this machine.
+        CloudError: there is none of that name on this machine, or it does not serve.
     """
     if aws is not None:
         return AmazonChannel(aws, name)
     here = local_address(name)
     if here is None:
-        raise UsageError(f"there is no endpoint {name} on this machine")
+        raise CloudError(f"there is no endpoint {name} on this machine: {command(HERE, 'list')} shows what there is")
     return LocalChannel(name, here)
 
 

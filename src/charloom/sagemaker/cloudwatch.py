@@ -13,9 +13,10 @@ from typing import Any
 from charloom.display import visible
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.commands import shown_place
+from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.names import ENDED, checked_name
+from charloom.sagemaker.resources import look
 
 JOBS = "/aws/sagemaker/TrainingJobs"
 TRANSFORMS = "/aws/sagemaker/TransformJobs"
@@ -24,7 +25,7 @@ ENDPOINTS = "/aws/sagemaker/Endpoints"
 _EARLY = 3_600_000  # milliseconds: all jobs of an account share a log group, which is not searched from its beginning
 _LATE = 60_000  # milliseconds: how much later than others' a machine's line may arrive
 _STRAGGLING = 3  # looks for lines that arrive after the end
-_REMEMBERED = 50_000  # lines that are told from new ones by their id
+_REMEMBERED = 50_000  # lines whose ids are kept, so that none is shown twice
 _LONGEST = 4096  # characters of a line that are shown
 
 
@@ -111,16 +112,19 @@ def logs(aws: Aws, name: str, *, last: int | None = None) -> Iterator[WrittenLin
 
     Raises:
         UsageError: that is no name, or `last` is below 1.
-        CloudError: there is no log of that name.
+        CloudError: nothing has that name, or it has written nothing so far.
     """
     if last is not None and last < 1:
         raise UsageError(f"{last} lines: give a number from 1 on")
-    lines = _found(aws, checked_name(name, "the name"))
+    log = log_of(aws, checked_name(name, "the name"))
+    lines = _some(aws, name, log, log.new_lines())
     yield from (lines if last is None else deque(lines, maxlen=last))
 
 
 def followed(aws: Aws, name: str, *, last: int | None = None, every: float = 5.0) -> Iterator[WrittenLine]:
-    """What a job has written and goes on to write until it ends; of an endpoint, without an end.
+    """What a job has written and still writes until it ends; of an endpoint, until it is deleted or has failed.
+
+    A job that has just been created is waited for: its log begins later.
 
     Args:
         aws: the account.
@@ -130,12 +134,17 @@ def followed(aws: Aws, name: str, *, last: int | None = None, every: float = 5.0
 
     Raises:
         UsageError: that is no name.
-        CloudError: the log cannot be read.
+        CloudError: nothing has that name, it has written nothing to its end, or the log cannot be read.
     """
-    log, stragglers = log_of(aws, checked_name(name, "the name")), _STRAGGLING
+    log = log_of(aws, checked_name(name, "the name"))
+    yield from _some(aws, name, log, _growing(aws, name, log, last, every))
+
+
+def _growing(aws: Aws, name: str, log: Log, last: int | None, every: float) -> Iterator[WrittenLine]:
     earlier = log.new_lines()
     yield from (earlier if last is None else deque(earlier, maxlen=last))
-    while not aws.dry and stragglers:
+    stragglers = _STRAGGLING if not aws.dry and _is_there(aws, log.group, name) else 0
+    while stragglers:
         over = _is_over(aws, log.group, name)
         stragglers = stragglers - 1 if over else _STRAGGLING
         time.sleep(min(every, 2.0) if over else every)
@@ -143,13 +152,19 @@ def followed(aws: Aws, name: str, *, last: int | None = None, every: float = 5.0
 
 
 def _is_over(aws: Aws, group: str, name: str) -> bool:
-    """Whether a job has ended; an endpoint's log has no end."""
-    status = None
+    """Whether nothing more will be written: a job has ended, or an endpoint has failed or is gone."""
     if group == JOBS:
         status = aws.call("sagemaker", "describe_training_job", TrainingJobName=name).get("TrainingJobStatus")
     elif group == TRANSFORMS:
         status = aws.call("sagemaker", "describe_transform_job", TransformJobName=name).get("TransformJobStatus")
+    else:
+        status = (look(aws, "endpoint", name) or {"EndpointStatus": "Failed"})["EndpointStatus"]
     return status in ENDED
+
+
+def _is_there(aws: Aws, group: str, name: str) -> bool:
+    """Whether a job or endpoint is there: for the groups of jobs `log_of` has seen the job itself."""
+    return group in (JOBS, TRANSFORMS) or look(aws, "endpoint", name) is not None
 
 
 def log_of(aws: Aws, name: str) -> Log:
@@ -173,14 +188,18 @@ def log_of(aws: Aws, name: str) -> Log:
     return endpoint_log(aws, name)
 
 
-def _found(aws: Aws, name: str) -> Iterator[WrittenLine]:
+def _some(aws: Aws, name: str, log: Log, lines: Iterator[WrittenLine]) -> Iterator[WrittenLine]:
+    """The lines; an error where there are none."""
     found = False
-    for line in log_of(aws, name).new_lines():
+    for line in lines:
         found = True
         yield line
-    if not found and not aws.dry:
-        why = made_elsewhere(aws, name, "logs") or "it has written nothing yet, or nothing has that name"
-        raise CloudError(f"there is no log of {name} {shown_place(aws)}: {why}", "NoLog")
+    if found or aws.dry:
+        return
+    if _is_there(aws, log.group, name):
+        raise CloudError(f"{name} has written nothing so far {shown_place(aws)}", "NoLog")
+    advice = made_elsewhere(aws, name, "logs") or f"{command(aws, 'list')} shows what there is"
+    raise CloudError(f"there is no job or endpoint {name} {shown_place(aws)}, and no log of one: {advice}", "NoLog")
 
 
 def absent(error: CloudError) -> bool:

@@ -17,7 +17,7 @@ from charloom.sagemaker.names import S3Uri, tags
 from charloom.sagemaker.storage import default_bucket, ensure_bucket, upload_file
 
 PROJECT = "charloom-serve"
-"""The name of the project; what a build needs is told to each build, so that an old project builds new images."""
+"""The name of the project; each build is given what it needs, so that an old project builds new images."""
 
 _MACHINE = "aws/codebuild/standard:7.0"
 _MINUTES = 60
@@ -95,7 +95,7 @@ def build(aws: Aws, context: Path, image: str, version: str, role: str, bucket: 
         version: the tag that it gets, beside `latest`.
         role: the full name of the role that CodeBuild takes on.
         bucket: where the context is put; SageMaker's default bucket if None.
-        notify: is told of phases and lines.
+        notify: receives phases and lines.
 
     Raises:
         CloudError: a request was refused, or the build failed, with its reason and last lines.

@@ -51,7 +51,7 @@ def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore)
         aws: the account.
         name: the endpoint's.
         force: delete an endpoint that charloom did not make, too; its configuration and model are left.
-        notify: is told of waiting.
+        notify: receives what is waited for.
 
     Raises:
         UsageError: charloom did not make it, and `force` is not given.
@@ -63,10 +63,10 @@ def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore)
         if not force:
             raise UsageError(f"the endpoint {name} was not made by charloom: --force deletes it all the same")
         configuration = endpoint["EndpointConfigName"]
-        removed = remove_parts(aws, Parts(name, endpoint=True), notify)
+        removed = _removed(aws, Parts(name, endpoint=True), notify)
         return Deleted(name, tuple(removed), (f"configuration {configuration}", "its models"), aws.region)
     parts, left = _belongings(aws, name, endpoint)
-    removed = remove_parts(aws, parts, notify)
+    removed = _removed(aws, parts, notify)
     if removed or left or aws.dry:
         note_deleted(aws, "endpoint", name)
         return Deleted(name, tuple(removed), tuple(left), aws.region)
@@ -74,6 +74,15 @@ def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore)
     if earlier is None:
         raise _no_endpoint(aws, name)
     return Deleted(name, (), region=aws.region, gone=_life(earlier))
+
+
+def _removed(aws: Aws, parts: Parts, notify: Notify) -> list[str]:
+    try:
+        return remove_parts(aws, parts, notify)
+    except KeyboardInterrupt:
+        again = command(aws, "delete", parts.name)
+        notify(Notice(f"interrupted: the endpoint {parts.name} may still be there, and bill: run {again}"))
+        raise
 
 
 def _life(earlier: Creation) -> str:
@@ -117,7 +126,7 @@ def reap(aws: Aws, *, notify: Notify = ignore, now: datetime | None = None) -> l
 
     Args:
         aws: the account.
-        notify: is told of waiting, and of what could not be deleted.
+        notify: receives what is waited for, and what could not be deleted.
         now: the time to compare with.
 
     Raises:

@@ -84,7 +84,7 @@ class _Making:
             raise
 
     def take_back(self) -> None:
-        """Remove what this run has made; what cannot be removed is told, with the command that will."""
+        """Remove what this run has made; of what stays, `notify` receives the command that will."""
         again = command(self.aws, "delete", self.name)
         try:
             removed = remove_parts(self.aws, self._made(), self.notify)
@@ -148,16 +148,16 @@ def deploy(
         model: a model directory, a model.tar.gz, the address of one in S3, or the name of a finished training job.
         settings: what it runs on, how it grows, when it ends.
         name: what to call it; made from the model's if None.
-        notify: is told what happens.
+        notify: receives what happens.
         **chosen: single settings, which go over `settings`: `instance="ml.m5.large", ttl="2h"`.
 
     Raises:
         UsageError: a choice cannot work, a role is missing, or the name is taken.
         ModelDirectoryError: the model is not whole.
-        CloudError: Amazon refused something, or the endpoint failed; the container's last lines were told.
+        CloudError: Amazon refused something, or the endpoint failed; `notify` has received the container's last lines.
     """
     choice = settings_of(settings, chosen)
-    notify(Notice(choice.told_cost(aws.region)))
+    notify(Notice(choice.stated_cost(aws.region)))
     return put_in_service(aws, model, choice, name=name, notify=notify)
 
 
@@ -294,7 +294,7 @@ def create_model(
         model: as for `deploy`.
         settings: image, role, bucket and network matter.
         name: what to call it; made from the model's if None.
-        notify: is told what happens.
+        notify: receives what happens.
         **chosen: single settings, which go over `settings`.
 
     Raises:

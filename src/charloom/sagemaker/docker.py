@@ -43,7 +43,7 @@ def build_and_push(aws: Aws, context: Path, image: str, names: list[str], notify
         context: the folder that Docker is sent.
         image: its address in the registry, without a tag.
         names: the tags.
-        notify: is told what Docker says.
+        notify: receives what Docker says.
 
     Raises:
         CharloomError: Docker is not there, or failed.

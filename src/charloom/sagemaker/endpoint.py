@@ -63,7 +63,7 @@ def deployed(aws: Aws, model: str, *, notify: Notify = ignore, **options: Any) -
     Args:
         aws: the account.
         model: as for `deploy`.
-        notify: is told what happens.
+        notify: receives what happens.
         **options: as for `deploy`.
 
     Raises:

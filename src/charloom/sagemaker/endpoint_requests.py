@@ -12,7 +12,7 @@ VARIANT = "AllTraffic"
 """The one variant that our endpoints have; SageMaker's own tools call it so too."""
 
 FOUR_FUNCTIONS = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
-"""What AWS's images must be told to find `code/inference.py`; our own image does not mind."""
+"""The variables by which AWS's images find `code/inference.py`; our own image does not mind."""
 
 Tags = Sequence[Mapping[str, str]]
 Request = dict[str, Any]

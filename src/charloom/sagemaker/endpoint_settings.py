@@ -81,10 +81,10 @@ class EndpointSettings(ResourceSettings):
         None, description="Asynchronous: the folder in S3 for answers; the default bucket if not given."
     )
     success_topic: Annotated[str, AfterValidator(_topic)] | None = Field(
-        None, description="Asynchronous: the SNS topic that is told of answers, by its full name (ARN)."
+        None, description="Asynchronous: the SNS topic that receives answers, by its full name (ARN)."
     )
     error_topic: Annotated[str, AfterValidator(_topic)] | None = Field(
-        None, description="Asynchronous: the SNS topic that is told of failures, by its full name (ARN)."
+        None, description="Asynchronous: the SNS topic that receives failures, by its full name (ARN)."
     )
     image: str | None = Field(
         None, max_length=255, description="The container image; else the account's charloom-serve, else AWS's own."
@@ -158,7 +158,7 @@ class EndpointSettings(ResourceSettings):
         """Seconds that it may exist."""
         return None if self.ttl is None else duration_seconds(self.ttl)
 
-    def told_cost(self, region: str) -> str:
+    def stated_cost(self, region: str) -> str:
         """What it costs in a region, and for how long, in a line for people."""
         rests = f"0 to {self.most_instances}" if self.scales_to_zero else f"{self.instances}"
         what = "serverless" if self.serverless else f"{self.instance_type} × {rests}"
@@ -166,7 +166,7 @@ class EndpointSettings(ResourceSettings):
         if self.asynchronous and not self.scales_to_zero:
             end += ", idle or not (--instances 0 --max-instances 1: nothing while idle)"
         warning = "" if self.serverless else unlisted(self.instance_type, "endpoints")
-        return "; ".join(filter(None, (self.cost(region).told(f"{what} in {region}"), end, warning)))
+        return "; ".join(filter(None, (self.cost(region).stated(f"{what} in {region}"), end, warning)))
 
     def cost(self, region: str) -> Cost:
         """What it costs in a region for as long as it exists."""

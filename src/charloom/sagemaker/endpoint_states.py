@@ -26,7 +26,7 @@ def wait_in_service(aws: Aws, name: str, notify: Notify) -> Answer:
     """Wait until an endpoint is in service, and give its description.
 
     Raises:
-        CloudError: it has failed (its reason and its container's last lines were told), vanished, or takes too long.
+        CloudError: it has failed (`notify` has received its container's last lines), vanished, or takes too long.
     """
     began = told = heard = time.monotonic()
     status = ""

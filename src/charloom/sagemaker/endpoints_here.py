@@ -40,7 +40,7 @@ def deploy_on_this_machine(
         settings: only its ttl matters.
         reach: gives the account, asked only for a model that is not here.
         name: what to call it; made from the model's if None.
-        notify: is told what happens.
+        notify: receives what happens.
 
     Raises:
         UsageError: a choice has no meaning here, or the name is taken.

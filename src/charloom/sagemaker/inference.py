@@ -64,7 +64,7 @@ def input_fn(body: str | bytes | bytearray, content_type: str | None) -> Asked:
 def predict_fn(data: Asked, model: InProcess, context: Any = None) -> Answer:
     """Answer a request, as the server does.
 
-    Where the image gives its context, what the client asked for (Accept) is taken from there: `output_fn` is told
+    Where the image gives its context, what the client asked for (Accept) is taken from there: `output_fn` gets
     JSON even where the client left that open.
     """
     headers = {"content-type": data.content_type, "accept": _accepted(context)}
@@ -74,7 +74,7 @@ def predict_fn(data: Asked, model: InProcess, context: Any = None) -> Answer:
 def output_fn(prediction: Answer, accept: str, context: Any = None) -> tuple[bytes, str]:
     """Write the answer, and say what it is called.
 
-    A mistake of the client's becomes the same 4xx as our server's. Toolkits that give no context are told by an
+    A mistake of the client's becomes the same 4xx as our server's. Toolkits that give no context get an
     error; those that give one add a traceback to errors, so there the status is set and the answer is the body.
 
     Raises:

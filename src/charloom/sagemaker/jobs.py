@@ -173,17 +173,17 @@ def wait(
     Args:
         aws: the account.
         name: the job's.
-        follow: tell its log's lines as they come, not only its states.
+        follow: pass on its log's lines as they come, not only its states.
         price: USD an hour of one machine, where charloom's table is not to be asked.
         every: seconds between looks.
-        notify: is told of states and lines.
+        notify: receives states and lines.
 
     Returns:
         How it ended: Completed or Stopped.
 
     Raises:
         CloudError: there is no such job; or it failed: `code` is JobFailed, `reason` its failure's; if its log was not
-            followed, its last lines are told before.
+            followed, `notify` receives its last lines before.
     """
     return Watch(aws, name, follow=follow, price=price, every=every, notify=notify).until_ended()
 
@@ -197,7 +197,7 @@ def failed(aws: Aws, found: JobStatus) -> CloudError:
 
 
 class Watch:
-    """Waits for a job as `wait` does; a wait that was interrupted can go on and tells nothing twice."""
+    """Waits for a job as `wait` does; a wait that was interrupted can go on and shows nothing twice."""
 
     def __init__(
         self, aws: Aws, name: str, *, follow: bool = True, price: float | None = None, every: float = 5.0,
@@ -278,7 +278,7 @@ class Watch:
 
 
 def _lines(log: Log, notify: Notify, *, several: bool = False) -> Iterator[str]:
-    """The log's new lines as they are shown; one that may not be read is told of, and is no reason to end."""
+    """The log's new lines as they are shown; one that may not be read is a notice, and no reason to end."""
     try:
         for line in log.new_lines():
             yield f"{line.host}: {line.message}" if several else line.message

@@ -25,10 +25,11 @@ from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs import JobStatus, job_status
 from charloom.sagemaker.launching import is_remote, split_options
 from charloom.sagemaker.local.endpoints import find as find_endpoint
-from charloom.sagemaker.local.job import artifact, delete_job, describe, find_job, stop
+from charloom.sagemaker.local.job import artifact, delete_job, describe, existing_job, find_job, stop
 from charloom.sagemaker.local.logs import LOG, Followed, last_lines
 from charloom.sagemaker.local.records import folder_of, held, recorded
 from charloom.sagemaker.names import checked_name, fresh_name, is_s3
+from charloom.sagemaker.planning import check_validation
 from charloom.sagemaker.unpacking import unpack_model
 from charloom.settings import ReadingSettings, validated
 from charloom.text.named import cache_folder
@@ -72,7 +73,7 @@ def train_here(
         recipe: as `charloom.train` takes it.
         init_from: a model to go on from: its directory, or an address in S3.
         overwrite: replace the model that stands in `output`.
-        notify: is told of states and lines.
+        notify: receives states and lines.
         **options: `name`, `instances`, and settings as `charloom.train` takes them.
 
     Raises:
@@ -93,6 +94,8 @@ def train_here(
         channels["model"] = str(init_from) if is_s3(str(init_from)) else str(open_model_directory(init_from).path)
     validation = learning.pop("validation", None)
     if validation is not None:
+        if not is_s3(str(validation)):
+            check_validation(validation)
         channels["validation"] = str(validation)
     chosen = hyperparameters(learning, recipe)
     reading = {key: value for key, value in learning.items() if key in ReadingSettings.model_fields}
@@ -154,9 +157,7 @@ def delete_job_here(name: str) -> Deleted:
         CharloomError: there is no such job here.
         StorageError: it cannot be removed.
     """
-    job = find_job(name)
-    if job is None:
-        raise CharloomError(f"there is no job {name} on this machine: {command(HERE, 'list')} shows what there is")
+    job = existing_job(name)
     if job.state in ("InProgress", "Stopping"):
         raise UsageError(f"the job {name} still runs on this machine: {command(HERE, 'stop', name)}")
     with held(job.folder):
@@ -174,7 +175,7 @@ def status_here(name: str) -> JobStatus:
     """How a job of this machine is; it costs nothing.
 
     Raises:
-        UsageError: there is no such job here.
+        CharloomError: there is no such job here.
     """
     return job_status(describe(name), LOCAL, 0.0)
 
@@ -183,7 +184,7 @@ def stop_here(name: str) -> bool:
     """Stop a job of this machine; whether it was running.
 
     Raises:
-        UsageError: there is no such job here.
+        CharloomError: there is no such job here.
     """
     return stop(name)
 
@@ -200,7 +201,7 @@ def logs_here(name: str, show: Callable[[str], None], *, last: int | None = None
     """Show what a job or endpoint of this machine has written, and with `follow` what it writes until it ends.
 
     Raises:
-        UsageError: there is nothing of that name here.
+        CharloomError: there is nothing of that name here.
     """
     endpoint = None if is_here(name) else find_endpoint(name)
     folder = folder_of("jobs", name) if endpoint is None else folder_of("endpoints", name)
@@ -230,8 +231,8 @@ def attach_here(name: str, output: Path | str, *, overwrite: bool = False, notif
     """Unpack the model of a job of this machine.
 
     Raises:
-        UsageError: the folder is taken, or there is no such job here.
-        CharloomError: the job has no model; says why.
+        UsageError: the folder is taken.
+        CharloomError: there is no such job here, or it has no model; says why.
     """
     output = Path(output).expanduser()
     check_output(output, overwrite)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from charloom.bundle import open_model_directory
-from charloom.bundle.config import CONFIG
 from charloom.errors import CloudError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import sha256_of_file
@@ -102,7 +101,7 @@ def train(
         corpus: an address in S3 (a prepared corpus, or texts), or what `charloom.train` takes.
         recipe: as `charloom.train` takes it.
         init_from: a model to go on from: its directory, or the address in S3 of one or of a `model.tar.gz`.
-        notify: is told what happens, and what it will cost.
+        notify: receives what happens, and what it will cost.
         **options: fields of `JobSettings` (instance, spot, role...), and settings as `charloom.train` takes them.
 
     Raises:
@@ -133,7 +132,7 @@ def plan_training(
         notify(Notice(f"{job.instance} has an Arm processor: {asked.image} must be built for arm64"))
     origin = None if init_from is None else str(init_from)
     if origin is not None and not is_s3(origin):
-        open_model_directory(origin)
+        open_model_directory(origin).sound_files()
     _check_free(aws, job.name)
     notice_twin(job.name, "job", notify)
     if remote:
@@ -161,7 +160,8 @@ def start_training(aws: Aws, plan: TrainingPlan, *, notify: Notify = ignore) -> 
     if plan.origin is not None and is_s3(plan.origin):
         channels["model"] = str(S3Uri.parse(plan.origin))
     elif plan.origin is not None:
-        channels["model"] = _beside(aws, _model_files(Path(plan.origin)), own / "init-from", job, notify)
+        files = open_model_directory(plan.origin).sound_files()  # the one that makes it a model is sent last
+        channels["model"] = _beside(aws, [*files.values()], own / "init-from", job, notify)
     job = replace(job, channels=channels, source=_source(aws, job, notify))
     return _started(aws, job, plan.cost, notify)
 
@@ -228,12 +228,6 @@ def _beside(aws: Aws, files: list[Path], folder: S3Uri, job: TrainingJob, notify
     for path in files:
         upload_file(aws, path, folder / path.name, notify, kms_key=job.kms_key)
     return f"{folder}/"
-
-
-def _model_files(model: Path) -> list[Path]:
-    """The model's own files, the one that makes it a model last."""
-    directory = open_model_directory(model)
-    return [directory.path / name for name in (*directory.config.files, CONFIG)]
 
 
 def _source(aws: Aws, job: TrainingJob, notify: Notify) -> str:

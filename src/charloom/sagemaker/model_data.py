@@ -12,6 +12,8 @@ from charloom.errors import CloudError, ModelDirectoryError, UsageError
 from charloom.events import Notice, Notify
 from charloom.files import sha256_of_file, storage_errors
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import shown_place
+from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.names import S3Uri, checked_name, is_s3
 from charloom.sagemaker.packaging import has_wheels, package
 from charloom.sagemaker.resources import missing
@@ -47,13 +49,13 @@ def model_data(
         aws: the account.
         model: a model directory, a model.tar.gz, the address of one in S3, or the name of a finished training job.
         bucket: where to upload; SageMaker's default bucket if None.
-        notify: is told what happens.
+        notify: receives what happens.
         vendor: have the packages that its code needs in the archive; one that lacks them is packed again.
         kms_key: what encrypts an upload; None: what the bucket says.
 
     Raises:
-        UsageError: it is none of these, or the job has not finished.
-        ModelDirectoryError: the directory is not whole, or does not serve.
+        UsageError: the address is not an archive's, or the job has not finished.
+        ModelDirectoryError: it is none of these, or the directory is not whole, or does not serve.
         CloudError: S3 or SageMaker refused.
         CharloomError: the packages cannot be had.
     """
@@ -154,7 +156,11 @@ def _of_job(aws: Aws, name: str) -> str:
     except CloudError as error:
         if not missing(error) and "not found" not in error.reason.lower():
             raise
-        raise UsageError(f"{name}: there is no such model directory here, and no such training job there") from error
+        advice = made_elsewhere(aws, name, "deploy")
+        raise ModelDirectoryError(
+            f"{name}: there is no such model directory or archive here, and no such training job {shown_place(aws)}"
+            + (f": {advice}" if advice else "")
+        ) from error
     if aws.dry:
         return f"s3://BUCKET/{name}/output/{ARCHIVE}"
     status, artifact = job["TrainingJobStatus"], job.get("ModelArtifacts", {}).get("S3ModelArtifacts")

@@ -79,7 +79,7 @@ def build_image(
         builder: what builds it; auto takes Docker where its engine runs, else CodeBuild.
         codebuild_role: the role that CodeBuild may take on; else the environment's CHARLOOM_CODEBUILD_ROLE.
         bucket: where CodeBuild reads from; SageMaker's default bucket if none is named.
-        notify: is told what happens, the builder's own words included.
+        notify: receives what happens, the builder's own words included.
 
     Raises:
         UsageError: CodeBuild is needed, and no role is named.

@@ -1,4 +1,4 @@
-"""Who makes an endpoint: the tag that tells the others in an account whom to ask."""
+"""Who makes an endpoint: the tag that says whom the others in an account may ask."""
 
 from __future__ import annotations
 

@@ -6,12 +6,10 @@ import shutil
 import tarfile
 import tempfile
 import zlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from charloom.bundle import ModelDirectory, open_model_directory
-from charloom.bundle.config import CONFIG
+from charloom.bundle import open_model_directory
 from charloom.errors import CharloomError, MissingExtraError, ModelDirectoryError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import atomic_write, sha256_of_file, storage_errors
@@ -103,7 +101,7 @@ def package(
         check: unpack it elsewhere and let it answer one request before it is called good.
         overwrite: replace an archive that is there.
         container: where it will run.
-        notify: is told what happens.
+        notify: receives what happens.
 
     Raises:
         UsageError: `output` is a folder, a pipe, a file of a model, or there already.
@@ -116,7 +114,7 @@ def package(
     if output.is_dir():
         raise UsageError(f"{output} is a folder: name the archive to write, such as {output / 'model.tar.gz'}")
     check_target(directory, output, overwrite)
-    members: dict[str, Path | bytes] = {**_model_files(directory)}
+    members: dict[str, Path | bytes] = {**directory.sound_files()}
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, storage_errors(output):
         code, archive = Path(temporary, _CODE), Path(temporary, "model.tar.gz")
         write_code(code, vendor=vendor, container=container)
@@ -141,18 +139,6 @@ def has_wheels(archive: Path) -> bool:
             return any(member.name.startswith(f"{_CODE}/{_WHEELS}/") for member in members)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise ModelDirectoryError(f"{archive} is not a model's archive: {error}") from None
-
-
-def _model_files(directory: ModelDirectory) -> Mapping[str, Path]:
-    """The model's own files, all of them sound.
-
-    Raises:
-        ModelDirectoryError: one is missing or altered.
-    """
-    for file in directory.check_files():
-        if not file.harmless:
-            raise ModelDirectoryError(f"{directory.path}: {file.name} is {file.state}; copy the model again")
-    return {name: directory.path / name for name in (CONFIG, *directory.config.files)}
 
 
 def _check(archive: Path, folder: Path) -> None:

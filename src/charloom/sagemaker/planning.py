@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import Field, model_validator
 
-from charloom.errors import UsageError
+from charloom.errors import CorpusError, UsageError
 from charloom.sagemaker.account import role_arn
 from charloom.sagemaker.amazon_images import training_image
 from charloom.sagemaker.attaching import JOBS
@@ -79,13 +79,12 @@ def planned(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: st
 
     Raises:
         UsageError: it cannot work.
+        CorpusError: there is no such validation text.
     """
     refuse_unfit(asked.instance, "training")
     refuse_arm(asked.instance, asked.image)
     name = checked_name(asked.name or fresh_name("charloom"), "the job")
-    validation = options.get("validation")
-    if validation is not None and not Path(validation).expanduser().is_file():
-        raise UsageError(f"validation = {validation!r}: there is no such file")
+    check_validation(options.get("validation"))
     chosen = hyperparameters({key: value for key, value in options.items() if key != "validation"}, recipe)
     runtime, wait = _times(asked, options.get("budget"))
     image = asked.image or training_image(aws.region, asked.instance)
@@ -115,6 +114,16 @@ def planned(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: st
         environment=asked.environment,
         encrypt_traffic=asked.encrypt_traffic,
     )
+
+
+def check_validation(file: str | Path | None) -> None:
+    """See that the validation text is there, where one is named.
+
+    Raises:
+        CorpusError: it is not.
+    """
+    if file is not None and not Path(file).expanduser().is_file():
+        raise CorpusError(f"--validation {file}: there is no such file")
 
 
 def _times(asked: JobSettings, budget: str | None) -> tuple[int, int]:

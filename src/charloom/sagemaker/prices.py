@@ -74,7 +74,7 @@ class Cost:
     most_per_hour: float | None
     note: str
 
-    def told(self, what: str) -> str:
+    def stated(self, what: str) -> str:
         """A line for people about `what`: an amount an hour and a month, or that it is unknown."""
         if self.per_hour is None or self.per_month is None:
             return f"{what}: price unknown; {self.note}"

@@ -17,7 +17,7 @@ def installs_at_start(image: str) -> bool:
 
 
 def chosen_image(aws: Aws, image: str | None, notify: Notify) -> str:
-    """The image to serve with; what is lost with AWS's is told.
+    """The image to serve with; `notify` receives what AWS's lacks.
 
     Raises:
         UsageError: the account has none, and none of AWS's is known for the region.

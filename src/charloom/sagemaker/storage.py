@@ -105,7 +105,7 @@ def download_file(aws: Aws, uri: S3Uri, path: Path, notify: Notify = ignore, *, 
         aws: the account.
         uri: the object.
         path: the file; folders above it are made.
-        notify: is told how far it is.
+        notify: receives how far it is.
         most: bytes that are fetched at most; any number if None.
 
     Raises:

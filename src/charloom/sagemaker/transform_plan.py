@@ -59,7 +59,24 @@ def plan_transform(
     image: str | None = None,
     **chosen: Any,
 ) -> TransformPlan:
-    """Look a batch over, as `transform` does before it sends anything: see there."""
+    """Look a batch over, as `transform` does before it sends anything.
+
+    Args:
+        aws: the account.
+        model: as for `transform`, as are `source` and `output`.
+        source: the address in S3 of the lines.
+        output: the folder in S3 for the answers.
+        score: measure the prompts of lines that do not say what they want, instead of continuing them.
+        name: the job's; made from the model's if None.
+        settings: instances and pieces.
+        role: for a model that is made: the role it runs under.
+        image: for a model that is made: its container image.
+        **chosen: single settings, which go over `settings`.
+
+    Raises:
+        UsageError: a choice cannot work, or the answers would lie in the input.
+        CloudError: there is no input.
+    """
     choice = validated(TransformSettings, {**(settings.model_dump(exclude_unset=True) if settings else {}), **chosen})
     begin, end = S3Uri.parse(source), S3Uri.parse(output)
     job = checked_name(name or fresh_name(Path(model).name), "the job")

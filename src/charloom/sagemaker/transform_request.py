@@ -43,7 +43,7 @@ class TransformSettings(ResourceSettings):
     )
     price: float | None = Field(None, gt=0, le=1e6, description="USD an hour of one instance, if you know it better.")
 
-    def told_cost(self, region: str) -> str:
+    def stated_cost(self, region: str) -> str:
         """What it costs in a region, in a line for people; how long it takes is up to the lines."""
         one, note = price_per_hour(self.instance, region, self.price), price_note(self.instance, region, self.price)
         total = "price unknown" if one is None else f"{shown_price(one * self.instances)} an hour"

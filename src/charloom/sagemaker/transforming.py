@@ -17,13 +17,13 @@ from charloom.sagemaker.names import S3Uri, checked_name
 from charloom.sagemaker.resources import look, remove
 from charloom.sagemaker.storage import objects_under
 from charloom.sagemaker.transform_plan import TransformPlan, answer_to, names_model, plan_transform
-from charloom.sagemaker.transform_request import TransformSettings, transform_request
+from charloom.sagemaker.transform_request import transform_request
 
 POLL = 10.0
 """Seconds between two looks at a job."""
 
 FAILED = "Failed"
-"""The code of the error that tells of a job's failure."""
+"""The code of the error that says that a job has failed."""
 
 _LINES = 20
 _TOLD_EVERY = 60.0  # seconds: a sign of life while nothing changes
@@ -56,14 +56,9 @@ def transform(
     source: str,
     output: str,
     *,
-    score: bool = False,
-    name: str | None = None,
-    settings: TransformSettings | None = None,
     wait: bool = True,
     notify: Notify = ignore,
-    role: str | None = None,
-    image: str | None = None,
-    **chosen: Any,
+    **options: Any,
 ) -> Transformed:
     """Continue, or measure, every line of files in S3. It does not ask: `notify` gets the price.
 
@@ -75,22 +70,19 @@ def transform(
             From the latter a model is made, and removed after the job.
         source: the address in S3 of a file, or what the addresses of several begin with.
         output: the folder in S3 for the answers: those to `a.jsonl` lie in `a.jsonl.out`.
-        score: measure the prompts of lines that do not say what they want, instead of continuing them.
-        name: the job's; made from the model's if None.
-        settings: instances and pieces.
         wait: whether to follow the job to its end.
-        notify: is told what happens.
-        role: for a model that is made: the role it runs under.
-        image: for a model that is made: its container image.
-        **chosen: single settings, which go over `settings`.
+        notify: receives what happens.
+        **options: `score=True` measures the prompts of lines that do not say what they want, instead of continuing
+            them; `name` is the job's; `role` and `image` are for a model that is made; fields of `TransformSettings`,
+            or all of them as `settings`.
 
     Raises:
         UsageError: a choice cannot work, or the answers would lie in the input.
-        CloudError: there is no input, the job failed (its log's last lines were told), or Amazon refused something.
+        CloudError: there is no input, the job failed (`notify` has received its log's last lines), or Amazon refused
+            something.
     """
-    made = {"role": role, "image": image, "settings": settings, **chosen}
-    plan = plan_transform(aws, model, source, output, score=score, name=name, **made)
-    notify(Notice(plan.settings.told_cost(aws.region)))
+    plan = plan_transform(aws, model, source, output, **options)
+    notify(Notice(plan.settings.stated_cost(aws.region)))
     return start_transform(aws, plan, wait=wait, notify=notify)
 
 
@@ -143,7 +135,7 @@ def follow(aws: Aws, job: str, *, notify: Notify = ignore) -> Transformed:
     """Wait for a transform job.
 
     Raises:
-        CloudError: it failed (its log's last lines were told), or there is none of that name.
+        CloudError: it failed (`notify` has received its log's last lines), or there is none of that name.
     """
     began = told = time.monotonic()
     status = ""

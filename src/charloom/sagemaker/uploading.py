@@ -77,7 +77,7 @@ def upload(
         folder: where to keep the prepared corpus on this machine; a temporary folder if none is named.
         overwrite: replace the prepared corpus that stands in that folder.
         kms_key: the KMS key that encrypts it; None: what the bucket says.
-        notify: is told what happens.
+        notify: receives what happens.
         **reading: `clean`, `encoding`, `vocabulary`, `min_count`, as `charloom.train` takes them.
 
     Raises:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import charloom
-from charloom.errors import CharloomError, TrainingError, UsageError
+from charloom.errors import CharloomError, CorpusError, TrainingError, UsageError
 from charloom.events import Event, LogLine, Notice, StatusChanged
 from charloom.sagemaker.local import job as jobs
 from charloom.sagemaker.local.job import LocalJob, find_job
@@ -74,13 +74,13 @@ def test_a_failure_has_its_reason(small_text: Path, tmp_path: Path) -> None:
 
 
 def test_what_cannot_begin_is_said(small_text: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no such file or folder"):
+    with pytest.raises(CorpusError, match="no such file or folder"):
         run_job_here("a", {"training": str(tmp_path / "nothing")}, SMALL, tmp_path / "model")
     with pytest.raises(UsageError, match="no name of a channel"):
         run_job_here("b", {"../../up": str(small_text)}, SMALL, tmp_path / "model")
     with pytest.raises(UsageError, match="instances = 0"):
         run_job_here("c", {"training": str(small_text)}, SMALL, tmp_path / "model", instances=0)
-    with pytest.raises(UsageError, match="no job nobody on this machine"):
+    with pytest.raises(CharloomError, match="no job nobody on this machine"):
         jobs.describe("nobody")
     with pytest.raises(UsageError, match="letters, digits"):
         jobs.describe("../up")

@@ -76,7 +76,7 @@ def attach(
 
 
 def fetched(out: Output, aws: Aws, name: str, output: Path, overwrite: bool, price: float | None) -> int:
-    """Fetch the model of a job that has ended, and tell of it; the exit status."""
+    """Fetch the model of a job that has ended, and show it; the exit status."""
     with CloudView(out) as view:
         found = attach_model(aws, name, output, overwrite=overwrite, waiting=False, price=price, notify=view)
     if found is not None:

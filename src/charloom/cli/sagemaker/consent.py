@@ -12,13 +12,13 @@ ASKED_ABOVE = 5.0
 """USD: what can cost more in all, or an unknown amount, is asked about."""
 
 
-def may_cost(out: Output, aws: Aws, told: str, most: float | None, question: str, *, yes: bool) -> bool:
+def may_cost(out: Output, aws: Aws, price: str, most: float | None, question: str, *, yes: bool) -> bool:
     """Say what something costs, and ask whether it may, where that can be much or is unknown.
 
     Args:
         out: where it is said.
         aws: the account; a dry run costs nothing, and never asks.
-        told: the price in words.
+        price: what it costs, in words.
         most: USD that it can cost in all; None where that is unknown, or where only deleting it ends it.
         question: such as "deploy it?".
         yes: the answer, given beforehand.
@@ -27,9 +27,9 @@ def may_cost(out: Output, aws: Aws, told: str, most: float | None, question: str
         UsageError: it has to be asked, and there is no terminal to ask at.
     """
     if yes or aws.dry or (most is not None and most <= ASKED_ABOVE):
-        out.say(told)
+        out.say(price)
         return True
-    return agreed(out, question, yes=False, about=told)
+    return agreed(out, question, yes=False, about=price)
 
 
 def agreed(out: Output, question: str, *, yes: bool, about: str = "") -> bool:
@@ -46,9 +46,17 @@ def agreed(out: Output, question: str, *, yes: bool, about: str = "") -> bool:
     """
     if yes:
         return True
-    if not (sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+    if not _has_terminal():
         reason = about or "this costs money"
         raise UsageError(f"{reason}. There is no terminal to ask at: give --yes to agree to that")
     sys.stderr.write((f"{about}\n" if about else "") + f"{question} [y/N] ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _has_terminal() -> bool:
+    """Whether a person can see a question and answer it."""
+    try:
+        return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
+    except ValueError:  # one of them is closed
+        return False

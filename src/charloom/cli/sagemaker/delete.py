@@ -19,7 +19,7 @@ from charloom.sagemaker.deleting import NO_ENDPOINT, Deleted
 from charloom.sagemaker.deleting import delete as delete_endpoint
 from charloom.sagemaker.endpoints_here import delete_on_this_machine, is_endpoint_here
 from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.jobs_here import delete_job_here, is_here
+from charloom.sagemaker.jobs_here import delete_job_here, is_here, status_here
 from charloom.sagemaker.namesakes import endpoint_elsewhere
 
 
@@ -57,7 +57,7 @@ def _delete_job(out: Output, name: str, place: PlaceOptions) -> None:
     if place.region is not None or place.profile is not None:
         raise UsageError("Amazon keeps jobs forever, and one that has ended costs nothing: --job is for this machine")
     if place.dry_run:
-        out.say(f"on this machine: the job {name} would be deleted; no request would be sent")
+        out.say(f"on this machine: the job {status_here(name).name} would be deleted; no request would be sent")
     else:
         tell_deleted(out, delete_job_here(name))
 

@@ -79,7 +79,7 @@ def _deploy_here(out: Output, model: str, name: str | None, endpoint: EndpointSe
 
 
 def _may_cost(out: Output, aws: Aws, endpoint: EndpointSettings, *, yes: bool) -> bool:
-    return may_cost(out, aws, endpoint.told_cost(aws.region), None, "deploy it?", yes=yes)
+    return may_cost(out, aws, endpoint.stated_cost(aws.region), None, "deploy it?", yes=yes)
 
 
 def _tell(out: Output, where: Aws | Literal["here"], made: Deployed, endpoint: EndpointSettings) -> None:

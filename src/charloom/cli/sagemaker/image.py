@@ -20,7 +20,7 @@ def image(
 ) -> None:
     """Build the serving image and push it to the account's registry as charloom-serve.
 
-    Endpoints then use it without being told. Docker builds it where its engine runs, else AWS CodeBuild does.
+    Endpoints then use it by themselves. Docker builds it where its engine runs, else AWS CodeBuild does.
 
     Parameters
     ----------

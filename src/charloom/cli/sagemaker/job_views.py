@@ -76,7 +76,7 @@ def waited(out: Output, aws: Aws, watch: Watch, name: str, output: Path | None) 
         try:
             return watch.until_ended()
         except KeyboardInterrupt:
-            if stopping or not _is_to_stop(out, name):
+            if stopping or not _is_to_stop(name):
                 _say_how_to_go_on(out, aws, name, output, stopping)
                 return INTERRUPTED
             stopping = True
@@ -84,11 +84,12 @@ def waited(out: Output, aws: Aws, watch: Watch, name: str, output: Path | None) 
             stop(aws, name)
 
 
-def _is_to_stop(out: Output, name: str) -> bool:
+def _is_to_stop(name: str) -> bool:
     """Ask, where somebody can answer."""
     if not sys.stdin.isatty():
         return False
-    out.say(f"\nstop the job {name}? It runs on, and is paid for, if not. [y/N] ", style="bold")
+    sys.stderr.write(f"\nstop the job {name}? It runs on, and is paid for, if not. [y/N] ")  # also under --quiet
+    sys.stderr.flush()
     try:
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     except KeyboardInterrupt:

@@ -33,7 +33,7 @@ def logs(
     name
         The job's or the endpoint's name.
     follow
-        Go on until the job ends (an endpoint: until Ctrl-C).
+        Show new lines until the job ends, or until the endpoint is deleted.
     last
         Only so many lines of the end.
     """
@@ -45,7 +45,7 @@ def logs(
         logs_here(name, lambda line: _show(out, None, line), last=last, follow=follow)
         return
     aws = reached(
-        place, out, not_here=f"there is no log of {name}", elsewhere=lambda: made_elsewhere(None, name, "logs")
+        place, out, not_here=f"there is no job or endpoint {name}", elsewhere=lambda: made_elsewhere(None, name, "logs")
     )
     for line in (followed if follow else written)(aws, name, last=last):
         _show(out, line, line.message)

@@ -24,6 +24,7 @@ from charloom.sagemaker.instances import LOCAL, refuse_unfit, unlisted
 from charloom.sagemaker.jobs import Watch
 from charloom.sagemaker.jobs_here import status_here, train_here
 from charloom.sagemaker.launching import StartedJob, TrainingPlan, plan_training, start_training
+from charloom.sagemaker.namesakes import job_elsewhere
 from charloom.sagemaker.planning import JobSettings
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
 
@@ -158,6 +159,8 @@ def _here(
 ) -> int:
     if output is None:
         raise UsageError("--instance local needs -o, the model directory to write")
+    for sentence in job_elsewhere(chosen["name"]) if chosen.get("name") else ():
+        out.say(f"note: {sentence}", style="yellow")
     if cloud.dry_run:
         out.say("a job on this machine sends no requests")
         return 0

@@ -72,7 +72,7 @@ def transform(
     chosen: dict[str, Any] = {one: getattr(machines, one) for one in machines.model_fields_set}
     made = {"role": role, "image": image, **chosen}
     plan = plan_transform(aws, model, source, output, score=score, name=name, **made)
-    if not may_cost(out, aws, plan.settings.told_cost(aws.region), None, "start it?", yes=yes):
+    if not may_cost(out, aws, plan.settings.stated_cost(aws.region), None, "start it?", yes=yes):
         out.say("nothing was started")
         return 1
     try:

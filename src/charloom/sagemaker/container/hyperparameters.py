@@ -14,7 +14,7 @@ from charloom.errors import UsageError
 from charloom.settings import SECTIONS, shortened
 
 BESIDES = ("corpus", "init_from", "recipe")
-"""What a job may be told besides settings; a channel says the first two better."""
+"""What a job takes besides settings; a channel says the first two better."""
 
 _OURS = {name: field.annotation for kind in SECTIONS.values() for name, field in kind.model_fields.items()}
 _SERVICE = ("sagemaker_", "_")  # SageMaker's own: sagemaker_program, _tuning_objective_metric
@@ -22,7 +22,7 @@ _SHOWN = 60  # characters of a name
 
 
 def read_hyperparameters(environ: Mapping[str, str], arguments: Sequence[str]) -> dict[str, Any]:
-    """What the job was told: by SM_HPS, which is exact, or by the command line where there is none.
+    """What the job is to do: by SM_HPS, which is exact, or by the command line where there is none.
 
     Args:
         environ: the environment.

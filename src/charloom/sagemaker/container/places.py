@@ -34,7 +34,7 @@ class Places:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Places:
-        """The places that an environment tells of."""
+        """The places that an environment names."""
         base = base_folder(environ)
         return cls(
             data=base / "input" / "data",

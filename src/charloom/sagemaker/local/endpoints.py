@@ -92,7 +92,7 @@ def deploy_here(
         port: where to listen; 0 takes a free one.
         ttl: seconds after which the server ends by itself.
         environment: variables for the server, such as CHARLOOM_SERVE_MAX_ROWS.
-        notify: is told of its states, and of the log's last lines if it fails.
+        notify: receives its states, and the log's last lines if it fails.
 
     Raises:
         UsageError: the name is not allowed or taken, or the ttl is none.

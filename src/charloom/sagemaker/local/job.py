@@ -9,8 +9,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from charloom.errors import CharloomError, UsageError
+from charloom.errors import CharloomError
 from charloom.files import storage_errors
+from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.local.processes import Process
 from charloom.sagemaker.local.records import folder_of, read_record, write_record
 
@@ -99,13 +100,26 @@ def find_job(name: str) -> LocalJob | None:
     return read_record(folder_of("jobs", name), LocalJob)
 
 
+def existing_job(name: str) -> LocalJob:
+    """The job of that name.
+
+    Raises:
+        UsageError: no job can have that name.
+        CharloomError: there is none here.
+    """
+    job = find_job(name)
+    if job is None:
+        raise CharloomError(f"there is no job {name} on this machine: {command(HERE, 'list')} shows what there is")
+    return job
+
+
 def describe(name: str) -> dict[str, Any]:
     """How a job is, in the words of SageMaker's DescribeTrainingJob; what it costs is nothing.
 
     Raises:
-        UsageError: there is no such job here.
+        CharloomError: there is no such job here.
     """
-    job = _existing(name)
+    job = existing_job(name)
     told: dict[str, Any] = {
         "TrainingJobName": job.name,
         "TrainingJobStatus": job.state,
@@ -134,9 +148,9 @@ def stop(name: str) -> bool:
     Who follows it waits for it, two minutes at most; where nobody does, this waits.
 
     Raises:
-        UsageError: there is no such job here.
+        CharloomError: there is no such job here.
     """
-    job = _existing(name)
+    job = existing_job(name)
     if job.status != "InProgress" or not job.trains:
         return False
     with storage_errors(job.folder):
@@ -153,10 +167,9 @@ def artifact(name: str) -> Path:
     """The model.tar.gz of a job that has one.
 
     Raises:
-        UsageError: there is no such job here.
-        CharloomError: it has none (yet); says why.
+        CharloomError: there is no such job here, or it has none (yet); says why.
     """
-    job = _existing(name)
+    job = existing_job(name)
     if job.artifact is not None and job.artifact.is_file():
         return job.artifact
     if job.state == "Failed":
@@ -175,10 +188,3 @@ def delete_job(name: str) -> bool:
         with storage_errors(folder):
             shutil.rmtree(folder)
     return there
-
-
-def _existing(name: str) -> LocalJob:
-    job = find_job(name)
-    if job is None:
-        raise UsageError(f"there is no job {name} on this machine")
-    return job

@@ -53,7 +53,7 @@ def run_job_here(
         hyperparameters: as SageMaker has them, JSON in strings.
         output: the model directory to write; nothing may stand there.
         instances: how many processes share the work, each as one machine's; torchrun starts them.
-        notify: is told of its states, and of each line that it writes.
+        notify: receives its states, and each line that it writes.
 
     Returns:
         The exit status: 0, or 130 if it was stopped.

@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 
 _TICK = 0.05  # seconds
 
-# Our own children, so that those that have ended are told from those that run.
+# Our own children, so that those that have ended are known from those that run.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 

@@ -23,7 +23,7 @@ _LONGEST = 300  # characters of the server's last words in a message
 _TIMED = "import os,signal,sys;signal.alarm(int(sys.argv[1]));os.execv(sys.executable,[sys.executable,*sys.argv[2:]])"
 
 
-class NotServing(Exception):  # noqa: N818  (a state, told to those who wait)
+class NotServing(Exception):  # noqa: N818  (a state, for those who wait)
     """A server has ended, has failed to load its model, or takes too long; says why."""
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from charloom.errors import CloudError, UsageError
+from charloom.errors import CloudError, CorpusError, UsageError
 from charloom.events import Notify
 from charloom.files import atomic_write, storage_errors
 from charloom.sagemaker.names import S3Uri, is_s3
@@ -31,10 +31,11 @@ def build_tree(
         channels: the data by channel: a path, or an address in S3.
         hyperparameters: as SageMaker has them, JSON in strings.
         instances: how many processes share the work.
-        notify: is told of downloads.
+        notify: receives how far downloads are.
 
     Raises:
-        UsageError: a path leads nowhere, or an address is none.
+        UsageError: an address is not a valid one.
+        CorpusError: a path leads nowhere.
         CloudError: S3 has not what was named.
         StorageError: the tree cannot be written.
     """
@@ -83,7 +84,7 @@ def _fill(folder: Path, source: str, notify: Notify) -> None:
         return
     path = Path(source).expanduser().absolute()
     if not path.exists():
-        raise UsageError(f"{source}: there is no such file or folder to train on")
+        raise CorpusError(f"{source}: there is no such file or folder to train on")
     with storage_errors(folder):
         if path.is_dir():
             folder.symlink_to(path, target_is_directory=True)
