@@ -92,7 +92,7 @@ def test_a_job_of_this_machine_is_listed_and_removed(
     (listed,) = [json.loads(line) for line in cli("sagemaker", "list", "--json").out.splitlines()]
     assert (listed["kind"], listed["name"], listed["region"]) == ("training", "both", "local")
     there.calls.clear()
-    assert "note: " not in cli(*train, "--steps", "2").err
+    assert "was started" not in cli(*train, "--steps", "2").err
     sagemaker = charloom.sagemaker.connect()
     note_created(sagemaker, "training", "both")
     for dry in ((), ("--dry-run",)):
