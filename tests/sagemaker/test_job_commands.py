@@ -177,7 +177,7 @@ def test_what_is_not_there_is_a_failure(charloom: Charloom, fake: FakeAmazon, sm
         (["status", "none"], f"there is no job none {there}: charloom sagemaker list --region eu-west-1"),
         (["stop", "none"], f"there is no job none {there}"),
         (["attach", "none", "-o", model], f"there is no job none {there}"),
-        (["logs", "none"], f"there is no job or endpoint none {there}, and no log of one: charloom sagemaker list"),
+        (["logs", "none"], f"there is no job or endpoint none {there}: charloom sagemaker list"),
         (["logs", "none", "--follow"], f"there is no job or endpoint none {there}"),
         (["logs", "none", "--follow", "--last", "3", "--json"], f"there is no job or endpoint none {there}"),
         (["delete", "none"], f"there is no endpoint none {there}"),

@@ -199,7 +199,7 @@ def _some(aws: Aws, name: str, log: Log, lines: Iterator[WrittenLine]) -> Iterat
     if _is_there(aws, log.group, name):
         raise CloudError(f"{name} has written nothing so far {shown_place(aws)}", "NoLog")
     advice = made_elsewhere(aws, name, "logs") or f"{command(aws, 'list')} shows what there is"
-    raise CloudError(f"there is no job or endpoint {name} {shown_place(aws)}, and no log of one: {advice}", "NoLog")
+    raise CloudError(f"there is no job or endpoint {name} {shown_place(aws)}: {advice}", "NoLog")
 
 
 def absent(error: CloudError) -> bool:
