@@ -116,7 +116,7 @@ def test_a_finished_job_is_deployed_by_its_name(aws: Account, fake: FakeAmazon) 
     assert put(aws, model="done").data == "s3://bucket/out/done/output/model.tar.gz"
     with pytest.raises(UsageError, match="busy is InProgress, not Completed"):
         put(aws, model="busy", name="b")
-    with pytest.raises(UsageError, match="no such training job"):
+    with pytest.raises(ModelDirectoryError, match="no such training job"):
         put(aws, model="nothing", name="b")
     assert remains(fake) == ALL
 

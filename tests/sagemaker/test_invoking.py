@@ -158,7 +158,7 @@ def test_an_endpoint_of_this_machine(server: str, model: Model, cli: Charloom, m
     assert "leave --async out" in one_line(cli("sagemaker", "invoke", "here", "--async"))
     for more in ((), ("--stream",)):
         assert "does not answer at 127.0.0.1:9" in one_line(cli("sagemaker", "invoke", "gone", *more))
-    with pytest.raises(UsageError, match="no endpoint nowhere on this machine"):
+    with pytest.raises(CloudError, match="no endpoint nowhere on this machine"):
         invoke(None, "nowhere", "a")
 
 
