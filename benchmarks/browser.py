@@ -26,7 +26,7 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 import charloom
 from charloom.bundle import open_model_directory
-from charloom.runtime.exporting_html import export_html
+from charloom.runtime.html import export_html
 from charloom.runtime.model import Model
 
 SYMBOLS = [chr(code) for code in range(ord("0"), ord("0") + 64)] + ["\n"]

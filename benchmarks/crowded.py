@@ -3,7 +3,7 @@
     python benchmarks/crowded.py [--seconds 20] [--hidden 64 256 512]
 
 Trains on a clock: with one thread, with all of them, and with as many as charloom sees fit on the way
-(`charloom.training.threads`); each alone, and beside a process that does nothing but loop. Prints characters learned a
+(`charloom.training.device`); each alone, and beside a process that does nothing but loop. Prints characters learned a
 second, and each row's share of the first one's.
 """
 

@@ -31,7 +31,7 @@ import charloom
 from article_loop import HIDDEN_SIZE, ArticleLoop, Point
 from charloom.events import Evaluated, Event, Notice, StepTaken, TrainingStarted
 from charloom.settings import CorpusSettings, Protocol
-from charloom.training.preparation import prepare_data
+from charloom.training.data import prepare_data
 
 PUBLISHED_LOSS = 1.4477
 PUBLISHED_EPOCHS = 18

@@ -10,7 +10,7 @@ from typing import Any
 import charloom
 from charloom.bundle import ModelDirectory, open_model_directory
 from charloom.events import ignore
-from charloom.runtime.model_corpus import ModelCorpora
+from charloom.runtime.corpora import ModelCorpora
 from charloom.text.vocabulary import Ids
 
 _SMALL: dict[str, Any] = {

@@ -17,8 +17,8 @@ from charloom.errors import CharloomError, MissingExtraError, UsageError
 from charloom.version import __version__
 
 if TYPE_CHECKING:
-    from charloom.runtime.batching import Engine
     from charloom.runtime.continuation import Continuation
+    from charloom.runtime.engine import Engine
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.generation import Generation, TextStream
     from charloom.runtime.model import Model, load
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Adaptation": "charloom.training.adaptation",
     "Continuation": "charloom.runtime.continuation",
-    "Engine": "charloom.runtime.batching",
+    "Engine": "charloom.runtime.engine",
     "Evaluation": "charloom.runtime.evaluation",
     "Generation": "charloom.runtime.generation",
     "Model": "charloom.runtime.model",

@@ -9,9 +9,9 @@ from article_loop import ROWS, WINDOW, ArticleLoop
 from charloom.bundle import ModelShape
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.settings import CorpusSettings
+from charloom.training.data import TrainingData, prepare_data
 from charloom.training.model import CharacterModel
-from charloom.training.preparation import TrainingData, prepare_data
-from charloom.training.session import TorchSession
+from charloom.training.torch_session import TorchSession
 
 HIDDEN = 12
 

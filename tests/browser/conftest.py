@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
 import charloom
 from charloom.bundle import open_model_directory
-from charloom.runtime.exporting_html import export_html
+from charloom.runtime.html import export_html
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [

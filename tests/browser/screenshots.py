@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from charloom.bundle import open_model_directory
-from charloom.runtime.exporting_html import export_html
+from charloom.runtime.html import export_html
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
 from tests.browser.test_html_writes import opened, written
 from tests.browser.watching import served, visit, watched, write

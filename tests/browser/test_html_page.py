@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page, expect
 
 import charloom
 from charloom.bundle import open_model_directory
-from charloom.runtime.exporting_html import export_html
+from charloom.runtime.html import export_html
 from tests.browser.conftest import Models
 from tests.browser.pages import read_page, starts
 from tests.browser.test_html_writes import opened, written

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Error, Page
 
-from charloom.runtime.browser_page import joined_modules
+from charloom.runtime.html import joined_modules
 from charloom.runtime.sampling import Sampler, draw
 from charloom.settings import SamplingSettings
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 
 import charloom as library
 from charloom.bundle import open_model_directory
-from charloom.runtime.exporting import with_metadata
+from charloom.runtime.export import with_metadata
 from tests.cli.conftest import Charloom, one_line
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "run-the-graph-elsewhere.md"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from charloom.bundle import EvaluationRecord
-from charloom.cli.history import history_table, thinned
+from charloom.cli.inspect import history_table, thinned
 from tests.cli.conftest import Charloom, one_line
 
 

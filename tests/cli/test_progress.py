@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from charloom.cli.console import CommandConsole
-from charloom.cli.output import Output, OutputOptions
+from charloom.cli.output import CommandConsole, Output, OutputOptions
 from charloom.cli.progress import TrainingView, fitted
 from charloom.events import Evaluated, Event, ModelSaved, StepTaken, TrainingStarted
-from charloom.training.lines import duration, evaluated_parts
+from charloom.report import duration, evaluated_parts
 from tests.terminal import on_a_terminal
 
 SOURCES = str(Path(__file__).resolve().parents[2] / "src")

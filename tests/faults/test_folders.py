@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 import charloom as library
-from charloom.sagemaker.local.tree import pack_model
+from charloom.sagemaker.local.job_runs import pack_model
 from tests.cli.conftest import Charloom, charloom, one_line
 from tests.faults.processes import Running, history, newest_step
 

@@ -12,7 +12,7 @@ import pytest
 import charloom
 from charloom.runtime.session import Logits, State
 from charloom.text.vocabulary import Ids
-from charloom.training.session import TorchSession
+from charloom.training.torch_session import TorchSession
 from tests.faults.processes import finish, history, newest_step, result, start, start_code, wait_until
 from tests.training.test_run import OPTIONS
 

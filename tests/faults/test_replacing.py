@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import charloom
-from charloom.bundle import open_model_directory, replacing
+from charloom.bundle import open_model_directory, reading
 from charloom.errors import ModelDirectoryError
 from tests.faults.processes import PATIENCE, finish, start_code
 
@@ -123,7 +123,7 @@ def test_a_reader_waits_for_the_configuration_that_is_about_to_come(trained: Pat
 
 def test_a_reader_does_not_wait_for_ever(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A writer that was killed left its configuration beside."""
-    monkeypatch.setattr(replacing, "PATIENCE", 0.1)
+    monkeypatch.setattr(reading, "PATIENCE", 0.1)
     target = Path(shutil.copytree(trained, tmp_path / "model"))
     (target / "config.json").rename(target / ".config.json.123.part")
     with pytest.raises(ModelDirectoryError, match=r"holds no model: there is no config\.json"):
@@ -133,7 +133,7 @@ def test_a_reader_does_not_wait_for_ever(trained: Path, tmp_path: Path, monkeypa
 def test_a_directory_replaced_again_and_again_is_given_up(
     trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(replacing, "PATIENCE", 0.1)
+    monkeypatch.setattr(reading, "PATIENCE", 0.1)
     target = Path(shutil.copytree(trained, tmp_path / "model"))
 
     def replaced_meanwhile() -> None:
@@ -141,7 +141,7 @@ def test_a_directory_replaced_again_and_again_is_given_up(
         (tmp_path / "new").replace(target / "config.json")
 
     with pytest.raises(ModelDirectoryError, match="replaced again and again"):
-        replacing.unless_replaced(target, replaced_meanwhile)
+        reading.unless_replaced(target, replaced_meanwhile)
 
 
 def test_damage_is_not_waited_for(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from charloom.sagemaker.own_image import write_context
-from charloom.sagemaker.packaging import write_code
+from charloom.sagemaker.images import write_context
+from charloom.sagemaker.packaging import build_wheel, write_code
 from charloom.sagemaker.requirements import Container
-from charloom.sagemaker.wheel import build_wheel
 from charloom.version import __version__
 from tests.proofs.test_clean_machine import run
 
@@ -47,8 +46,8 @@ def test_an_installed_charloom_makes_the_same_again(built: Path, tmp_path: Path)
     pip(python, built, cwd=tmp_path)
     assert run(python.with_name("charloom"), "--version", cwd=tmp_path).stdout.strip() == __version__
     code = (
-        "from pathlib import Path; from charloom.sagemaker.wheel import build_wheel;"
-        "from charloom.sagemaker.own_image import write_context; Path('context').mkdir();"
+        "from pathlib import Path; from charloom.sagemaker.packaging import build_wheel;"
+        "from charloom.sagemaker.images import write_context; Path('context').mkdir();"
         "print(build_wheel(Path())); write_context(Path('context'))"
     )
     ran = run(python, "-c", code, cwd=tmp_path)

@@ -21,7 +21,7 @@ from typing import Any
 import pytest
 
 import charloom
-from charloom.sagemaker.local.tree import pack_model
+from charloom.sagemaker.local.job_runs import pack_model
 from tests.cli.conftest import Charloom
 from tests.cli.conftest import charloom as cli  # noqa: F401
 from tests.proofs.test_training_toolkit import PATIENCE, Toolkit

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from charloom.runtime.constraints import RegexConstraint
+from charloom.runtime.patterns.constraint import RegexConstraint
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary
 
 LETTERS = CharacterVocabulary("abc")

@@ -15,12 +15,12 @@ import pytest
 
 import charloom
 from charloom.errors import BusyError, CharloomError, UsageError
-from charloom.runtime.batching import Engine
 from charloom.runtime.continuation import Continuation
+from charloom.runtime.engine import Engine
+from charloom.runtime.logprobs import Thought, log_probabilities
 from charloom.runtime.prompts import PromptReader
 from charloom.runtime.rows import Row
 from charloom.runtime.session import Logits, Session, State, initial_state
-from charloom.runtime.tokens import Thought, log_probabilities
 from charloom.settings import SamplingSettings, validated
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Ids
 from tests.fakes import FakeSession, cycle

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import UsageError
-from charloom.runtime.automaton import MAX_PLACES
-from charloom.runtime.constraints import RegexConstraint, compile_constraint
+from charloom.runtime.patterns.automaton import MAX_PLACES
+from charloom.runtime.patterns.constraint import RegexConstraint, compile_constraint
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary
 from tests.runtime.patterns import ASCII, BYTES, EUROPEAN, LETTERS, can_write, walk
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.runtime.copies import BARRIER, CopyFinder, Matches
+from charloom.runtime.novelty import BARRIER, CopyFinder, Matches
 
 texts = st.lists(st.integers(0, 2), max_size=40)
 

@@ -20,7 +20,7 @@ from charloom.settings import Protocol
 from charloom.text.splits import Segment, split_ids, with_opening
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary
 from charloom.training.model import CharacterModel
-from charloom.training.session import TorchSession
+from charloom.training.torch_session import TorchSession
 from tests.fakes import FakeSession, uniform
 
 LETTERS = CharacterVocabulary("abcd")

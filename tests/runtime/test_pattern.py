@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import UsageError
-from charloom.runtime.constraints import RegexConstraint
-from charloom.runtime.expression import Atom, Repeat, Sequence
-from charloom.runtime.pattern import MAX_PATTERN, parse_pattern
+from charloom.runtime.patterns.constraint import RegexConstraint
+from charloom.runtime.patterns.expression import Atom, Repeat, Sequence
+from charloom.runtime.patterns.parse import MAX_PATTERN, parse_pattern
 from charloom.text.vocabulary import CharacterVocabulary
 from tests.runtime.patterns import BYTES, EUROPEAN, can_write
 

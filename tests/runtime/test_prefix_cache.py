@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.runtime.prefix_cache import Prefix, PrefixCache
+from charloom.runtime.prompts import Prefix, PrefixCache
 
 prompts = st.lists(st.lists(st.integers(0, 2), min_size=1, max_size=6), max_size=30)
 

@@ -14,11 +14,9 @@ from hypothesis import strategies as st
 import charloom
 from charloom import Score
 from charloom.errors import ModelDirectoryError
-from charloom.runtime import nats as nats_module
 from charloom.runtime import scored_files, scoring
-from charloom.runtime.nats import NatsTotal, nats_of_texts
 from charloom.runtime.scored_files import in_memory
-from charloom.runtime.scoring import Scorer, Text
+from charloom.runtime.scoring import NatsTotal, Scorer, Text, nats_of_texts
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Ids, Vocabulary
 from tests.fakes import FakeSession, uniform
 
@@ -61,7 +59,7 @@ def test_every_text_costs_what_it_costs_by_hand(texts: Texts, rows: int, positio
     ended: list[int] = []
     session = FakeSession(5, score)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nats_module, "_POSITIONS", positions)
+        patch.setattr(scoring, "_POSITIONS", positions)
         for number, nats in nats_of_texts(session, LETTERS.opening_id, streams(texts, sizes), rows):
             if nats is None:
                 ended.append(number)
@@ -141,7 +139,7 @@ def test_large_texts_side_by_side_come_in_their_order() -> None:
 @given(st.lists(st.floats(0, 1e6, width=32), max_size=300), st.integers(1, 40))
 def test_a_total_is_the_same_however_it_comes(values: list[float], size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nats_module, "_BLOCK", 64)
+        patch.setattr(scoring, "_BLOCK", 64)
         nats = np.array(values)
         pieces, at_once = NatsTotal(), NatsTotal()
         at_once.add(nats)
@@ -234,7 +232,7 @@ class _Instant(FakeSession):
 
 
 def test_a_network_too_wide_for_many_rows_is_read_in_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nats_module, "_NUMBERS", 64)
+    monkeypatch.setattr(scoring, "_NUMBERS", 64)
     session = uniform(32)
     found = list(Scorer(session, LETTERS, ()).in_turn(map(in_memory, ["ab", "c", "abc"])))
     assert [one.nats for one in found] == pytest.approx([5 * math.log(2) * size for size in (2, 1, 3)])

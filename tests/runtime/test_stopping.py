@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.runtime.stopping import TextAssembler
+from charloom.runtime.stop_texts import TextAssembler
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary
 
 

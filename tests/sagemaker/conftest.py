@@ -11,7 +11,7 @@ from moto.server import ThreadedMotoServer
 
 import charloom
 from charloom.runtime.model import Model
-from charloom.sagemaker.account import ROLE, Account, connect
+from charloom.sagemaker.aws import ROLE, Account, connect
 from tests.cli.conftest import charloom as cli  # noqa: F401  (a fixture: the command line in this process)
 from tests.serving.conftest import serving
 

@@ -18,8 +18,8 @@ PAGE = ROOT / "docs" / "how-to" / "ask-an-endpoint.md"
 @pytest.fixture
 def endpoints(fake: FakeAmazon, server: str, monkeypatch: pytest.MonkeyPatch) -> FakeAmazon:
     """What the page speaks of."""
-    monkeypatch.setattr("charloom.sagemaker.async_invoking._PAUSES", (0.05,))
-    monkeypatch.setattr("charloom.sagemaker.transforming.POLL", 0.0)
+    monkeypatch.setattr("charloom.sagemaker.invocation._PAUSES", (0.05,))
+    monkeypatch.setattr("charloom.sagemaker.batch_transform.POLL", 0.0)
     fake.connect_endpoint("shakespeare", server)
     fake.connect_endpoint("night-shift", server, async_output="s3://my-bucket/answers")
     fake.connect_model("shakespeare", server)

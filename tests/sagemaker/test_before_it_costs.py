@@ -13,7 +13,7 @@ import pytest
 
 import charloom.sagemaker
 from charloom.events import Event, Notice
-from charloom.sagemaker import endpoint_states
+from charloom.sagemaker.hosting import states
 from tests.cli.conftest import Charloom, one_line
 
 from .fake_amazon import FakeAmazon
@@ -31,10 +31,10 @@ def there(fake: FakeAmazon, source: Path, tmp_path: Path, monkeypatch: pytest.Mo
     """An account with a text, an archive and a model; nothing is waited for."""
     for module in ("jobs", "cloudwatch"):
         monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
-    monkeypatch.setattr("charloom.sagemaker.transforming.POLL", 0.0)
-    monkeypatch.setattr(endpoint_states, "POLL", 0)
+    monkeypatch.setattr("charloom.sagemaker.batch_transform.POLL", 0.0)
+    monkeypatch.setattr(states, "POLL", 0)
     monkeypatch.setattr(
-        "charloom.sagemaker.launching.pack_source", lambda folder: shutil.copy(source, folder / source.name)
+        "charloom.sagemaker.jobs.start.pack_source", lambda folder: shutil.copy(source, folder / source.name)
     )
     monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CHARLOOM_SAGEMAKER_ROLE", ROLE)

@@ -11,11 +11,11 @@ import pytest
 from charloom.errors import CloudError, UsageError
 from charloom.events import Event, Notice
 from charloom.sagemaker import deployed
-from charloom.sagemaker.account import Account
-from charloom.sagemaker.deleting import NO_ENDPOINT, delete, reap
-from charloom.sagemaker.deploying import deploy
-from charloom.sagemaker.inventory import endpoints
-from charloom.sagemaker.resources import Kind, remove
+from charloom.sagemaker.aws import Account
+from charloom.sagemaker.hosting.delete import NO_ENDPOINT, delete, reap
+from charloom.sagemaker.hosting.deploy import deploy
+from charloom.sagemaker.hosting.inventory import endpoints
+from charloom.sagemaker.hosting.parts import Kind, remove
 
 from .fake_amazon import FakeAmazon
 from .test_deploying import ALL, DATA, ROLE, quick_account, remains

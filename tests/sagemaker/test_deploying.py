@@ -13,13 +13,13 @@ import pytest
 
 from charloom.errors import CloudError, ModelDirectoryError, UsageError
 from charloom.events import Event, LogLine, Notice, StatusChanged
-from charloom.sagemaker import deploying, endpoint_states
-from charloom.sagemaker.account import Account
-from charloom.sagemaker.deploying import Deployed, create_model, deploy
-from charloom.sagemaker.expiry import from_tag
+from charloom.sagemaker.aws import Account
+from charloom.sagemaker.hosting import deploy as deploying
+from charloom.sagemaker.hosting import states as endpoint_states
+from charloom.sagemaker.hosting.deploy import Deployed, create_model, deploy
+from charloom.sagemaker.hosting.parts import from_tag, tags_of
 from charloom.sagemaker.names import EXPIRES, OURS, OWNER
-from charloom.sagemaker.resources import tags_of
-from charloom.sagemaker.storage import default_bucket
+from charloom.sagemaker.s3 import default_bucket
 
 from .fake_amazon import FakeAmazon
 
@@ -298,7 +298,7 @@ def test_what_an_expired_endpoint_left_makes_way(
     boto3.client("scheduler").delete_schedule(Name="charloom-mine")
     with pytest.raises(UsageError, match="endpoint configuration mine exists already"):
         put(aws)  # its time is not over yet
-    monkeypatch.setattr("charloom.sagemaker.leftovers.expired", lambda tags: True)
+    monkeypatch.setattr("charloom.sagemaker.hosting.delete.expired", lambda tags: True)
     events: list[Event] = []
     put(aws, notify=events.append)
     assert remains(fake) == ALL
@@ -364,7 +364,7 @@ def test_an_endpoint_that_vanishes_or_never_comes(
     assert remains(fake) == []
     sagemaker = boto3.client("sagemaker")
     monkeypatch.setattr(
-        "charloom.sagemaker.endpoint_states.time.sleep", lambda _: sagemaker.delete_endpoint(EndpointName="mine")
+        "charloom.sagemaker.hosting.states.time.sleep", lambda _: sagemaker.delete_endpoint(EndpointName="mine")
     )
     monkeypatch.setattr(endpoint_states, "_PATIENCE", 60)
     fake.next_endpoint(["Creating"])
@@ -381,7 +381,7 @@ def test_a_second_ctrl_c_leaves_it_and_says_so(aws: Account, fake: FakeAmazon, m
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("charloom.sagemaker.endpoint_states.time.sleep", interrupt)
+    monkeypatch.setattr("charloom.sagemaker.hosting.states.time.sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         put(aws, ttl="1h", scheduler_role="S", notify=events.append)
     assert remains(fake) == [*ALL, "schedule charloom-mine"]  # nothing it is made of goes before it

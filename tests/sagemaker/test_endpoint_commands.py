@@ -15,7 +15,7 @@ import pytest
 from charloom import Model
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker import consent
-from charloom.sagemaker import endpoint_states
+from charloom.sagemaker.hosting import states
 from tests.cli.conftest import Charloom, one_line
 
 from .conftest import REGION
@@ -29,7 +29,7 @@ DEPLOY = ("sagemaker", "deploy", DATA, "--name", "mine", "--role", ROLE, "--imag
 
 @pytest.fixture
 def there(fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeAmazon:
-    monkeypatch.setattr(endpoint_states, "POLL", 0)
+    monkeypatch.setattr(states, "POLL", 0)
     monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path / "home"))
     fake.put(DATA, b"archive")
     return fake

@@ -11,14 +11,20 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from charloom.errors import UsageError
-from charloom.sagemaker.autoscaling import policy_request, target_request
-from charloom.sagemaker.aws import DryRun, Request
-from charloom.sagemaker.endpoint_requests import configuration_request, endpoint_request, model_request
-from charloom.sagemaker.endpoint_settings import EndpointSettings
-from charloom.sagemaker.expiry import as_tag, expires_at, from_tag, schedule_name, schedule_request
+from charloom.sagemaker.aws import DryRun, Request, owner
+from charloom.sagemaker.hosting.deploy import configuration_request, endpoint_request, model_request
+from charloom.sagemaker.hosting.parts import (
+    MARK,
+    as_tag,
+    expires_at,
+    from_tag,
+    policy_request,
+    schedule_name,
+    schedule_request,
+    target_request,
+)
+from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.names import EXPIRES, OWNER, tags
-from charloom.sagemaker.owner import owner
-from charloom.sagemaker.resources import MARK
 from charloom.settings import validated
 
 from .validation import assert_valid

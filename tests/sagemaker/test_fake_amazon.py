@@ -10,9 +10,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from charloom.errors import CloudError
-from charloom.sagemaker.account import connect
+from charloom.sagemaker.aws import connect
 from charloom.sagemaker.names import S3Uri
-from charloom.sagemaker.storage import ensure_bucket, objects_under, upload_file
+from charloom.sagemaker.s3 import ensure_bucket, objects_under, upload_file
 
 from .fake_amazon import FakeAmazon
 

@@ -15,12 +15,11 @@ from botocore.validate import ParamValidator
 
 from charloom.errors import CharloomError, CloudError, UsageError
 from charloom.events import Event, LogLine, StatusChanged
-from charloom.sagemaker import codebuild, docker
-from charloom.sagemaker.account import Account
-from charloom.sagemaker.aws import Answer, DryRun, Request
+from charloom.sagemaker import image_builds
+from charloom.sagemaker.aws import Account, Answer, DryRun, Request
+from charloom.sagemaker.images import REPOSITORY, build_image, serving_image, write_context
 from charloom.sagemaker.names import S3Uri
-from charloom.sagemaker.own_image import REPOSITORY, build_image, serving_image, write_context
-from charloom.sagemaker.storage import default_bucket, download_file
+from charloom.sagemaker.s3 import default_bucket, download_file
 from charloom.version import __version__
 from tests.cli.conftest import Charloom, charloom, one_line
 
@@ -55,8 +54,8 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 @pytest.fixture
 def no_engine(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(docker, "engine_runs", lambda: False)
-    monkeypatch.setattr(codebuild, "_LOOK_EVERY", 0.0)
+    monkeypatch.setattr("charloom.sagemaker.images.docker_runs", lambda: False)
+    monkeypatch.setattr(image_builds, "_LOOK_EVERY", 0.0)
 
 
 def pushed(account: Account, tag: str) -> None:
@@ -104,7 +103,7 @@ def test_docker_fails_in_one_line(account: Account, engine: Any) -> None:
 
 def test_no_docker_at_all(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert not docker.engine_runs()
+    assert not image_builds.docker_runs()
     with pytest.raises(CharloomError, match="cannot run docker"):
         build_image(account, builder="docker")
     with pytest.raises(UsageError, match="--codebuild-role"):
@@ -115,8 +114,8 @@ def test_what_docker_is_sent(tmp_path: Path) -> None:
     write_context(tmp_path)
     (wheel,) = tmp_path.glob("*.whl")
     assert wheel.name == f"charloom-{__version__}-py3-none-any.whl"
-    dockerfile = (tmp_path / docker.DOCKERFILE).read_text()
-    assert dockerfile == (Path(__file__).parents[2] / docker.DOCKERFILE).read_text()
+    dockerfile = (tmp_path / image_builds.DOCKERFILE).read_text()
+    assert dockerfile == (Path(__file__).parents[2] / image_builds.DOCKERFILE).read_text()
     assert "fastapi==" in (tmp_path / "constraints.txt").read_text()
     # The command of the first stage, as it is run where there is no pyproject.toml.
     (command,) = [line[4:] for line in dockerfile.replace("\\\n", " ").splitlines() if line.startswith("RUN if")]

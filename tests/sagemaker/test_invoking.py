@@ -14,12 +14,9 @@ from charloom.errors import CloudError, UsageError
 from charloom.events import Event, StatusChanged
 from charloom.runtime.model import Model, load
 from charloom.runtime.session import Logits, Session, State
-from charloom.sagemaker.account import Account
-from charloom.sagemaker.async_invoking import collect, invoke_later
-from charloom.sagemaker.aws import DryRun, Request
-from charloom.sagemaker.channels import local_address
-from charloom.sagemaker.invocation_request import async_request, completion_body, invoke_request, payload_body
-from charloom.sagemaker.invoking import invoke, invoke_stream, invoke_text
+from charloom.sagemaker.aws import Account, DryRun, Request
+from charloom.sagemaker.channels import async_request, completion_body, invoke_request, local_address, payload_body
+from charloom.sagemaker.invocation import collect, invoke, invoke_later, invoke_stream, invoke_text
 from charloom.sagemaker.names import S3Uri
 from charloom.text.vocabulary import Ids
 from tests.cli.conftest import Charloom, one_line
@@ -32,7 +29,7 @@ from .validation import assert_valid
 
 @pytest.fixture(autouse=True)
 def _look_often(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charloom.sagemaker.async_invoking._PAUSES", (0.05,))
+    monkeypatch.setattr("charloom.sagemaker.invocation._PAUSES", (0.05,))
 
 
 @pytest.fixture

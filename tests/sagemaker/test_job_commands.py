@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from charloom.sagemaker import jobs
+from charloom.sagemaker.jobs import follow
 from charloom.sagemaker.local.records import HOME
 
 from ..cli.conftest import Charloom, charloom, one_line  # noqa: F401
@@ -36,7 +36,7 @@ def _quick(pretended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture(autouse=True)
 def _packed(source: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811
-    monkeypatch.setattr("charloom.sagemaker.launching.pack_source", lambda folder: source)
+    monkeypatch.setattr("charloom.sagemaker.jobs.start.pack_source", lambda folder: source)
 
 
 class Terminal(io.StringIO):
@@ -106,15 +106,15 @@ def test_ctrl_c_asks_whether_to_stop_the_job(
     answer: str, terminal: bool, status: int, stopped: bool,
 ) -> None:  # fmt: skip
     fake.next_job(["Training"])
-    looks, look = [], jobs.Watch._look
+    looks, look = [], follow.Watch._look
 
-    def interrupted(self: jobs.Watch) -> jobs.JobStatus | None:
+    def interrupted(self: follow.Watch) -> follow.JobStatus | None:
         looks.append(1)
         if len(looks) == 2:
             raise KeyboardInterrupt
         return look(self)
 
-    monkeypatch.setattr("charloom.sagemaker.jobs.Watch._look", interrupted)
+    monkeypatch.setattr("charloom.sagemaker.jobs.follow.Watch._look", interrupted)
     monkeypatch.setattr("sys.stdin", Terminal(answer) if terminal else io.StringIO(answer))
     ran = charloom("sagemaker", "train", small_text, *SMALL, "--name", "job", "--yes")
     assert (ran.status, "StopTrainingJob" in fake.operations()) == (status, stopped), ran.err

@@ -9,7 +9,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from charloom.sagemaker import connect, endpoint_states, list_jobs
+from charloom.sagemaker import connect, list_jobs
+from charloom.sagemaker.hosting import states
 from tests.cli.conftest import Charloom, one_line
 
 from .conftest import REGION
@@ -23,7 +24,7 @@ ROLES = ("--role", "R", "--image", "registry/image:1", "--yes")
 
 @pytest.fixture
 def home(fake: FakeAmazon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(endpoint_states, "POLL", 0)
+    monkeypatch.setattr(states, "POLL", 0)
     monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path / "home"))
     for module in ("jobs", "cloudwatch"):
         monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
@@ -82,7 +83,7 @@ def test_a_place_that_cannot_be_asked_is_named(
 def test_jobs_are_listed_those_that_run_first(
     cli: Charloom, fake: FakeAmazon, home: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("charloom.sagemaker.launching.pack_source", lambda folder: source)
+    monkeypatch.setattr("charloom.sagemaker.jobs.start.pack_source", lambda folder: source)
     fake.put("s3://texts/a/a.txt", b"a text")
     train = ("sagemaker", "train", "s3://texts/a/", "--role", "R", "--epochs", "1", "--yes")
     fake.next_job(["Training"])

@@ -10,7 +10,7 @@ import pytest
 from charloom.bundle import evaluations, read_history
 from charloom.cli.main import main
 from charloom.sagemaker.container.training import run
-from charloom.sagemaker.training_request import METRICS
+from charloom.sagemaker.jobs.request import METRICS
 
 
 def read(log: str) -> dict[str, list[float]]:

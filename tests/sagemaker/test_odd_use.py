@@ -96,7 +96,7 @@ def test_the_question_whether_to_stop_is_shown_even_when_quiet(
     cli: Charloom, there: FakeAmazon, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
     there.next_job(["Training"])
-    monkeypatch.setattr("charloom.sagemaker.jobs.Watch._look", lambda self: interrupted())
+    monkeypatch.setattr("charloom.sagemaker.jobs.follow.Watch._look", lambda self: interrupted())
     terminal = Terminal("n\n")
     monkeypatch.setattr("sys.stdin", terminal)
     ran = cli(*TRAIN, "--name", "mine", "--price", "1", "--quiet")
@@ -160,7 +160,7 @@ def test_an_interrupted_deletion_says_what_may_still_bill(
     there.connect_endpoint("mine", "http://127.0.0.1:9")
     there.refuse("DeleteEndpoint", "ValidationException", "Cannot update in-progress endpoint", times=None)
     there.endpoints["mine"].turn("Creating")
-    monkeypatch.setattr("charloom.sagemaker.endpoint_states.time.sleep", lambda seconds: interrupted())
+    monkeypatch.setattr("charloom.sagemaker.hosting.states.time.sleep", lambda seconds: interrupted())
     ran = cli("sagemaker", "delete", "mine", "--force")
     assert (ran.status, ran.out) == (130, "")
     assert f"may still be there, and bill: run charloom sagemaker delete mine --region {REGION}" in ran.err

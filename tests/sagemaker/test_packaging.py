@@ -19,10 +19,9 @@ import pytest
 
 from charloom.errors import CharloomError, ModelDirectoryError, UsageError
 from charloom.sagemaker import packaging
-from charloom.sagemaker.packaging import package, write_code
+from charloom.sagemaker.packaging import build_wheel, package, write_code
 from charloom.sagemaker.requirements import Container, fetch_wheels, pins
 from charloom.sagemaker.unpacking import unpack_model
-from charloom.sagemaker.wheel import build_wheel
 from charloom.version import __version__
 
 WHEEL = f"charloom-{__version__}-py3-none-any.whl"
@@ -73,7 +72,7 @@ def test_pip_installs_the_wheel(tmp_path: Path) -> None:
 
 
 def test_a_charloom_that_is_not_installed_is_not_packed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("charloom.sagemaker.wheel.__version__", "9.9")
+    monkeypatch.setattr("charloom.sagemaker.packaging.__version__", "9.9")
     with pytest.raises(CharloomError, match="is installed as"):
         build_wheel(tmp_path)
     assert list(tmp_path.iterdir()) == []

@@ -13,9 +13,9 @@ import botocore.session
 import pytest
 
 import charloom.sagemaker
-from charloom.sagemaker.amazon_images import four_function_image, training_image
+from charloom.sagemaker.hosting.parts import Kind
+from charloom.sagemaker.instances import four_function_image, training_image
 from charloom.sagemaker.names import partition
-from charloom.sagemaker.resources import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
 POLICIES = ROOT / "docs" / "reference" / "iam"

@@ -6,8 +6,8 @@ from importlib.resources import files
 import pytest
 
 from charloom.errors import UsageError
-from charloom.sagemaker.endpoint_settings import EndpointSettings
-from charloom.sagemaker.prices import price_note, price_per_hour, shown_price
+from charloom.sagemaker.hosting.settings import EndpointSettings
+from charloom.sagemaker.instances import price_note, price_per_hour, shown_price
 from charloom.settings import validated
 
 

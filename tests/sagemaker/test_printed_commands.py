@@ -14,7 +14,9 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from charloom.sagemaker import TrainedHere, deploying, endpoint_states, expiry, transforming
+from charloom.sagemaker import TrainedHere, batch_transform
+from charloom.sagemaker.hosting import deploy as deploying
+from charloom.sagemaker.hosting import parts, states
 from tests.cli.conftest import Charloom, Ran
 
 from .conftest import REGION
@@ -38,9 +40,9 @@ def shell(fake: FakeAmazon, source: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     for module in ("jobs", "cloudwatch"):
         monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
-    for place in (endpoint_states, transforming):
+    for place in (states, batch_transform):
         monkeypatch.setattr(place, "POLL", 0)
-    monkeypatch.setattr("charloom.sagemaker.launching.pack_source", lambda folder: source)
+    monkeypatch.setattr("charloom.sagemaker.jobs.start.pack_source", lambda folder: source)
     fake.put(DATA, b"archive")
     return fake
 
@@ -135,7 +137,7 @@ def test_what_has_expired_is_reaped_where_it_is(
     cli: Charloom, shell: FakeAmazon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deploying, "expires_at", lambda seconds: datetime.now(UTC) - timedelta(hours=1))
-    monkeypatch.setattr(expiry, "schedule_deletion", lambda *given: None)
+    monkeypatch.setattr(parts, "schedule_deletion", lambda *given: None)
     monkeypatch.setattr(deploying, "schedule_deletion", lambda *given: None)
     deploy = ("sagemaker", "deploy", DATA, "--name", "old", "--ttl", "1h", "--scheduler-role", "S", *ROLES, *THERE)
     assert cli(*deploy).status == 0

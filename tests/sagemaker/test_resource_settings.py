@@ -11,12 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.sagemaker import upload
-from charloom.sagemaker.account import Account
-from charloom.sagemaker.endpoint_requests import configuration_request, model_request
-from charloom.sagemaker.endpoint_settings import EndpointSettings
+from charloom.sagemaker.aws import Account
+from charloom.sagemaker.hosting.deploy import configuration_request, model_request
+from charloom.sagemaker.hosting.settings import EndpointSettings
+from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, planned, training_job_request
 from charloom.sagemaker.names import S3Uri, tags
-from charloom.sagemaker.planning import JobSettings, planned
-from charloom.sagemaker.training_request import TrainingJob, training_job_request
 from charloom.sagemaker.transform_request import TransformSettings, transform_request
 from tests.cli.conftest import Charloom, one_line
 

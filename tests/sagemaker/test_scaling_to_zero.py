@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charloom.sagemaker.autoscaling import alarm_request, policy_request, target_request, waking_request
-from charloom.sagemaker.endpoint_requests import configuration_request
-from charloom.sagemaker.endpoint_settings import EndpointSettings
+from charloom.sagemaker.hosting.deploy import configuration_request
+from charloom.sagemaker.hosting.parts import alarm_request, policy_request, target_request, waking_request
+from charloom.sagemaker.hosting.settings import EndpointSettings
 from tests.cli.conftest import Charloom, one_line
 
 from .fake_amazon import FakeAmazon
@@ -106,7 +106,7 @@ def test_what_an_expired_one_left_makes_way(
     assert cli(*DEPLOY, *IDLE, "--ttl", "1h", "--scheduler-role", "S", "--yes").status == 0
     boto3.client("sagemaker").delete_endpoint(EndpointName="mine")
     boto3.client("scheduler").delete_schedule(Name="charloom-mine")
-    monkeypatch.setattr("charloom.sagemaker.leftovers.expired", lambda tags: True)
+    monkeypatch.setattr("charloom.sagemaker.hosting.delete.expired", lambda tags: True)
     assert cli(*DEPLOY, "--yes").status == 0
     assert remains(there) == ALL
     assert alarms() == []

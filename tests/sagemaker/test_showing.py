@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from charloom.events import LogLine, TransferProgress
-from charloom.sagemaker import attach, deploy, endpoint_states, show, train, wait
-from charloom.sagemaker.account import Account
+from charloom.sagemaker import attach, deploy, show, train, wait
+from charloom.sagemaker.aws import Account
+from charloom.sagemaker.hosting import states
 
 from .fake_amazon import FakeAmazon
 from .test_deploying import DATA
@@ -19,8 +20,8 @@ def test_a_job_and_an_endpoint_are_told_in_lines(
     aws: Account, fake: FakeAmazon, small_text: Path, artifact: Path, tmp_path: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    monkeypatch.setattr("charloom.sagemaker.jobs.time.sleep", lambda seconds: None)
-    monkeypatch.setattr(endpoint_states, "POLL", 0)
+    monkeypatch.setattr("charloom.sagemaker.jobs.follow.time.sleep", lambda seconds: None)
+    monkeypatch.setattr(states, "POLL", 0)
     fake.put(DATA, b"archive")
     fake.next_job(logs=LOG, artifact=artifact)
     job = train(aws, small_text, name="job", role=ROLE, epochs=1, price=0.5, notify=show)

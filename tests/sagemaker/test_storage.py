@@ -14,10 +14,9 @@ from botocore.exceptions import ConnectionClosedError
 
 from charloom.errors import CloudError, UsageError
 from charloom.events import Event, TransferProgress
-from charloom.sagemaker.account import Account, connect, role_arn
-from charloom.sagemaker.aws import DryRun, Request, arn
+from charloom.sagemaker.aws import Account, DryRun, Request, arn, connect, role_arn
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name
-from charloom.sagemaker.storage import default_bucket, download_file, ensure_bucket, objects_under, upload_file
+from charloom.sagemaker.s3 import default_bucket, download_file, ensure_bucket, objects_under, upload_file
 
 from .conftest import REGION
 from .fake_amazon import FakeAmazon

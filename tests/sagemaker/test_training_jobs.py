@@ -15,11 +15,11 @@ import charloom
 from charloom.errors import CloudError, CorpusError, ModelDirectoryError, UsageError
 from charloom.events import Event, LogLine, Notice, StatusChanged
 from charloom.sagemaker import attach, connect, logs, status, stop, train, upload, wait
-from charloom.sagemaker.account import Account
+from charloom.sagemaker.aws import Account
 from charloom.sagemaker.cloudwatch import Log, followed, plain
 from charloom.sagemaker.names import S3Uri
+from charloom.sagemaker.s3 import objects_under
 from charloom.sagemaker.source_dir import pack_source
-from charloom.sagemaker.storage import objects_under
 from charloom.text.prepared import PreparedCorpus
 
 from .fake_amazon import FakeAmazon
@@ -40,7 +40,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def aws(fake: FakeAmazon, source: Path, monkeypatch: pytest.MonkeyPatch) -> Account:
     """The account; the code is packed once for all tests."""
     monkeypatch.setattr(
-        "charloom.sagemaker.launching.pack_source", lambda folder: shutil.copy(source, folder / source.name)
+        "charloom.sagemaker.jobs.start.pack_source", lambda folder: shutil.copy(source, folder / source.name)
     )
     return connect()
 
@@ -240,7 +240,7 @@ def test_what_amazon_refuses(fake: FakeAmazon, aws: Account, small_text: Path) -
 def test_waiting_outlives_throttling_and_a_log_that_may_not_be_read(
     fake: FakeAmazon, aws: Account, small_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("charloom.sagemaker.jobs._PATIENCE", 2)
+    monkeypatch.setattr("charloom.sagemaker.jobs.follow._PATIENCE", 2)
     started(aws, small_text)
     fake.refuse("DescribeTrainingJob", "ThrottlingException", "Rate exceeded", times=20)
     fake.refuse("FilterLogEvents", "AccessDeniedException", "no", times=1)

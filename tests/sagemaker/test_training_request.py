@@ -10,12 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 
 from charloom.errors import CorpusError, UsageError
-from charloom.sagemaker.amazon_images import training_image
 from charloom.sagemaker.aws import DryRun
-from charloom.sagemaker.hyperparameters import LONGEST, encoded, hyperparameters
-from charloom.sagemaker.instances import gpus, has_gpu, refuse_unfit
-from charloom.sagemaker.planning import JobSettings, planned
-from charloom.sagemaker.training_request import TrainingJob, training_job_request
+from charloom.sagemaker.instances import gpus, has_gpu, refuse_unfit, training_image
+from charloom.sagemaker.jobs.request import (
+    LONGEST,
+    JobSettings,
+    TrainingJob,
+    encoded,
+    hyperparameters,
+    planned,
+    training_job_request,
+)
 from charloom.settings import RunSettings, run_settings
 
 from .validation import assert_valid

@@ -14,12 +14,10 @@ from hypothesis import strategies as st
 from charloom.errors import CloudError, UsageError
 from charloom.events import Event, LogLine, StatusChanged
 from charloom.runtime.model import Model
-from charloom.sagemaker.account import Account
-from charloom.sagemaker.aws import DryRun, Request
+from charloom.sagemaker.aws import Account, DryRun, Request
+from charloom.sagemaker.batch_transform import stop_transform, transform, transform_status
 from charloom.sagemaker.names import S3Uri
-from charloom.sagemaker.transform_jobs import stop_transform, transform_status
 from charloom.sagemaker.transform_request import TransformSettings, transform_request
-from charloom.sagemaker.transforming import transform
 from tests.cli.conftest import Charloom, one_line
 
 from .fake_amazon import FakeAmazon
@@ -31,7 +29,7 @@ PROMPTS = ["The statement", "an apostrophe's “end”", "", "x\ny", "☃ 🙂",
 @pytest.fixture
 def batch(fake: FakeAmazon, server: str, monkeypatch: pytest.MonkeyPatch) -> FakeAmazon:
     """A model that our server stands for, and two files of lines."""
-    monkeypatch.setattr("charloom.sagemaker.transforming.POLL", 0.0)
+    monkeypatch.setattr("charloom.sagemaker.batch_transform.POLL", 0.0)
     fake.connect_model("ours", server)
     lines = [json.dumps({"prompt": prompt, "max_tokens": 12, "seed": 4}) for prompt in PROMPTS]
     fake.put("s3://lines/in/a.jsonl", "\n".join(lines).encode() + b"\n")
@@ -82,7 +80,7 @@ def test_a_model_that_is_made_goes_with_the_job(
         batch.connect_model("made", server)
         return "made"
 
-    monkeypatch.setattr("charloom.sagemaker.deploying.create_model", create_model)
+    monkeypatch.setattr("charloom.sagemaker.hosting.deploy.create_model", create_model)
     place = ("s3://models/model.tar.gz", "s3://lines/in/a.jsonl", "s3://lines/out")
     assert transform(account, *place, role="R").model == "made"
     assert ("Model", "made") not in batch.taken
@@ -204,7 +202,7 @@ def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest
         raise KeyboardInterrupt
 
     batch.next_transform(["InProgress"])
-    monkeypatch.setattr("charloom.sagemaker.transforming.follow", interrupted)
+    monkeypatch.setattr("charloom.sagemaker.batch_transform.follow", interrupted)
     ran = cli(*base, "--name", "stopped", "--yes")
     assert (ran.status, "stopped is stopping" in ran.err) == (130, True)
     assert batch.transforms["stopped"].states == ["Stopping", "Stopped"]
@@ -244,7 +242,7 @@ def test_an_interrupted_job_goes_on_where_nobody_is_asked(
     def interrupted(*given: object, **more: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("charloom.sagemaker.transforming.follow", interrupted)
+    monkeypatch.setattr("charloom.sagemaker.batch_transform.follow", interrupted)
     place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out", "--yes")
     ran = cli("sagemaker", "transform", "ours", *place, "--name", "going")
     assert (ran.status, "charloom sagemaker status going" in ran.err) == (130, True)

@@ -11,8 +11,8 @@ import boto3
 import pytest
 
 import charloom.sagemaker
-from charloom.sagemaker import endpoint_states
 from charloom.sagemaker.creations import note_created
+from charloom.sagemaker.hosting import states
 from charloom.sagemaker.local.endpoints import delete_here
 from tests.cli.conftest import Charloom, one_line
 
@@ -25,7 +25,7 @@ DEPLOY = ("sagemaker", "deploy", DATA, "--name", "both", "--role", "R", "--image
 
 @pytest.fixture
 def there(fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[FakeAmazon]:
-    monkeypatch.setattr(endpoint_states, "POLL", 0)
+    monkeypatch.setattr(states, "POLL", 0)
     monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path / "home"))
     fake.put(DATA, b"archive")
     yield fake

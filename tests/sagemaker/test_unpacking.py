@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charloom.errors import CharloomError, ModelDirectoryError, UsageError
-from charloom.sagemaker.archives import files_under, write_archive
+from charloom.sagemaker.packaging import files_under, write_archive
 from charloom.sagemaker.unpacking import unpack_model
 
 

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from charloom.serving.auth import read_keys
+from charloom.serving.middleware import read_keys
 from charloom.serving.requests import CompletionRequest
 from tests.serving.conftest import JSON, serving
 

@@ -8,7 +8,7 @@ import pytest
 
 from charloom.errors import UsageError
 from charloom.serving.app import create_app
-from charloom.serving.auth import read_keys
+from charloom.serving.middleware import read_keys
 from charloom.serving.models import named_paths
 from charloom.serving.settings import ServeSettings, gathered, in_container
 

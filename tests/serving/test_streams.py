@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from charloom.serving.streams import Streamed
+from charloom.serving.completions import Streamed
 
 
 async def pieces() -> AsyncGenerator[bytes, None]:

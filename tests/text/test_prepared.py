@@ -15,10 +15,8 @@ import pytest
 
 from charloom.errors import CharloomError, CorpusError, UsageError
 from charloom.settings import CorpusSettings, ReadingSettings
-from charloom.text.corpus import load_corpus
-from charloom.text.encoded import encoded_corpus
-from charloom.text.mapping import loaded, map_ids
-from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus, prepared_among
+from charloom.text.corpus import encoded_corpus, load_corpus
+from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus, loaded, map_ids, prepared_among
 from charloom.text.preparing import prepare_corpus
 from charloom.text.splits import split_ids
 from charloom.text.vocabulary import Ids

@@ -25,8 +25,7 @@ from charloom.errors import CharloomError, CorpusError, StorageError, UsageError
 from charloom.events import Event, PreparationProgress, ignore
 from charloom.settings import ReadingSettings
 from charloom.text import preparing, reading
-from charloom.text.corpus import build_vocabulary, load_corpus
-from charloom.text.encoded import encoded_corpus
+from charloom.text.corpus import build_vocabulary, encoded_corpus, load_corpus
 from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus
 from charloom.text.preparing import prepare_corpus
 from charloom.text.sources import Document

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from charloom.errors import CorpusError
 from charloom.settings import TrainingSettings
-from charloom.text.mapping import map_ids
+from charloom.text.prepared import map_ids
 from charloom.training.batches import RingBatches, fit_batch
 
 

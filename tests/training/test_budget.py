@@ -20,9 +20,9 @@ from charloom.events import Evaluated, Event, Notice, StepTaken, TrainingStarted
 from charloom.settings import CorpusSettings, RunSettings, TrainingSettings, run_settings
 from charloom.training import budget as module
 from charloom.training.budget import SIZES, Choice, choose, predicted_loss
-from charloom.training.plan import Plan
-from charloom.training.preparation import TrainingData, model_shape, prepare_data
+from charloom.training.data import TrainingData, model_shape, prepare_data
 from charloom.training.ranks import Ranks
+from charloom.training.schedule import Plan
 from charloom.training.state import Progress
 from tests.training.test_run import after
 from tests.training.test_tracking import runs

@@ -10,8 +10,8 @@ from charloom.errors import ModelDirectoryError, TrainingError
 from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.session import OnnxSession, initial_state
 from charloom.text.vocabulary import CharacterVocabulary
-from charloom.training.graphs import TOLERANCE, verify_graph
-from charloom.training.session import TorchSession
+from charloom.training.onnx_graphs import TOLERANCE, verify_graph
+from charloom.training.torch_session import TorchSession
 from tests.training.test_model import NAMES, SHAPES, random_model
 
 Arrays = dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]

@@ -9,9 +9,8 @@ from numpy.typing import NDArray
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES, PrecisionRecord
 from charloom.runtime.float32_graph import build_graph
-from charloom.runtime.graph_builder import Arrays
-from charloom.runtime.int8_graph import LARGEST_TABLE, build_int8_graph
-from charloom.runtime.quantizing import quantized_columns
+from charloom.runtime.int8_graph import LARGEST_TABLE, build_int8_graph, quantized_columns
+from charloom.runtime.onnx_graph import Arrays
 from charloom.runtime.session import OnnxSession, initial_state
 from tests.training.test_float32_graph import weights_of
 from tests.training.test_model import NAMES, SHAPES

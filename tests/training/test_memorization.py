@@ -14,8 +14,8 @@ from charloom.errors import ModelDirectoryError
 from charloom.events import ignore
 from charloom.settings import CorpusSettings, SamplingSettings
 from charloom.text.splits import Segment, Split
-from charloom.training.memorization import bounded_split, measured_memory, memory_seconds
-from charloom.training.preparation import TrainingData, prepare_data
+from charloom.training.data import TrainingData, prepare_data
+from charloom.training.publish import bounded_split, measured_memory, memory_seconds
 from tests.fakes import cycle
 
 

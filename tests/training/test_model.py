@@ -9,7 +9,7 @@ import torch
 from charloom.bundle import ModelShape
 from charloom.settings import Cell
 from charloom.training.model import CharacterModel
-from charloom.training.session import TorchSession
+from charloom.training.torch_session import TorchSession
 from tests.reference import forward
 
 CELLS: tuple[Cell, ...] = ("rnn", "lstm", "gru")

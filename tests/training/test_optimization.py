@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from charloom.settings import TrainingSettings
-from charloom.training.optimization import learning_rate, make_optimizer
+from charloom.training.state import learning_rate, make_optimizer
 
 
 def test_constant_schedule() -> None:

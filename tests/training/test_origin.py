@@ -15,8 +15,8 @@ import charloom
 from charloom.bundle import ModelShape, open_model_directory
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, grown
+from charloom.training.init_from import Origin, read_origin, take_weights
 from charloom.training.model import CharacterModel
-from charloom.training.origin import Origin, read_origin, take_weights
 
 SMALL: dict[str, Any] = {"steps": 60, "batch_size": 8, "bptt": 32, "threads": 1, "device": "cpu"}
 OLD: dict[str, Any] = {**SMALL, "hidden_size": 24, "embedding_size": 8, "clean": ["lowercase"], "learning_rate": 0.01}

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from charloom.training.picture import draw_losses
+from charloom.training.history import draw_losses
 
 
 def texts(svg: bytes) -> str:

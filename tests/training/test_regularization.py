@@ -16,11 +16,10 @@ from charloom.events import Evaluated, Event
 from charloom.settings import ModelSettings, RunSettings, TrainingSettings
 from charloom.training.batches import RingBatches
 from charloom.training.learner import Learner
-from charloom.training.loop import weights_in_place
-from charloom.training.model import CharacterModel
+from charloom.training.model import CharacterModel, WeightDrop, WindowDropout
 from charloom.training.ranks import Ranks
-from charloom.training.regularization import WeightDrop, WindowDropout
 from charloom.training.state import TrainingState, fresh_state
+from charloom.training.trainer import weights_in_place
 from tests.training.test_run import OPTIONS, after
 
 SHAPE = ModelShape(cell="lstm", num_layers=1, hidden_size=6, embedding_size=4, dropout=0, vocab_size=7)

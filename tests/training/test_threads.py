@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import charloom
-from charloom.training.threads import ThreadPace
+from charloom.training.device import ThreadPace
 
 QUIET = {1: 0.2, 4: 0.1}
 CROWDED = {1: 0.25, 4: 0.9}

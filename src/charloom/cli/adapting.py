@@ -10,10 +10,10 @@ import charloom
 from charloom.cli.output import Output
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
+from charloom.report import duration
 from charloom.runtime.model import Model
 from charloom.settings import Precision
 from charloom.text.decoding import decode
-from charloom.training.lines import duration
 
 _MOST = 1 << 23  # bytes: more than the longest text that can be adapted to
 

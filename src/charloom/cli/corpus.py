@@ -17,9 +17,8 @@ from charloom.display import typed, visible
 from charloom.errors import UsageError
 from charloom.settings import CorpusSettings, ReadingSettings
 from charloom.text.corpus import Corpus, build_vocabulary, load_corpus
-from charloom.text.mapping import loaded
 from charloom.text.named import NAMED
-from charloom.text.prepared import PreparedCorpus, prepared_among
+from charloom.text.prepared import PreparedCorpus, loaded, prepared_among
 from charloom.text.preparing import prepare_corpus
 from charloom.text.vocabulary import CharacterVocabulary, Ids, Vocabulary
 

@@ -11,8 +11,8 @@ from cyclopts import Parameter
 from charloom.bundle import open_model_directory
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import UsageError
-from charloom.runtime.exporting import export_onnx
-from charloom.runtime.exporting_html import export_html
+from charloom.runtime.export import export_onnx
+from charloom.runtime.html import export_html
 
 
 def export(

@@ -6,14 +6,16 @@ No line is wider than the terminal, or than 80 columns in a log: what matters le
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import Self
 
 from rich.cells import cell_len, chop_cells
-from rich.progress import BarColumn, DownloadColumn, TextColumn
+from rich.console import RenderableType
+from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Column
 
-from charloom.cli.live import Bar, LiveView
-from charloom.cli.output import Output
+from charloom.cli.output import CommandConsole, Output
 from charloom.display import visible
 from charloom.events import (
     DownloadProgress,
@@ -25,7 +27,40 @@ from charloom.events import (
     StepTaken,
     TrainingStarted,
 )
-from charloom.training.lines import Part, SmoothedLoss, evaluated_parts, figure_parts, started_parts, step_parts
+from charloom.report import Part, SmoothedLoss, evaluated_parts, figure_parts, started_parts, step_parts
+
+
+class Bar(Progress):
+    """rich's own, but for terminals too narrow for it: nothing moves there."""
+
+    def __init__(self, console: CommandConsole, *columns: ProgressColumn, disable: bool = False) -> None:
+        """Show on `console`, in these columns."""
+        self._terminal = console
+        super().__init__(*columns, console=console, disable=disable, transient=True)
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The table of what is under way, where there is room."""
+        return () if self._terminal.is_too_narrow else super().get_renderables()
+
+
+class LiveView:
+    """A bar on stderr where that is a terminal. Use as a context manager."""
+
+    def __init__(self, output: Output, *columns: ProgressColumn) -> None:
+        """Show to `output`'s stderr, in these columns."""
+        self._output = output
+        self._live = output.console.is_interactive and not output.quiet
+        self._bar = Bar(output.console, *columns, disable=not self._live)
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
 
 LOG_WIDTH = 80
 _LINE_EVERY = 15.0  # seconds between progress lines where nothing can move

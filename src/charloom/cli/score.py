@@ -1,24 +1,162 @@
-"""`charloom score`."""
+"""`charloom score`: scores as people, programs and spreadsheets read them."""
 
 from __future__ import annotations
 
+import csv
 import heapq
+import shutil
+import sys
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Protocol
 
 from cyclopts import Parameter
 from pydantic import Field
+from rich.cells import cell_len, set_cell_size
 
 from charloom.cli.arguments import CorpusArgument, Threads, Whole, corpus_specs
-from charloom.cli.output import Output, OutputOptions
+from charloom.cli.output import LEAST_WIDTH, Output, OutputOptions
 from charloom.cli.progress import TrainingView
-from charloom.cli.score_views import CsvView, JsonView, ScoreView, TableView
+from charloom.display import visible
 from charloom.errors import UsageError
 from charloom.runtime.model import load
 from charloom.runtime.scoring import Score, bits_per_char
 from charloom.settings import Precision
+
+_MOST_MARKED = 9  # bits that a mark can show
+_INDENT = " " * 4
+_LONGEST = 500  # columns of a text
+
+
+class ScoreView(Protocol):
+    """Shows scores one by one on stdout."""
+
+    def begin(self) -> None:
+        """Nothing was scored yet: a header, where there is one."""
+
+    def show(self, score: Score) -> None:
+        """Show one score."""
+
+    def end(self) -> None:
+        """All is scored."""
+
+
+class JsonView:
+    """One JSON object a score."""
+
+    def __init__(self, out: Output, lines: bool) -> None:
+        """Show lines, or whole files, which have neither number nor text."""
+        self._out = out
+        self._lines = lines
+
+    def begin(self) -> None:
+        """JSON lines have no header."""
+
+    def show(self, score: Score) -> None:
+        """One object: file, then line and text, then figures, then the characters."""
+        self._out.result(_fields(score, self._lines))
+
+    def end(self) -> None:
+        """An object of warnings alone, where some came after the last score."""
+        self._out.result_of_warnings()
+
+
+class CsvView:
+    """A row a score, or a row a character; the first row names the columns."""
+
+    _PER_CHAR = ("position", "character", "bits")
+
+    def __init__(self, out: Output, lines: bool, per_char: bool) -> None:
+        """Show lines or files, or each of their characters."""
+        self._writer = csv.writer(out, lineterminator="\n")
+        self._lines = lines
+        self._per_char = per_char
+
+    def begin(self) -> None:
+        """The names of the columns."""
+        if self._per_char:
+            self._writer.writerow(["file", *(["line"] if self._lines else []), *self._PER_CHAR])
+        else:
+            empty = Score(text="", characters=0, unknown=0, nats=0.0, bits_per_char=None)
+            self._writer.writerow(_fields(empty, self._lines))
+
+    def show(self, score: Score) -> None:
+        """The rows of one score; what there is no number for is left empty."""
+        if self._per_char:
+            place = [score.file, score.line] if self._lines else [score.file]
+            characters = enumerate(score.per_char or (), start=1)
+            self._writer.writerows([*place, number, letter, bits] for number, (letter, bits) in characters)
+        else:
+            self._writer.writerow(_fields(score, self._lines).values())
+
+    def end(self) -> None:
+        """A table in CSV has no last line."""
+
+
+class TableView:
+    """Columns for people; what cannot be printed is shown as a question mark in a box."""
+
+    def __init__(self, out: Output) -> None:
+        """Cut lines where a terminal would break them, and in a file texts that are longer than anybody reads."""
+        self._out = out
+        self._width = max(LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
+
+    def begin(self) -> None:
+        """The names of the columns."""
+        self._out.text("bits/char  characters  where")
+
+    def show(self, score: Score) -> None:
+        """One line of figures; below it, where asked for, the text with what each character costs."""
+        bits = "-" if score.bits_per_char is None else f"{score.bits_per_char:.3f}"
+        where = (score.file or "") + ("" if score.line is None else f":{score.line}")
+        # One letter more than is shown says that the text goes on; the rest of a long line is not looked at.
+        shown = "" if score.text is None or score.per_char else f"  {score.text[: _LONGEST + 1].expandtabs(4)}"
+        line = visible(f"{bits:>9}  {score.characters:>10,}  {where}") + _cut(visible(shown), _LONGEST)
+        self._out.text(line if self._width is None else _cut(line, self._width))
+        for text, marks in _marked(score.per_char or ()):
+            self._out.text(f"{_INDENT}{text}\n{_INDENT}{marks}")
+
+    def end(self) -> None:
+        """A table has no last line."""
+
+
+def _cut(line: str, width: int) -> str:
+    return line if cell_len(line) <= width else set_cell_size(line, width - 1) + "…"
+
+
+def _fields(score: Score, lines: bool) -> dict[str, Any]:
+    """A score's fields by the names and in the order that JSON and CSV share."""
+    fields = asdict(score)
+    names = ["file", *(["line", "text"] if lines else []), "characters", "unknown", "nats", "bits_per_char"]
+    return {name: fields[name] for name in [*names, *(["per_char"] if score.per_char is not None else [])]}
+
+
+def _marked(per_char: tuple[tuple[str, float], ...]) -> Iterator[tuple[str, str]]:
+    """The text, line by line, and below each character its bits, rounded down; 9 is nine or more.
+
+    What takes no column, such as a combining mark, is counted with the character it joins.
+    """
+    text, columns = "", list[tuple[float, int]]()
+    for letter, bits in per_char:
+        shown = visible(letter)
+        text += shown
+        width = cell_len(shown)
+        if width == 0 and columns:
+            columns[-1] = (columns[-1][0] + bits, columns[-1][1])
+        else:
+            columns.append((bits, max(1, width)))
+        if letter == "\n":
+            yield text, _marks(columns)
+            text, columns = "", []
+    if text:
+        yield text, _marks(columns)
+
+
+def _marks(columns: list[tuple[float, int]]) -> str:
+    return "".join(f"{min(_MOST_MARKED, int(bits))}".ljust(width) for bits, width in columns)
+
 
 MAX_TOP = 1_000_000
 

@@ -42,7 +42,7 @@ def serve(
     chosen: dict[str, Any] = {name: getattr(serving, name) for name in serving.model_fields_set}
     settings = gathered(chosen, os.environ, config, in_container=contained)
     try:
-        from charloom.serving import auth, logs, models, run
+        from charloom.serving import logs, middleware, models, run
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] in ("fastapi", "starlette", "uvicorn", "prometheus_client", "anyio"):
             raise MissingExtraError("serving", "serve") from error
@@ -50,7 +50,7 @@ def serve(
     named = models.named_paths(model or [str(container_model(os.environ))] * contained)
     if not contained:
         _check_there(named)
-    keys = auth.read_keys(settings.api_key_file, os.environ)
+    keys = middleware.read_keys(settings.api_key_file, os.environ)
     logs.set_up(settings.log_format, quiet=options.quiet)
 
     def announce(listening: Listening) -> None:

@@ -16,10 +16,10 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.display import typed
 from charloom.interrupts import INTERRUPTED
+from charloom.report import duration
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
 from charloom.text.named import built_in
 from charloom.text.vocabulary import CharacterVocabulary
-from charloom.training.lines import duration
 
 if TYPE_CHECKING:
     from charloom.training.result import TrainingResult

@@ -14,9 +14,8 @@ from types import TracebackType
 
 from charloom.errors import CharloomError
 from charloom.runtime.generation import Generation
+from charloom.runtime.logprobs import Chunk, Thought, Token, Tokens, WrittenText
 from charloom.runtime.rows import FinishReason, Row
-from charloom.runtime.tokens import Chunk, Thought, Token
-from charloom.runtime.written import Tokens, WrittenText
 
 _TOKENS_AT_ONCE = 100
 

@@ -19,7 +19,7 @@ from charloom.bundle import Loss
 from charloom.errors import CorpusError
 from charloom.runtime.session import LOGITS_LIMIT, Logits, Session, State, initial_state
 from charloom.settings import Protocol
-from charloom.text.mapping import loaded
+from charloom.text.prepared import loaded
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES
-from charloom.runtime.graph_builder import Arrays, Graph, GraphBuilder, Make
+from charloom.runtime.onnx_graph import Arrays, Graph, GraphBuilder, Make
 
 # ONNX's operator, and where in PyTorch's gate order each of ONNX's gates is.
 _OPERATORS: dict[str, tuple[str, list[int]]] = {

@@ -18,8 +18,20 @@ from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES
-from charloom.runtime.graph_builder import FLOAT, Arrays, Graph, GraphBuilder, Make
-from charloom.runtime.quantizing import quantized_columns
+from charloom.runtime.onnx_graph import FLOAT, Arrays, Graph, GraphBuilder, Make
+
+SEVEN_BITS = 63
+EIGHT_BITS = 127
+
+
+def quantized_columns(
+    matrix: NDArray[np.float32], levels: int = SEVEN_BITS
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """A matrix (I, O) as whole numbers from -levels to levels and a scale for each column (O,)."""
+    scales = np.abs(matrix).max(axis=0).astype(np.float64) / levels
+    scales[scales == 0] = 1.0
+    return np.rint(matrix / scales).astype(np.int8), scales.astype(np.float32)
+
 
 LARGEST_TABLE = 1 << 24  # numbers (64 MiB): with more characters than that allows there is no int8 graph
 _ACTIVATION_LEVELS = 127

@@ -14,9 +14,9 @@ from charloom.bundle.config import STEP_GRAPH
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore, unfailing
 from charloom.runtime.activations import Activations, activations
+from charloom.runtime.corpora import CorpusNames, ModelCorpora
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
-from charloom.runtime.model_corpus import CorpusNames, ModelCorpora
 from charloom.runtime.novelty import Novelty, NoveltySettings, Searched, novelty
 from charloom.runtime.recitation import Recitation, ReciteSettings, recite
 from charloom.runtime.scored_files import NamedFiles, in_memory
@@ -27,7 +27,7 @@ from charloom.text.cleaning import clean_prompt
 from charloom.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
-    from charloom.runtime.batching import Engine
+    from charloom.runtime.engine import Engine
 
 MAX_SAMPLES = 4096
 
@@ -134,7 +134,7 @@ class Model:
         self, *, max_rows: int = 64, max_queue: int = 256, prompt_chunk: int = 128, cache_bytes: int = 64 << 20
     ) -> Engine:
         """Start an engine, which writes many texts at once for as long as it is open; see `Engine`."""
-        from charloom.runtime.batching import Engine  # brings asyncio, which a single text does without
+        from charloom.runtime.engine import Engine  # brings asyncio, which a single text does without
 
         return Engine(
             self._session,

@@ -16,7 +16,7 @@ from pydantic import Field
 from charloom.errors import CorpusError, UsageError
 from charloom.runtime.session import LOGITS_LIMIT, Session, initial_state, no_number
 from charloom.settings import MAX_SEED, Settings, SplitName
-from charloom.text.mapping import loaded
+from charloom.text.prepared import loaded
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
 

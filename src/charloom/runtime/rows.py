@@ -13,11 +13,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.runtime.constraints import RegexConstraint, compile_constraint
+from charloom.runtime.logprobs import Thought, ThoughtQueue, Thoughts
+from charloom.runtime.patterns.constraint import RegexConstraint, compile_constraint
 from charloom.runtime.sampling import Sampler, draw
 from charloom.runtime.session import Logits, Session, State, Stepper, no_number
-from charloom.runtime.stopping import TextAssembler
-from charloom.runtime.tokens import Thought, ThoughtQueue, Thoughts
+from charloom.runtime.stop_texts import TextAssembler
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Vocabulary
 

@@ -19,8 +19,8 @@ from charloom.bundle import ModelShape
 from charloom.bundle.config import CONFIG, GRAPH
 from charloom.errors import ModelDirectoryError
 from charloom.runtime.float32_graph import float32_graph
-from charloom.runtime.graph_builder import state_names
 from charloom.runtime.int8_graph import int8_graph
+from charloom.runtime.onnx_graph import state_names
 from charloom.text.vocabulary import Ids
 
 State = tuple[NDArray[np.float32], ...]

@@ -10,93 +10,96 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from charloom.sagemaker.account import Account, connect
-    from charloom.sagemaker.async_invoking import collect, invoke_later
-    from charloom.sagemaker.attaching import AttachedModel, attach
-    from charloom.sagemaker.aws import Aws, DryRun
+    from charloom.sagemaker.aws import Account, Aws, DryRun, connect
+    from charloom.sagemaker.batch_transform import (
+        Transformed,
+        TransformStatus,
+        stop_transform,
+        transform,
+        transform_status,
+    )
     from charloom.sagemaker.cloudwatch import WrittenLine, logs
-    from charloom.sagemaker.deleting import Deleted, delete, reap
-    from charloom.sagemaker.deploying import Deployed, create_model, deploy
-    from charloom.sagemaker.endpoint import Endpoint, deployed
-    from charloom.sagemaker.endpoint_settings import EndpointSettings
-    from charloom.sagemaker.inventory import EndpointState, endpoints
-    from charloom.sagemaker.invoking import Answer, invoke, invoke_stream, invoke_text
-    from charloom.sagemaker.job_inventory import list_jobs
-    from charloom.sagemaker.jobs import JobStatus, status, stop, wait
+    from charloom.sagemaker.hosting.delete import Deleted, delete, reap
+    from charloom.sagemaker.hosting.deploy import Deployed, create_model, deploy
+    from charloom.sagemaker.hosting.endpoint import Endpoint, deployed
+    from charloom.sagemaker.hosting.inventory import EndpointState, endpoints
+    from charloom.sagemaker.hosting.settings import EndpointSettings
+    from charloom.sagemaker.images import ServingImage, build_image, serving_image
+    from charloom.sagemaker.instances import Cost, price_per_hour
+    from charloom.sagemaker.invocation import Answer, collect, invoke, invoke_later, invoke_stream, invoke_text
+    from charloom.sagemaker.jobs.attach import AttachedModel, attach
+    from charloom.sagemaker.jobs.follow import JobStatus, status, stop, wait
+    from charloom.sagemaker.jobs.inventory import list_jobs
+    from charloom.sagemaker.jobs.request import JobSettings
+    from charloom.sagemaker.jobs.start import StartedJob, train
     from charloom.sagemaker.jobs_here import TrainedHere, delete_job_here, local_jobs, train_here
-    from charloom.sagemaker.launching import StartedJob, train
     from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
     from charloom.sagemaker.local.job import LocalJob
-    from charloom.sagemaker.own_image import ServingImage, build_image, serving_image
+    from charloom.sagemaker.notebook import show
     from charloom.sagemaker.packaging import Package, package
-    from charloom.sagemaker.planning import JobSettings
-    from charloom.sagemaker.prices import Cost, price_per_hour
-    from charloom.sagemaker.showing import show
     from charloom.sagemaker.source_dir import pack_source, write_source
-    from charloom.sagemaker.transform_jobs import TransformStatus, stop_transform, transform_status
-    from charloom.sagemaker.transforming import Transformed, transform
     from charloom.sagemaker.unpacking import unpack_model
-    from charloom.sagemaker.uploading import UploadedCorpus, upload
+    from charloom.sagemaker.uploads import UploadedCorpus, upload
 
 _HOMES = {
-    "Account": "account",
-    "Answer": "invoking",
-    "AttachedModel": "attaching",
+    "Account": "aws",
+    "Answer": "invocation",
+    "AttachedModel": "jobs.attach",
     "Aws": "aws",
-    "Cost": "prices",
-    "Deleted": "deleting",
-    "Deployed": "deploying",
+    "Cost": "instances",
+    "Deleted": "hosting.delete",
+    "Deployed": "hosting.deploy",
     "DryRun": "aws",
-    "Endpoint": "endpoint",
-    "EndpointSettings": "endpoint_settings",
-    "EndpointState": "inventory",
-    "JobSettings": "planning",
-    "JobStatus": "jobs",
+    "Endpoint": "hosting.endpoint",
+    "EndpointSettings": "hosting.settings",
+    "EndpointState": "hosting.inventory",
+    "JobSettings": "jobs.request",
+    "JobStatus": "jobs.follow",
     "LocalEndpoint": "local.endpoints",
     "LocalJob": "local.job",
     "Package": "packaging",
-    "ServingImage": "own_image",
-    "StartedJob": "launching",
+    "ServingImage": "images",
+    "StartedJob": "jobs.start",
     "TrainedHere": "jobs_here",
-    "TransformStatus": "transform_jobs",
-    "Transformed": "transforming",
-    "UploadedCorpus": "uploading",
+    "TransformStatus": "batch_transform",
+    "Transformed": "batch_transform",
+    "UploadedCorpus": "uploads",
     "WrittenLine": "cloudwatch",
-    "attach": "attaching",
-    "build_image": "own_image",
-    "collect": "async_invoking",
-    "connect": "account",
-    "create_model": "deploying",
-    "delete": "deleting",
+    "attach": "jobs.attach",
+    "build_image": "images",
+    "collect": "invocation",
+    "connect": "aws",
+    "create_model": "hosting.deploy",
+    "delete": "hosting.delete",
     "delete_here": "local.endpoints",
     "delete_job_here": "jobs_here",
-    "deploy": "deploying",
+    "deploy": "hosting.deploy",
     "deploy_here": "local.endpoints",
-    "deployed": "endpoint",
-    "endpoints": "inventory",
-    "invoke": "invoking",
-    "invoke_later": "async_invoking",
-    "invoke_stream": "invoking",
-    "invoke_text": "invoking",
-    "list_jobs": "job_inventory",
+    "deployed": "hosting.endpoint",
+    "endpoints": "hosting.inventory",
+    "invoke": "invocation",
+    "invoke_later": "invocation",
+    "invoke_stream": "invocation",
+    "invoke_text": "invocation",
+    "list_jobs": "jobs.inventory",
     "local_jobs": "jobs_here",
     "logs": "cloudwatch",
     "pack_source": "source_dir",
     "package": "packaging",
-    "price_per_hour": "prices",
-    "reap": "deleting",
-    "serving_image": "own_image",
-    "show": "showing",
-    "status": "jobs",
-    "stop": "jobs",
-    "stop_transform": "transform_jobs",
-    "train": "launching",
+    "price_per_hour": "instances",
+    "reap": "hosting.delete",
+    "serving_image": "images",
+    "show": "notebook",
+    "status": "jobs.follow",
+    "stop": "jobs.follow",
+    "stop_transform": "batch_transform",
+    "train": "jobs.start",
     "train_here": "jobs_here",
-    "transform": "transforming",
-    "transform_status": "transform_jobs",
+    "transform": "batch_transform",
+    "transform_status": "batch_transform",
     "unpack_model": "unpacking",
-    "upload": "uploading",
-    "wait": "jobs",
+    "upload": "uploads",
+    "wait": "jobs.follow",
     "write_source": "source_dir",
 }
 

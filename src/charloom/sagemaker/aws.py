@@ -1,13 +1,24 @@
-"""The one door to Amazon Web Services: every request passes `Aws.call`, sent by an account or shown by a dry run."""
+"""The one door to Amazon Web Services: every request passes `Aws.call`, sent by an account or shown by a dry run.
+
+An account is reached through boto3. What Amazon or the network refuses becomes one line that says what to do.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Protocol
 
+from botocore import exceptions
+from botocore.exceptions import BotoCoreError, ClientError
+
+from charloom.errors import CloudError, MissingExtraError, UsageError
 from charloom.sagemaker.names import dns_suffix, partition
+from charloom.version import __version__
 
 Answer = dict[str, Any]
 
@@ -100,3 +111,230 @@ def arn(aws: Aws, service: str, resource: str, *, regional: bool = True) -> str:
 def registry(aws: Aws, account: str) -> str:
     """The address of an account's container registry in this region."""
     return f"{account}.dkr.ecr.{aws.region}.{dns_suffix(aws.region)}"
+
+
+ROLE = "CHARLOOM_SAGEMAKER_ROLE"
+"""The role that jobs and endpoints run under, where no option names one."""
+
+NO_REGION = "NoRegion"
+"""The code of the error that says that no region is set."""
+
+_ATTEMPTS = 8  # with backoff and jitter, by botocore's standard retry mode
+_SILENCE = {"sagemaker-runtime": 70}  # seconds without a byte: an endpoint may take sixty for an answer
+
+
+class Account:
+    """Sends requests with the credentials that boto3 finds: environment, profile, SSO, instance role."""
+
+    dry = False
+
+    def __init__(self, session: Any, profile: str | None = None, *, hurry: bool = False) -> None:
+        """Work with a `boto3.Session`, which has a region.
+
+        Args:
+            session: of boto3.
+            profile: the one that was chosen for the session, if any.
+            hurry: ask once, and wait a few seconds at most: for what is good to know, and not needed.
+        """
+        self._session = session
+        self.profile = profile
+        self._attempts, self._patience = (1, 4) if hurry else (_ATTEMPTS, 10)
+        self._silence = 4 if hurry else 60
+        self._clients: dict[str, Any] = {}
+        self.region: str = session.region_name
+
+    @cached_property
+    def account_id(self) -> str:
+        """Twelve digits, asked for once."""
+        return str(self.call("sts", "get_caller_identity")["Account"])
+
+    def client(self, service: str) -> Any:
+        """The boto3 client of a service, for what `call` cannot do (transfers in parts)."""
+        if service not in self._clients:
+            from botocore.config import Config
+
+            config = Config(
+                retries={"mode": "standard", "max_attempts": self._attempts},
+                connect_timeout=self._patience,
+                read_timeout=_SILENCE.get(service, self._silence),
+                user_agent_extra=f"charloom/{__version__}",
+            )
+            with _refusals(service, "", self.region):
+                try:
+                    self._clients[service] = self._session.client(service, config=config)
+                except ValueError as error:
+                    if not str(error).startswith("Invalid endpoint"):
+                        raise
+                    raise CloudError(f"{error}: correct AWS_ENDPOINT_URL", "InvalidEndpoint") from error
+        return self._clients[service]
+
+    def call(self, service: str, operation: str, **request: Any) -> Answer:
+        """Send a request and give the answer.
+
+        Raises:
+            CloudError: it was refused, or could not be sent.
+        """
+        with _refusals(service, operation, self.region):
+            answer: Answer = getattr(self.client(service), operation)(**request)
+            return answer
+
+    def pages(self, service: str, operation: str, **request: Any) -> Iterator[Answer]:
+        """Send a request whose answer comes in pages.
+
+        Raises:
+            CloudError: it was refused, or could not be sent.
+        """
+        with _refusals(service, operation, self.region):
+            yield from self.client(service).get_paginator(operation).paginate(**request)
+
+
+def _refusals(service: str, operation: str, region: str) -> Any:
+    from charloom.sagemaker.aws import refusals
+
+    return refusals(service, operation, region)
+
+
+def connect(region: str | None = None, profile: str | None = None, *, hurry: bool = False) -> Account:
+    """The account that boto3's configuration names.
+
+    Args:
+        region: else the one that the configuration says.
+        profile: else the one that the environment says.
+        hurry: ask once, and wait a few seconds at most, instead of trying for a minute.
+
+    Raises:
+        MissingExtraError: boto3 is not installed.
+        CloudError: there is no such profile, or no region is set.
+    """
+    try:
+        import boto3
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("Amazon SageMaker", "sagemaker") from error
+    with _refusals("", "", region or ""):
+        session = boto3.Session(region_name=region, profile_name=profile)
+    if not session.region_name:
+        raise CloudError("no region is set: give --region, or set AWS_REGION or the profile's region", NO_REGION)
+    return Account(session, profile or _profile_of_environment(), hurry=hurry)
+
+
+def _profile_of_environment() -> str | None:
+    """The profile that the environment chooses; keys in the environment come before it, as they do for boto3."""
+    if os.environ.get("AWS_ACCESS_KEY_ID"):
+        return None
+    return os.environ.get("AWS_DEFAULT_PROFILE") or os.environ.get("AWS_PROFILE") or None
+
+
+def role_arn(aws: Aws, role: str | None) -> str:
+    """The full name of the role that jobs and endpoints run under.
+
+    Args:
+        aws: the account.
+        role: its name or full name; CHARLOOM_SAGEMAKER_ROLE in the environment if none is given, else the role of the
+            notebook or session that this runs in, if SageMaker may assume it.
+
+    Raises:
+        UsageError: none is given anywhere, and it is not a dry run.
+    """
+    from charloom.sagemaker.notebook import execution_role
+
+    role = role or os.environ.get(ROLE) or execution_role(aws)
+    needed = f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}: docs/how-to/train-on-sagemaker.md"
+    return named_role(aws, role, ROLE, needed)
+
+
+def named_role(aws: Aws, role: str | None, variable: str, needed: str) -> str:
+    """The full name of a role.
+
+    Args:
+        aws: the account.
+        role: its name or full name; what the environment's variable says if none is given.
+        variable: CHARLOOM_..., whose last words stand for the role in a dry run.
+        needed: what to say where none is given anywhere.
+
+    Raises:
+        UsageError: none is given anywhere, and it is not a dry run.
+    """
+    role = role or os.environ.get(variable) or (variable.removeprefix("CHARLOOM_") if aws.dry else None)
+    if role is None:
+        raise UsageError(needed)
+    return role if role.startswith("arn:") else arn(aws, "iam", f"role/{role}", regional=False)
+
+
+_CHOICES = re.compile(r": \[[^\]]{20,}\]")
+_SHOWN = 1000  # characters of what Amazon says
+
+_ADVICE = {
+    "ExpiredToken": "the credentials have expired: sign in again",
+    "ExpiredTokenException": "the credentials have expired: sign in again",
+    "InvalidClientTokenId": "the credentials are not valid (in this partition): check the profile and the region",
+    "UnrecognizedClientException": "the credentials are not valid: check the profile",
+    "SignatureDoesNotMatch": "the signature is wrong: check the secret key, and this machine's clock",
+    "RequestTimeTooSkewed": "this machine's clock is wrong: set it, and try again",
+    "InvalidSignatureException": "the signature is wrong or too old: check the secret key, and this machine's clock",
+    "RequestExpired": "this machine's clock is wrong: set it, and try again",
+    "NoSuchBucket": "there is no such bucket: check the address",
+    "ResourceInUse": "the name is taken: give another --name",
+    "ResourceLimitExceeded": "a quota of the account is reached: delete something, or ask for a larger one",
+    "ThrottlingException": "too many requests, also after several tries: wait a minute and try again",
+    "Throttling": "too many requests, also after several tries: wait a minute and try again",
+}
+
+
+@contextlib.contextmanager
+def refusals(service: str, operation: str, region: str) -> Iterator[None]:
+    """Turn botocore's exceptions into ours.
+
+    Raises:
+        CloudError: for any of them inside the block; `code` is Amazon's own, or the exception's name.
+    """
+    try:
+        yield
+    except ClientError as error:
+        raise _refused(error, service, operation) from error
+    except BotoCoreError as error:
+        raise CloudError(_unsent(error, region), type(error).__name__) from error
+
+
+def _refused(error: ClientError, service: str, operation: str) -> CloudError:
+    told = error.response.get("Error", {})
+    code, message = str(told.get("Code", "Unknown")), " ".join(str(told.get("Message", "")).split())
+    action = f"{service}:{''.join(part.title() for part in operation.split('_'))}"
+    if code in ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"):
+        advice = f"not allowed: {action} (the policies that are needed: docs/reference/iam.md)"
+    elif "assume" in message.lower() and "role" in message.lower():
+        advice = "SageMaker may not take on that role: its trust policy must name sagemaker.amazonaws.com"
+    elif "instancetype" in message.lower() and _CHOICES.search(message):
+        advice = "there is no such kind of machine for that: give another --instance"
+    else:
+        advice = _ADVICE.get(code, "")
+    shown = _CHOICES.sub("", message)[:_SHOWN]  # all kinds of machines are thousands of characters
+    parts = [advice, f"{code} from {action}{': ' + shown if shown else ''}"]
+    return CloudError("; ".join(part for part in parts if part), code, message)
+
+
+def _unsent(error: BotoCoreError, region: str) -> str:
+    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
+        return "no credentials for Amazon Web Services: run aws configure or aws sso login, or set AWS_PROFILE"
+    if isinstance(error, exceptions.TokenRetrievalError | exceptions.SSOTokenLoadError):
+        return "the sign-in has expired: run aws sso login"
+    if isinstance(error, exceptions.ProfileNotFound):
+        return f"{error}: give another --profile, or set AWS_PROFILE"
+    if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectTimeoutError):
+        return f"cannot reach Amazon Web Services ({error}): is {region!r} the right region, and is there a network?"
+    if isinstance(error, exceptions.InvalidRegionError):
+        return f"{region!r} is no region's name: give one such as us-east-1"
+    return " ".join(str(error).split())
+
+
+_NOT_IN_TAGS = re.compile(r"[^\w\s.:/=+@-]")
+_LIMIT = 256
+
+
+def owner(aws: Aws) -> str:
+    """The caller's full name, as a tag may hold it.
+
+    Raises:
+        CloudError: there are no credentials, or they are not valid.
+    """
+    arn = str(aws.call("sts", "get_caller_identity").get("Arn", "OWNER"))
+    return _NOT_IN_TAGS.sub("-", arn)[:_LIMIT]

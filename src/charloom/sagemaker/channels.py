@@ -1,17 +1,159 @@
-"""Two ways to an endpoint: Amazon's, and straight to a server of this machine."""
+"""Two ways to an endpoint: Amazon's, and straight to a local server; with the requests they carry.
+
+Requests stay within Amazon's limits. An error is one line, the model's own words first.
+"""
 
 from __future__ import annotations
 
 import http.client
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from charloom.errors import CloudError
+from charloom.display import visible
+from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.commands import HERE, command
-from charloom.sagemaker.invocation_request import invoke_request
-from charloom.sagemaker.model_errors import explained, model_words
+from charloom.sagemaker.commands import HERE, command, shown_place
+from charloom.sagemaker.creations import made_elsewhere
+from charloom.sagemaker.names import S3Uri, checked_name
+from charloom.settings import SamplingSettings, validated
+
+JSON, TEXT = "application/json", "text/plain"
+
+REAL_TIME_LIMIT = 25_000_000
+"""Bytes of a body that is answered in real time."""
+
+ASYNC_LIMIT = 1_000_000_000
+"""Bytes of an input in S3."""
+
+
+def completion_body(prompt: str, sampling: Mapping[str, Any], *, stream: bool = False) -> bytes:
+    """The body of a completion, as docs/reference/http.md describes it.
+
+    Args:
+        prompt: what is continued.
+        sampling: fields of `SamplingSettings`; what is not given is the model's own, the length 500.
+        stream: whether the answer comes as it is written.
+
+    Raises:
+        UsageError: an option has no such name, or a value out of its range.
+    """
+    settings = validated(SamplingSettings, sampling)
+    body: dict[str, Any] = {"prompt": prompt, "max_tokens": settings.length}
+    for name in sorted(settings.model_fields_set - {"length"}):
+        if (value := getattr(settings, name)) is not None:
+            body[name] = value
+    return json.dumps({**body, "stream": True} if stream else body).encode()
+
+
+def payload_body(payload: str) -> bytes:
+    """The article's payload: `<total length>-<start text>`.
+
+    Raises:
+        UsageError: it cannot be written as UTF-8.
+    """
+    try:
+        return payload.encode()
+    except UnicodeEncodeError as error:
+        raise UsageError(f"the payload is not text: character {error.start:,} cannot be sent") from None
+
+
+def invoke_request(name: str, body: bytes, content_type: str, accept: str = "") -> dict[str, Any]:
+    """For InvokeEndpoint and InvokeEndpointWithResponseStream.
+
+    Raises:
+        UsageError: the body is larger than Amazon takes, or the name cannot be one.
+    """
+    if len(body) > REAL_TIME_LIMIT:
+        raise UsageError(
+            f"the request has {len(body):,} bytes, an endpoint takes {REAL_TIME_LIMIT:,}: give the prompt's last part"
+        )
+    request = {"EndpointName": checked_name(name, "endpoint"), "ContentType": content_type, "Body": body}
+    return {**request, "Accept": accept} if accept else request
+
+
+def async_request(name: str, source: S3Uri, content_type: str, accept: str = "") -> dict[str, Any]:
+    """For InvokeEndpointAsync, with an input in S3.
+
+    Raises:
+        UsageError: the name cannot be one.
+    """
+    request = {
+        "EndpointName": checked_name(name, "endpoint"),
+        "ContentType": content_type,
+        "InputLocation": str(source),
+    }
+    return {**request, "Accept": accept} if accept else request
+
+
+TOO_SLOW = "an answer in real time may take 60 seconds: ask for less with --length, or give --stream (8 minutes)"
+_SHOWN = 500  # characters of what a model says
+
+
+def model_words(answer: str) -> str:
+    """The message in a server's error body, or the body, as one line and not for ever."""
+    text = answer
+    try:
+        found = json.loads(answer)
+        if isinstance(found, dict):
+            error = found.get("error", found)
+            text = str(error.get("message", answer) if isinstance(error, dict) else error)
+    except ValueError:
+        pass
+    line = visible(" ".join(text.split()))
+    return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
+
+
+def explained(aws: Aws, name: str, error: CloudError) -> CloudError:
+    """What was wrong, found out by asking for the endpoint where Amazon's own message does not say it."""
+    if error.code == "ModelError":
+        return _of_model(aws, name, error)
+    if error.code in ("ReadTimeoutError", "ModelTimeout"):
+        return CloudError(f"endpoint {name} did not answer in time: {TOO_SLOW}", error.code, error.reason)
+    if error.code in ("ModelNotReadyException", "ServiceUnavailable"):
+        return CloudError(f"endpoint {name} is still starting: try again in a minute", error.code, error.reason)
+    if error.code in ("ValidationError", "ValidationException"):
+        return _of_state(aws, name, error)
+    return error
+
+
+def _of_model(aws: Aws, name: str, error: CloudError) -> CloudError:
+    told: dict[str, Any] = getattr(error.__cause__, "response", {})
+    said = str(told.get("OriginalMessage") or error.reason)
+    status = int(told.get("OriginalStatusCode") or 0)
+    if "timed out" in said.lower() or status in (408, 504):
+        return CloudError(f"endpoint {name} did not answer in time: {TOO_SLOW}", error.code, said)
+    words = model_words(said)
+    if 400 <= status < 500:
+        return CloudError(f"endpoint {name} refused the request: {words}", error.code, words)
+    advice = f"{command(aws, 'logs', name)} shows what it wrote"
+    return CloudError(f"endpoint {name} failed ({status or 'no status'}): {words}; {advice}", error.code, words)
+
+
+def _of_state(aws: Aws, name: str, error: CloudError) -> CloudError:
+    try:
+        found = aws.call("sagemaker", "describe_endpoint", EndpointName=name)
+    except CloudError as described:
+        if described.code == "ValidationException":
+            advice = made_elsewhere(aws, name, "invoke") or f"{command(aws, 'list')} shows what there is"
+            message = f"there is no endpoint {name} {shown_place(aws)}: {advice}"
+            return CloudError(message, described.code, error.reason)
+        return error
+    status = found["EndpointStatus"]
+    if status in ("InService", "Updating"):
+        if "async" in error.reason.lower():
+            kind = (
+                "asynchronous: give --async"
+                if "AsyncInferenceConfig" in found
+                else "not asynchronous: leave --async out"
+            )
+            return CloudError(f"endpoint {name} is {kind}", error.code, error.reason)
+        return error
+    reason = found.get("FailureReason", "")
+    advice = f": {reason}" if reason else ": it answers once it is InService" if status == "Creating" else ""
+    return CloudError(f"endpoint {name} is {status}{advice}", status, reason)
+
 
 _LOCAL_SECONDS = 480  # as long as Amazon lets a stream take
 _PIECE = 1 << 16
@@ -96,7 +238,7 @@ class AmazonChannel:
 
 
 def _whole(stream: Any, region: str) -> bytes:
-    from charloom.sagemaker.refusals import refusals
+    from charloom.sagemaker.aws import refusals
 
     with stream, refusals("sagemaker-runtime", "invoke_endpoint", region):
         content: bytes = stream.read()
@@ -111,7 +253,7 @@ def _pieces(frames: Any, name: str, region: str) -> Iterator[bytes]:
     """
     from urllib3.exceptions import HTTPError
 
-    from charloom.sagemaker.refusals import refusals
+    from charloom.sagemaker.aws import refusals
 
     try:
         with refusals("sagemaker-runtime", "invoke_endpoint_with_response_stream", region):

@@ -15,8 +15,8 @@ from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
+from charloom.sagemaker.hosting.parts import look
 from charloom.sagemaker.names import ENDED, checked_name
-from charloom.sagemaker.resources import look
 
 JOBS = "/aws/sagemaker/TrainingJobs"
 TRANSFORMS = "/aws/sagemaker/TransformJobs"

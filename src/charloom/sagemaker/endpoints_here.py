@@ -13,13 +13,13 @@ from pathlib import Path
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.deleting import Deleted
-from charloom.sagemaker.deploying import Deployed
-from charloom.sagemaker.endpoint_settings import EndpointSettings
-from charloom.sagemaker.expiry import as_tag
+from charloom.sagemaker.hosting.delete import Deleted
+from charloom.sagemaker.hosting.deploy import Deployed
+from charloom.sagemaker.hosting.inventory import EndpointState
+from charloom.sagemaker.hosting.model_data import ARCHIVE, model_data, stem_of
+from charloom.sagemaker.hosting.parts import as_tag
+from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.inventory import EndpointState
-from charloom.sagemaker.model_data import ARCHIVE, model_data, stem_of
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3
 
 _NOT_HERE = ("serverless", "asynchronous", "max_instances", "image", "subnets", "kms_key", "tag", "env")
@@ -69,7 +69,7 @@ def _here(model: str, reach: Callable[[], Aws], folder: Path, notify: Notify) ->
         return path
     if not is_s3(model) and (archive := _of_local_job(model)) is not None:
         return archive
-    from charloom.sagemaker.storage import download_file
+    from charloom.sagemaker.s3 import download_file
 
     aws = reach()
     address = S3Uri.parse(model_data(aws, model, None, notify))

@@ -16,20 +16,18 @@ from typing import Any
 from charloom.bundle import open_model_directory
 from charloom.errors import CharloomError, TrainingError, UsageError
 from charloom.events import Event, LogLine, Notify, ignore
-from charloom.sagemaker.attaching import check_output, received_model
 from charloom.sagemaker.cloudwatch import plain
 from charloom.sagemaker.commands import HERE, command
-from charloom.sagemaker.deleting import Deleted
-from charloom.sagemaker.hyperparameters import hyperparameters
+from charloom.sagemaker.hosting.delete import Deleted
 from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.jobs import JobStatus, job_status
-from charloom.sagemaker.launching import is_remote, split_options
+from charloom.sagemaker.jobs.attach import check_output, received_model
+from charloom.sagemaker.jobs.follow import JobStatus, job_status
+from charloom.sagemaker.jobs.request import check_validation, hyperparameters
+from charloom.sagemaker.jobs.start import is_remote, split_options
 from charloom.sagemaker.local.endpoints import find as find_endpoint
 from charloom.sagemaker.local.job import artifact, delete_job, describe, existing_job, find_job, stop
-from charloom.sagemaker.local.logs import LOG, Followed, last_lines
-from charloom.sagemaker.local.records import folder_of, held, recorded
+from charloom.sagemaker.local.records import LOG, Followed, folder_of, held, last_lines, recorded
 from charloom.sagemaker.names import checked_name, fresh_name, is_s3
-from charloom.sagemaker.planning import check_validation
 from charloom.sagemaker.unpacking import unpack_model
 from charloom.settings import ReadingSettings, validated
 from charloom.text.named import cache_folder

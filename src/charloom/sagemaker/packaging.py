@@ -1,23 +1,168 @@
-"""A model, packed for SageMaker with the code that serves it."""
+"""A model, packed for SageMaker with the code that serves it: `model.tar.gz`, and charloom's own wheel.
+
+charloom is on no index, so a wheel of what is installed here travels with what needs it. Archives depend on nothing but
+what is in them, so that unchanged ones are not sent again.
+"""
 
 from __future__ import annotations
 
+import base64
+import gzip
+import hashlib
+import io
 import shutil
 import tarfile
 import tempfile
+import zipfile
 import zlib
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
+import charloom
 from charloom.bundle import open_model_directory
 from charloom.errors import CharloomError, MissingExtraError, ModelDirectoryError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import atomic_write, sha256_of_file, storage_errors
-from charloom.runtime.exporting import check_target
-from charloom.sagemaker.archives import files_under, write_archive
+from charloom.runtime.export import check_target
 from charloom.sagemaker.requirements import Container, fetch_wheels, pins
 from charloom.sagemaker.unpacking import unpack_model
-from charloom.sagemaker.wheel import build_wheel
+from charloom.version import __version__
+
+_LEVEL = 6
+_ALWAYS = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
+_READABLE = 0o100644 << 16
+
+
+def write_archive(path: Path, members: Mapping[str, Path | bytes]) -> None:
+    """Write a `.tar.gz` of files under their names, in the order of the names; it appears when it is whole.
+
+    Raises:
+        StorageError: a file cannot be read, or the archive not be written.
+    """
+    with (
+        atomic_write(path) as file,
+        gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w", format=tarfile.PAX_FORMAT) as archive,
+    ):
+        for name in sorted(members):
+            _add(archive, name, members[name])
+
+
+def write_zip(path: Path, members: Mapping[str, bytes]) -> None:
+    """Write a zip of contents under their names, in the order they are given; it appears when it is whole.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
+        for name, content in members.items():
+            member = zipfile.ZipInfo(name, _ALWAYS)
+            member.external_attr = _READABLE
+            archive.writestr(member, content, zipfile.ZIP_DEFLATED)
+
+
+def _add(archive: tarfile.TarFile, name: str, content: Path | bytes) -> None:
+    member = tarfile.TarInfo(name)  # its time, owner and group are 0
+    member.mode = 0o644
+    with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+        member.size = source.seek(0, io.SEEK_END)
+        source.seek(0)
+        archive.addfile(member, source)
+
+
+def files_under(folder: Path, prefix: str = "") -> dict[str, Path]:
+    """A folder's files by their names in an archive."""
+    return {prefix + path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+
+
+_PACKAGE = Path(charloom.__file__).parent
+# What the build puts into the package from elsewhere (pyproject.toml, force-include): in a checkout it stands there.
+_FROM_ELSEWHERE = {"charloom/sagemaker/serve.Dockerfile": "docker/serve.Dockerfile"}
+
+
+def build_wheel(folder: Path) -> Path:
+    """Write the wheel of the installed charloom into a folder; the same installation gives the same bytes.
+
+    Returns:
+        The wheel's path.
+
+    Raises:
+        CharloomError: charloom is not installed, but run from its source alone.
+        StorageError: it cannot be written.
+    """
+    path = folder / f"charloom-{__version__}-py3-none-any.whl"
+    write_zip(path, library_files())
+    return path
+
+
+def library_files() -> dict[str, bytes]:
+    """The installed charloom, with its metadata, by the names that its files have in a wheel.
+
+    Raises:
+        CharloomError: charloom is not installed, but run from its source alone.
+    """
+    found = _installed()
+    info = f"charloom-{__version__}.dist-info"
+    contents = {name: path.read_bytes() for name, path in _package_files()}
+    contents |= {f"{info}/{name}": content for name, content in _about(found)}
+    contents[f"{info}/RECORD"] = _record(contents, f"{info}/RECORD")
+    return contents
+
+
+def carried_file(name: str) -> Path:
+    """A file that the build puts into the package, such as `charloom/sagemaker/serve.Dockerfile`, wherever it is.
+
+    Raises:
+        CharloomError: it is nowhere.
+    """
+    for path in (_PACKAGE.parent / name, _PACKAGE.parents[1] / _FROM_ELSEWHERE[name]):
+        if path.is_file():
+            return path
+    raise CharloomError(f"this installation of charloom lacks {Path(name).name}: install it again")
+
+
+def _installed() -> Distribution:
+    try:
+        found = distribution("charloom")
+    except PackageNotFoundError:
+        raise CharloomError("charloom is not installed here, so it cannot be packed: pip install it first") from None
+    if found.version != __version__:
+        raise CharloomError(f"charloom {__version__} is installed as {found.version}: install it again")
+    return found
+
+
+def _package_files() -> Iterator[tuple[str, Path]]:
+    """The package's files by their names in a wheel, in order."""
+    found = {
+        path.relative_to(_PACKAGE.parent).as_posix(): path
+        for path in _PACKAGE.rglob("*")
+        if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
+    }
+    found |= {name: carried_file(name) for name in _FROM_ELSEWHERE}
+    return iter(sorted(found.items()))
+
+
+def _about(found: Distribution) -> Iterator[tuple[str, bytes]]:
+    """What a wheel says of itself."""
+    for name in ("METADATA", "entry_points.txt"):
+        yield name, (found.read_text(name) or "").encode()
+    yield "WHEEL", b"Wheel-Version: 1.0\nGenerator: charloom\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+    for name in sorted(str(path) for path in found.files or () if "licenses" in path.parts):
+        text = found.read_text(name.partition("/")[2])
+        if text is not None:
+            yield name.partition("/")[2], text.encode()
+
+
+def _record(contents: dict[str, bytes], own: str) -> bytes:
+    """Every file's checksum and size, as the format wants them; its own line has none."""
+    lines = []
+    for name, content in contents.items():
+        digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+        lines.append(f"{name},sha256={digest},{len(content)}\n")
+    return "".join([*lines, f"{own},,\n"]).encode()
+
 
 _CODE, _WHEELS = "code", "wheels"
 # A relative path in requirements.txt is relative to wherever pip is started, so the wheel is not named there.

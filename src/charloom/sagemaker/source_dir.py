@@ -10,9 +10,8 @@ from pathlib import Path
 
 from charloom.errors import UsageError
 from charloom.files import storage_errors
-from charloom.sagemaker.archives import write_archive
+from charloom.sagemaker.packaging import library_files, write_archive
 from charloom.sagemaker.requirements import ranges
-from charloom.sagemaker.wheel import library_files
 
 ARCHIVE = "sourcedir.tar.gz"
 """The name that SageMaker's tools want for such a folder, packed."""

@@ -12,13 +12,11 @@ from fastapi.routing import APIRoute
 
 from charloom.runtime.model import Model
 from charloom.serving import completions, health, inspection, invocations, tokenization
-from charloom.serving.auth import Keys
 from charloom.serving.context import Context
 from charloom.serving.errors import install
-from charloom.serving.guard import Guard
-from charloom.serving.lifecycle import Lifecycle
 from charloom.serving.metrics import Metrics
-from charloom.serving.models import Models
+from charloom.serving.middleware import Guard, Keys
+from charloom.serving.models import Lifecycle, Models
 from charloom.serving.origins import Origins
 from charloom.serving.pages import add_pages
 from charloom.serving.places import Places

@@ -1,23 +1,206 @@
-"""`POST /v1/completions`."""
+"""`POST /v1/completions`: a whole answer, or server-sent events while the text is written."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
-from charloom.serving.answers import Completion, built
-from charloom.serving.bodies import read_json
+from charloom.errors import CharloomError
+from charloom.runtime.logprobs import Chunk
 from charloom.serving.context import Context, context, notes
-from charloom.serving.jobs import Job, begun
+from charloom.serving.errors import ApiError, ClientGoneError, as_api_error, json_text, server_error
 from charloom.serving.large_answers import json_answer
+from charloom.serving.logs import LOGGER
+from charloom.serving.middleware import read_json
+from charloom.serving.openai import Completion, Frame, Offsets, built, choice, prompt_tokens
 from charloom.serving.places import LONG
-from charloom.serving.plans import Plan, planned
 from charloom.serving.requests import CompletionRequest
 from charloom.serving.schema import described
-from charloom.serving.streams import OUT_OF_TIME, streamed_completion, unless_gone
+from charloom.serving.work import Job, Plan, begun, check_whole, merged, planned
+
+_log = logging.getLogger(LOGGER)
+_TOKENS_AT_ONCE = 100  # of an echoed prompt, in one event
+_LAST_WORDS = 1.0  # seconds to tell a client that its time is over; one that does not read is cut off
+
+Result = TypeVar("Result")
+
+
+async def unless_gone(receive: Callable[[], Awaitable[Message]], work: Awaitable[Result]) -> Result:
+    """Do work for a client, and stop it when the client goes away.
+
+    Raises:
+        ClientGoneError: it has gone away.
+    """
+    watching = asyncio.ensure_future(_gone(receive))
+    working = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait([watching, working], return_when=asyncio.FIRST_COMPLETED)
+        if not working.done():
+            raise ClientGoneError
+        return working.result()
+    finally:
+        for task in (watching, working):
+            task.cancel()
+        await asyncio.gather(watching, working, return_exceptions=True)
+
+
+async def _gone(receive: Callable[[], Awaitable[Message]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+class Streamed(Response):
+    """An answer that is written piece by piece; it ends when its client goes away or its time is over."""
+
+    def __init__(
+        self,
+        pieces: AsyncGenerator[bytes, None],
+        last_words: bytes,
+        seconds: float,
+        media_type: str,
+        headers: Mapping[str, str],
+        during: AbstractContextManager[object] | None = None,
+    ) -> None:
+        """Answer with pieces.
+
+        Args:
+            pieces: what is sent; closed in any case.
+            last_words: what is sent when the time is over.
+            seconds: the time for all of it, the client's reading included.
+            media_type: of the answer.
+            headers: besides the usual ones.
+            during: is left when the answer has ended, however it ended.
+        """
+        super().__init__(status_code=200, headers=headers, media_type=media_type)
+        del self.headers["content-length"]
+        self._pieces = pieces
+        self._last_words = last_words
+        self._seconds = seconds
+        self._during = during or contextlib.nullcontext()
+        self._whole = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        with self._during:
+            try:
+                async with asyncio.timeout(self._seconds):
+                    await unless_gone(receive, self._send(send))
+            except TimeoutError:
+                if self._whole:  # its time was over just after its last piece
+                    return
+                notes(scope)["timeout"] = True
+                await self._end(send)
+
+    async def _end(self, send: Send) -> None:
+        try:
+            async with asyncio.timeout(_LAST_WORDS):
+                await send({"type": "http.response.body", "body": self._last_words, "more_body": False})
+        except TimeoutError:  # nobody reads: the connection is cut
+            raise ClientGoneError from None
+
+    async def _send(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        async with contextlib.aclosing(self._pieces) as pieces:
+            async for piece in pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
+        self._whole = True
+
+
+def event(data: object) -> bytes:
+    """One server-sent event."""
+    return f"data: {json_text(data)}\n\n".encode()
+
+
+OUT_OF_TIME = ApiError(504, "the answer took longer than this server allows", code="request_timeout")
+
+
+def streamed_completion(job: Job, server: Context, identity: str, headers: dict[str, str]) -> Response:
+    """The answer to a request with `stream`."""
+    return Streamed(
+        _events(job, server, identity),
+        event(OUT_OF_TIME.body()),
+        server.settings.seconds("request_timeout"),
+        "text/event-stream; charset=utf-8",
+        {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **headers},
+        job,
+    )
+
+
+async def _events(job: Job, server: Context, identity: str) -> AsyncGenerator[bytes, None]:
+    writer = _EventWriter(job)
+    try:
+        async with contextlib.aclosing(merged(job.continuations, server.settings.coalesce / 1000)) as news:
+            async for number, chunk in news:
+                for data in writer.events(number, chunk):
+                    yield event(data)
+                    await asyncio.sleep(0)  # the echo of a long prompt is many events
+    except ApiError as error:
+        yield event(error.body())
+        return
+    except CharloomError as error:
+        yield event(told(error, identity).body())
+        return
+    if job.plan.usage:
+        yield event(writer.frame.around([], job.usage))
+    yield b"data: [DONE]\n\n"
+
+
+def told(error: CharloomError, identity: str) -> ApiError:
+    """What a client is told of an error in an answer that has begun; the log is told why."""
+    shown = as_api_error(error)
+    if shown is None:
+        _log.error("failed", extra={"request_id": identity, "reason": str(error)})
+        shown = server_error(identity)
+    return shown
+
+
+class _EventWriter:
+    """Makes events of the portions of a request's texts."""
+
+    def __init__(self, job: Job) -> None:
+        self.frame = Frame(job.plan.served.name)
+        self._job = job
+        self._offsets = [Offsets() for _ in job.continuations]
+        self._echoed = [not job.plan.echo for _ in job.continuations]
+
+    def events(self, number: int, chunk: Chunk | None) -> Iterator[dict[str, Any]]:
+        """What a portion gives rise to; None is the end of that text."""
+        if not self._echoed[number]:
+            self._echoed[number] = True
+            yield from self._echo(number)
+        if chunk is None:
+            continuation = self._job.continuations[number]
+            check_whole(continuation)
+            yield self._event(number, "", None, continuation.finish_reason)
+        else:
+            logprobs = None
+            if self._job.plan.alternatives is not None:
+                logprobs = self._offsets[number].logprobs(chunk.tokens)
+            yield self._event(number, chunk.text, logprobs, None)
+
+    def _echo(self, number: int) -> Iterator[dict[str, Any]]:
+        continuation = self._job.continuations[number]
+        if self._job.plan.alternatives is None:
+            yield self._event(number, continuation.prompt, None, None)
+            return
+        text, first = continuation.prompt, self._job.first_of_prompt(number)
+        for tokens in prompt_tokens(continuation, _TOKENS_AT_ONCE):
+            yield self._event(number, text, self._offsets[number].logprobs(tokens, first), None)
+            text = ""
+
+    def _event(self, number: int, text: str, logprobs: dict[str, Any] | None, reason: str | None) -> dict[str, Any]:
+        return self.frame.around([choice(self._job, number, text, logprobs, reason)], None)
+
 
 router = APIRouter()
 

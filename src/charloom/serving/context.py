@@ -8,9 +8,8 @@ from typing import Any
 
 from fastapi import Request
 
-from charloom.serving.lifecycle import Lifecycle
 from charloom.serving.metrics import Metrics
-from charloom.serving.models import Models
+from charloom.serving.models import Lifecycle, Models
 from charloom.serving.places import Places
 from charloom.serving.settings import ServeSettings
 

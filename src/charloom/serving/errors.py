@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 
 from charloom.errors import BusyError, CharloomError, UsageError
 from charloom.serving.addresses import nothing_at
-from charloom.serving.near_fields import missing
+from charloom.serving.requests import missing
 from charloom.settings import explain
 
 _TYPES = {

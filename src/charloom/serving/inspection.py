@@ -15,17 +15,17 @@ from pydantic import BaseModel
 
 from charloom.errors import BusyError, UsageError
 from charloom.runtime.continuation import Continuation
-from charloom.runtime.written import Tokens
-from charloom.serving.bodies import read_json
+from charloom.runtime.logprobs import Tokens
+from charloom.serving.completions import OUT_OF_TIME, unless_gone
 from charloom.serving.context import Context, context
 from charloom.serving.errors import ApiError, json_text
-from charloom.serving.jobs import check_whole
 from charloom.serving.large_answers import json_answer
+from charloom.serving.middleware import read_json
 from charloom.serving.models import Served
 from charloom.serving.places import LARGE, LONG
 from charloom.serving.requests import ActivationsRequest, ScoreRequest
 from charloom.serving.schema import described
-from charloom.serving.streams import OUT_OF_TIME, unless_gone
+from charloom.serving.work import check_whole
 
 router = APIRouter(prefix="/api")
 

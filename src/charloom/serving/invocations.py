@@ -4,30 +4,115 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import re
 from collections import deque
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
+from pydantic import BaseModel
 from starlette.types import Scope
 
-from charloom.errors import CharloomError
-from charloom.serving.accepting import preferred
-from charloom.serving.answers import Completion, ErrorAnswer, built
-from charloom.serving.bodies import check_json, content_type, read_body, read_parsed
-from charloom.serving.completions import answered, finished, planned_aside, unknown_header
+from charloom.errors import BusyError, CharloomError
+from charloom.runtime.continuation import Continuation
+from charloom.runtime.scoring import bits_per_char
+from charloom.serving.completions import (
+    OUT_OF_TIME,
+    Streamed,
+    answered,
+    finished,
+    planned_aside,
+    told,
+    unknown_header,
+    unless_gone,
+)
+from charloom.serving.connections import preferred
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, json_response, json_text
-from charloom.serving.jobs import Job, begun
 from charloom.serving.large_answers import json_answer
-from charloom.serving.line_scores import LineScore, score_of
-from charloom.serving.plans import Plan
+from charloom.serving.middleware import check_json, content_type, read_body, read_parsed
+from charloom.serving.models import Served
+from charloom.serving.openai import Completion, ErrorAnswer, built
+from charloom.serving.places import LONG
 from charloom.serving.requests import CompletionRequest, InvocationRequest
 from charloom.serving.schema import described
-from charloom.serving.streams import OUT_OF_TIME, Streamed, told, unless_gone
+from charloom.serving.work import Job, Plan, begun, check_whole
+
+
+class LineScore(BaseModel):
+    """What a text costs: `nats` is −ln p of all of it; an empty text has no bits per character."""
+
+    object: Literal["score"]
+    model: str
+    text: str
+    characters: int
+    unknown: int
+    nats: float
+    bits_per_char: float | None
+
+
+async def score_of(request: InvocationRequest, server: Context, share: object = None) -> dict[str, Any]:
+    """What a prompt costs, read as `charloom score` reads a line; waits for its turn where others are before it.
+
+    Scores of one request have an equal `share`.
+
+    Raises:
+        ApiError: 400, it is not one text, or too long; 404, there is no such model; 503, it is not loaded.
+        CharloomError: the model failed.
+    """
+    served = server.models.named(request.model)
+    if len(request.prompt) != 1 or not isinstance(text := request.prompt[0], str):
+        raise ApiError(400, "prompt: a score is of one text", param="prompt")
+    if len(text) > server.settings.max_prompt:
+        message = f"prompt: {len(text):,} characters, this server allows at most {server.settings.max_prompt:,}"
+        raise ApiError(400, message, param="prompt", code="context_length_exceeded")
+    if len(text) <= LONG:
+        return await _measured(text, served, share)
+    ids = await server.places.read(_ids, text, served)
+    return await _measured(text, served, share, ids)
+
+
+def _ids(text: str, served: Served) -> list[int]:
+    return [served.model.vocabulary.opening_id, *served.model.encode(text)]
+
+
+async def _measured(text: str, served: Served, share: object, ids: list[int] | None = None) -> dict[str, Any]:
+    model = served.model
+    with await _submitted(served, ids or _ids(text, served), share) as continuation:
+        await continuation
+        check_whole(continuation)
+        tokens = continuation.about_prompt
+        assert tokens is not None
+    nats, characters = 0.0 - math.fsum(tokens.logprobs), _characters(served, tokens.ids)
+    return {
+        "object": "score",
+        "model": served.name,
+        "text": text,
+        "characters": characters,
+        "unknown": sum(token == model.vocabulary.unknown_id for token in tokens.ids),
+        "nats": nats,
+        "bits_per_char": bits_per_char(nats, characters),
+    }
+
+
+async def _submitted(served: Served, ids: list[int], share: object) -> Continuation:
+    asked: dict[str, Any] = {"length": 0, "prompt_alternatives": 0, "stop": [], "regex": None}
+    while True:
+        try:
+            return served.engine.submit_all([ids], share=share, **asked)[0]
+        except BusyError:
+            await asyncio.sleep(_FULL)
+
+
+def _characters(served: Served, ids: Sequence[int]) -> int:
+    """How many characters ids are: of bytes, several may be one."""
+    if served.model.vocabulary.kind == "characters":
+        return len(ids)
+    return len(bytes(list(ids)).decode("utf-8", "replace"))
+
 
 router = APIRouter()
 

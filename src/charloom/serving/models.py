@@ -1,4 +1,4 @@
-"""The models that are served: each has a name and, once it is loaded, an engine."""
+"""The models that are served: each has a name and, once it is loaded, an engine; and whether the server is ready."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from charloom.display import visible
 from charloom.errors import CharloomError, UsageError
-from charloom.runtime.batching import Engine
+from charloom.runtime.engine import Engine
 from charloom.runtime.model import Model, load
 from charloom.serving.errors import ApiError
 from charloom.serving.logs import LOGGER
@@ -185,3 +187,61 @@ def named_paths(models: Sequence[str]) -> dict[str, Model | str | Path]:
             raise UsageError(f"two models are called {name}: give NAME=PATH")
         found[name] = Path(path)
     return found
+
+
+Status = Literal["ok", "loading", "failed", "draining"]
+
+
+class Lifecycle:
+    """What may be asked of the server just now, and how many requests are being answered.
+
+    Attributes:
+        requests: how many are being answered, not counting those that ask how the server is.
+    """
+
+    def __init__(self, models: Models) -> None:
+        """Begin with models that may still be loading."""
+        self._models = models
+        self._draining = threading.Event()
+        self.requests = 0
+
+    def drain(self) -> None:
+        """Take no more requests."""
+        self._draining.set()
+
+    @property
+    def status(self) -> Status:
+        """Where the server is."""
+        if self._draining.is_set():
+            return "draining"
+        if self._models.failure is not None:
+            return "failed"
+        return "ok" if self._models.ready else "loading"
+
+    @property
+    def reason(self) -> str | None:
+        """Why it is not ready, for people; None where it is."""
+        status = self.status
+        if status == "draining":
+            return "the server is ending: it takes no more requests"
+        if status == "failed":
+            return f"a model could not be loaded: {self._models.failure}"
+        return "the model is being loaded: try again soon" if status == "loading" else None
+
+    def check(self) -> None:
+        """Refuse what cannot be answered now.
+
+        Raises:
+            ApiError: 503, with the reason.
+        """
+        if (reason := self.reason) is not None:
+            raise ApiError(503, reason, code=self.status)
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """A request, while it is being answered; the server ends after it."""
+        self.requests += 1
+        try:
+            yield
+        finally:
+            self.requests -= 1

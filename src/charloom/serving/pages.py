@@ -8,12 +8,12 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, Response
 
-from charloom.runtime import browser_page
+from charloom.runtime import html
 from charloom.serving.errors import json_response
 from charloom.serving.schema import openapi
 
 _HERE = Path(__file__).parent
-_COLOURS = Path(browser_page.__file__).parent / "browser" / "colours.css"  # one palette for both pages
+_COLOURS = Path(html.__file__).parent / "browser" / "colours.css"  # one palette for both pages
 _TYPES = {".js": "text/javascript", ".mjs": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 

@@ -1,15 +1,15 @@
-"""What clients send: checked types, and a schema for `/openapi.json`. A token is one character of the vocabulary.
-
-Types alone are checked here; `plans.py` holds requests to the server's limits.
-"""
+"""What a client may send, as types; and which field was probably meant where the required one is missing."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from difflib import get_close_matches
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 from pydantic_core import PydanticCustomError
 
+from charloom.display import visible
 from charloom.settings import MAX_SEED
 
 Ids = list[int]
@@ -175,3 +175,25 @@ class ActivationsRequest(_Request):
     text: str = Field(max_length=5_000)
     layer: int | None = Field(None, ge=0, description="From 0; the last if not given.")
     units: list[int] | None = Field(None, max_length=64, description="The most variable ones if not given.")
+
+
+_OTHER_NAMES = {
+    "prompt": ("inputs", "input", "text_inputs", "text", "content", "query"),
+    "text": ("prompt", "inputs", "input", "text_inputs", "content"),
+    "tokens": ("ids", "input_ids", "prompt"),
+}
+"""Names that other servers have for a field of ours."""
+
+_CHAT = "messages"
+
+
+def missing(field: str, sent: Iterable[str]) -> str:
+    """What a client reads that left out `field`, from the names of the fields it sent."""
+    names = [name for name in sent if name == visible(name)]
+    said = f"{field} is missing"
+    known = [name for name in _OTHER_NAMES.get(field, ()) if name in names]
+    for near in known or get_close_matches(field, names, 1):
+        return f'{said}: "{near}" is not read here, send it as "{field}"'
+    if _CHAT in names:
+        return f'{said}: "{_CHAT}" is not read, there is no chat here; send the text to continue as "{field}"'
+    return said

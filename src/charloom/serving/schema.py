@@ -9,7 +9,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from charloom.serving.answers import ErrorAnswer
+from charloom.serving.openai import ErrorAnswer
 from charloom.serving.requests import (
     ActivationsRequest,
     CompletionRequest,

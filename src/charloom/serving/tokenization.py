@@ -7,10 +7,10 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from charloom.serving.bodies import read_json
 from charloom.serving.context import context
 from charloom.serving.errors import ApiError, json_response, json_text
 from charloom.serving.large_answers import json_answer
+from charloom.serving.middleware import read_json
 from charloom.serving.places import LONG
 from charloom.serving.requests import DetokenizeRequest, TokenizeRequest
 from charloom.serving.schema import described

@@ -32,11 +32,11 @@ from charloom.settings import VocabularyKind
 from charloom.text.cleaning import clean_prompt
 from charloom.text.splits import Segment, with_opening
 from charloom.text.vocabulary import Ids, Vocabulary
-from charloom.training.graphs import verify_graph
+from charloom.training.init_from import read_weights
 from charloom.training.model import CharacterModel
-from charloom.training.origin import read_weights
-from charloom.training.session import TorchSession
+from charloom.training.onnx_graphs import verify_graph
 from charloom.training.state import Weights
+from charloom.training.torch_session import TorchSession
 
 LEAST = 400  # symbols: fewer say too little about what to learn from them
 MOST = 1_000_000  # symbols: more are trained on, not adapted to

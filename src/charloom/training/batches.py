@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from charloom.errors import CorpusError
 from charloom.settings import TrainingSettings
-from charloom.text.mapping import is_mapped, loaded
+from charloom.text.prepared import is_mapped, loaded
 from charloom.text.vocabulary import Ids
 
 

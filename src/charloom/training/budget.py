@@ -25,13 +25,13 @@ import torch
 from charloom.runtime.session import initial_state
 from charloom.settings import ModelSettings, RunSettings, TrainingSettings, duration_seconds
 from charloom.training.batches import RingBatches, fit_batch
+from charloom.training.data import TrainingData, model_shape
 from charloom.training.learner import Learner
-from charloom.training.memorization import memory_seconds
-from charloom.training.plan import Plan
-from charloom.training.preparation import TrainingData, model_shape
+from charloom.training.publish import memory_seconds
 from charloom.training.ranks import Ranks
-from charloom.training.session import TorchSession
+from charloom.training.schedule import Plan
 from charloom.training.state import fresh_state
+from charloom.training.torch_session import TorchSession
 
 SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
 _FLOOR, _A, _ALPHA, _B, _BETA, _REPEATS = 1.086, 72.9, 0.500, 86.8, 0.364, 13.0

@@ -1,8 +1,14 @@
-"""Where to train."""
+"""Where to train, and with how many threads.
+
+The threads of an operation wait for the last of them. Where another program has one of the cores, all together can be
+several times slower than one alone (`benchmarks/crowded.py`), and a budget would be gone with little learned. So a run
+on a clock uses one thread while other programs keep the cores busy.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -41,3 +47,56 @@ def memory_errors() -> Iterator[None]:
         if "DefaultCPUAllocator" in str(error) or isinstance(error, torch.cuda.OutOfMemoryError):
             raise MemoryError(str(error)) from error
         raise
+
+
+_FIRST_LOOK, _LOOK = 1.0, 5.0  # seconds of updates between one look at the pace and the next
+_TRIAL_UPDATES, _TRIAL_SECONDS = 5, 0.25  # of the other number of threads, at least; the first update does not count
+_CROWDED = 1.5  # the pace of all threads, as a multiple of their usual one, from which one alone is tried
+
+
+class ThreadPace:
+    """Watches the time that updates take, and changes between all threads and one, whichever is the faster just now.
+
+    One thread is tried early on, and again when all have become slow; while there is one, all are tried every few
+    seconds. On a quiet machine that is a quarter of a second in the whole run.
+    """
+
+    def __init__(self, most: int, set_threads: Callable[[int], None] = torch.set_num_threads) -> None:
+        """Begin with `most` threads, the most there may be."""
+        self._most = most
+        self._set_threads = set_threads
+        self._threads = most
+        self._times: list[float] = []
+        self._usual = math.inf  # seconds an update of all threads in the best stretch so far
+        self._decided = False
+        self._to_beat: float | None = None  # seconds an update of the other number of threads, during a trial
+
+    def took(self, seconds: float) -> None:
+        """An update took so long: change the number of threads for the next one where that promises more."""
+        self._times.append(seconds)
+        if self._most == 1 or len(self._times) < _TRIAL_UPDATES:
+            return
+        total, mean = sum(self._times), sum(self._times[1:]) / (len(self._times) - 1)
+        if self._to_beat is not None:
+            if total >= _TRIAL_SECONDS:
+                self._decide(mean, self._to_beat)
+        elif total >= (_LOOK if self._decided else _FIRST_LOOK):
+            if self._threads == self._most:
+                self._usual = min(self._usual, mean)
+            self._times = []
+            if self._threads == 1 or not self._decided or mean > _CROWDED * self._usual:
+                self._to_beat = mean
+                self._change()
+
+    def _decide(self, mean: float, to_beat: float) -> None:
+        if mean > to_beat:
+            self._change()
+        self._decided, self._to_beat, self._times = True, None, []
+
+    def end(self) -> None:
+        """Leave the process with the threads that it began with."""
+        self._set_threads(self._most)
+
+    def _change(self) -> None:
+        self._threads = 1 if self._threads == self._most else self._most
+        self._set_threads(self._threads)

@@ -16,9 +16,8 @@ from torch.nn import functional as F
 
 from charloom.settings import TrainingSettings
 from charloom.training.batches import RingBatches
-from charloom.training.model import TorchState
+from charloom.training.model import TorchState, WeightDrop
 from charloom.training.ranks import Ranks
-from charloom.training.regularization import WeightDrop
 from charloom.training.state import TrainingState
 
 _YOUNG_AVERAGE = 10  # updates; a young average forgets the fresh weights faster than an old one would

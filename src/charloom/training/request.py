@@ -10,10 +10,10 @@ from typing import Any
 from charloom.errors import TrainingError
 from charloom.settings import RunSettings
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
-from charloom.training.origin import Origin, settings_like
+from charloom.training.init_from import Origin, settings_like
 from charloom.training.ranks import Ranks
 from charloom.training.result import TrainingResult
-from charloom.training.resuming import (
+from charloom.training.resume import (
     check_folder,
     finished_result,
     remove_leftovers,

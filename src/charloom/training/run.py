@@ -25,13 +25,7 @@ from charloom.text.sources import check_outside
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.budget import Choice, budget_plan, choose, default_budget
 from charloom.training.checkpoint import Checkpoints
-from charloom.training.device import choose_device, memory_errors
-from charloom.training.history import History
-from charloom.training.learner import Learner
-from charloom.training.loop import Ending, Trainer
-from charloom.training.origin import Origin, read_origin, take_weights
-from charloom.training.plan import Plan
-from charloom.training.preparation import (
+from charloom.training.data import (
     TrainingData,
     adopted_settings,
     make_batches,
@@ -39,16 +33,21 @@ from charloom.training.preparation import (
     prepare_data,
     steps_plan,
 )
-from charloom.training.publishing import RunFacts, publish, short_sample
+from charloom.training.device import ThreadPace, choose_device, memory_errors
+from charloom.training.history import History
+from charloom.training.init_from import Origin, read_origin, take_weights
+from charloom.training.learner import Learner
+from charloom.training.publish import RunFacts, publish, short_sample
 from charloom.training.ranks import Ranks, joined_ranks
 from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
 from charloom.training.request import Request, look_into, new_request, resumed_request
 from charloom.training.result import TrainingResult
-from charloom.training.resuming import check_folder
-from charloom.training.session import StoppableSession, TorchSession
+from charloom.training.resume import check_folder
+from charloom.training.schedule import Plan
 from charloom.training.state import TrainingState, fresh_state
-from charloom.training.threads import ThreadPace
+from charloom.training.torch_session import StoppableSession, TorchSession
 from charloom.training.tracking import Tracking
+from charloom.training.trainer import Ending, Trainer
 
 
 def train(

@@ -1,17 +1,45 @@
-"""Everything a run changes as it goes."""
+"""Everything a run changes as it goes: weights, their average, the optimizer, the learning rate, the progress."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from charloom.bundle import ModelShape
-from charloom.settings import RunSettings
+from charloom.settings import RunSettings, TrainingSettings
 from charloom.training.model import CharacterModel, TorchState
-from charloom.training.optimization import make_optimizer
 from charloom.training.ranks import Ranks
+
+
+def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
+    """AdamW (Loshchilov and Hutter, 2019); only matrices decay. With decay 0 it is Adam."""
+    matrices = [weights for weights in model.parameters() if weights.dim() >= 2]
+    vectors = [weights for weights in model.parameters() if weights.dim() < 2]
+    return torch.optim.AdamW(
+        [
+            {"params": matrices, "weight_decay": settings.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=settings.learning_rate,
+        fused=True,
+    )
+
+
+def learning_rate(done: float, settings: TrainingSettings) -> float:
+    """The rate where a share `done` of the run lies behind, 0 < done ≤ 1.
+
+    Linear warm-up, then a cosine to zero (Loshchilov and Hutter, 2017); or constant.
+    """
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    if done < settings.warmup:
+        return settings.learning_rate * done / settings.warmup
+    fallen = (done - settings.warmup) / (1 - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * fallen))
+
 
 Weights = dict[str, Tensor]
 

@@ -17,8 +17,7 @@ from charloom.errors import CharloomError, StorageError, UsageError
 from charloom.events import Event, LogLine, StatusChanged
 from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here, find, local_endpoints, reap_here
 from charloom.sagemaker.local.job import delete_job
-from charloom.sagemaker.local.processes import Process, this_process
-from charloom.sagemaker.local.records import folder_of, write_record
+from charloom.sagemaker.local.records import Process, folder_of, this_process, write_record
 
 
 def lives(endpoint: LocalEndpoint) -> bool:

@@ -14,8 +14,7 @@ from charloom.events import Event, LogLine, Notice, StatusChanged
 from charloom.sagemaker.local import job as jobs
 from charloom.sagemaker.local.job import LocalJob, find_job
 from charloom.sagemaker.local.job_runs import run_job_here
-from charloom.sagemaker.local.logs import LOG, last_lines
-from charloom.sagemaker.local.records import recorded, write_record
+from charloom.sagemaker.local.records import LOG, last_lines, recorded, write_record
 
 SMALL = {
     "hidden-size": "16",

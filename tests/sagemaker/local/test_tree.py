@@ -7,10 +7,10 @@ import pytest
 
 from charloom.errors import CloudError
 from charloom.events import ignore
-from charloom.sagemaker.account import Account
-from charloom.sagemaker.local.tree import build_tree
+from charloom.sagemaker.aws import Account
+from charloom.sagemaker.local.job_runs import build_tree
 from charloom.sagemaker.names import S3Uri
-from charloom.sagemaker.storage import default_bucket, ensure_bucket, upload_file
+from charloom.sagemaker.s3 import default_bucket, ensure_bucket, upload_file
 
 
 def test_a_tree_is_what_a_container_finds(small_text: Path, tmp_path: Path) -> None:

@@ -14,14 +14,14 @@ from charloom.cli.sagemaker.cloud import CloudView, reached
 from charloom.cli.sagemaker.job_views import job_data, waited
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.display import typed
-from charloom.sagemaker.attaching import AttachedModel, check_output
-from charloom.sagemaker.attaching import attach as attach_model
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.jobs import Watch, sought
+from charloom.sagemaker.instances import shown_price
+from charloom.sagemaker.jobs.attach import AttachedModel, check_output
+from charloom.sagemaker.jobs.attach import attach as attach_model
+from charloom.sagemaker.jobs.follow import Watch, sought
 from charloom.sagemaker.jobs_here import attach_here, is_here, status_here
-from charloom.sagemaker.namesakes import job_elsewhere
-from charloom.sagemaker.prices import shown_price
+from charloom.sagemaker.other_places import job_elsewhere
 
 
 def attach(

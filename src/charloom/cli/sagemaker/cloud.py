@@ -11,12 +11,11 @@ from cyclopts import Group, Parameter
 from pydantic import BaseModel, Field
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedColumn
 
-from charloom.cli.live import LiveView
 from charloom.cli.output import Output
+from charloom.cli.progress import LiveView
 from charloom.errors import CloudError
 from charloom.events import Event, LogLine, Notice, StatusChanged, TransferProgress
-from charloom.sagemaker.account import connect
-from charloom.sagemaker.aws import Aws, DryRun, Request
+from charloom.sagemaker.aws import Aws, DryRun, Request, connect
 
 CLOUD_GROUP = Group("Amazon Web Services", sort_key=90)
 _BODY_SHOWN = 2000  # characters of a body that is bytes

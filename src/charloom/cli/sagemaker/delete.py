@@ -12,15 +12,15 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudView, reached
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
 from charloom.errors import CloudError, UsageError
-from charloom.sagemaker.account import NO_REGION
+from charloom.sagemaker.aws import NO_REGION
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.deleting import NO_ENDPOINT, Deleted
-from charloom.sagemaker.deleting import delete as delete_endpoint
 from charloom.sagemaker.endpoints_here import delete_on_this_machine, is_endpoint_here
+from charloom.sagemaker.hosting.delete import NO_ENDPOINT, Deleted
+from charloom.sagemaker.hosting.delete import delete as delete_endpoint
 from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs_here import delete_job_here, is_here, status_here
-from charloom.sagemaker.namesakes import endpoint_elsewhere
+from charloom.sagemaker.other_places import endpoint_elsewhere
 
 
 def delete(

@@ -14,12 +14,12 @@ from charloom.cli.sagemaker.places import other_account
 from charloom.interrupts import end_as_interrupt
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, command
-from charloom.sagemaker.deploying import Deployed, check_deployment, put_in_service
-from charloom.sagemaker.endpoint_settings import EndpointSettings
 from charloom.sagemaker.endpoints_here import deploy_on_this_machine
-from charloom.sagemaker.model_data import check_model
+from charloom.sagemaker.hosting.deploy import Deployed, check_deployment, put_in_service
+from charloom.sagemaker.hosting.model_data import check_model
+from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.names import is_s3
-from charloom.sagemaker.namesakes import endpoint_elsewhere
+from charloom.sagemaker.other_places import endpoint_elsewhere
 
 _ENDPOINT = Group("Endpoint", sort_key=10)
 

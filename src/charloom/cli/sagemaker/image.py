@@ -7,7 +7,7 @@ from dataclasses import asdict
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
 from charloom.sagemaker.commands import command
-from charloom.sagemaker.own_image import Builder, build_image
+from charloom.sagemaker.images import Builder, build_image
 
 
 def image(

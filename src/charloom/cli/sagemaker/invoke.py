@@ -14,14 +14,13 @@ from charloom.cli.sagemaker.cloud import CloudView, reached
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
-from charloom.sagemaker.async_invoking import collect, invoke_later
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, shown_place
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.endpoints_here import is_endpoint_here
-from charloom.sagemaker.invoking import Answer, invoke_stream, invoke_text
-from charloom.sagemaker.invoking import invoke as ask
-from charloom.sagemaker.namesakes import endpoint_elsewhere
+from charloom.sagemaker.invocation import Answer, collect, invoke_later, invoke_stream, invoke_text
+from charloom.sagemaker.invocation import invoke as ask
+from charloom.sagemaker.other_places import endpoint_elsewhere
 from charloom.settings import SamplingSettings
 
 _SAMPLING = Group("Sampling (defaults are the model's generation_config.json)", sort_key=10)

@@ -10,13 +10,12 @@ from typing import Any
 
 from charloom.cli.output import Output
 from charloom.interrupts import INTERRUPTED
+from charloom.report import duration
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.batch_transform import TransformStatus
 from charloom.sagemaker.commands import command
-from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.jobs import JobStatus, Watch, stop
-from charloom.sagemaker.prices import UNKNOWN, shown_price
-from charloom.sagemaker.transform_jobs import TransformStatus
-from charloom.training.lines import duration
+from charloom.sagemaker.instances import LOCAL, UNKNOWN, shown_price
+from charloom.sagemaker.jobs.follow import JobStatus, Watch, stop
 
 
 def job_data(found: JobStatus | TransformStatus) -> dict[str, Any]:

@@ -12,19 +12,17 @@ from charloom.cli.sagemaker.cloud import reached
 from charloom.cli.sagemaker.job_views import job_data
 from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.errors import CloudError
-from charloom.sagemaker.account import NO_REGION, connect
-from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.aws import NO_REGION, Aws, connect
+from charloom.sagemaker.batch_transform import TransformStatus
 from charloom.sagemaker.commands import HERE, command, shown_place
-from charloom.sagemaker.elsewhere import others
 from charloom.sagemaker.endpoints_here import endpoints_here
-from charloom.sagemaker.expiry import as_tag
-from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.inventory import EndpointState, endpoints
-from charloom.sagemaker.job_inventory import list_jobs
-from charloom.sagemaker.jobs import JobStatus
+from charloom.sagemaker.hosting.inventory import EndpointState, endpoints
+from charloom.sagemaker.hosting.parts import as_tag
+from charloom.sagemaker.instances import LOCAL, shown_price
+from charloom.sagemaker.jobs.follow import JobStatus
+from charloom.sagemaker.jobs.inventory import list_jobs
 from charloom.sagemaker.jobs_here import local_jobs
-from charloom.sagemaker.prices import shown_price
-from charloom.sagemaker.transform_jobs import TransformStatus
+from charloom.sagemaker.other_places import others
 
 Job = JobStatus | TransformStatus
 

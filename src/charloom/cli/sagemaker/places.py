@@ -9,8 +9,7 @@ from pydantic import Field
 
 from charloom.cli.sagemaker.cloud import CLOUD_GROUP, CloudOptions
 from charloom.errors import CharloomError, UsageError
-from charloom.sagemaker.account import connect
-from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.aws import Aws, connect
 from charloom.sagemaker.commands import HERE, command
 
 

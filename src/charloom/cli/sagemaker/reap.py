@@ -7,8 +7,8 @@ from charloom.cli.sagemaker.cloud import CloudView, reached
 from charloom.cli.sagemaker.delete import tell_deleted
 from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.sagemaker.commands import shown_place
-from charloom.sagemaker.deleting import reap as reap_endpoints
 from charloom.sagemaker.endpoints_here import reap_this_machine
+from charloom.sagemaker.hosting.delete import reap as reap_endpoints
 
 
 def reap(

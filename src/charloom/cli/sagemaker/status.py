@@ -11,15 +11,15 @@ from charloom.cli.sagemaker.cloud import reached
 from charloom.cli.sagemaker.job_views import job_data, job_text
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.errors import CharloomError
-from charloom.sagemaker.any_job import any_status
+from charloom.sagemaker.batch_transform import TransformStatus
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.endpoints_here import is_endpoint_here
 from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.jobs import JobStatus
+from charloom.sagemaker.jobs.follow import JobStatus
+from charloom.sagemaker.jobs.inventory import any_status
 from charloom.sagemaker.jobs_here import is_here, status_here
-from charloom.sagemaker.namesakes import job_elsewhere
-from charloom.sagemaker.transform_jobs import TransformStatus
+from charloom.sagemaker.other_places import job_elsewhere
 
 
 def status(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import reached
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
-from charloom.sagemaker.any_job import stop_any
 from charloom.sagemaker.commands import HERE, Where, shown_place
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.instances import LOCAL
+from charloom.sagemaker.jobs.inventory import stop_any
 from charloom.sagemaker.jobs_here import is_here, stop_here
-from charloom.sagemaker.namesakes import job_elsewhere
+from charloom.sagemaker.other_places import job_elsewhere
 
 
 def stop(

@@ -17,15 +17,15 @@ from charloom.cli.sagemaker.job_views import job_data, job_text, waited
 from charloom.display import typed
 from charloom.errors import UsageError
 from charloom.interrupts import INTERRUPTED
-from charloom.sagemaker.attaching import check_output
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.instances import LOCAL, refuse_unfit, unlisted
-from charloom.sagemaker.jobs import Watch
+from charloom.sagemaker.jobs.attach import check_output
+from charloom.sagemaker.jobs.follow import Watch
+from charloom.sagemaker.jobs.request import JobSettings
+from charloom.sagemaker.jobs.start import StartedJob, TrainingPlan, plan_training, start_training
 from charloom.sagemaker.jobs_here import status_here, train_here
-from charloom.sagemaker.launching import StartedJob, TrainingPlan, plan_training, start_training
-from charloom.sagemaker.namesakes import job_elsewhere
-from charloom.sagemaker.planning import JobSettings
+from charloom.sagemaker.other_places import job_elsewhere
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
 
 _JOB = Group("Job", sort_key=5)

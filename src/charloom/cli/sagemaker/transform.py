@@ -13,11 +13,9 @@ from charloom.cli.sagemaker.consent import agreed, may_cost
 from charloom.errors import CloudError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.batch_transform import Transformed, start_transform, stop_transform
 from charloom.sagemaker.commands import command
-from charloom.sagemaker.transform_jobs import stop_transform
-from charloom.sagemaker.transform_plan import plan_transform
-from charloom.sagemaker.transform_request import TransformSettings
-from charloom.sagemaker.transforming import Transformed, start_transform
+from charloom.sagemaker.transform_request import TransformSettings, plan_transform
 
 _MACHINES = Group("Machines", sort_key=10)
 

@@ -15,8 +15,8 @@ from charloom.errors import UsageError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.resource_settings import KmsKey
-from charloom.sagemaker.uploading import CORPORA, UploadedCorpus
-from charloom.sagemaker.uploading import upload as upload_corpus
+from charloom.sagemaker.uploads import CORPORA, UploadedCorpus
+from charloom.sagemaker.uploads import upload as upload_corpus
 from charloom.settings import ReadingSettings
 
 

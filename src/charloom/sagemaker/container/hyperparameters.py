@@ -1,6 +1,6 @@
 """A job's hyperparameters: the settings of `charloom train`, checked by name before anything is done.
 
-Read here; `charloom.sagemaker.hyperparameters` writes them.
+Read here; `charloom.sagemaker.jobs.request` writes them.
 """
 
 from __future__ import annotations

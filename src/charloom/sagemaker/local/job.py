@@ -12,8 +12,7 @@ from pydantic import BaseModel
 from charloom.errors import CharloomError
 from charloom.files import storage_errors
 from charloom.sagemaker.commands import HERE, command
-from charloom.sagemaker.local.processes import Process
-from charloom.sagemaker.local.records import folder_of, read_record, write_record
+from charloom.sagemaker.local.records import Process, folder_of, read_record, write_record
 
 STOP_PATIENCE = 120.0  # seconds between SIGTERM and SIGKILL, as StopTrainingJob has it
 STOPPING = "stopping"

@@ -1,17 +1,24 @@
-"""Where jobs and endpoints of this machine are kept, and the record that stands in the folder of each."""
+"""Jobs and endpoints on this machine: their records, log files and processes.
+
+A process is identified by its id and the moment it began, so that a recycled id is not mistaken for it.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterator
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import IO, Literal, TypeVar
 
 import platformdirs
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from charloom.errors import StorageError, UsageError
+from charloom.events import LogLine, Notify
 from charloom.files import atomic_write, storage_errors
 from charloom.sagemaker.names import checked_name
 
@@ -109,3 +116,175 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+_TICK = 0.05  # seconds
+
+# Our own children, so that those that have ended are known from those that run.
+_children: dict[int, subprocess.Popen[bytes]] = {}
+
+
+class Process(BaseModel):
+    """A process, such that another one that got its id after it is not taken for it.
+
+    Attributes:
+        pid: its id, which is its group's and its session's too.
+        began: the moment that it began, in the system's own words.
+    """
+
+    pid: int = Field(gt=1)  # 0 and below mean groups, 1 is everybody's parent
+    began: str
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        child = _children.get(self.pid)
+        if child is not None:
+            return child.poll() is None
+        return _began(self.pid) == self.began
+
+    def status(self) -> int | None:
+        """The exit status of a child of ours that has ended (minus the signal that ended it); None if unknown."""
+        child = _children.get(self.pid)
+        return None if child is None else child.poll()
+
+    def terminate(self) -> None:
+        """Ask it to end. Its children are its own to end: a second signal would mean "at once" to some."""
+        if self.alive:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+
+    def end(self, patience: float) -> None:
+        """Ask it to end, wait `patience` seconds for that, then end it and all of its group."""
+        if not self.alive:
+            return
+        self.terminate()
+        deadline = time.monotonic() + patience
+        while self.alive and time.monotonic() < deadline:
+            time.sleep(_TICK)
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: the group may be of zombies only
+            os.killpg(self.pid, signal.SIGKILL)
+        while self.alive:
+            time.sleep(_TICK)
+
+
+def start(
+    command: Sequence[str], folder: Path, environment: Mapping[str, str], out: IO[bytes], log: IO[bytes]
+) -> Process:
+    """Start a process in a session of its own: what the terminal sends to us does not reach it.
+
+    Args:
+        command: the program and its arguments.
+        folder: where it starts.
+        environment: all its variables.
+        out: takes what it writes to stdout.
+        log: takes what it writes to stderr.
+    """
+    child = subprocess.Popen(
+        list(command),
+        cwd=folder,
+        env=dict(environment),
+        stdin=subprocess.DEVNULL,
+        stdout=out,
+        stderr=log,
+        start_new_session=True,
+    )
+    _children[child.pid] = child
+    return Process(pid=child.pid, began=_began(child.pid) or "")
+
+
+def this_process() -> Process:
+    """The one that asks."""
+    return Process(pid=os.getpid(), began=_began(os.getpid()) or "")
+
+
+def _began(pid: int) -> str | None:
+    """When the process of this id began; None where there is none, or it has ended and waits to be noticed."""
+    try:
+        # After the name, which may hold anything: the state, then the 20th field is the start in ticks since boot.
+        fields = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
+    except OSError:
+        return None if Path("/proc/self/stat").exists() else _began_by_ps(pid)
+    if fields[0] in ("Z", "X"):
+        return None
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    return f"{fields[19]} {boot.read_text().strip() if boot.exists() else ''}".strip()
+
+
+def _began_by_ps(pid: int) -> str | None:
+    """The same where there is no /proc, as on macOS."""
+    told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, began = told.stdout.strip().partition(" ")
+    return None if not state or state.startswith("Z") else began.strip()
+
+
+_OTHERS = ("SM_", "SAGEMAKER_", "CHARLOOM_SERVE_", "TORCHELASTIC_")
+_OTHER_NAMES = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TRAINING_JOB_NAME"})
+
+
+def container_environment(more: Mapping[str, str], *paths: str) -> dict[str, str]:
+    """This process's environment without what would not be there in a container, and with `more`.
+
+    Args:
+        more: variables that go over it.
+        *paths: folders that Python looks into first.
+    """
+    kept = {
+        name: value for name, value in os.environ.items() if not name.startswith(_OTHERS) and name not in _OTHER_NAMES
+    }
+    # The process will start in another folder, where a relative path would lead elsewhere.
+    given = [os.path.abspath(path) for path in kept.get("PYTHONPATH", "").split(os.pathsep) if path]  # noqa: PTH100
+    if paths or given:
+        kept["PYTHONPATH"] = os.pathsep.join([*paths, *given])
+    return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", **more}
+
+
+LOG = "log.txt"
+
+_TAIL = 1 << 20  # bytes of a log that are shown, at most
+_CHUNK = 1 << 16
+_LONGEST = 1 << 16  # bytes of one line
+
+
+def last_lines(path: Path, limit: int = 10_000) -> list[str]:
+    """The last lines of a log, at most `limit` and those in its last megabyte; none where there is no log."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, 2)
+            file.seek(max(0, size - _TAIL))
+            content = file.read(_TAIL)
+    except OSError:
+        return []
+    lines = content.decode("utf-8", "replace").splitlines()
+    return lines[-limit:] if size <= _TAIL else lines[1:][-limit:]
+
+
+class Followed:
+    """A log that somebody else writes: `tell` tells the lines that have come since the last time."""
+
+    def __init__(self, path: Path, notify: Notify) -> None:
+        """Begin at what is its end now."""
+        self._file = path.open("rb")
+        self._file.seek(0, 2)
+        self._notify = notify
+        self._rest = b""
+
+    def tell(self, *, last: bool = False) -> None:
+        """Tell the whole lines that have come; with `last` also one that has no end."""
+        for line in self._lines():
+            self._notify(LogLine(line.decode("utf-8", "replace").rstrip("\r\n")))
+        if last and self._rest:
+            self._notify(LogLine(self._rest.decode("utf-8", "replace")))
+            self._rest = b""
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._file.close()
+
+    def _lines(self) -> Iterator[bytes]:
+        while chunk := self._file.read(_CHUNK):
+            *lines, self._rest = (self._rest + chunk).split(b"\n")
+            yield from lines
+            if len(self._rest) > _LONGEST:
+                yield self._rest
+                self._rest = b""

@@ -1,0 +1,119 @@
+"""A model's graph as one file of its own, for programs without charloom: the vocabulary travels in its metadata.
+
+A serialized ONNX model is a protocol-buffers message. Two of them one after another are their union
+(https://protobuf.dev/programming-guides/encoding/#last-one-wins), so metadata is added by appending it: no ONNX
+library is needed, and the graph stays what was checked and measured.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from charloom.bundle import ModelDirectory
+from charloom.bundle.config import CONFIG, GRAPH, STEP_GRAPH
+from charloom.errors import UsageError
+from charloom.files import atomic_write, link_to_nothing
+from charloom.folders import model_records
+from charloom.runtime.onnx_graph import bytes_field
+from charloom.runtime.session import check_graph
+from charloom.text.cleaning import STEPS
+
+_METADATA = 14  # ModelProto.metadata_props, a message, may be repeated
+_KEY, _VALUE = 1, 2  # StringStringEntryProto.key and .value
+
+
+@dataclass(frozen=True)
+class ExportedGraph:
+    """What was written.
+
+    Attributes:
+        path: the file.
+        bytes: its size.
+        sha256: its checksum.
+        precision: `float32` or `int8`.
+        vocab_size: the symbols it knows.
+    """
+
+    path: str
+    bytes: int
+    sha256: str
+    precision: Literal["float32", "int8"]
+    vocab_size: int
+
+
+def export_onnx(
+    directory: ModelDirectory,
+    file: Path,
+    *,
+    precision: Literal["float32", "int8"] = "float32",
+    overwrite: bool = False,
+) -> ExportedGraph:
+    """Write a model's graph, its checksum verified, with what is needed to use it as metadata of the file.
+
+    `charloom.vocabulary` is the content of `vocabulary.json`, `charloom.opening_id` the id to read where nothing
+    stands before, `charloom.cleaning` the steps that a prompt passes first; all three in JSON.
+
+    Args:
+        directory: the model.
+        file: what to write; it appears whole or not at all.
+        precision: which of the model's graphs.
+        overwrite: replace a file that is there.
+
+    Raises:
+        UsageError: the file is there, or is the model's own; or the model has no int8 graph.
+        ModelDirectoryError: the graph is missing or altered, or gives no numbers.
+        StorageError: the file cannot be written.
+    """
+    check_target(directory, file, overwrite)
+    graph = directory.read_int8_graph() if precision == "int8" else directory.read_graph()
+    check_graph(graph, directory.config.model, STEP_GRAPH if precision == "int8" else GRAPH)
+    content = with_metadata(graph, _description(directory))
+    with atomic_write(file) as stream:
+        stream.write(content)
+    checksum = hashlib.sha256(content).hexdigest()
+    return ExportedGraph(str(file), len(content), checksum, precision, directory.vocabulary.size)
+
+
+def with_metadata(graph: bytes, metadata: Mapping[str, str]) -> bytes:
+    """A serialized ONNX model with more metadata."""
+    entries = (
+        bytes_field(_METADATA, bytes_field(_KEY, key) + bytes_field(_VALUE, value)) for key, value in metadata.items()
+    )
+    return graph + b"".join(entries)
+
+
+def _description(directory: ModelDirectory) -> dict[str, str]:
+    cleaning = [step for step in directory.config.corpus.cleaning if STEPS[step].character_level]
+    return {
+        "charloom.vocabulary": json.dumps(directory.vocabulary.to_json()),
+        "charloom.opening_id": json.dumps(directory.vocabulary.opening_id),
+        "charloom.cleaning": json.dumps(cleaning),
+    }
+
+
+def check_target(directory: ModelDirectory, file: Path, overwrite: bool) -> None:
+    """Refuse to write over what must stay.
+
+    Raises:
+        UsageError: `file` is a folder, a pipe, a file of a model, or there already and `overwrite` was not given; or a
+            link to nothing.
+    """
+    sentence = link_to_nothing(file)
+    if sentence is not None:
+        raise UsageError(sentence)
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder: name a file")
+    if file.exists() and not file.is_file():
+        raise UsageError(f"{file} is a pipe or a device: name a file")
+    if file.name in {CONFIG, *directory.config.files} and file.parent.resolve() == directory.path.resolve():
+        raise UsageError(f"{file} is a file of the model itself: choose another name")
+    if any(file.name in {CONFIG, *record["files"]} for record in model_records(file.parent)):
+        raise UsageError(f"{file} is a file of another model: choose another name")
+    if os.path.lexists(file) and not overwrite:
+        raise UsageError(f"{file} is there already: choose another name, or replace it with --overwrite")

@@ -1,0 +1,1 @@
+"""Regular expressions that limit what a model writes: parsed, made an automaton, and applied to ids."""

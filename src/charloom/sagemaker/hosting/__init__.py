@@ -1,0 +1,1 @@
+"""Endpoints in an account: settings, requests, the parts of one, deployment, deletion."""

@@ -1,0 +1,396 @@
+"""A model behind an endpoint: everything is checked first, then created in order, and removed if anything fails."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from secrets import token_hex
+from typing import Any
+
+from charloom.errors import CharloomError, CloudError, UsageError
+from charloom.events import Notice, Notify, ignore
+from charloom.sagemaker.aws import Aws, owner, role_arn
+from charloom.sagemaker.commands import command
+from charloom.sagemaker.creations import note_created, note_deleted
+from charloom.sagemaker.hosting import parts
+from charloom.sagemaker.hosting.delete import Parts, check_free, remove_parts
+from charloom.sagemaker.hosting.model_data import check_model, model_data, stem_of
+from charloom.sagemaker.hosting.parts import as_tag, expires_at, let_grow, schedule_deletion, scheduler_role_arn
+from charloom.sagemaker.hosting.settings import VARIANT, EndpointSettings
+from charloom.sagemaker.hosting.states import wait_in_service
+from charloom.sagemaker.images import chosen_image, installs_at_start
+from charloom.sagemaker.instances import has_arm, has_gpu, has_own_disks
+from charloom.sagemaker.local.twins import notice_twin
+from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, checked_name, fresh_name, tags
+from charloom.settings import validated
+
+"""The one variant that our endpoints have; SageMaker's own tools call it so too."""
+
+FOUR_FUNCTIONS = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
+"""The variables by which AWS's images find `code/inference.py`; our own image does not mind."""
+
+Tags = Sequence[Mapping[str, str]]
+Request = dict[str, Any]
+
+
+def model_request(
+    name: str, image: str, data: str, role: str, settings: EndpointSettings, tags: Tags, region: str
+) -> Request:
+    """CreateModel: an image and the model that it serves.
+
+    Args:
+        name: of the model.
+        image: the container's address in a registry.
+        data: the address of model.tar.gz in S3.
+        role: its full name.
+        settings: the endpoint's; network and isolation matter here.
+        tags: marks of ours.
+        region: the four functions' toolkit wants to know it.
+    """
+    ours = {**FOUR_FUNCTIONS, "SAGEMAKER_REGION": region}
+    environment = {"SAGEMAKER_CONTAINER_LOG_LEVEL": "20", **settings.environment, **ours}
+    request: Request = {
+        "ModelName": name,
+        "ExecutionRoleArn": role,
+        "PrimaryContainer": {"Image": image, "ModelDataUrl": data, "Environment": environment},
+        "Tags": list(tags),
+    }
+    if settings.isolated:
+        request["EnableNetworkIsolation"] = True
+    if settings.subnets:
+        request["VpcConfig"] = {"Subnets": settings.subnets, "SecurityGroupIds": settings.security_groups}
+    return request
+
+
+def configuration_request(
+    name: str, model: str, settings: EndpointSettings, tags: Tags, async_output: str = ""
+) -> Request:
+    """CreateEndpointConfig: real time, serverless or asynchronous.
+
+    Args:
+        name: of the configuration.
+        model: the model's name.
+        settings: what the user has chosen.
+        tags: marks of ours.
+        async_output: an address in S3 for the answers of an asynchronous endpoint.
+    """
+    variant: Request = {"VariantName": VARIANT, "ModelName": model}
+    if settings.serverless:
+        variant["ServerlessConfig"] = {"MemorySizeInMB": settings.memory, "MaxConcurrency": settings.max_concurrency}
+    else:
+        variant |= {
+            "InstanceType": settings.instance_type,
+            "InitialInstanceCount": max(1, settings.instances),  # none is not allowed; autoscaling takes it away
+            "InitialVariantWeight": 1.0,
+            "ContainerStartupHealthCheckTimeoutInSeconds": settings.startup_timeout,
+            "ModelDataDownloadTimeoutInSeconds": settings.download_timeout,
+        }
+    request: Request = {"EndpointConfigName": name, "ProductionVariants": [variant], "Tags": list(tags)}
+    if settings.kms_key and not settings.serverless and not has_own_disks(settings.instance_type):
+        request["KmsKeyId"] = settings.kms_key
+    if settings.asynchronous:
+        request["AsyncInferenceConfig"] = {"OutputConfig": _async_output(async_output, settings)}
+    return request
+
+
+def _async_output(address: str, settings: EndpointSettings) -> Request:
+    address = address.rstrip("/")
+    output: Request = {"S3OutputPath": f"{address}/output/", "S3FailurePath": f"{address}/failure/"}
+    if settings.kms_key:
+        output["KmsKeyId"] = settings.kms_key
+    topics = {"SuccessTopic": settings.success_topic, "ErrorTopic": settings.error_topic}
+    if told := {name: topic for name, topic in topics.items() if topic}:
+        output["NotificationConfig"] = told
+    return output
+
+
+def endpoint_request(name: str, configuration: str, tags: Tags) -> Request:
+    """CreateEndpoint."""
+    return {"EndpointName": name, "EndpointConfigName": configuration, "Tags": list(tags)}
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """An endpoint that is in service.
+
+    Attributes:
+        name: the endpoint's, which `invoke` asks.
+        data: the address of the model's archive.
+        image: the container that serves.
+        instance: its type, or "serverless".
+        instances: how many it began with.
+        region: where.
+        per_hour: USD, at its smallest size; None: unknown.
+        per_month: USD in 730 hours at its smallest size; None: unknown.
+        expires: when it is deleted by itself (ISO 8601, UTC); None: never.
+    """
+
+    name: str
+    data: str
+    image: str
+    instance: str
+    instances: int
+    region: str
+    per_hour: float | None
+    per_month: float | None
+    expires: str | None
+
+
+@dataclass
+class _Making:
+    """What has been begun so far."""
+
+    aws: Aws
+    name: str
+    notify: Notify
+    mark: str = field(default_factory=lambda: token_hex(8))
+    begun: list[str] = field(default_factory=list)
+    made: list[str] = field(default_factory=list)
+
+    def create(self, kind: parts.Kind, request: dict[str, Any]) -> None:
+        self.begun.append(kind)  # before: if the answer is lost, it may be there all the same
+        parts.create(self.aws, kind, request, self.mark)
+        self.made.append(kind)
+
+    def step(self, what: str, call: Callable[[], None]) -> None:
+        self.begun.append(what)
+        try:
+            call()
+        except CloudError as error:
+            if parts.taken(error):
+                self.begun.remove(what)
+            raise
+
+    def take_back(self) -> None:
+        """Remove what this run has made; of what stays, `notify` receives the command that will."""
+        again = command(self.aws, "delete", self.name)
+        try:
+            removed = remove_parts(self.aws, self._made(), self.notify)
+        except CharloomError as error:
+            self.notify(Notice(f"could not take everything back ({error}); it may bill: run {again}"))
+        except KeyboardInterrupt:
+            self.notify(Notice(f"interrupted while taking back; the endpoint may come to be and bill: run {again}"))
+            raise
+        else:
+            if "endpoint" in self.begun:
+                note_deleted(self.aws, "endpoint", self.name)
+            if removed:
+                self.notify(Notice(f"taken back: {', '.join(removed)}"))
+
+    def _made(self) -> Parts:
+        mine = {kind for kind in ("endpoint", "endpoint_config", "model") if kind in self.begun and self._mine(kind)}
+        return Parts(
+            self.name,
+            endpoint="endpoint" in mine,
+            scaling="scaling" in self.begun,
+            configuration=self.name if "endpoint_config" in mine else None,
+            models=(self.name,) if "model" in mine else (),
+            schedule="schedule" in self.begun,
+        )
+
+    def _mine(self, kind: parts.Kind) -> bool:
+        """Whether this run made it; Amazon is asked only where that is not known."""
+        if kind in self.made:
+            return True
+        return (parts.tags_by_name(self.aws, kind, self.name) or {}).get(parts.MARK) == self.mark
+
+
+def settings_of(settings: EndpointSettings | None, chosen: dict[str, Any]) -> EndpointSettings:
+    """Settings with single choices over them.
+
+    Raises:
+        UsageError: they cannot work, or do not go together.
+    """
+    given = {} if settings is None else {name: getattr(settings, name) for name in settings.model_fields_set}
+    return validated(EndpointSettings, given | chosen)
+
+
+def deploy(
+    aws: Aws,
+    model: str,
+    settings: EndpointSettings | None = None,
+    *,
+    name: str | None = None,
+    notify: Notify = ignore,
+    **chosen: Any,
+) -> Deployed:
+    """Put a model behind an endpoint, and wait until it is in service.
+
+    It does not ask: `notify` gets the price, and it costs from here on.
+
+    If anything fails, or Ctrl-C comes, before it is in service, all that was created is removed again (Amazon cannot
+    delete an endpoint that is just being created: that is waited for). An uploaded archive stays in S3.
+
+    Args:
+        aws: the account.
+        model: a model directory, a model.tar.gz, the address of one in S3, or the name of a finished training job.
+        settings: what it runs on, how it grows, when it ends.
+        name: what to call it; made from the model's if None.
+        notify: receives what happens.
+        **chosen: single settings, which go over `settings`: `instance="ml.m5.large", ttl="2h"`.
+
+    Raises:
+        UsageError: a choice cannot work, a role is missing, or the name is taken.
+        ModelDirectoryError: the model is not whole.
+        CloudError: Amazon refused something, or the endpoint failed; `notify` has received the container's last lines.
+    """
+    choice = settings_of(settings, chosen)
+    notify(Notice(choice.stated_cost(aws.region)))
+    return put_in_service(aws, model, choice, name=name, notify=notify)
+
+
+def put_in_service(
+    aws: Aws, model: str, choice: EndpointSettings, *, name: str | None = None, notify: Notify = ignore
+) -> Deployed:
+    """Do what `deploy` does, without saying what it costs: see there."""
+    plan = _planned(aws, model, choice, name, notify)
+    making = _Making(aws, plan.name, notify)
+    try:
+        _create(making, plan)
+    except BaseException:
+        making.take_back()
+        raise
+    return _deployed(aws, plan)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Everything that is to be known before anything is created."""
+
+    name: str
+    choice: EndpointSettings
+    role: str
+    scheduler: str
+    image: str
+    data: str
+    answers: str
+    expires: datetime | None
+
+
+def check_deployment(aws: Aws, model: str, choice: EndpointSettings, name: str | None) -> tuple[str, str]:
+    """See, before anybody is asked and anything is sent, that an endpoint is worth it; the two roles' full names.
+
+    Raises:
+        UsageError: the name cannot be one, or a role is missing.
+        ModelDirectoryError: there is no such model.
+    """
+    if name is not None:
+        checked_name(name, "endpoint")
+    check_model(model)
+    role = role_arn(aws, choice.role)
+    return role, scheduler_role_arn(aws, choice.scheduler_role) if choice.ttl else ""
+
+
+def _planned(aws: Aws, model: str, choice: EndpointSettings, name: str | None, notify: Notify) -> _Plan:
+    """What costs nothing, checks and the upload, in the order in which mistakes are cheapest."""
+    _check(choice, notify)
+    role, scheduler = check_deployment(aws, model, choice, name)
+    name = checked_name(name or fresh_name(stem_of(model)), "endpoint")
+    check_free(aws, name, notify)
+    notice_twin(name, "endpoint", notify)
+    image = chosen_image(aws, choice.image, notify)
+    vendor = choice.isolated and installs_at_start(image)
+    data = model_data(aws, model, choice.bucket, notify, vendor=vendor, kms_key=choice.kms_key)
+    answers = _prepare_async_output(aws, name, choice)
+    expires = None if choice.ttl_seconds is None else expires_at(choice.ttl_seconds)
+    return _Plan(name, choice, role, scheduler, image, data, answers, expires)
+
+
+def _create(making: _Making, plan: _Plan) -> None:
+    """Model, configuration, schedule, endpoint; then wait, and let it grow."""
+    aws, name, choice = making.aws, plan.name, plan.choice
+    marks = _tags(aws, choice, making.mark, plan.expires)
+    making.create("model", model_request(name, plan.image, plan.data, plan.role, choice, marks, aws.region))
+    making.create("endpoint_config", configuration_request(name, name, choice, marks, plan.answers))
+    if (expires := plan.expires) is not None:
+        making.step("schedule", lambda: schedule_deletion(aws, name, expires, plan.scheduler))
+    note_created(aws, "endpoint", name)
+    making.create("endpoint", endpoint_request(name, name, marks))
+    wait_in_service(aws, name, making.notify)
+    if choice.max_instances is not None:
+        making.step("scaling", lambda: let_grow(aws, name, choice))
+
+
+def _deployed(aws: Aws, plan: _Plan) -> Deployed:
+    choice, cost = plan.choice, plan.choice.cost(aws.region)
+    instance, count = ("serverless", 0) if choice.serverless else (choice.instance_type, max(1, choice.instances))
+    until = None if plan.expires is None else as_tag(plan.expires)
+    return Deployed(plan.name, plan.data, plan.image, instance, count, aws.region, cost.per_hour, cost.per_month, until)
+
+
+def _check(settings: EndpointSettings, notify: Notify) -> None:
+    """Refuse what belongs elsewhere, and say what is a waste.
+
+    Raises:
+        UsageError: the instance is this machine.
+    """
+    if settings.local:
+        raise UsageError("instance = 'local' is for charloom.sagemaker.local.endpoints.deploy_here")
+    if settings.serverless:
+        return
+    if settings.image and has_arm(settings.instance_type):
+        notify(Notice(f"{settings.instance_type} has an Arm processor: {settings.image} must be built for arm64"))
+    if has_gpu(settings.instance_type):
+        notify(Notice(f"{settings.instance_type} has a GPU, which the server does not use: an ml.c5 type is cheaper"))
+
+
+def _prepare_async_output(aws: Aws, name: str, settings: EndpointSettings) -> str:
+    """Where an asynchronous endpoint puts its answers; the default bucket is made for it."""
+    if not settings.asynchronous:
+        return ""
+    if settings.async_output:
+        return settings.async_output
+    from charloom.sagemaker.s3 import default_bucket, ensure_bucket
+
+    bucket = settings.bucket or default_bucket(aws)
+    ensure_bucket(aws, bucket)
+    return f"s3://{bucket}/charloom/async/{name}"
+
+
+def _tags(aws: Aws, settings: EndpointSettings, mark: str, expires: datetime | None) -> list[dict[str, str]]:
+    more = {OWNER: owner(aws), parts.MARK: mark}
+    if expires is not None:
+        more[EXPIRES] = as_tag(expires)
+    if settings.price is not None:
+        more[PRICE] = f"{settings.price:g}"
+    return tags(**more, **settings.own_tags)
+
+
+def create_model(
+    aws: Aws,
+    model: str,
+    settings: EndpointSettings | None = None,
+    *,
+    name: str | None = None,
+    notify: Notify = ignore,
+    **chosen: Any,
+) -> str:
+    """Make a SageMaker model without an endpoint, as batch transform wants one; gives its name. It costs nothing.
+
+    Args:
+        aws: the account.
+        model: as for `deploy`.
+        settings: image, role, bucket and network matter.
+        name: what to call it; made from the model's if None.
+        notify: receives what happens.
+        **chosen: single settings, which go over `settings`.
+
+    Raises:
+        UsageError: a choice cannot work, a role is missing, or the name is taken.
+        ModelDirectoryError: the model is not whole.
+        CloudError: Amazon refused something.
+    """
+    choice = settings_of(settings, chosen)
+    name = checked_name(name or fresh_name(stem_of(model)), "model")
+    role = role_arn(aws, choice.role)
+    image = chosen_image(aws, choice.image, notify)
+    data = model_data(aws, model, choice.bucket, notify, kms_key=choice.kms_key)
+    making = _Making(aws, name, notify)
+    marks = _tags(aws, choice, making.mark, None)
+    try:
+        making.create("model", model_request(name, image, data, role, choice, marks, aws.region))
+    except BaseException:
+        making.take_back()
+        raise
+    return name

@@ -1,0 +1,1 @@
+"""Training jobs in an account: settings and request, start, follow, attach, list."""

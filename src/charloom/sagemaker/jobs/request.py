@@ -1,0 +1,370 @@
+"""A training job: its settings, checked before anything is sent or paid for, its hyperparameters, its request.
+
+Hyperparameters are a hundred texts of JSON at most, each of 2,500 characters; `container/hyperparameters.py` reads them
+in the job.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, model_validator
+
+from charloom.errors import CorpusError, MissingExtraError, UsageError
+from charloom.sagemaker.aws import Aws, role_arn
+from charloom.sagemaker.instances import gpus, has_own_disks, refuse_arm, refuse_unfit, training_image
+from charloom.sagemaker.jobs.attach import JOBS
+from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, tags
+from charloom.sagemaker.resource_settings import ResourceSettings
+from charloom.sagemaker.s3 import default_bucket
+from charloom.sagemaker.source_dir import ENTRY_POINT
+from charloom.settings import LENGTHS, SECTIONS, Duration, RunSettings, duration_seconds, run_settings
+
+MOST, LONGEST = 100, 2500
+
+_NOT_IN_A_JOB = {
+    "track": "the job's own log has the losses as graphs in CloudWatch",
+    "validation": "it travels as a channel of its own",
+}
+
+
+def hyperparameters(options: Mapping[str, Any], recipe: str | None = None) -> dict[str, str]:
+    """What was chosen for a training, as hyperparameters: names with hyphens, values as JSON.
+
+    Args:
+        options: settings as `charloom.train` takes them; None stands for one that was not chosen.
+        recipe: one that comes with charloom, or the path of a YAML file, whose settings are sent one by one.
+
+    Raises:
+        UsageError: a setting cannot work, has no place in a job, or is too long for SageMaker.
+        MissingExtraError: a recipe's file cannot be read without the 'train' extra.
+    """
+    chosen = {name: value for name, value in options.items() if value is not None}
+    for name, why in _NOT_IN_A_JOB.items():
+        if chosen.get(name):
+            raise UsageError(f"{name} cannot be set for a job on SageMaker: {why}")
+    base = RunSettings()
+    sent: dict[str, Any] = {}
+    if recipe is not None and recipe in _shipped():
+        sent["recipe"] = recipe
+    elif recipe is not None:
+        base = _own_recipe(recipe)
+        sections = {name: getattr(base, name).model_dump(exclude_unset=True) for name in SECTIONS}
+        sent |= {name: value for section in sections.values() for name, value in section.items()}
+        if any(name in chosen for name in LENGTHS):
+            sent = {name: value for name, value in sent.items() if name not in LENGTHS}
+    run_settings(base, chosen)  # refuses what cannot work, before anything is paid for
+    sent |= chosen
+    return encoded({name: _joined(value) for name, value in sent.items() if value is not None and value != []})
+
+
+def encoded(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as JSON, under names with hyphens (those that begin with `sagemaker_` keep their own).
+
+    Raises:
+        UsageError: there are more than SageMaker takes, or one is too long.
+    """
+    found = {_name(name): json.dumps(value, ensure_ascii=False) for name, value in values.items()}
+    refuse_too_many(found)
+    for name, text in found.items():
+        if len(text) > LONGEST:
+            raise UsageError(f"--{name} has {len(text):,} characters: SageMaker takes {LONGEST:,} at most")
+        if any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UsageError(f"--{name} holds half a character (a lone surrogate), which cannot be sent")
+    return found
+
+
+def refuse_too_many(found: Mapping[str, str]) -> None:
+    """See that SageMaker takes so many.
+
+    Raises:
+        UsageError: it does not.
+    """
+    if len(found) > MOST:
+        raise UsageError(f"{len(found)} hyperparameters: SageMaker takes {MOST} at most; use a recipe")
+
+
+def _name(name: str) -> str:
+    return name if name.startswith("sagemaker_") else name.replace("_", "-")
+
+
+def _joined(value: Any) -> Any:
+    """Lists as the command line takes them: SageMaker's toolkit would spell them as Python does."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
+
+
+def _shipped() -> list[str]:
+    files = (resources.files("charloom") / "recipes").iterdir()
+    return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+
+
+def _own_recipe(recipe: str) -> RunSettings:
+    if Path(recipe).suffix not in (".yaml", ".yml"):
+        raise UsageError(f"no such recipe: {recipe}; choose {', '.join(_shipped())}, or a .yaml file of your own")
+    try:
+        from charloom.training.recipes import load_recipe
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("a recipe of your own", "train") from error
+    return load_recipe(recipe)
+
+
+CHECKPOINTS = "/opt/ml/checkpoints"
+"""The folder that SageMaker keeps equal to its copy in S3, also over spot interruptions."""
+
+METRICS = {
+    "train:loss": r"(?:loss|train) ([0-9]+\.[0-9]+)",
+    "validation:loss": r"validation ([0-9]+\.[0-9]+) nats",
+    "validation:bits_per_char": r"nats = ([0-9]+\.[0-9]+) bits/char",
+    "epoch": r"epoch ([0-9]+\.[0-9]+)",
+}
+"""What CloudWatch draws, read from the lines that a training writes where no terminal is."""
+
+
+@dataclass(frozen=True)
+class TrainingJob:
+    """All that makes a training job.
+
+    Attributes:
+        name: unique in the account and region.
+        region: where it runs.
+        image: the container's address.
+        role: the full name of the role it runs under.
+        channels: addresses in S3 by the channel's name.
+        source: the address of the code's archive.
+        output: the folder in S3 for `NAME/output/model.tar.gz`.
+        checkpoints: the folder in S3 that checkpoints are kept in.
+        hyperparameters: as `hyperparameters` gives them.
+        instance: the kind of machine.
+        instances: how many of them.
+        spot: take machines that others leave idle: cheaper, and may be taken away.
+        max_runtime: seconds of training at most.
+        max_wait: seconds of waiting for spot machines and training together, at most.
+        volume: gigabytes of disk for each machine.
+        subnets: of a VPC to run in; none: in none.
+        security_groups: there.
+        kms_key: what encrypts disks and the model; None: Amazon's own key.
+        own_tags: the user's.
+        environment: variables of the container.
+        encrypt_traffic: encrypt what several machines send each other.
+    """
+
+    name: str
+    region: str
+    image: str
+    role: str
+    channels: Mapping[str, str]
+    source: str
+    output: str
+    checkpoints: str
+    hyperparameters: Mapping[str, str] = field(default_factory=dict)
+    instance: str = "ml.m5.large"
+    instances: int = 1
+    spot: bool = False
+    max_runtime: int = 3600
+    max_wait: int = 7200
+    volume: int = 30
+    subnets: Sequence[str] = ()
+    security_groups: Sequence[str] = ()
+    kms_key: str | None = None
+    own_tags: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, str] = field(default_factory=dict)
+    encrypt_traffic: bool = False
+
+
+def training_job_request(job: TrainingJob) -> dict[str, Any]:
+    """What CreateTrainingJob is sent.
+
+    Raises:
+        UsageError: there are more hyperparameters than SageMaker takes.
+    """
+    stopping = {"MaxRuntimeInSeconds": job.max_runtime}
+    if job.spot:
+        stopping["MaxWaitTimeInSeconds"] = job.max_wait
+    network: dict[str, Any] = {}
+    if job.subnets:
+        network["VpcConfig"] = {"Subnets": list(job.subnets), "SecurityGroupIds": list(job.security_groups)}
+    key = {} if job.kms_key is None else {"KmsKeyId": job.kms_key}
+    volume_key = {} if job.kms_key is None or has_own_disks(job.instance) else {"VolumeKmsKeyId": job.kms_key}
+    return {
+        "TrainingJobName": job.name,
+        "AlgorithmSpecification": {
+            "TrainingImage": job.image,
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [{"Name": name, "Regex": regex} for name, regex in METRICS.items()],
+            "EnableSageMakerMetricsTimeSeries": True,
+        },
+        "RoleArn": job.role,
+        "InputDataConfig": [_channel(name, uri) for name, uri in job.channels.items()],
+        "OutputDataConfig": {"S3OutputPath": job.output, **key},
+        "ResourceConfig": {
+            "InstanceType": job.instance,
+            "InstanceCount": job.instances,
+            "VolumeSizeInGB": job.volume,
+            **volume_key,
+        },
+        "StoppingCondition": stopping,
+        "EnableManagedSpotTraining": job.spot,
+        "CheckpointConfig": {"S3Uri": job.checkpoints, "LocalPath": CHECKPOINTS},
+        "HyperParameters": encoded_with_toolkit(job),
+        **network,
+        **({"Environment": dict(job.environment)} if job.environment else {}),
+        **({"EnableInterContainerTrafficEncryption": True} if job.encrypt_traffic else {}),
+        "Tags": tags(**job.own_tags),
+    }
+
+
+def encoded_with_toolkit(job: TrainingJob) -> dict[str, str]:
+    """The hyperparameters, and those that tell SageMaker's toolkit what to run and how.
+
+    Raises:
+        UsageError: there are more than SageMaker takes.
+    """
+    toolkit: dict[str, Any] = {
+        "sagemaker_program": ENTRY_POINT,
+        "sagemaker_submit_directory": job.source,
+        "sagemaker_region": job.region,
+        "sagemaker_job_name": job.name,
+        "sagemaker_container_log_level": 20,
+    }
+    if job.instances > 1 or gpus(job.instance) > 1:
+        toolkit["sagemaker_torch_distributed_enabled"] = True
+        toolkit["sagemaker_distribution_instance_groups"] = ["homogeneousCluster"]
+    together = {**job.hyperparameters, **encoded(toolkit)}
+    refuse_too_many(together)
+    return together
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
+
+
+_USUAL = 3600  # seconds that a job may run where nothing is said
+_AROUND = 1800  # seconds beside a budget: installing, reading, evaluating, packing
+_LONGEST = 28 * 86_400  # seconds that SageMaker lets a job run
+
+
+class JobSettings(ResourceSettings):
+    """Where a training job runs, for how long at most, and what it is called."""
+
+    longest_value = 512
+
+    instance: str = Field("ml.m5.large", description="The kind of machine, such as ml.g5.xlarge; local runs it here.")
+    instances: int = Field(1, ge=1, le=100, description="How many machines train the one model, by torchrun.")
+    spot: bool = Field(
+        False, description="Take machines that others leave idle: cheaper; checkpoints survive an interruption."
+    )
+    max_runtime: Duration | None = Field(
+        None, description="The longest time to train, as in 90m or 2h (1h, or the budget and 30m, if not given)."
+    )
+    max_wait: Duration | None = Field(
+        None, description="With spot: the longest time to wait and train (twice max-runtime if not given)."
+    )
+    role: str | None = Field(
+        None, description="The role that the job runs under; else CHARLOOM_SAGEMAKER_ROLE, or the notebook's own."
+    )
+    name: str | None = Field(None, description="What to call the job; a fresh name if not given.")
+    bucket: str | None = Field(
+        None, description="The bucket for all that is sent and comes out; else SageMaker's default one."
+    )
+    image: str | None = Field(None, description="The container's address; else Amazon's newest image for PyTorch.")
+    volume: int = Field(30, ge=1, le=16_384, description="Gigabytes of disk of each machine.")
+    checkpoints: str | None = Field(
+        None, description="A folder in S3 for checkpoints; that of an earlier job makes this one go on from there."
+    )
+    subnets: list[str] = Field(default_factory=list, max_length=16, description="Subnets of a VPC to run in.")
+    security_groups: list[str] = Field(
+        default_factory=list, max_length=5, description="Security groups there; subnets and groups go together."
+    )
+    encrypt_traffic: bool = Field(False, description="Encrypt what several machines send each other; it is slower.")
+    price: float | None = Field(None, ge=0, le=10_000, description="USD an hour of one machine, if you know better.")
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> Self:
+        if bool(self.subnets) != bool(self.security_groups):
+            raise ValueError("--subnets and --security-groups go together")
+        return self
+
+
+def planned(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: str | None) -> TrainingJob:
+    """The job, but for its text and code, which have still to be sent.
+
+    Args:
+        aws: the account.
+        asked: where it runs.
+        options: settings of the training, as `charloom.train` takes them; `validation`, a file, travels apart.
+        recipe: as `hyperparameters` takes it.
+
+    Raises:
+        UsageError: it cannot work.
+        CorpusError: there is no such validation text.
+    """
+    refuse_unfit(asked.instance, "training")
+    refuse_arm(asked.instance, asked.image)
+    name = checked_name(asked.name or fresh_name("charloom"), "the job")
+    check_validation(options.get("validation"))
+    chosen = hyperparameters({key: value for key, value in options.items() if key != "validation"}, recipe)
+    runtime, wait = _times(asked, options.get("budget"))
+    image = asked.image or training_image(aws.region, asked.instance)
+    role = role_arn(aws, asked.role)
+    place = S3Uri.parse(f"s3://{asked.bucket or default_bucket(aws)}") / JOBS
+    kept = place / name / "checkpoints" if asked.checkpoints is None else S3Uri.parse(asked.checkpoints)
+    return TrainingJob(
+        name=name,
+        region=aws.region,
+        image=image,
+        role=role,
+        channels={},
+        source="",
+        output=str(place),
+        checkpoints=str(kept),
+        hyperparameters=chosen,
+        instance=asked.instance,
+        instances=asked.instances,
+        spot=asked.spot,
+        max_runtime=runtime,
+        max_wait=wait,
+        volume=asked.volume,
+        subnets=asked.subnets,
+        security_groups=asked.security_groups,
+        kms_key=asked.kms_key,
+        own_tags=asked.own_tags,
+        environment=asked.environment,
+        encrypt_traffic=asked.encrypt_traffic,
+    )
+
+
+def check_validation(file: str | Path | None) -> None:
+    """See that the validation text is there, where one is named.
+
+    Raises:
+        CorpusError: it is not.
+    """
+    if file is not None and not Path(file).expanduser().is_file():
+        raise CorpusError(f"--validation {file}: there is no such file")
+
+
+def _times(asked: JobSettings, budget: str | None) -> tuple[int, int]:
+    """The longest time to train, and to wait and train, in seconds."""
+    learning = 0 if budget is None else round(duration_seconds(budget))
+    runtime = max(_USUAL, learning + _AROUND) if asked.max_runtime is None else _seconds(asked.max_runtime)
+    if learning >= runtime:
+        raise UsageError(f"--budget {budget} does not fit into --max-runtime {asked.max_runtime}: allow more")
+    if runtime > _LONGEST:
+        raise UsageError("SageMaker lets no job run for longer than 28 days")
+    if asked.max_wait is None:
+        return runtime, max(2 * runtime, runtime + _USUAL)
+    if not asked.spot:
+        raise UsageError("--max-wait is for --spot: other machines are not waited for")
+    if _seconds(asked.max_wait) < runtime:
+        raise UsageError(f"--max-wait {asked.max_wait} is less than the longest time to train, {runtime:,} s")
+    return runtime, _seconds(asked.max_wait)
+
+
+def _seconds(duration: str) -> int:
+    return max(1, round(duration_seconds(duration)))

@@ -1,0 +1,96 @@
+"""What charloom made elsewhere: in other regions and profiles, and under one name in two places."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from charloom.errors import CharloomError, CloudError
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.commands import Place, command, shown_place
+from charloom.sagemaker.creations import Creation, Kind, creations
+from charloom.sagemaker.hosting.inventory import tagged_endpoints
+from charloom.sagemaker.hosting.parts import look, ours
+from charloom.sagemaker.jobs import follow
+from charloom.sagemaker.jobs.inventory import list_jobs
+
+_MOST = 8  # places that are asked; those used before them are named
+
+
+def others(asked: Place | None, reach: Callable[[str, str | None], Aws]) -> Iterator[str]:
+    """Sentences about the other places that hold endpoints or running jobs, or could not be asked.
+
+    Args:
+        asked: the place that needs no mention.
+        reach: gives the account of a region and profile.
+    """
+    places: dict[tuple[str, str | None], Creation] = {}
+    for one in creations():
+        places.setdefault((one.region, one.profile), one)
+    if asked is not None:
+        places.pop((asked.region, asked.profile), None)
+    for number, place in enumerate(places.values()):
+        holds = _held(reach, place) if number < _MOST else "was used before"
+        if holds:
+            yield f"{shown_place(place)}: {holds}: {command(place, 'list')}"
+
+
+def _held(reach: Callable[[str, str | None], Aws], place: Place) -> str:
+    """What a place holds, in words; "" where it holds nothing."""
+    try:
+        aws = reach(place.region, place.profile)
+        endpoints = sum(1 for _, tags in tagged_endpoints(aws) if ours(tags))
+        running = len(list_jobs(aws, ended=False))
+    except CharloomError as error:
+        return f"was used before, and could not be asked ({error})"
+    parts = [f"{count} {what}{'s' * (count > 1)}" for count, what in ((endpoints, "endpoint"), (running, "running job"))
+             if count]  # fmt: skip
+    return " and ".join(parts)
+
+
+def endpoint_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
+    """Sentences about endpoints of that name in accounts, each with the command that deletes it.
+
+    Args:
+        name: the endpoint's.
+        aws: an account to ask; what is on record is said without asking.
+    """
+    found = _asked(aws, name)
+    there = [] if not found or aws is None else [(aws, f"runs ({found})")]
+    return [
+        f"an endpoint {name} {what} {shown_place(place)} too, and bills until {command(place, 'delete', name)}"
+        for place, what in there + _recorded("endpoint", name, aws if found is not None else None)
+    ]
+
+
+def job_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
+    """Sentences about training jobs of that name in accounts that run, or may; each with the command that stops it."""
+    running = None
+    if aws is not None:
+        try:
+            status = follow.status(aws, name)
+            running = "" if status.over else f"runs ({status.status})"
+        except CloudError as error:
+            running = "" if error.code == follow.NO_JOB else None
+    there = [(aws, running)] if running and aws is not None else []
+    return [
+        f"a job {name} {what} {shown_place(place)} too: {command(place, 'stop', name)}"
+        for place, what in there + _recorded("training", name, aws if running is not None else None)
+    ]
+
+
+def _asked(aws: Aws | None, name: str) -> str | None:
+    """The state of an account's endpoint; "" where it has none, None where it could not be asked."""
+    if aws is None:
+        return None
+    try:
+        found = look(aws, "endpoint", name)
+    except CloudError:
+        return None
+    return "" if found is None else str(found["EndpointStatus"])
+
+
+def _recorded(kind: Kind, name: str, asked: Aws | None) -> list[tuple[Place, str]]:
+    """Where one of that name was made and not deleted, as far as is on record, but for a place that was asked."""
+    made = (one for one in creations() if one.kind == kind and one.name == name and one.deleted is None)
+    verb = "was made" if kind == "endpoint" else "was started"
+    return [(one, verb) for one in made if asked is None or (one.region, one.profile) != (asked.region, asked.profile)]

@@ -1,0 +1,156 @@
+"""Everything a run needs before its first step: the text as numbers, and the plan."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from charloom.bundle import CorpusRecord, ModelShape
+from charloom.events import Notice, Notify
+from charloom.settings import CorpusSettings, ModelSettings, Protocol, TrainingSettings
+from charloom.text.cleaning import expand
+from charloom.text.corpus import encoded_corpus, load_corpus
+from charloom.text.prepared import loaded, prepared_among
+from charloom.text.sources import shown_name
+from charloom.text.splits import Segment, Split, split_ids, with_opening
+from charloom.text.vocabulary import Vocabulary
+from charloom.training.batches import RingBatches, fit_batch
+from charloom.training.schedule import EVALUATION_SHARE, EVALUATIONS, Plan
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A corpus ready to be learned.
+
+    Attributes:
+        record: what the model directory says of it.
+        vocabulary: the meaning of its ids.
+        split: what is trained on and what is kept back.
+    """
+
+    record: CorpusRecord
+    vocabulary: Vocabulary
+    split: Split
+
+    @property
+    def protocol_on_the_way(self) -> Protocol:
+        """How to validate during training: cold windows, because they batch well."""
+        return "cold-60" if self.record.validation_split == "row-tail" else "windows-256"
+
+    @property
+    def final_protocols(self) -> list[Protocol]:
+        """How to validate at the end; the first is the headline."""
+        protocols: list[Protocol] = ["stateful", "windows-256"]
+        return [*protocols, "cold-60"] if self.record.validation_split == "row-tail" else protocols
+
+    @property
+    def characters(self) -> int:
+        """How many ids the training split predicts."""
+        return sum(segment.predicted for segment in self.split.train)
+
+    @property
+    def validation_characters(self) -> int:
+        """How many ids the validation split predicts."""
+        return sum(segment.predicted for segment in self.split.validation)
+
+
+def adopted_settings(specs: Sequence[str], settings: CorpusSettings) -> CorpusSettings:
+    """The settings that hold for these corpora: a prepared one says itself how it was read.
+
+    Raises:
+        CorpusError: it is damaged.
+        UsageError: a setting that was made by hand contradicts it, or it is not named alone.
+    """
+    prepared = prepared_among(specs)
+    return settings if prepared is None else settings.model_copy(update=prepared.adopt(settings))
+
+
+def prepare_data(
+    specs: Sequence[str], settings: CorpusSettings, notify: Notify, known: Vocabulary | None = None
+) -> TrainingData:
+    """Read, clean, number and split a corpus; a prepared one is verified, and stays on the disk.
+
+    Args:
+        specs: what to read.
+        settings: how.
+        notify: is told of what a person should know.
+        known: a vocabulary whose ids stay what they are; new characters come at its end.
+
+    Raises:
+        CorpusError: it cannot be read, or is too little.
+        UsageError: a setting contradicts a prepared corpus, or it is not named alone.
+    """
+    settings = adopted_settings(specs, settings)
+    corpus = encoded_corpus(specs, settings, notify, known)
+    if settings.validation is None:
+        fraction, at_most = settings.validation_fraction, settings.validation_characters
+        split = split_ids(corpus.whole, settings.validation_split, fraction, at_most)
+    else:
+        split = Split([corpus.whole], [_validation_text(settings.validation, corpus.vocabulary, settings, notify)])
+    record = CorpusRecord(
+        sources=list(corpus.sources),
+        characters=corpus.characters,
+        sha256=corpus.sha256,
+        cleaning=list(expand(settings.clean)),  # type: ignore[arg-type]  # names of cleaning.STEPS; pydantic checks
+        encoding=settings.encoding,
+        vocabulary=settings.vocabulary,
+        min_count=settings.min_count,
+        validation_split=settings.validation_split,
+        validation_fraction=settings.validation_fraction,
+        validation_characters=settings.validation_characters,
+        validation=None if settings.validation is None else shown_name(Path(settings.validation)),
+    )
+    return TrainingData(record, corpus.vocabulary, split)
+
+
+def _validation_text(spec: str, vocabulary: Vocabulary, settings: CorpusSettings, notify: Notify) -> Segment:
+    text = load_corpus([spec], settings, notify).text
+    unseen = vocabulary.unknown_characters(text)
+    if unseen:
+        characters = "1 character" if len(unseen) == 1 else f"{len(unseen)} characters"
+        notify(Notice(f"the validation text has {characters} that the corpus lacks"))
+    return with_opening(vocabulary.encode(text), vocabulary.opening_id)
+
+
+def model_shape(data: TrainingData, settings: ModelSettings) -> ModelShape:
+    """The network for this vocabulary."""
+    return ModelShape(vocab_size=data.vocabulary.size, **settings.model_dump())
+
+
+def make_batches(
+    data: TrainingData, settings: TrainingSettings, explicit: frozenset[str], notify: Notify
+) -> tuple[RingBatches, TrainingSettings]:
+    """The rows to train on, and the settings with batch and window shrunk to a short text unless `explicit`.
+
+    Raises:
+        CorpusError: the text is too short for the batch and window that the user set.
+    """
+    parts = [segment.ids[1:] for segment in data.split.train]
+    ids = (
+        parts[0] if len(parts) == 1 else np.concatenate([loaded(part) for part in parts])
+    )  # the one part may be larger than memory
+    fitted = fit_batch(len(ids), settings, explicit)
+    if fitted != settings:
+        rows = "row" if fitted.batch_size == 1 else "rows"
+        notify(
+            Notice(
+                f"a short text: reading {fitted.batch_size} {rows} in windows of {fitted.bptt} "
+                f"instead of {settings.batch_size} in windows of {settings.bptt}"
+            )
+        )
+    return RingBatches(ids, fitted.batch_size, fitted.bptt, fitted.seed), fitted
+
+
+def steps_plan(data: TrainingData, settings: TrainingSettings, batches: RingBatches) -> Plan:
+    """How long to train and how often to look, where `steps` or `epochs` say it."""
+    epochs = settings.epochs or 1
+    steps = settings.steps or max(1, math.ceil(epochs * batches.windows_per_epoch))
+    if settings.evaluate_every:
+        return Plan(settings, steps, settings.evaluate_every)
+    affordable = math.ceil(EVALUATION_SHARE * data.validation_characters / (settings.batch_size * settings.bptt))
+    evenly = math.ceil(steps / EVALUATIONS)
+    return Plan(settings, steps, min(steps, max(evenly, affordable)))

@@ -1,0 +1,240 @@
+"""From the best weights to a committed model directory, with how much of its text the model memorized."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.numpy import save
+
+from charloom.bundle import MemoryRecord, ModelConfig, ModelShape, read_history, write_model_directory
+from charloom.bundle.config import METRICS, CopiedRecord, FileName, RecitedRecord
+from charloom.files import storage_errors
+from charloom.folders import sweep
+from charloom.runtime.evaluation import Evaluation, evaluate_segments, evaluation_of_loss
+from charloom.runtime.generation import generate_batch
+from charloom.runtime.novelty import CopiedShare, Novelty, NoveltySettings, Searched, novelty
+from charloom.runtime.onnx_graph import Arrays
+from charloom.runtime.recitation import Recitation, ReciteSettings, passages_in, recite
+from charloom.runtime.session import Session
+from charloom.settings import Protocol, RunSettings, SamplingSettings
+from charloom.text.splits import Segment, Split
+from charloom.text.vocabulary import Vocabulary
+from charloom.training.card import model_card
+from charloom.training.data import TrainingData
+from charloom.training.history import draw_losses
+from charloom.training.onnx_graphs import build_graphs
+from charloom.training.result import TrainingResult
+from charloom.training.state import TrainingState
+from charloom.training.torch_session import TorchSession
+from charloom.version import __version__
+
+SEARCHED_CHARACTERS = 5_000_000  # of the training text, from its beginning
+SHORTEST = 10_000  # characters of training text; below it there is little to know by heart
+_CHARACTERS_A_SAMPLE = 500  # of training text
+_WRITTEN_SHARE = 10  # no more than a tenth of the training text's length is written
+_MOST_WRITTEN = 5_000
+_SEARCH_SECONDS = 0.6e-6  # for one character of the training text
+
+
+def measured_memory(session: Session, data: TrainingData, sampling: SamplingSettings, seed: int) -> MemoryRecord | None:
+    """Recite and search the beginning of the training text; None where the text is too short for it.
+
+    Args:
+        session: the finished network.
+        data: what it was trained on.
+        sampling: how it writes.
+        seed: draws the passages and the texts.
+    """
+    split = bounded_split(data.split, SEARCHED_CHARACTERS)
+    searched = sum(segment.predicted for segment in split.train)
+    settings = ReciteSettings(samples=max(1, min(100, searched // _CHARACTERS_A_SAMPLE)), seed=seed)
+    if searched < SHORTEST or passages_in(split.train, settings.passage) < settings.samples:
+        return None
+    recited = recite(session, data.vocabulary, split.train, settings)
+    writing = NoveltySettings(characters=min(_MOST_WRITTEN, searched // _WRITTEN_SHARE), seed=seed)
+    written = generate_batch(
+        session, data.vocabulary, "", "", sampling.model_copy(update=writing.sampling), writing.rows
+    )
+    unseen = () if data.record.validation else split.validation
+    texts = [one.text for one in written]
+    if not any(texts):
+        return None
+    return _record(searched, recited, novelty(data.vocabulary, texts, Searched(split.train, unseen)))
+
+
+def memory_seconds(data: TrainingData, seconds_a_character: float) -> float:
+    """About how long that takes, where a network reads many rows at `seconds_a_character`."""
+    if data.characters < SHORTEST:
+        return 0.0
+    stepped = 100 * ReciteSettings().passage + _MOST_WRITTEN
+    # A step reads a character a row and so takes longer than its share of a window.
+    return 2 * stepped * seconds_a_character + _SEARCH_SECONDS * min(data.characters, SEARCHED_CHARACTERS)
+
+
+def bounded_split(split: Split, at_most: int) -> Split:
+    """The same validation part, and the beginning of the training part."""
+    segments: list[Segment] = []
+    left = at_most
+    for segment in split.train:
+        if left > 0:
+            segments.append(Segment(segment.ids[: left + 1], segment.start))
+            left -= segments[-1].predicted
+    return Split(segments, split.validation)
+
+
+def _record(searched: int, recited: Recitation, found: Novelty) -> MemoryRecord:
+    return MemoryRecord(
+        searched=searched,
+        recited=RecitedRecord(
+            samples=recited.samples,
+            exact=recited.exact,
+            mean_matched=recited.mean_matched,
+            prompt_length=recited.prompt_length,
+            length=recited.length,
+        ),
+        written=_copied(found),
+        unseen=None if found.unseen is None else _copied(found.unseen),
+    )
+
+
+def _copied(share: CopiedShare) -> CopiedRecord:
+    return CopiedRecord.model_validate(
+        {
+            "characters": share.characters,
+            "longest": share.longest,
+            "copied_fraction": {str(length): fraction for length, fraction in share.copied_fraction.items()},
+        }
+    )
+
+
+SAMPLE_LENGTH = 160
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """What is known of a run besides its state.
+
+    Attributes:
+        folder: the model directory to write.
+        record: what `config.json` is to say of how the run was asked for: recipe, choice, origin.
+        settings: everything that was set or chosen.
+        windows_per_epoch: updates that a pass over the text takes.
+        resumed_from_step: where an interrupted run was taken up; 0 when none was.
+        stopped: the run was asked to stop before its end.
+    """
+
+    folder: Path
+    record: dict[str, Any]
+    settings: RunSettings
+    windows_per_epoch: int
+    resumed_from_step: int
+    stopped: bool
+
+
+def short_sample(session: Session, vocabulary: Vocabulary, settings: RunSettings) -> str:
+    """A short text from nothing, always drawn with the run's own seed, so that samples can be compared."""
+    sampling = settings.sampling.model_copy(update={"length": SAMPLE_LENGTH, "seed": settings.training.seed})
+    return generate_batch(session, vocabulary, "", "", sampling, 1)[0].text
+
+
+def publish(
+    data: TrainingData, state: TrainingState, shape: ModelShape, facts: RunFacts, history: Path
+) -> TrainingResult:
+    """Export the best weights, check them against PyTorch, measure them and commit the model directory.
+
+    The run's history, as far as it is recorded, becomes the model's.
+
+    Raises:
+        TrainingError: the exported graph does not agree with PyTorch.
+        StorageError: the folder cannot be written; nothing was changed.
+    """
+    state.model.load_state_dict(state.best_weights)
+    session = TorchSession(state.model)
+    weights: Arrays = {name: tensor.numpy() for name, tensor in state.best_weights.items()}
+    graphs = build_graphs(weights, session, data)
+    if facts.stopped:
+        # A person who pressed Ctrl-C is waiting: what was measured on the way must do.
+        protocol, loss = data.protocol_on_the_way, state.progress.best_loss
+        losses = {protocol: evaluation_of_loss(loss, data.vocabulary, data.split.validation, protocol)}
+    else:
+        losses = {protocol: _measure(session, data, protocol) for protocol in data.final_protocols}
+    sample = short_sample(session, data.vocabulary, facts.settings)
+    memory = None
+    if not facts.stopped:
+        seed = facts.settings.training.seed
+        memory = measured_memory(graphs.writing_session(), data, facts.settings.sampling, seed)
+    result = _result(state, shape, facts, losses, sample)
+
+    def config_for(checksums: dict[FileName, str]) -> ModelConfig:
+        return ModelConfig(
+            library_version=__version__,
+            model=shape,
+            corpus=data.record,
+            training=_training_record(facts, result, graphs.difference),
+            losses={protocol: evaluation.record() for protocol, evaluation in losses.items()},
+            precision=graphs.precision,
+            memory=memory,
+            files=checksums,
+        )
+
+    files: dict[FileName, bytes] = {
+        "model.safetensors": save(weights),
+        **graphs.files,
+        "README.md": model_card(shape, data.record, list(losses.values()), result, graphs.precision, memory),
+        "loss.svg": draw_losses(read_history(history)),
+    }
+    if history.is_file():
+        with storage_errors(history):
+            files[METRICS] = history.read_bytes()
+    write_model_directory(facts.folder, config_for, data.vocabulary, facts.settings.sampling, files)
+    sweep(facts.folder)
+    return result
+
+
+def _measure(session: Session, data: TrainingData, protocol: Protocol) -> Evaluation:
+    return evaluate_segments(session, data.vocabulary, data.split.validation, protocol)
+
+
+def _result(
+    state: TrainingState,
+    shape: ModelShape,
+    facts: RunFacts,
+    losses: dict[Protocol, Evaluation],
+    sample: str,
+) -> TrainingResult:
+    progress = state.progress
+    headline = next(iter(losses.values()))
+    return TrainingResult(
+        model=str(facts.folder),
+        validation_loss=headline.loss,
+        bits_per_char=headline.bits_per_char,
+        protocol=headline.protocol,
+        epochs=progress.step / facts.windows_per_epoch,
+        steps=progress.step,
+        best_step=progress.best_step,
+        characters=progress.characters,
+        seconds=progress.seconds,
+        characters_per_second=progress.characters / max(progress.training_seconds, 1e-9),
+        parameters=shape.parameters,
+        resumed_from_step=facts.resumed_from_step,
+        interrupted=facts.stopped,
+        sample=sample,
+        losses={protocol: evaluation.loss for protocol, evaluation in losses.items()},
+    )
+
+
+def _training_record(facts: RunFacts, result: TrainingResult, difference: float) -> dict[str, Any]:
+    """What `config.json` keeps of the run; the folder's own path is nobody's business."""
+    kept = {name: value for name, value in asdict(result).items() if name not in ("model", "sample")}
+    return {
+        **facts.record,
+        "settings": facts.settings.training.model_dump(),
+        "result": {**kept, "sample": result.sample},
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "largest_logit_difference": difference,
+    }

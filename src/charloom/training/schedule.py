@@ -1,0 +1,103 @@
+"""How long to train, how fast to learn when, and when to look: by a number of updates, or by a time budget."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from charloom.settings import TrainingSettings
+from charloom.training.state import Progress, learning_rate
+
+EVALUATIONS = 20  # a run, unless evaluate_every is set
+EVALUATION_SHARE = 4  # at least this much learning for each evaluation's work: evaluating stays cheap
+_SURE_UPDATES = 20  # before them the speed of a run says little
+_TOO_FAST = 1.5  # times the speed that was promised
+_EARLY = 0.1  # of the budget
+_FIRST_LOOK = 1 / 8  # of the way to the first evaluation: people soon see whether it works
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long to train and how often to look.
+
+    Attributes:
+        settings: the training settings, batch and window already fitted to the text.
+        steps: updates in all; with a budget, how many are expected.
+        evaluate_every: updates between evaluations; None with a budget: by the clock.
+        budget: seconds in all, or None where `steps` decide.
+        reserve: seconds of the budget kept for what follows the last update.
+        promised: characters a second that the size was chosen for; None where no other size could be taken.
+    """
+
+    settings: TrainingSettings
+    steps: int
+    evaluate_every: int | None
+    budget: float | None = None
+    reserve: float = 0.0
+    promised: float | None = None
+
+    @property
+    def learning_seconds(self) -> float:
+        """The seconds of the budget that learning and the looks on the way may take."""
+        assert self.budget is not None
+        return max(1e-3, self.budget - self.reserve)
+
+    def share_done(self, progress: Progress) -> float:
+        """The share of the run that lies behind once the coming update is made, above 0 and at most 1."""
+        if self.budget is None:
+            return min(1.0, (progress.step + 1) / (self.steps + 1))
+        update = progress.training_seconds / progress.step if progress.step else 0.0
+        return min(1.0, max(1e-6, (progress.seconds + update) / self.learning_seconds))
+
+    def rate(self, progress: Progress) -> float:
+        """The learning rate of the coming update; lower after a rescue from a loss that was no number."""
+        return learning_rate(self.share_done(progress), self.settings) * progress.rate_scale
+
+    def is_over(self, progress: Progress) -> bool:
+        """Whether no further update is to be made."""
+        if self.budget is None:
+            return progress.step >= self.steps
+        return progress.step > 0 and self.share_done(progress) >= 1
+
+    def steps_expected(self, progress: Progress) -> int:
+        """How many updates the whole run will have, as far as one can tell."""
+        if self.budget is None:
+            return self.steps
+        if self.is_over(progress):
+            return progress.step
+        spent = progress.seconds - progress.started_at
+        if progress.step == 0 or spent <= 0:
+            return self.steps
+        return progress.step + round(progress.step / spent * (self.learning_seconds - progress.seconds))
+
+    def seconds_left(self, progress: Progress) -> float:
+        """Seconds to the end of the run, as far as one can tell."""
+        if self.budget is None:
+            return progress.seconds / max(1, progress.step) * (self.steps - progress.step)
+        return max(0.0, self.budget - progress.seconds)
+
+    def is_too_small(self, progress: Progress, speed: float) -> bool:
+        """Whether the network is so much faster than when it was chosen that a larger one should take its place.
+
+        Only early in the run: what was learned is lost.
+
+        Args:
+            progress: of the run.
+            speed: characters a second of the latest updates.
+        """
+        if self.promised is None or self.budget is None or progress.step < _SURE_UPDATES:
+            return False
+        return speed > _TOO_FAST * self.promised and progress.seconds < _EARLY * self.budget
+
+    def evaluation_is_due(self, progress: Progress) -> bool:
+        """Whether the validation split is to be measured now."""
+        if progress.step == 0 or progress.evaluated_step == progress.step:
+            return False
+        if self.is_over(progress):
+            return True
+        if self.evaluate_every is not None:
+            first = max(1, int(self.evaluate_every * _FIRST_LOOK))
+            return progress.step % self.evaluate_every == 0 or progress.step == first
+        pause = max(self.learning_seconds / EVALUATIONS, EVALUATION_SHARE * progress.evaluation_seconds)
+        if progress.evaluated_step == 0:
+            return progress.seconds - progress.started_at >= _FIRST_LOOK * pause
+        return progress.seconds - progress.evaluated_at >= pause

@@ -1,0 +1,345 @@
+"""The training loop: learn window after window, evaluate now and then, keep the best, survive what goes wrong."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+
+import torch
+
+from charloom.errors import StorageError
+from charloom.events import Evaluated, Notice, Notify, StepTaken
+from charloom.runtime.evaluation import Evaluation
+from charloom.settings import duration_seconds
+from charloom.training.batches import RingBatches
+from charloom.training.checkpoint import Checkpoints
+from charloom.training.device import ThreadPace
+from charloom.training.history import History
+from charloom.training.learner import Learner, Update
+from charloom.training.model import CharacterModel
+from charloom.training.ranks import Ranks
+from charloom.training.schedule import Plan
+from charloom.training.state import TrainingState, Weights
+
+TRAIN_RECORDS = 200  # lines with the training loss in a run's metrics.jsonl
+RESCUES = 3  # how often a run is taken back to a checkpoint before it is given up
+_RESCUE_RATE = 0.5  # what a rescue multiplies the learning rate with
+_RATE_MEMORY = 0.95  # how much of the shown speed is past steps'
+
+
+class Ending(Enum):
+    """Why a run ended."""
+
+    FINISHED = "finished"
+    STOPPED = "stopped"
+    DIVERGED = "diverged"
+    TOO_SMALL = "too small"
+
+
+class Interrupted(Exception):  # noqa: N818  (a request, not an error)
+    """An evaluation was broken off because the run was asked to stop."""
+
+
+class Trainer:
+    """Takes a `TrainingState` from where it stands to the end of the plan."""
+
+    def __init__(
+        self,
+        state: TrainingState,
+        batches: RingBatches,
+        plan: Plan,
+        learner: Learner,
+        evaluate: Callable[[bool], Evaluation],
+        sample: Callable[[], str],
+        checkpoints: Checkpoints,
+        history: History,
+        notify: Notify,
+        should_stop: Callable[[], bool],
+        ranks: Ranks,
+        pace: ThreadPace | None = None,
+    ) -> None:
+        """Train `state.model` on `batches` by `plan`.
+
+        Args:
+            state: where to start; changed in place.
+            batches: the training text.
+            plan: how long, how often.
+            learner: makes the updates.
+            evaluate: measures `state.model` on the validation split; unless told True, to go on to the end, it may
+                raise `Interrupted`.
+            sample: writes a short text with it, for people to see.
+            checkpoints: where to save on the way.
+            history: where to record losses.
+            notify: is told of every step and evaluation.
+            should_stop: asked in every step.
+            ranks: the processes that take part.
+            pace: is told how long updates take, and may change the number of threads.
+        """
+        self.state = state
+        self._batches = batches
+        self._plan = plan
+        self._learner = learner
+        self._evaluate = evaluate
+        self._sample = sample
+        self._checkpoints = checkpoints
+        self._history = history
+        self._notify = notify
+        self._should_stop = should_stop
+        self._ranks = ranks
+        self._pace = pace
+        self._record_every = max(1, plan.steps // TRAIN_RECORDS)
+        self._checkpoint_seconds = duration_seconds(plan.settings.checkpoint_every)
+        self._last_checkpoint = time.monotonic()
+        self._counted_until = time.perf_counter()
+        self._speed = 0.0
+        self._train_loss = math.nan
+        self._history_failed = False
+
+    def run(self) -> Ending:
+        """Train to the end of the plan, until asked to stop, or until the loss is no number time and again.
+
+        Whatever the ending, `state.best_weights` are the best seen, if any evaluation was made.
+        """
+        self.state.model.train()
+        self._counted_until = time.perf_counter()
+        if self.state.progress.step == 0:
+            self.checkpoint()  # what a first bad update goes back to
+        try:
+            return self._run()
+        except Interrupted:
+            return self._stop()
+
+    def _run(self) -> Ending:
+        while True:
+            if self._plan.evaluation_is_due(self.state.progress):
+                if not math.isfinite(self.evaluate()) and not self._rescue():
+                    return Ending.DIVERGED
+                self.checkpoint()
+            elif self._ranks.share(time.monotonic() - self._last_checkpoint) >= self._checkpoint_seconds:
+                self.checkpoint()
+            if self._plan.is_over(self.state.progress):
+                return Ending.FINISHED
+            update = self._learn()
+            if not update.is_finite and not self._rescue():
+                return Ending.DIVERGED
+            if update.stop:
+                return self._stop()
+            if self._plan.is_too_small(self.state.progress, self._speed):
+                return Ending.TOO_SMALL
+
+    def _stop(self) -> Ending:
+        # The checkpoint comes first: a look that an uninterrupted run would not take must leave no trace in it.
+        self.checkpoint()
+        if not self.state.best_weights and not math.isfinite(self.evaluate(to_the_end=True)):
+            return Ending.DIVERGED
+        return Ending.STOPPED
+
+    def _learn(self) -> Update:
+        """Make one update, count it, tell of it."""
+        started = time.perf_counter()
+        rate = self._plan.rate(self.state.progress)
+        update = self._learner.update(rate, self._should_stop)
+        seconds = self._ranks.share(time.perf_counter() - started)
+        if self._pace is not None:
+            self._pace.took(seconds)
+        if update.is_finite:
+            self._account(update.loss, rate, seconds)
+            self._record(update, rate)
+        return update
+
+    def _account(self, loss: float, rate: float, seconds: float) -> None:
+        progress = self.state.progress
+        characters = self._batches.characters((progress.step - 1) % self._batches.windows_per_epoch)
+        progress.characters += characters
+        progress.recent_characters += characters
+        progress.recent_nats += loss * characters
+        progress.training_seconds += seconds
+        self._count_seconds()
+        speed = characters / max(seconds, 1e-9)
+        self._speed = speed if self._speed == 0 else _RATE_MEMORY * self._speed + (1 - _RATE_MEMORY) * speed
+        self._notify(
+            StepTaken(
+                step=progress.step,
+                steps=self._plan.steps_expected(progress),
+                epoch=self._epoch(),
+                loss=loss,
+                learning_rate=rate,
+                characters_per_second=self._speed,
+                seconds_left=self._plan.seconds_left(progress),
+            )
+        )
+
+    def _count_seconds(self) -> None:
+        """Add the time since the last count: updates, evaluations, checkpoints, whatever a listener does."""
+        now = time.perf_counter()
+        self.state.progress.seconds += self._ranks.share(now - self._counted_until)
+        self._counted_until = now
+
+    def _record(self, update: Update, rate: float) -> None:
+        progress = self.state.progress
+        if progress.step % self._record_every and not self._plan.is_over(progress):
+            return
+        self._train_loss = progress.recent_nats / progress.recent_characters
+        progress.recent_nats, progress.recent_characters = 0.0, 0
+        self._remember(
+            {
+                "step": progress.step,
+                "epoch": round(self._epoch(), 4),
+                "characters": progress.characters,
+                "seconds": round(progress.seconds, 3),
+                "train_loss": self._train_loss,
+                "learning_rate": rate,
+                "gradient_norm": update.gradient_norm,
+                "characters_per_second": round(self._speed),
+            }
+        )
+
+    def evaluate(self, *, to_the_end: bool = False) -> float:
+        """Measure the model on the validation split, keep its weights if they are the best; return the loss.
+
+        Args:
+            to_the_end: do not break off when asked to stop.
+
+        Raises:
+            Interrupted: the run was asked to stop; nothing has changed.
+        """
+        progress, started = self.state.progress, time.perf_counter()
+        with weights_in_place(self.state):
+            evaluation, sample = self._look(to_the_end=to_the_end)
+            self._keep_if_best(evaluation.loss)
+        seconds = self._ranks.share(time.perf_counter() - started)
+        best = progress.best_step == progress.step
+        self._count_seconds()
+        progress.evaluated_step, progress.evaluated_at = progress.step, progress.seconds
+        progress.evaluation_seconds = seconds
+        if math.isfinite(evaluation.loss):  # of the others the rescue tells
+            self._tell(evaluation, sample, best=best)
+        return evaluation.loss
+
+    def _look(self, *, to_the_end: bool) -> tuple[Evaluation, str]:
+        """Rank 0 measures and writes a sample; the others are told the loss."""
+        if not self._ranks.writes:
+            loss, stopped = self._ranks.share(0.0), self._ranks.share(0.0)
+            if stopped:
+                raise Interrupted
+            return Evaluation(loss, math.nan, None, math.nan, 0, 0, "windows-256"), ""
+        try:
+            evaluation = self._evaluate(to_the_end)
+        except Interrupted:
+            self._ranks.share(math.nan), self._ranks.share(1.0)
+            raise
+        self._ranks.share(evaluation.loss), self._ranks.share(0.0)
+        # Of a network that became NaN there is no sample; the rescue goes back from it.
+        return evaluation, self._sample() if math.isfinite(evaluation.loss) else ""
+
+    def _keep_if_best(self, loss: float) -> None:
+        progress = self.state.progress
+        if math.isfinite(loss) and loss < progress.best_loss:
+            progress.best_step, progress.best_loss = progress.step, loss
+            self.state.best_weights = {
+                name: tensor.detach().cpu().clone() for name, tensor in self.state.model.state_dict().items()
+            }
+
+    def _tell(self, evaluation: Evaluation, sample: str, *, best: bool) -> None:
+        progress = self.state.progress
+        self._remember(
+            {
+                "step": progress.step,
+                "epoch": round(self._epoch(), 4),
+                "seconds": round(progress.seconds, 3),
+                "validation_loss": evaluation.loss,
+                "bits_per_char": evaluation.bits_per_char,
+                "protocol": evaluation.protocol,
+                "sample": sample,
+            }
+        )
+        self._notify(
+            Evaluated(
+                step=progress.step,
+                steps=self._plan.steps_expected(progress),
+                epoch=self._epoch(),
+                train_loss=self._train_loss,
+                validation_loss=evaluation.loss,
+                bits_per_char=evaluation.bits_per_char,
+                protocol=evaluation.protocol,
+                best=best,
+                characters_per_second=self._speed,
+                sample=sample,
+            )
+        )
+
+    def _rescue(self) -> bool:
+        """Go back to the last good checkpoint with a lower learning rate; False where that was done often enough."""
+        failed, best = self.state.progress, self.state.best_weights
+        if failed.rescues == RESCUES or not self._checkpoints.go_back(self.state, self._ranks):
+            return False
+        progress = self.state.progress
+        if failed.best_loss < progress.best_loss:
+            progress.best_step, progress.best_loss, self.state.best_weights = failed.best_step, failed.best_loss, best
+        progress.seconds = failed.seconds  # the clock does not go back
+        progress.rescues = failed.rescues + 1
+        progress.rate_scale = failed.rate_scale * _RESCUE_RATE
+        self._notify(
+            Notice(
+                f"the loss stopped being a number after step {failed.step:,}: back to step {progress.step:,} "
+                f"with the learning rate halved (rescue {progress.rescues} of {RESCUES})"
+            )
+        )
+        self._forget_after(progress.step)
+        self._remember({"step": progress.step, "rescue": progress.rescues, "failed_step": failed.step})
+        self.checkpoint()
+        return True
+
+    def checkpoint(self) -> None:
+        """Save where the run stands; a full disk is told and does not end the run."""
+        try:
+            self._checkpoints.save(self.state, self._ranks)
+        except StorageError as error:
+            self._notify(Notice(f"no checkpoint this time, training goes on: {error}"))
+        self._last_checkpoint = time.monotonic()
+
+    def _forget_after(self, step: int) -> None:
+        self._checkpoints.check_there()
+        with self._full_disk_told_once():
+            self._history.forget_after(step)
+
+    def _remember(self, record: dict[str, object]) -> None:
+        self._checkpoints.check_there()
+        with self._full_disk_told_once():
+            self._history.add(record)
+
+    @contextmanager
+    def _full_disk_told_once(self) -> Iterator[None]:
+        """The history may get gaps; the run does not end for them."""
+        try:
+            yield
+        except StorageError as error:
+            if not self._history_failed:
+                self._notify(Notice(f"the history has gaps, training goes on: {error}"))
+            self._history_failed = True
+
+    def _epoch(self) -> float:
+        return self.state.progress.step / self._batches.windows_per_epoch
+
+
+@contextmanager
+def weights_in_place(state: TrainingState) -> Iterator[None]:
+    """Inside the block the model has the averaged weights, where the run keeps an average."""
+    if not state.average:
+        yield
+        return
+    own: Weights = {name: weights.detach().clone() for name, weights in state.model.named_parameters()}
+    _set_weights(state.model, state.average)
+    try:
+        yield
+    finally:
+        _set_weights(state.model, own)
+
+
+@torch.no_grad()
+def _set_weights(model: CharacterModel, values: Weights) -> None:
+    for name, weights in model.named_parameters():
+        weights.copy_(values[name])
