@@ -136,7 +136,7 @@ class ArticleLoop:
         Args:
             epochs: passes over the training text.
             evaluate_every: seconds of training between the looks within an epoch.
-            watch: is told of every look.
+            watch: receives every look.
         """
         points: list[Point] = []
         started, seconds = time.perf_counter(), 0.0

@@ -147,7 +147,7 @@ def _process(arguments: Sequence[str]) -> float:
     return time.perf_counter() - started
 
 
-def measure(hidden_size: int, characters: int, repeats: int, told: Callable[[str], None]) -> Record:
+def measure(hidden_size: int, characters: int, repeats: int, say: Callable[[str], None]) -> Record:
     """The best of every way over all turns: rates in characters a second, and seconds."""
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
@@ -160,7 +160,7 @@ def measure(hidden_size: int, characters: int, repeats: int, told: Callable[[str
                 best_rates[name] = max(best_rates[name], way())
             for name, way in seconds.items():
                 best_seconds[name] = min(best_seconds[name], way())
-            told(f"turn {turn + 1} of {repeats} done")
+            say(f"turn {turn + 1} of {repeats} done")
     return {"hidden_size": hidden_size, "rates": best_rates, "seconds": best_seconds}
 
 

@@ -8,7 +8,7 @@ Both sides read the same text, cleaned and split as the article did (TEXT is tin
 counts everything since that side began. The article's loop reached its best loss, 1.4477, after 18 epochs; where
 fewer are run here, their time is extrapolated and said to be.
 
-With `--as-is` ours alone learns the text as it is (tiny Shakespeare: 65 symbols), its last tenth kept back.
+With `--as-is` ours alone learns the text as it is (tiny Shakespeare: 65 symbols), its last tenth held out.
 """
 
 from __future__ import annotations
@@ -259,7 +259,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--article-hidden-size", type=int, default=HIDDEN_SIZE, help="another size than the article's, to try this out")
     add("--target", type=float, default=PUBLISHED_LOSS, help="the loss to reach")
     add("--threads", type=int, default=1, help="of both sides")
-    add("--as-is", action="store_true", help="ours alone, on the text as it is, its last tenth kept back")
+    add("--as-is", action="store_true", help="ours alone, on the text as it is, its last tenth held out")
     add("--protocols", action="store_true", help="measure the saved model by all protocols at the end")
     add("--model", type=Path, metavar="DIR", help="keep the model here, which is overwritten (a temporary folder)")
     add("--picture", type=Path, metavar="FILE", help="draw loss against seconds, .svg or .png")

@@ -111,7 +111,7 @@ def written_by_the_article(vocab_size: int, hidden_size: int) -> Steps:
         yield 1
 
 
-def measure(jobs: dict[str, Steps], seconds: float, repeats: int, told: Callable[[str], None]) -> dict[str, float]:
+def measure(jobs: dict[str, Steps], seconds: float, repeats: int, say: Callable[[str], None]) -> dict[str, float]:
     """Characters a second of each, the best of all turns."""
     best = dict.fromkeys(jobs, 0.0)
     for turn in range(repeats):
@@ -122,7 +122,7 @@ def measure(jobs: dict[str, Steps], seconds: float, repeats: int, told: Callable
                 characters += next(steps)
             passed = time.perf_counter() - started
             best[name] = max(best[name], characters / passed)
-        told(f"turn {turn + 1} of {repeats} done")
+        say(f"turn {turn + 1} of {repeats} done")
     return best
 
 

@@ -69,7 +69,7 @@ class Worker:
         self._process.communicate()
 
 
-def measure(hidden_size: int, seconds: float, repeats: int, told: Callable[[str], None]) -> dict[str, dict[str, float]]:
+def measure(hidden_size: int, seconds: float, repeats: int, say: Callable[[str], None]) -> dict[str, dict[str, float]]:
     """The best rate of every job in every mode, summed over the processes of a mode: by mode, then by job."""
     jobs = [*PEAKS, *(case.name for case in CASES)]
     best = {mode: dict.fromkeys(jobs, 0.0) for mode in MODES}
@@ -87,7 +87,7 @@ def measure(hidden_size: int, seconds: float, repeats: int, told: Callable[[str]
                     for worker in workers[mode]:
                         worker.ask(job)
                     best[mode][job] = max(best[mode][job], sum([worker.answer() for worker in workers[mode]]))
-            told(f"turn {turn + 1} of {repeats} done")
+            say(f"turn {turn + 1} of {repeats} done")
     return best
 
 
@@ -138,10 +138,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--hidden-size", type=int, default=512, help="another size, to try this out")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     arguments = parser.parse_args(argv)
-    told = partial(print, file=sys.stderr, flush=True)
-    report = report_of(
-        measure(arguments.hidden_size, arguments.seconds, arguments.repeats, told), arguments.hidden_size
-    )
+    say = partial(print, file=sys.stderr, flush=True)
+    report = report_of(measure(arguments.hidden_size, arguments.seconds, arguments.repeats, say), arguments.hidden_size)
     if arguments.json:
         print(json.dumps(report))
     else:

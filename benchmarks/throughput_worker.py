@@ -118,7 +118,7 @@ class OurSteps:
         learner = Learner(state, batches, training, settings.model.weight_drop, Ranks())
         for index in count():
             if not learner.update(training.learning_rate, lambda: False).is_finite:
-                raise SystemExit(f"{self.case.name}: the loss stopped being a number")
+                raise SystemExit(f"{self.case.name}: the loss became NaN")
             yield batches.characters(index % batches.windows_per_epoch)
 
 
@@ -140,7 +140,7 @@ def work(threads: int, hidden_size: int, seconds: float) -> None:
     for case in CASES:
         steps = article_steps(case.vocab_size, hidden_size) if case.article_loop else iter(OurSteps(case, hidden_size))
         jobs[case.name] = partial(characters_per_second, steps, seconds)
-    print(0, flush=True)  # ready: loading disturbs nobody's measurement any more
+    print(0, flush=True)  # ready: loading disturbs no measurement any more
     for line in sys.stdin:
         print(jobs[json.loads(line)](), flush=True)
 

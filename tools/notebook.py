@@ -3,7 +3,7 @@
     python tools/notebook.py                     # in place, with a few minutes of training
     python tools/notebook.py --output FILE       # into another file
 
-What stands in the environment reaches the notebook: CHARLOOM_NOTEBOOK_CORPUS, _HIDDEN_SIZE and _EPOCHS.
+Environment variables reach the notebook: CHARLOOM_NOTEBOOK_CORPUS, _HIDDEN_SIZE and _EPOCHS.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Models:
     """Models by name, trained when they are first asked for.
 
     Attributes:
-        folder: where they are kept; what stands there already is taken as it is.
+        folder: where they are kept; what is there already is taken as it is.
         corpus: what they are trained on.
         changes: laid over the options of each, as in tests.
     """

@@ -48,7 +48,7 @@ _RC = {
     "grid.color": FAINT,
     "legend.frameon": False,
     "font.size": 9.5,
-    "font.sans-serif": ["DejaVu Sans"],  # the list that is usual stands in the file with every word
+    "font.sans-serif": ["DejaVu Sans"],  # the usual list would be in the file with every word
     "font.monospace": ["DejaVu Sans Mono"],
 }
 

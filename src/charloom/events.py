@@ -174,7 +174,7 @@ Notify = Callable[[Event], None]
 
 
 def ignore(event: Event) -> None:
-    """The default listener: nobody is watching."""
+    """The default listener: ignore all events."""
 
 
 def unfailing(notify: Notify) -> Notify:

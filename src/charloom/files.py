@@ -61,7 +61,7 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Open a file that appears under its name only when the block ends without an error.
 
     Raises:
-        StorageError: it cannot be written; what stood under the name before still stands there.
+        StorageError: it cannot be written; what the name held before is still there.
     """
     temporary = _temporary(path)
     with storage_errors(path), _removed_on_error(temporary):

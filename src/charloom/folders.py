@@ -318,7 +318,7 @@ def claimed(folder: Path, check: Callable[[], None], notify: Notify = ignore) ->
     Args:
         folder: the folder.
         check: raises an error if it may not be written; called before it is made, and when it is locked.
-        notify: is told where it cannot be locked.
+        notify: receives a notice where it cannot be locked.
 
     Raises:
         StorageError: it cannot be made, or another process writes there.

@@ -29,7 +29,7 @@ def started_parts(event: TrainingStarted) -> tuple[list[Part], ...]:
     start = f", from step {event.resumed_from_step:,}" if event.resumed_from_step else ""
     return (
         [(1, f"learning {event.characters:,} characters"), (3, f"{event.vocab_size:,} symbols"),
-         (2, f"{event.validation_characters:,} kept back")],
+         (2, f"{event.validation_characters:,} held out")],
         [(1, f"{event.parameters:,} parameters on {event.device}"),
          (2, f"{event.batch_size} {'row' if event.batch_size == 1 else 'rows'} × {event.bptt} characters a step")],
         [(1, f"{event.steps:,} steps{start}"), (2, f"{event.steps / event.steps_per_epoch:.1f} epochs")],

@@ -98,16 +98,16 @@ class ReadingSettings(Settings):
 class CorpusSettings(ReadingSettings):
     """How the text is read, cleaned, numbered and split."""
 
-    validation_fraction: float = Field(0.1, gt=0, le=0.5, description="The share of the text kept back for validation.")
+    validation_fraction: float = Field(0.1, gt=0, le=0.5, description="The share of the text held out for validation.")
     validation_characters: int = Field(
-        1_000_000, ge=1, le=2**48, description="At most this many characters are kept back for validation."
+        1_000_000, ge=1, le=2**48, description="At most this many characters are held out for validation."
     )
     validation: str | None = Field(
         None, description="A file of its own to validate on; the whole corpus is then trained on."
     )
     validation_split: ValidationSplit = Field(
         "tail",
-        description="Which part is kept back: the end of the text, or the end of each of 64 rows as in the article.",
+        description="Which part is held out: the end of the text, or the end of each of 64 rows as in the article.",
     )
 
 
@@ -232,7 +232,7 @@ class SamplingSettings(Settings):
 
 
 class RunSettings(Settings):
-    """Everything `charloom train` can be told; also the shape of a recipe file."""
+    """Every option of `charloom train`; also the shape of a recipe file."""
 
     description: str = Field("", description="What the recipe is for, in a sentence.")
     corpus: CorpusSettings = CorpusSettings()
@@ -258,7 +258,7 @@ def validated(kind: type[AnySettings], values: Mapping[str, Any], origin: str = 
 
     Raises:
         UsageError: one line naming the setting, its value and what it must be; `origin`, the file it
-            stands in if it stands in one, comes first.
+            is in if it is in one, comes first.
     """
     try:
         return kind.model_validate(dict(values))
@@ -294,7 +294,7 @@ def explain(
     Args:
         error: what pydantic found.
         in_file: name the setting as a file spells it, with underscores, not as the command line does.
-        kind: the settings that were read; a misspelt name is then told the nearest one.
+        kind: the settings that were read; a misspelt name is then answered with the nearest one.
         option: name the setting as the option that was typed, with the value as it was typed.
     """
     problem = error.errors(include_url=False)[0]

@@ -20,7 +20,7 @@ Float32 = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class PageContent:
-    """What stands in the page: its description, and its weights in float32 by name, scales multiplied in."""
+    """What is in the page: its description, and its weights in float32 by name, scales multiplied in."""
 
     description: dict[str, Any]
     weights: dict[str, Float32]

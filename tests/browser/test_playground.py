@@ -88,7 +88,7 @@ def test_an_alternative_branches_from_there(page: Page, model: Model) -> None:
     expect(panel).to_be_visible()
     choices = panel.get_by_role("button")
     assert choices.count() in (5, 6)
-    other = next(choice for choice in choices.all() if "stands here" not in str(choice.text_content()))
+    other = next(choice for choice in choices.all() if "it is here" not in str(choice.text_content()))
     character = {"␣": " ", "⏎": "\n"}.get(shown := str(other.locator(".glyph").text_content()), shown)
     other.click()
     expect(page.get_by_label("Prompt")).to_have_value(prompt := PROMPT + text[:30] + character)
@@ -252,7 +252,7 @@ def test_the_notes_are_live(page: Page) -> None:
     expect(shares.first).to_have_text("100 %")
     page.locator("#temperature").fill("2")
     expect(shares.first).not_to_have_text("100 %")
-    expect(page.locator("#state-said")).to_contain_text("stands at")
+    expect(page.locator("#state-said")).to_contain_text("is at")
     expect(page.locator("#gate-said")).to_contain_text("an LSTM")
     expect(page.locator("#curve svg")).to_be_visible()
 

@@ -91,7 +91,7 @@ def test_row_tail_of_a_prepared_corpus(charloom: Charloom, tmp_path: Path) -> No
 def test_validation_is_bounded(charloom: Charloom, prepared: Path, small_text: Path, tmp_path: Path) -> None:
     ran = charloom("train", prepared, "-o", tmp_path / "m", *OPTIONS, "--validation-characters", 300)
     assert "learning 19,700 characters" in ran.err
-    assert "300 kept back" in ran.err
+    assert "300 held out" in ran.err
     assert charloom("evaluate", tmp_path / "m", small_text, "--json").json["characters"] == 300
     assert "at most 300 characters" in (tmp_path / "m" / "README.md").read_text("utf-8")
 

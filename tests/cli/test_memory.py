@@ -81,4 +81,4 @@ def test_bad_input(
 def test_inspect_says_what_is_known_by_heart(charloom: Charloom, trained: Path) -> None:
     memory = json.loads((trained / "config.json").read_text())["memory"]
     assert charloom("inspect", trained, "--json").json["config"]["memory"] == memory
-    assert f"by heart: 0 of {memory['recited']['samples']} passages" in charloom("inspect", trained).out
+    assert f"memorized: 0 of {memory['recited']['samples']} passages" in charloom("inspect", trained).out

@@ -96,4 +96,4 @@ def test_who_interrupts_does_not_wait_for_it(small_text: Path, tmp_path: Path) -
     )
     assert stopped.interrupted
     assert parse_config((tmp_path / "m" / "config.json").read_bytes()).memory is None
-    assert "by heart" not in (tmp_path / "m" / "README.md").read_text("utf-8")
+    assert "memorized" not in (tmp_path / "m" / "README.md").read_text("utf-8")

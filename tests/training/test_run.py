@@ -80,7 +80,7 @@ def no_temporary_files(folder: Path) -> bool:
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_over_fits_one_batch(cell: Any) -> None:
-    """Random ids can only be learned by heart: a network that learns brings the loss to near zero."""
+    """Random ids can only be memorized: a network that learns brings the loss to near zero."""
     torch.manual_seed(0)
     shape = ModelShape(cell=cell, num_layers=1, hidden_size=48, embedding_size=16, dropout=0, vocab_size=12)
     model = CharacterModel(shape)

@@ -1,4 +1,4 @@
-"""The commands of the command line, and what each can be told."""
+"""The commands of the command line, and their options."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from charloom.cli.main import make_app
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its words after `charloom`, what it is and what it can be told."""
+    """A command: its words after `charloom`, what it is, and its options."""
 
     name: str
     text: str

@@ -30,7 +30,7 @@ def errors_page() -> str:
         table(("Status", ""), _statuses()),
         "## Where it comes from",
         "`--debug` shows where an error comes from. Over HTTP every refusal has [one shape](http.md#errors); "
-        "errors that are the server's own fault are a 500 with an id that stands in its log.",
+        "errors that are the server's own fault are a 500 with an id that is in its log.",
     )
 
 

@@ -33,7 +33,7 @@ def settings() -> str:
         "## Recipes\n\nA recipe is a file of these settings, in `src/charloom/recipes/`, or one of your own: "
         "`--recipe mine.yaml`. What a recipe leaves empty has the default above; options go over it.",
         _recipes(),
-        "## serve\n\nWhat `charloom serve` can be told: `--max-rows`, or "
+        "## serve\n\nOptions of `charloom serve`: `--max-rows`, or "
         f"`{PREFIX}MAX_ROWS` in the environment, or `max_rows = 64` in the file that `--config` names.",
         _fields(ServeSettings),
     )

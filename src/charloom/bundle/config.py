@@ -136,7 +136,7 @@ class RecitedRecord(_Record):
 
 
 class CopiedRecord(_Record):
-    """What `charloom novelty` says of a text: how much of it stands word for word in the training text.
+    """What `charloom novelty` says of a text: how much of it occurs word for word in the training text.
 
     `copied_fraction` is the share of the characters that stand in copies of at least 20, 50 and 100.
     """
@@ -151,9 +151,9 @@ class MemoryRecord(_Record):
 
     Attributes:
         searched: the characters of the training text that were looked at, from its beginning.
-        recited: what it knows by heart.
+        recited: what it has memorized.
         written: how much of what it writes is copied.
-        unseen: the same for text that was kept back; None where the model was validated on a file of its own.
+        unseen: the same for text that was held out; None where the model was validated on a file of its own.
     """
 
     searched: int = Field(ge=1)
@@ -197,7 +197,7 @@ def parse_config(content: bytes, name: str = CONFIG) -> ModelConfig:
     if isinstance(data, dict) and "format_version" not in data:
         raise ModelDirectoryError(f"{name} is another program's, not a charloom model's: it has no format_version")
     version = data.get("format_version") if isinstance(data, dict) else None
-    if type(version) is not int or version < 1:  # not isinstance: true is no version, nor is 1.0
+    if type(version) is not int or version < 1:  # not isinstance: neither true nor 1.0 is a version
         raise ModelDirectoryError(f"{name} is not a charloom model's: format_version is {shortened(version)}")
     if version > FORMAT_VERSION:
         raise ModelDirectoryError(

@@ -22,7 +22,7 @@ _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0
 
 
 class HeldFiles:
-    """Files of one directory, open until nobody needs this object any more."""
+    """Files of one directory, open until this object is no longer used."""
 
     def __init__(self, directory: Path, names: Iterable[str]) -> None:
         """Hold those of `names` that can be opened; reading one of the others tells why it cannot."""

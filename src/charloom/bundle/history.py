@@ -1,4 +1,4 @@
-"""`metrics.jsonl`: the history of a run, a JSON object a line, read with trust in nothing that stands in it."""
+"""`metrics.jsonl`: the history of a run, a JSON object a line, read without trusting it."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def _parse(line: bytes) -> Record | None:
     except (ValueError, RecursionError):
         return None
     step = record.get("step") if isinstance(record, dict) else None
-    return record if type(step) is int and 0 <= step < _STEP_LIMIT else None  # not isinstance: true is no step
+    return record if type(step) is int and 0 <= step < _STEP_LIMIT else None  # not isinstance: true is not a step
 
 
 def evaluations(records: Iterable[Record]) -> list[EvaluationRecord]:
-    """What a history tells of each evaluation; anything in it that is no number is taken as not recorded."""
+    """What a history records of each evaluation; anything in it that is not a number is taken as not recorded."""
     found, latest = [], Record()
     for record in records:
         if "validation_loss" not in record:

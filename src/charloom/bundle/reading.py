@@ -214,7 +214,7 @@ class ModelDirectory:
 
 
 def holds_model(path: Path) -> bool:
-    """Whether a committed model stands in the folder."""
+    """Whether the folder holds a committed model."""
     return (path / CONFIG).exists()
 
 
@@ -230,7 +230,7 @@ def open_model_directory(path: Path | str) -> ModelDirectory:
     try:
         path = path.expanduser()
         is_folder, is_there = path.is_dir(), path.exists()
-    except (OSError, RuntimeError):  # too long for a name, or the home folder of nobody
+    except (OSError, RuntimeError):  # too long for a name, or the home folder of no user
         raise ModelDirectoryError(f"no such model directory: {path}") from None
     if not is_folder:
         raise ModelDirectoryError(_why_no_folder(path) if is_there else _nothing(path))

@@ -1,4 +1,4 @@
-"""`training/`: what can be told of a run that is not finished, without the libraries that train."""
+"""`training/`: read what an unfinished run has recorded, without the libraries that train."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ from charloom.errors import UsageError
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
 """What was typed after `charloom`, for messages that name the command to run again."""
 
-# `-` is standard input; the command-line library takes a lone hyphen for an option unless told.
+# `-` is standard input; the command-line library takes a lone hyphen for an option otherwise.
 CorpusArgument = Annotated[str, Parameter(allow_leading_hyphen=True)]
 
 
@@ -33,7 +33,7 @@ def _destination(_: object, tokens: Sequence[Token]) -> Path:
     # The command-line library takes -out for -o ut, and -overwrite for -o verwrite.
     if f"{option}{path}" in TYPED.get() and path.partition("=")[0] in ("ut", "utput", "verwrite"):
         raise UsageError(no_such_option(f"{option}{path}", ["--output", "--overwrite"]))
-    if not path:  # would be the folder that one stands in
+    if not path:  # would be the current folder
         raise UsageError(f"{option} is followed by an empty name: is it a shell variable that is not set?")
     return Path(path)
 
@@ -44,7 +44,7 @@ Written = Parameter(converter=_destination)
 
 
 class NoSuchOptionError(UsageError):
-    """Among the names of texts stands what was meant to be an option. The command line adds the nearest one."""
+    """Among the names of texts is what was meant to be an option. The command line adds the nearest one."""
 
     def __init__(self, option: str) -> None:
         """Say that there is no such `option`."""

@@ -88,7 +88,7 @@ def prepare(
     output
         The folder to write.
     overwrite
-        Replace the prepared corpus that stands there.
+        Replace the prepared corpus that is there.
     """
     out = Output(options)
     specs = corpus_specs(corpus)

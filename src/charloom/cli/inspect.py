@@ -157,7 +157,7 @@ def _report_unfinished(out: Output, model: Path, run: UnfinishedRun) -> int:
 def _unfinished(model: Path) -> UnfinishedRun | None:
     try:
         return read_unfinished(model.expanduser())
-    except (OSError, RuntimeError):  # not to be read, too long for a name, or the home folder of nobody
+    except (OSError, RuntimeError):  # not to be read, too long for a name, or the home folder of no user
         return None
 
 
@@ -201,7 +201,7 @@ def _description(config: ModelConfig) -> str:
     ]
     lines += [
         f"{visible(protocol):>12}: {loss.loss:.4f} nats, {loss.bits_per_char:.4f} bits per character "
-        f"on {loss.characters:,} characters kept back"
+        f"on {loss.characters:,} held-out characters"
         for protocol, loss in config.losses.items()
     ]
     if config.precision is not None:
@@ -222,7 +222,7 @@ def _precision_line(precision: PrecisionRecord) -> str:
 def _memory_line(memory: MemoryRecord) -> str:
     recited, copied = memory.recited, memory.written.copied_fraction.get("50", 0.0)
     return (
-        f"by heart: {recited.exact} of {recited.samples} passages of the training text; "
+        f"memorized: {recited.exact} of {recited.samples} passages of the training text; "
         f"{copied:.1%} of what it writes in copies of 50 characters or more, the longest {memory.written.longest:,}"
     )
 

@@ -1,4 +1,4 @@
-"""Ctrl-C, and what a person is told of it."""
+"""Ctrl-C, and what is printed for it."""
 
 from __future__ import annotations
 

@@ -18,14 +18,14 @@ from charloom.errors import CharloomError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.version import __version__
 
-# Each command is imported when it is called. So that `charloom --help` imports none, it is told here what they do.
+# Each command is imported when it is called. So that `charloom --help` imports none, their descriptions are here.
 COMMANDS = {
     "quickstart": "From nothing to text in about a minute.",
     "train": "Train a model on a text and write its model directory.",
     "generate": "Continue a prompt with a trained model.",
     "score": "Measure how surprising files, or lines, are to a model.",
     "evaluate": "Measure how well a model predicts a corpus.",
-    "recite": "Measure how much of a text a model knows by heart.",
+    "recite": "Measure how much of a text a model has memorized.",
     "novelty": "Measure how much of what a model writes is copied.",
     "inspect": "Say what a model is, what it was trained on, and whether it is whole.",
     "export": "Write a model as one file that other programs can run.",
@@ -96,7 +96,7 @@ def _run(arguments: list[str]) -> int:
         message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             message = _FULL
-        if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, of ~nobody/model
+        if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, of ~nosuchuser/model
             message = "a path begins with ~ and the name of no user: write it out"
         return _fail(arguments, error, CharloomError(message))
     return status if isinstance(status, int) else 0
@@ -130,5 +130,5 @@ def _fail(arguments: list[str], error: BaseException, shown: CharloomError) -> i
 
 
 def _abandon_stdout() -> None:
-    """Nobody reads any more: keep Python from complaining about it at exit."""
+    """The reader has gone: keep Python from complaining about it at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

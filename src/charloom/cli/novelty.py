@@ -27,7 +27,7 @@ def novelty(
     threads: Threads = 1,
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
-    """Measure how much of what a model writes stands word for word in a text.
+    """Measure how much of what a model writes occurs word for word in a text.
 
     Short copies occur in any honest text: where the training split is searched, the same figures are given for the
     validation split, which the model was not trained on.

@@ -90,10 +90,10 @@ def _lengths(steps: int) -> dict[str, Any]:
 
 
 def _replaces(folder: Path) -> bool:
-    """Whether an earlier quickstart stands in the folder, whole or not: only that is replaced without being asked.
+    """Whether the folder holds an earlier quickstart, whole or not: only that is replaced without being asked.
 
     Raises:
-        TrainingError: another model or run stands there.
+        TrainingError: another model or run is there.
     """
     folder = folder.expanduser()
     try:

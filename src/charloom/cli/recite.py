@@ -26,7 +26,7 @@ def recite(
     threads: Threads = 1,
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
-    """Measure how much of a text a model knows by heart.
+    """Measure how much of a text a model has memorized.
 
     It is given the beginnings of random passages, goes on with the likeliest character every time (temperature 0),
     and is compared with the text character by character.

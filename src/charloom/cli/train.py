@@ -45,7 +45,7 @@ def train(
     """Train a model on a text and write its model directory.
 
     Without --budget, --epochs or --steps it takes five minutes, less for a short text. Ctrl-C saves the best so far;
-    --resume goes on from there.
+    --resume resumes from there.
 
     Parameters
     ----------
@@ -57,11 +57,11 @@ def train(
     recipe
         A named set of settings: tiny, small, base, large, names, memorize, article; or a YAML file. Options go over it.
     init_from
-        A model to go on from: its network and vocabulary are kept, the new text's characters added.
+        A model to start from: its network and vocabulary are kept, the new text's characters added.
     overwrite
-        Replace the model or unfinished run that stands in the folder.
+        Replace the model or unfinished run that is in the folder.
     resume
-        Go on with the unfinished run that stands in the folder.
+        Resume the unfinished run that is in the folder.
     """
     import charloom
 

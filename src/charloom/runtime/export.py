@@ -57,7 +57,7 @@ def export_onnx(
     """Write a model's graph, its checksum verified, with what is needed to use it as metadata of the file.
 
     `charloom.vocabulary` is the content of `vocabulary.json`, `charloom.opening_id` the id to read where nothing
-    stands before, `charloom.cleaning` the steps that a prompt passes first; all three in JSON.
+    precedes, `charloom.cleaning` the steps that a prompt passes first; all three in JSON.
 
     Args:
         directory: the model.

@@ -273,12 +273,10 @@ def _facts(directory: ModelDirectory) -> list[tuple[str, str]]:
     ]
     for protocol, loss in config.losses.items():
         figures = f"{loss.bits_per_char:.3f} bits per character ({loss.loss:.4f} nats, float32, {protocol})"
-        facts.append(("On text kept back", figures))
+        facts.append(("On held-out text", figures))
     if config.memory is not None:
         recited = config.memory.recited
-        facts.append(
-            ("Known by heart", f"{recited.exact} of {recited.samples} passages of {recited.length} characters")
-        )
+        facts.append(("Memorized", f"{recited.exact} of {recited.samples} passages of {recited.length} characters"))
     facts.append(("Made by", f"charloom {config.library_version}"))
     facts.append(("Mind", "It knows spelling and rhythm, not facts, and may repeat its text word for word."))
     return facts

@@ -43,7 +43,7 @@ def load(path: str | Path, *, threads: int = 1, precision: Precision = "auto") -
 
     Raises:
         UsageError: a value is out of its range, or int8 was asked for and the model has no such graph.
-        ModelDirectoryError: there is no whole, sound model in the folder.
+        ModelDirectoryError: the folder holds no whole, sound model.
     """
     if threads < 1:
         raise UsageError(f"threads = {threads}: give 1 or more")
@@ -185,7 +185,7 @@ class Model:
                 or a prepared corpus with the model's vocabulary.
             split: `validation` and `train` are cut as in training; `all` is the whole text.
             protocol: `stateful`, `windows-256` or `cold-60`; see docs/explanation/evaluation.md.
-            notify: is told when the corpus is not the one the model was trained on.
+            notify: receives a notice when the corpus is not the one the model was trained on.
 
         Raises:
             CorpusError: the corpus cannot be read, or was prepared for another vocabulary.
@@ -232,7 +232,7 @@ class Model:
             lines: score each line by itself, without the newline that ends it.
             per_char: also say what every character costs, of texts of at most 262,144 characters.
             encoding: of the files; if not given, that of the text the model was trained on.
-            notify: is told what is passed over and fetched.
+            notify: receives notices of what is passed over and fetched.
 
         Raises:
             CorpusError: a file is not there or cannot be read, or a text is too long for `per_char`.
@@ -251,12 +251,12 @@ class Model:
     def recite(
         self, corpus: CorpusNames, *, split: SplitName = "train", notify: Notify = ignore, **options: Any
     ) -> Recitation:
-        """Measure how much of a corpus the model knows by heart: random passages are begun, it goes on greedily.
+        """Measure how much of a corpus the model has memorized: random passages are begun, it goes on greedily.
 
         Args:
             corpus: as for `evaluate`.
             split: the part that the passages are from; `train` is all of it where a file of its own was validated on.
-            notify: is told when the corpus is not the one the model was trained on.
+            notify: receives a notice when the corpus is not the one the model was trained on.
             **options: `prompt_length` (57), `length` (128), `samples` (100), `seed` (1).
 
         Raises:
@@ -276,14 +276,14 @@ class Model:
         notify: Notify = ignore,
         **options: Any,
     ) -> Novelty:
-        """Measure how much of what the model writes stands word for word in a corpus.
+        """Measure how much of what the model writes occurs word for word in a corpus.
 
         Args:
             corpus: as for `evaluate`.
             file: examine this text, cleaned as the corpus is, instead of writing one.
             split: the part of the corpus that is searched; unless it is `train` there is no unseen text to
                 compare with.
-            notify: is told when the corpus is not the one the model was trained on.
+            notify: receives a notice when the corpus is not the one the model was trained on.
             **options: `characters` (10,000), `seed` (1), and `temperature`, `top_k`, `top_p`, `min_p` instead of
                 the model's own.
 

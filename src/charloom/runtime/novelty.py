@@ -65,9 +65,9 @@ class CopyFinder:
     """Looks for the parts of one text in another that is read piece by piece."""
 
     def __init__(self, examined: Iterable[int]) -> None:
-        """Take in the text whose parts are looked for; `BARRIER` stands between those that are examined together."""
+        """Take in the text whose parts are looked for; `BARRIER` separates those that are examined together."""
         # State 0 is the empty text. A state's longest string has `_longest` characters; `_link` leads to the
-        # longest of its suffixes that stands in other places too.
+        # longest of its suffixes that occurs in other places too.
         self._next: list[dict[int, int]] = [{}]
         self._link: list[int] = [-1]
         self._longest: list[int] = [0]
@@ -135,11 +135,11 @@ class CopyFinder:
         """What was found in all that was read so far."""
         found, end = list(self._found), list(self._end)
         order = sorted(range(1, len(found)), key=self._longest.__getitem__)
-        for state in reversed(order):  # where a string stands its suffixes stand
+        for state in reversed(order):  # where a string occurs, its suffixes do
             suffix = self._link[state]
             if found[state] and suffix and found[suffix] < self._longest[suffix]:
                 found[suffix], end[suffix] = self._longest[suffix], end[state]
-        for state in order:  # where no string of a state stands, a shorter suffix may
+        for state in order:  # where no string of a state occurs, a shorter suffix may
             if not found[state]:
                 found[state], end[state] = found[self._link[state]], end[self._link[state]]
         states = np.array(self._prefixes, dtype=np.intp)
@@ -181,7 +181,7 @@ class NoveltySettings(Settings):
 
 @dataclass(frozen=True)
 class Copy:
-    """A stretch that stands in the corpus.
+    """A stretch that occurs in the corpus.
 
     Attributes:
         length: its characters (bytes with a bytes vocabulary).

@@ -35,7 +35,7 @@ def bytes_field(field: int, content: bytes | str) -> bytes:
 
 
 def bytes_field_head(field: int, size: int) -> bytes:
-    """What stands before the `size` bytes of such a field."""
+    """The head of a field of `size` bytes."""
     return _varint(field << 3 | 2) + _varint(size)
 
 

@@ -38,7 +38,7 @@ class Prefix:
 class PrefixCache:
     """The prompts that were used last, up to a number of bytes.
 
-    Prompts are told apart by their exact ids, by way of a 256-bit digest.
+    Prompts are distinguished by their exact ids, by way of a 256-bit digest.
 
     Attributes:
         bytes: what the kept prompts take.

@@ -1,4 +1,4 @@
-"""How much of a text a model knows by heart: passages of it are begun, and the model goes on alone.
+"""How much of a text a model has memorized: passages of it are begun, and the model goes on alone.
 
 Greedy and cold: a prompt is read from a zero state, as `charloom generate --prompt` reads it, and the likeliest
 character is taken every time. Legend: T time, B rows, V vocabulary.
@@ -42,7 +42,7 @@ class Passage:
 
 @dataclass(frozen=True)
 class Recitation:
-    """What a model knows by heart. Lengths are characters (bytes with a bytes vocabulary).
+    """What a model has memorized. Lengths are characters (bytes with a bytes vocabulary).
 
     Attributes:
         samples: passages that were begun.

@@ -111,7 +111,7 @@ def top_p(weights: Weights, p: ArrayLike) -> Weights:
     """Keep the fewest likeliest characters whose share of the whole reaches p (Holtzman et al., 2020)."""
     descending = np.sort(weights, axis=-1)[:, ::-1]
     through = np.cumsum(descending, axis=-1)
-    before = through - descending  # what stands above each character in the ranking
+    before = through - descending  # the sum above each character in the ranking
     return top_k(weights, (before < _one_a_row(p) * through[:, -1:]).sum(axis=-1))
 
 

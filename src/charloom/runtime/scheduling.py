@@ -42,7 +42,7 @@ class Text:
 
     @property
     def done(self) -> bool:
-        """Whether it has ended, or nobody waits for it any more."""
+        """Whether it has ended or was cancelled."""
         return self.continuation.done
 
 
@@ -105,7 +105,7 @@ class Share:
         return self.under_way + (_texts(self.waiting) if self.waiting else 0)
 
     def forget_done(self) -> None:
-        """Drop what has ended, and what nobody waits for any more."""
+        """Drop what has ended or was cancelled."""
         if self.running:
             self.running = [text for text in self.running if not text.done]
         if self.following:

@@ -31,7 +31,7 @@ class NamedFiles:
         Args:
             specs: files, folders, globs, addresses, names, or `-`.
             encoding: how the files are encoded.
-            notify: is told what is passed over and fetched.
+            notify: receives notices of what is passed over and fetched.
             keep_bytes: keep bytes that are not valid in the encoding, for a bytes vocabulary.
 
         Raises:

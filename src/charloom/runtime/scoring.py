@@ -181,7 +181,7 @@ class Score:
         nats: −ln p of the whole text; an empty text has 0.
         bits_per_char: nats / ln 2 / characters; None for an empty text.
         per_char: where it was asked for, every character as the model read it, and its bits.
-        file: the file it stands in, if it stands in one.
+        file: the file it is in, if it is in one.
         line: which line of the file it is, from 1; None for a whole file.
     """
 
@@ -270,16 +270,16 @@ class Scorer:
             ModelDirectoryError: the network's answer is not a number.
         """
         readings: dict[int, _Reading] = {}
-        told = 0
+        next_number = 0
         begun = self._begin(texts, readings)
         for number, nats in nats_of_texts(self.session, self.vocabulary.opening_id, begun, FILES_AT_ONCE):
             if nats is not None:
                 readings[number].add(nats)
                 continue
             readings[number].over = True
-            while told in readings and readings[told].over:
-                yield readings.pop(told).score()
-                told += 1
+            while next_number in readings and readings[next_number].over:
+                yield readings.pop(next_number).score()
+                next_number += 1
 
     def _begin(self, texts: Iterable[Text], readings: dict[int, _Reading]) -> Iterator[Iterator[Ids]]:
         for number, text in enumerate(texts):
@@ -317,7 +317,7 @@ class _Reading:
         self._total = NatsTotal()
         self._characters = 0
         self._unknown = 0
-        self._read: list[str] = []  # the cleaned text and its nats, where every character is to be told
+        self._read: list[str] = []  # the cleaned text and its nats, where every character is to be reported
         self._nats: list[Nats] = []
 
     def ids(self) -> Iterator[Ids]:
@@ -377,7 +377,7 @@ class _Reading:
 
 
 def _starts(text: str) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
-    """Where the bytes of each character begin in UTF-8; a lone surrogate stands for one byte."""
+    """Where the bytes of each character begin in UTF-8; a lone surrogate counts as one byte."""
     codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
     surrogate = (codes >= 0xD800) & (codes <= 0xDFFF)
     widths = 1 + (codes >= 0x80).astype(np.intp) + (codes >= 0x800) + (codes >= 0x10000)

@@ -296,8 +296,8 @@ def refusals(service: str, operation: str, region: str) -> Iterator[None]:
 
 
 def _refused(error: ClientError, service: str, operation: str) -> CloudError:
-    told = error.response.get("Error", {})
-    code, message = str(told.get("Code", "Unknown")), " ".join(str(told.get("Message", "")).split())
+    described = error.response.get("Error", {})
+    code, message = str(described.get("Code", "Unknown")), " ".join(str(described.get("Message", "")).split())
     action = f"{service}:{''.join(part.title() for part in operation.split('_'))}"
     if code in ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"):
         advice = f"not allowed: {action} (the policies that are needed: docs/reference/iam.md)"

@@ -144,15 +144,15 @@ def follow(aws: Aws, job: str, *, notify: Notify = ignore) -> Transformed:
     Raises:
         CloudError: it failed (`notify` has received its log's last lines), or there is none of that name.
     """
-    began = told = time.monotonic()
+    began = response = time.monotonic()
     status = ""
     while True:
         found = aws.call("sagemaker", "describe_transform_job", TransformJobName=job)
         if aws.dry:
             return Transformed(job, "MODEL", "InProgress", "")
         now, changed = time.monotonic(), found["TransformJobStatus"] != status
-        if changed or now - told >= _TOLD_EVERY:
-            status, told = found["TransformJobStatus"], now
+        if changed or now - response >= _TOLD_EVERY:
+            status, response = found["TransformJobStatus"], now
             notify(StatusChanged(job, status, "" if changed else f"for {(now - began) / 60:.0f} min"))
         if status == FAILED:
             raise _failed(aws, job, found, notify)
@@ -246,34 +246,34 @@ def transform_status(aws: Aws, name: str, *, price: float | None = None) -> Tran
     """
     checked_name(name, "the job")
     try:
-        told = aws.call("sagemaker", "describe_transform_job", TransformJobName=name)
+        response = aws.call("sagemaker", "describe_transform_job", TransformJobName=name)
     except CloudError as error:
         if not absent(error):
             raise
         return None
-    return _status({"TransformJobName": name, **told}, aws.region, price)
+    return _status({"TransformJobName": name, **response}, aws.region, price)
 
 
-def _status(told: Answer, region: str, price: float | None) -> TransformStatus:
-    machines = told.get("TransformResources", {})
+def _status(response: Answer, region: str, price: float | None) -> TransformStatus:
+    machines = response.get("TransformResources", {})
     instance, instances = str(machines.get("InstanceType", "")), int(machines.get("InstanceCount", 1))
     hourly = price_per_hour(instance, region, price)
-    began, ended = told.get("TransformStartTime"), told.get("TransformEndTime")
+    began, ended = response.get("TransformStartTime"), response.get("TransformEndTime")
     seconds = None if began is None else max(0.0, ((ended or datetime.now(UTC)) - began).total_seconds())
     return TransformStatus(
-        name=told["TransformJobName"],
-        status=told.get("TransformJobStatus", ""),
-        model=told.get("ModelName", ""),
-        input=told.get("TransformInput", {}).get("DataSource", {}).get("S3DataSource", {}).get("S3Uri", ""),
-        output=told.get("TransformOutput", {}).get("S3OutputPath", ""),
-        created=told.get("CreationTime"),
+        name=response["TransformJobName"],
+        status=response.get("TransformJobStatus", ""),
+        model=response.get("ModelName", ""),
+        input=response.get("TransformInput", {}).get("DataSource", {}).get("S3DataSource", {}).get("S3Uri", ""),
+        output=response.get("TransformOutput", {}).get("S3OutputPath", ""),
+        created=response.get("CreationTime"),
         ended=ended,
         instance=instance,
         instances=instances,
         seconds=seconds,
         price_per_hour=hourly,
         price=None if hourly is None else hourly * instances * (seconds or 0) / 3600,
-        failure_reason=plain(" ".join(told.get("FailureReason", "").split())),
+        failure_reason=plain(" ".join(response.get("FailureReason", "").split())),
     )
 
 

@@ -119,9 +119,9 @@ def explained(aws: Aws, name: str, error: CloudError) -> CloudError:
 
 
 def _of_model(aws: Aws, name: str, error: CloudError) -> CloudError:
-    told: dict[str, Any] = getattr(error.__cause__, "response", {})
-    said = str(told.get("OriginalMessage") or error.reason)
-    status = int(told.get("OriginalStatusCode") or 0)
+    original: dict[str, Any] = getattr(error.__cause__, "response", {})
+    said = str(original.get("OriginalMessage") or error.reason)
+    status = int(original.get("OriginalStatusCode") or 0)
     if "timed out" in said.lower() or status in (408, 504):
         return CloudError(f"endpoint {name} did not answer in time: {TOO_SLOW}", error.code, said)
     words = model_words(said)

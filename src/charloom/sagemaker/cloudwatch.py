@@ -174,14 +174,14 @@ def log_of(aws: Aws, name: str) -> Log:
         CloudError: it cannot be asked.
     """
     try:
-        told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
-        return job_log(aws, name, told.get("CreationTime"))
+        response = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
+        return job_log(aws, name, response.get("CreationTime"))
     except CloudError as error:
         if not absent(error):
             raise
     try:
-        told = aws.call("sagemaker", "describe_transform_job", TransformJobName=name)
-        return Log(aws, TRANSFORMS, f"{name}/", told.get("CreationTime"))
+        response = aws.call("sagemaker", "describe_transform_job", TransformJobName=name)
+        return Log(aws, TRANSFORMS, f"{name}/", response.get("CreationTime"))
     except CloudError as error:
         if not absent(error):
             raise

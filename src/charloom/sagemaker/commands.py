@@ -37,7 +37,7 @@ def command(where: Where | None, name: str, *words: str | Path, **options: str |
             this machine; None for a command that asks for neither.
         name: the command's, such as delete.
         *words: its arguments.
-        **options: its options; True stands for one without a value, and `async_` for --async.
+        **options: its options; True means one without a value, and `async_` for --async.
     """
     parts: list[str | Path] = ["charloom", "sagemaker", name, *words]
     for option, value in options.items():

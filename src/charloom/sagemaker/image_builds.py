@@ -19,7 +19,7 @@ from charloom.sagemaker.packaging import files_under, write_zip
 from charloom.sagemaker.s3 import default_bucket, ensure_bucket, upload_file
 
 DOCKERFILE = "docker/serve.Dockerfile"
-"""Where it stands in what Docker is sent."""
+"""Where it is in what Docker is sent."""
 
 PLATFORM = "linux/amd64"
 """Of SageMaker's machines, also where the image is built on another kind."""
@@ -54,10 +54,10 @@ def build_with_docker(aws: Aws, context: Path, image: str, names: list[str], not
         CharloomError: Docker is not there, or failed.
         CloudError: the registry gave no right to push.
     """
-    told = aws.call("ecr", "get_authorization_token")
+    response = aws.call("ecr", "get_authorization_token")
     if aws.dry:
         return
-    user, _, password = base64.b64decode(told["authorizationData"][0]["authorizationToken"]).decode().partition(":")
+    user, _, password = base64.b64decode(response["authorizationData"][0]["authorizationToken"]).decode().partition(":")
     login = ["login", "--username", user, "--password-stdin", image.partition("/")[0]]
     _docker(login, context, notify, given=password)  # not as an option: everybody could read those
     tagged = [f"{image}:{name}" for name in names]

@@ -169,7 +169,7 @@ def invoke_stream(aws: Aws | None, name: str, prompt: str, **sampling: Any) -> A
 
     Raises:
         UsageError: an option cannot work. The iterator raises what `invoke` does, and CloudError where the answer
-            breaks off; what came before stands.
+            breaks off; what came before is kept.
     """
     body = completion_body(prompt, sampling, stream=True)
     pieces = channel(aws, name).stream(body, JSON)
@@ -250,11 +250,11 @@ def invoke_later(
     source, kind = place / fresh_name(name), TEXT if payload else JSON
     aws.call("s3", "put_object", Bucket=source.bucket, Key=source.key, Body=body, ContentType=kind)
     try:
-        told = aws.call("sagemaker-runtime", "invoke_endpoint_async", **async_request(name, source, kind, kind))
+        response = aws.call("sagemaker-runtime", "invoke_endpoint_async", **async_request(name, source, kind, kind))
     except CloudError as error:
         raise explained(aws, name, error) from error
-    output = S3Uri.parse(told["OutputLocation"]) if told else S3Uri(source.bucket, "OUTPUT")
-    failure = told.get("FailureLocation")
+    output = S3Uri.parse(response["OutputLocation"]) if response else S3Uri(source.bucket, "OUTPUT")
+    failure = response.get("FailureLocation")
     return Pending(name, prompt, payload, source, output, S3Uri.parse(failure) if failure else None)
 
 

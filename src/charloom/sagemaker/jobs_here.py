@@ -69,8 +69,8 @@ def train_here(
         corpus: an address in S3, or what `charloom.train` takes.
         output: the model directory to write.
         recipe: as `charloom.train` takes it.
-        init_from: a model to go on from: its directory, or an address in S3.
-        overwrite: replace the model that stands in `output`.
+        init_from: a model to start from: its directory, or an address in S3.
+        overwrite: replace the model that is in `output`.
         notify: receives states and lines.
         **options: `name`, `instances`, and settings as `charloom.train` takes them.
 

@@ -28,7 +28,7 @@ _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{2,254}")
 
 
 def partition(region: str) -> str:
-    """The part of the cloud that a region belongs to, as it stands in resource names."""
+    """The part of the cloud that a region belongs to, as it is in resource names."""
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"

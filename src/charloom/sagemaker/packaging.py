@@ -78,7 +78,7 @@ def files_under(folder: Path, prefix: str = "") -> dict[str, Path]:
 
 
 _PACKAGE = Path(charloom.__file__).parent
-# What the build puts into the package from elsewhere (pyproject.toml, force-include): in a checkout it stands there.
+# What the build puts into the package from elsewhere (pyproject.toml, force-include): in a checkout it is there.
 _FROM_ELSEWHERE = {"charloom/sagemaker/serve.Dockerfile": "docker/serve.Dockerfile"}
 
 
@@ -167,7 +167,7 @@ def _record(contents: dict[str, bytes], own: str) -> bytes:
 _CODE, _WHEELS = "code", "wheels"
 # A relative path in requirements.txt is relative to wherever pip is started, so the wheel is not named there.
 _INFERENCE = '''\
-"""The four functions that SageMaker's images call; charloom itself stands beside this file, as a wheel."""
+"""The four functions that SageMaker's images call; charloom itself is beside this file, as a wheel."""
 
 import atexit
 import shutil

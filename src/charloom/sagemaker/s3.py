@@ -72,7 +72,7 @@ def upload_file(aws: Aws, path: Path, uri: S3Uri, notify: Notify = ignore, *, km
     With a KMS key it is encrypted by that; a file that is there under another key is sent again.
 
     Raises:
-        CloudError: S3 refused it, or the connection broke. What stood there before still stands there, and no parts
+        CloudError: S3 refused it, or the connection broke. What was there before is still there, and no parts
             are left that would be paid for.
         StorageError: the file cannot be read.
     """

@@ -1,6 +1,6 @@
 """The folder of code that a training job runs, which the SageMaker SDK calls an estimator's `source_dir`.
 
-charloom stands in it unpacked, beside `train.py`: Python finds it there wherever the folder is put, also where an
+charloom is in it unpacked, beside `train.py`: Python finds it there wherever the folder is put, also where an
 estimator deploys with the same folder. pip installs only what charloom needs, so nothing is asked for by its name.
 """
 

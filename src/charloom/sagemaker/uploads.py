@@ -75,7 +75,7 @@ def upload(
         bucket: where to; SageMaker's default bucket if none is named. It is created if it is not there.
         prefix: the folder of the bucket.
         folder: where to keep the prepared corpus on this machine; a temporary folder if none is named.
-        overwrite: replace the prepared corpus that stands in that folder.
+        overwrite: replace the prepared corpus that is in that folder.
         kms_key: the KMS key that encrypts it; None: what the bucket says.
         notify: receives what happens.
         **reading: `clean`, `encoding`, `vocabulary`, `min_count`, as `charloom.train` takes them.

@@ -104,7 +104,7 @@ class Streamed(Response):
         try:
             async with asyncio.timeout(_LAST_WORDS):
                 await send({"type": "http.response.body", "body": self._last_words, "more_body": False})
-        except TimeoutError:  # nobody reads: the connection is cut
+        except TimeoutError:  # the client reads nothing: the connection is cut
             raise ClientGoneError from None
 
     async def _send(self, send: Send) -> None:
@@ -148,15 +148,15 @@ async def _events(job: Job, server: Context, identity: str) -> AsyncGenerator[by
         yield event(error.body())
         return
     except CharloomError as error:
-        yield event(told(error, identity).body())
+        yield event(client_error(error, identity).body())
         return
     if job.plan.usage:
         yield event(writer.frame.around([], job.usage))
     yield b"data: [DONE]\n\n"
 
 
-def told(error: CharloomError, identity: str) -> ApiError:
-    """What a client is told of an error in an answer that has begun; the log is told why."""
+def client_error(error: CharloomError, identity: str) -> ApiError:
+    """Make the error that a client sees in an answer that has begun; log the reason."""
     shown = as_api_error(error)
     if shown is None:
         _log.error("failed", extra={"request_id": identity, "reason": str(error)})

@@ -32,7 +32,7 @@ RETRY_AFTER = "1"
 
 
 class ApiError(Exception):
-    """Something that a client is told.
+    """An error that a client sees.
 
     Attributes:
         status: of the answer.
@@ -66,7 +66,7 @@ class ApiError(Exception):
 
 
 class ClientGoneError(Exception):
-    """The client has gone away: nobody is there to be told anything."""
+    """The client has gone away, so no answer is sent."""
 
 
 def json_response(data: object, status: int = 200, headers: dict[str, str] | None = None) -> Response:
@@ -80,7 +80,7 @@ def json_text(data: object) -> str:
 
 
 def as_api_error(error: CharloomError, param: str | None = None) -> ApiError | None:
-    """What a client is told of an error of ours; None where the fault is the server's.
+    """Make the error that a client sees; None where the fault is the server's.
 
     Args:
         error: what was raised.
@@ -115,7 +115,7 @@ def install(app: FastAPI, addresses: Sequence[str]) -> None:
     """Let every refusal take the documented shape; `addresses` are those that clients may have meant."""
 
     @app.exception_handler(ApiError)
-    async def told(request: Request, error: ApiError) -> Response:
+    async def answer_error(request: Request, error: ApiError) -> Response:
         return error.response()
 
     @app.exception_handler(HTTPException)

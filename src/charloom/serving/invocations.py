@@ -23,9 +23,9 @@ from charloom.serving.completions import (
     OUT_OF_TIME,
     Streamed,
     answered,
+    client_error,
     finished,
     planned_aside,
-    told,
     unknown_header,
     unless_gone,
 )
@@ -219,7 +219,7 @@ class _Lines:
         except ApiError as error:
             return json_text(error.body())
         except CharloomError as error:
-            return json_text(told(error, notes(self._scope)["request_id"]).body())
+            return json_text(client_error(error, notes(self._scope)["request_id"]).body())
 
 
 async def _patiently_begun(plan: Plan, server: Context) -> Job:

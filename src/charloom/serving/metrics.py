@@ -1,4 +1,4 @@
-"""What Prometheus is told; the names end as vLLM's do. Each continuation counts as a request."""
+"""Metrics for Prometheus; the names end as vLLM's do. Each continuation counts as a request."""
 
 from __future__ import annotations
 

@@ -205,7 +205,7 @@ _SAFE = {
     "Referrer-Policy": "no-referrer",
 }
 CLIENT_GONE = 499
-"""What the log says of a request whose client went away; nobody is sent it."""
+"""The status in the log of a request whose client went away; it is not sent."""
 
 _ASKED_OFTEN = frozenset({"/health", "/ping", "/metrics"})
 

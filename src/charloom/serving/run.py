@@ -1,4 +1,4 @@
-"""Run the server in this process until it is told to end."""
+"""Run the server in this process until a signal ends it."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class _Server(uvicorn.Server):
                 self.should_exit = self.should_exit or over
 
     async def _give_up(self) -> None:
-        """Cancel the texts that are not finished: their clients are told so."""
+        """Cancel the texts that are not finished: their clients receive an error."""
         await asyncio.to_thread(self._server.models.stop)
         patience = time.monotonic() + _LAST_ANSWERS
         while self._server.lifecycle.requests and time.monotonic() < patience:
@@ -117,7 +117,7 @@ def serve(
         models: by name; see `create_app`.
         settings: where to listen, limits and times.
         keys: requests must carry one of them, if there are any.
-        announce: is told where the server listens, once models are loaded or have failed to, or after two seconds.
+        announce: receives where the server listens, once models are loaded or have failed to, or after two seconds.
         should_stop: is asked often; True does what SIGTERM does, for servers in a thread.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What `charloom serve` can be told: flags, environment and file have one source; flag over environment over file."""
+"""Settings of `charloom serve`: flags, environment and file have one source; flag over environment over file."""
 
 from __future__ import annotations
 
@@ -91,9 +91,9 @@ class ServeSettings(Settings):
         "20s", description="Time for the head of a request, from its first byte; a new connection has it to begin."
     )
     keep_alive: Time = Field("65s", description="Time that an idle connection is kept open.")
-    drain: Time = Field("25s", description="Time to finish what there is, once told to end.")
+    drain: Time = Field("25s", description="Time to finish requests after a signal to end.")
     failure_linger: Time = Field(
-        "5s", description="Time that a model's failure to load is told before the server ends."
+        "5s", description="How long to answer 503 with the reason before the server ends, after a model failed to load."
     )
     coalesce: int = Field(20, ge=0, le=10_000, description="Milliseconds of a stream that share one event.")
     api_key_file: Path | None = Field(None, description="A file of keys, one a line: requests must carry one of them.")
@@ -136,8 +136,8 @@ def gathered(
         flags: what the command line says.
         environment: of the process.
         file: a TOML file of settings, if one is named; otherwise CHARLOOM_SERVE_CONFIG may name it.
-        in_container: whether SageMaker has started us: other machines must reach port 8080, and failures are told
-            for as long as it takes to be asked.
+        in_container: whether SageMaker started the server: other machines must reach port 8080, and failures are
+            reported for as long as it takes to be asked.
 
     Raises:
         UsageError: a source names a setting that does not exist, or a value out of its range.
@@ -156,7 +156,7 @@ def gathered(
 
 
 def in_container(models: Iterable[str], environment: Mapping[str, str]) -> bool:
-    """Whether SageMaker has started us: it says so, or no model is named and one stands where it puts them."""
+    """Whether SageMaker started the server: it says so, or no model is named and one is where it puts them."""
     return SAGEMAKER_PORT in environment or (not list(models) and container_model(environment).is_dir())
 
 

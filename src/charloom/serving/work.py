@@ -211,7 +211,7 @@ class Job:
     def __init__(
         self, plan: Plan, continuations: list[Continuation], server: Context, noted: dict[str, Any] | None = None
     ) -> None:
-        """Follow continuations; use `begun` instead. `noted` is told for the log how it ended."""
+        """Follow continuations; use `begun` instead. `noted` receives, for the log, how it ended."""
         self.plan = plan
         self.continuations = continuations
         self._server = server

@@ -16,7 +16,7 @@ from charloom.text.reading import CorpusReader
 from charloom.text.splits import Segment, with_opening
 from charloom.text.vocabulary import ByteVocabulary, CharacterCounts, CharacterVocabulary, Vocabulary, grown
 
-LARGE = 500_000_000  # characters in memory from which on a person is told that a text can be prepared instead
+LARGE = 500_000_000  # characters in memory from which on a notice says that a text can be prepared instead
 _HASH_CHUNK = 1 << 22
 
 

@@ -67,7 +67,7 @@ def loaded(ids: Ids) -> Ids:
     file = _file_of(ids)
     if file is None or ids.size == 0:
         return ids
-    if not hasattr(os, "pread"):  # Windows, where nobody can make a mapped file shorter
+    if not hasattr(os, "pread"):  # Windows, where a mapped file cannot be made shorter
         return ids.copy()
     below = sum((size - 1) * stride for size, stride in zip(ids.shape, ids.strides, strict=True) if stride < 0)
     above = sum((size - 1) * stride for size, stride in zip(ids.shape, ids.strides, strict=True) if stride > 0)
@@ -242,7 +242,7 @@ class PreparedCorpus:
 
 
 def holds_prepared(path: Path) -> bool:
-    """Whether a prepared corpus stands in the folder, or what is left of one."""
+    """Whether the folder holds a prepared corpus, or what is left of one."""
     return (path / RECORD).is_file() or (path / IDS).is_file()
 
 
@@ -309,7 +309,7 @@ def _size(file: Path) -> int:
         return file.stat().st_size
     except FileNotFoundError:
         raise CorpusError(
-            f"{file.parent} is no whole prepared corpus: {file.name} is missing; prepare it again"
+            f"{file.parent} is not a whole prepared corpus: {file.name} is missing; prepare it again"
         ) from None
     except OSError as error:
         raise CorpusError(f"cannot read {file}: {error.strerror}") from error

@@ -69,8 +69,8 @@ def prepare_corpus(
         specs: the corpus arguments.
         folder: where to write; absent, empty, or a prepared corpus if `overwrite`.
         settings: how to read the text.
-        overwrite: replace a prepared corpus that stands there.
-        notify: is told how far it is.
+        overwrite: replace a prepared corpus that is there.
+        notify: receives the progress.
 
     Raises:
         CorpusError: the text cannot be read, is too little, or cannot be cleaned in pieces; or the folder is taken.

@@ -34,7 +34,7 @@ class CorpusReader:
         Args:
             specs: the corpus arguments.
             settings: how to read.
-            notify: is told what is passed over and fetched.
+            notify: receives notices of what is passed over and fetched.
             longest: how many characters cleaning may hold back at a time.
 
         Raises:

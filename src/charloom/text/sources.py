@@ -23,7 +23,7 @@ from charloom.text.prepared import holds_prepared
 
 _CHUNK = 1 << 20
 _REMOTE = ("http", "https", "s3")
-_OF_A_MODEL = ("config.json", "vocabulary.json", "model.onnx")  # nobody means to learn from these
+_OF_A_MODEL = ("config.json", "vocabulary.json", "model.onnx")  # not texts to learn from
 _WRITTEN = (
     "README.md", "config.json", "generation_config.json", "vocabulary.json", "metrics.jsonl", "loss.svg",
     "model.safetensors", "model.onnx", "training/run.json", "corpus.json", "ids.bin",
@@ -38,7 +38,7 @@ class Document:
     Attributes:
         name: what to call it in an error.
         source: what a model records of where it came from: the file's, folder's or pattern's own name, never a
-            full path, which is nobody's business.
+            full path, which may be private.
         address: what to call it where it cannot be read.
         open: opens it.
     """
@@ -151,7 +151,7 @@ def _local(spec: str, notify: Notify) -> Iterator[Document]:
     try:
         path = Path(spec).expanduser()
         is_folder, is_there = path.is_dir(), path.exists()
-    except (OSError, RuntimeError) as error:  # too long for a name, or the home folder of nobody
+    except (OSError, RuntimeError) as error:  # too long for a name, or the home folder of no user
         raise CorpusError(f"cannot read {spec[:80]!r}: {_one_line(error)}") from error
     if spec in NAMED:
         what = "folder" if is_folder else "file"

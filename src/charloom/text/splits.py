@@ -1,4 +1,4 @@
-"""Which part of the ids is trained on and which is kept back, always cut the same way.
+"""Which part of the ids is trained on and which is held out, always cut the same way.
 
 A split is made of segments: stretches of text that are contiguous in the corpus. Each segment begins with
 one character of context that is read but not predicted, so that every character after it is charged.
@@ -60,7 +60,7 @@ def split_ids(whole: Segment, kind: ValidationSplit, fraction: float, at_most: i
     `tail` keeps back the last `fraction` of the text. `row-tail` is the article's: the text in 64 rows
     (whatever the batch), of each row's windows of 60 the last `fraction`; the characters that do not fill
     the rows or the windows, fewer than 64 × 61, are in neither part. No more than `at_most` characters are
-    kept back; `row-tail` keeps as many whole windows of every row as that allows, but one at least.
+    held out; `row-tail` keeps as many whole windows of every row as that allows, but one at least.
 
     Raises:
         CorpusError: too little text for both parts.

@@ -222,7 +222,7 @@ class ByteVocabulary(Vocabulary):
     def _to_bytes(text: str) -> bytes:
         try:
             return text.encode("utf-8", "surrogateescape")
-        except UnicodeEncodeError:  # a lone surrogate that stands for no byte, as in a damaged JSON string
+        except UnicodeEncodeError:  # a lone surrogate without a byte, as in a damaged JSON string
             return text.encode("utf-8", "replace")
 
     def decode(self, ids: Ids) -> str:

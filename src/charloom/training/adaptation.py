@@ -113,7 +113,7 @@ def _try(learner: _Adapter, whole: Segment) -> tuple[float, float, int]:
         learner.read(first)
     after = learner.bits_per_char(second) if passes else before
     if not math.isfinite(after):
-        raise TrainingError("adapting came to a loss that is no number: the model cannot be adapted to this text")
+        raise TrainingError("adapting came to a NaN loss: the model cannot be adapted to this text")
     return before, after, passes if after < before else 0
 
 
@@ -208,7 +208,7 @@ def _check_length(symbols: int, kind: VocabularyKind | str, name: str) -> None:
 
 @contextmanager
 def _torch_threads(threads: int) -> Iterator[None]:
-    """As many threads as the model was told to use, and as before after it: the setting is the whole process's."""
+    """Use as many threads as the model does, and as many as before afterwards: the setting is the whole process's."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -35,7 +35,7 @@ from charloom.training.torch_session import TorchSession
 
 SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
 _FLOOR, _A, _ALPHA, _B, _BETA, _REPEATS = 1.086, 72.9, 0.500, 86.8, 0.364, 13.0
-_PARAMETERS_A_CHARACTER = 3.0  # at most: beyond, a network learns the text by heart before it learns its rules
+_PARAMETERS_A_CHARACTER = 3.0  # at most: beyond, a network memorizes the text before it learns its rules
 _MEASURING_SHARE = 0.04  # of the budget, at most
 _MEASURING_SECONDS = 12.0  # at most
 _ROUNDS = 3  # of measuring all sizes, at most: another program may keep the cores busy for some seconds
@@ -49,7 +49,7 @@ _DEFAULT_CHARACTERS_A_SECOND = 4000
 
 
 def default_budget(characters: int) -> str:
-    """How long to train where nobody says it: five minutes, less where the text is short, as `--budget` has it."""
+    """How long to train by default: five minutes, less where the text is short, as `--budget` has it."""
     least, most = _DEFAULT_SECONDS
     return f"{min(most, max(least, round(characters / _DEFAULT_CHARACTERS_A_SECOND)))}s"
 
@@ -202,7 +202,7 @@ def _sized(settings: RunSettings, hidden_size: int, fixed: frozenset[str], devic
 
 
 def _regularized(best: _Candidate, characters: int, fixed: frozenset[str]) -> RunSettings:
-    """The more a network could learn by heart, the more dropout.
+    """The more a network could memorize, the more dropout.
 
     The risk grows with passes × parameters a character. Below 4 dropout cost more than it gave in our runs; where
     it was 46, the full measure was best.
@@ -264,7 +264,7 @@ def budget_plan(
     ranks: Ranks,
     promised: float | None = None,
 ) -> Plan:
-    """The plan for a budget: what the evaluations at the end will cost is kept back from it.
+    """The plan for a budget: what the evaluations at the end will cost is reserved.
 
     Args:
         data: the text.

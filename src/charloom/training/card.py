@@ -25,7 +25,7 @@ def model_card(
     Args:
         shape: the network.
         corpus: what it was trained on.
-        evaluations: its losses on text that was kept back, one for each protocol.
+        evaluations: its losses on text that was held out, one for each protocol.
         result: what the run came to.
         precision: what the int8 graph costs; None where there is none.
         memory: what it repeats of its training text; None where that was not measured.
@@ -107,13 +107,13 @@ def _memory_section(memory: MemoryRecord) -> str:
         rows.append(_copied_row("real text that it was not trained on", memory.unseen))
     table = "\n".join(rows)
     return f"""
-## What it knows by heart
+## What it has memorized
 
 Given {recited.prompt_length} characters of its training text, it went on for {recited.length} without a fault
 in **{recited.exact} of {recited.samples}** passages; on average the first {recited.mean_matched:.1f} characters
 were right.
 
-How much of a text stands word for word in the first {memory.searched:,} characters it was trained on, in copies of at
+How much of a text occurs word for word in the first {memory.searched:,} characters it was trained on, in copies of at
 least 20, 50 and 100 characters:
 
 | Text | Characters | 20 | 50 | 100 | Longest copy |

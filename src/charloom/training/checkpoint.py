@@ -86,7 +86,7 @@ class Checkpoints:
             raise TrainingError(f"{sentence}: the run ends; it is not lost, resume it where its folder is now")
 
     def check_owned(self) -> None:
-        """See that no other run took the folder, as it may where the disk has no locks, and nobody moved it.
+        """See that no other run took the folder, as it may where the disk has no locks, and that it was not moved.
 
         Raises:
             TrainingError: somebody did.

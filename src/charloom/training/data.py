@@ -29,7 +29,7 @@ class TrainingData:
     Attributes:
         record: what the model directory says of it.
         vocabulary: the meaning of its ids.
-        split: what is trained on and what is kept back.
+        split: what is trained on and what is held out.
     """
 
     record: CorpusRecord
@@ -77,7 +77,7 @@ def prepare_data(
     Args:
         specs: what to read.
         settings: how.
-        notify: is told of what a person should know.
+        notify: receives notices.
         known: a vocabulary whose ids stay what they are; new characters come at its end.
 
     Raises:

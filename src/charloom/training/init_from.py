@@ -24,7 +24,7 @@ _SHAPE = ("cell", "num_layers", "hidden_size", "embedding_size")
 
 @dataclass(frozen=True)
 class Origin:
-    """The model to go on from.
+    """The model to start from.
 
     Attributes:
         name: its folder's own name.
@@ -44,7 +44,7 @@ class Origin:
 
 
 def read_origin(folder: Path) -> Origin:
-    """Open the model to go on from.
+    """Open the model to start from.
 
     Raises:
         ModelDirectoryError: it is not a whole model.
@@ -107,7 +107,7 @@ def settings_like(origin: Origin, settings: RunSettings, explicit: frozenset[str
 def _check_agrees(name: str, given: object, origins: object, explicit: frozenset[str]) -> None:
     if name in explicit and given != origins:
         option = "--" + name.replace("_", "-")
-        raise UsageError(f"the model to go on from has {option} {origins}, not {given}: leave {option} out")
+        raise UsageError(f"the model to start from has {option} {origins}, not {given}: leave {option} out")
 
 
 @torch.no_grad()

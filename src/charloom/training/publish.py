@@ -33,7 +33,7 @@ from charloom.training.torch_session import TorchSession
 from charloom.version import __version__
 
 SEARCHED_CHARACTERS = 5_000_000  # of the training text, from its beginning
-SHORTEST = 10_000  # characters of training text; below it there is little to know by heart
+SHORTEST = 10_000  # characters of training text; below it there is little to memorize
 _CHARACTERS_A_SAMPLE = 500  # of training text
 _WRITTEN_SHARE = 10  # no more than a tenth of the training text's length is written
 _MOST_WRITTEN = 5_000
@@ -228,7 +228,7 @@ def _result(
 
 
 def _training_record(facts: RunFacts, result: TrainingResult, difference: float) -> dict[str, Any]:
-    """What `config.json` keeps of the run; the folder's own path is nobody's business."""
+    """What `config.json` keeps of the run; without the absolute path, which may be private."""
     kept = {name: value for name, value in asdict(result).items() if name not in ("model", "sample")}
     return {
         **facts.record,

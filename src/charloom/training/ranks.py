@@ -146,8 +146,9 @@ def _join(backend: str) -> None:
     """Meet the other processes.
 
     torchrun keeps its store over restarts, and with it the addresses of processes that are gone: whoever read one of
-    those would call where nobody listens. So each attempt has keys of its own. Only on one machine do all processes
-    count restarts alike; on several, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 gives each attempt a store of its own.
+    those would call an address that no longer answers. So each attempt has keys of its own. Only on one machine do all
+    processes count restarts alike; on several, TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 gives each attempt a store of its
+    own.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True" or os.environ.get("GROUP_WORLD_SIZE") != "1":
         distributed.init_process_group(backend)

@@ -1,4 +1,4 @@
-"""What already stands in the output folder: a finished model, an unfinished run, or nothing."""
+"""What the output folder already holds: a finished model, an unfinished run, or nothing."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def finished_result(folder: Path) -> TrainingResult | None:
     """What the finished run in the folder came to; None where there is none or it was interrupted.
 
     Raises:
-        ModelDirectoryError: the model that stands there is not whole.
+        ModelDirectoryError: the model that is there is not whole.
         TrainingError: it was not made by training.
     """
     # A run that ends removes its record first: what else it left is of a run that is finished.

@@ -70,9 +70,9 @@ def train(
         corpus: a file, folder, glob, address or name, or several.
         output: the model directory to write.
         recipe: a named set of settings, or a YAML file; `options` go over it.
-        init_from: a model directory to go on from: its network and vocabulary are kept, new characters added.
-        overwrite: replace a model or an unfinished run that stands there.
-        resume: go on with the unfinished run that stands there.
+        init_from: a model directory to start from: its network and vocabulary are kept, new characters added.
+        overwrite: replace a model or an unfinished run that is there.
+        resume: resume the unfinished run that is there.
         notify: is given events, see `charloom.events`; if it raises, that is logged and the run goes on without it.
         should_stop: asked in every step; True saves the best so far and ends.
         **options: any field of the corpus, model and training settings, such as `epochs=3`.
@@ -80,7 +80,7 @@ def train(
     Raises:
         UsageError: an option cannot work.
         CorpusError: the text cannot be read, or is too little.
-        ModelDirectoryError: the model to go on from is not whole.
+        ModelDirectoryError: the model to start from is not whole.
         TrainingError: the folder is taken, or the loss diverged (the best weights are saved first).
         StorageError: the folder cannot be written.
     """
@@ -92,21 +92,21 @@ def train(
     check_outside(folder, specs if validation is None else [*specs, validation])
     device, heard = partial(choose_device, settings.training.device), unfailing(notify)
     with joined_ranks(device) as ranks, FolderLock(folder, heard) as lock, memory_errors():
-        told = heard if ranks.writes else ignore
+        notice = heard if ranks.writes else ignore
         if ranks.writes:
             lock.take()
         finished, unfinished = look_into(folder, ranks, overwrite=overwrite, resume=resume)
         if finished is not None:
-            told(Notice(f"the run in {folder} is finished: there is nothing to resume"))
+            notice(Notice(f"the run in {folder} is finished: there is nothing to resume"))
             return finished
         if resume and unfinished is None:
-            told(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
+            notice(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
         origin = None if init_from is None or unfinished is not None else read_origin(Path(init_from).expanduser())
         if unfinished is None:
             request = new_request(recipe, settings, options, origin)
         else:
             request = resumed_request(unfinished, settings, recipe, options, ranks)
-        tracking = Tracking(folder, request.settings, request.recipe, told, writes=ranks.writes)
+        tracking = Tracking(folder, request.settings, request.recipe, notice, writes=ranks.writes)
         run = _Run(specs, folder, request, origin, tracking, ranks, started, lock)
         with tracking:
             result = run.train(should_stop)
@@ -398,6 +398,6 @@ class _Run:
 
 def _diverged(state: TrainingState, saved: str) -> str:
     return (
-        f"the loss stopped being a number after step {state.progress.step:,}, {state.progress.rescues} rescues with "
+        f"the loss became NaN after step {state.progress.step:,}, {state.progress.rescues} rescues with "
         f"lower learning rates did not help: {saved}; try a lower --learning-rate or --grad-clip"
     )

@@ -1,6 +1,6 @@
 """Recording a run where people compare runs: TensorBoard and MLflow, as listeners to its events.
 
-A tracker that fails is told of once and never ends the training: the history in the model directory is complete.
+A tracker that fails is reported once and never ends the training: the history in the model directory is complete.
 """
 
 from __future__ import annotations

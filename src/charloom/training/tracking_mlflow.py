@@ -23,7 +23,7 @@ _BATCH = 500  # figures in one delivery; MLflow takes up to 1,000
 _LONGEST = 500  # characters of a setting's value; older servers take no more
 _ENVIRONMENT = {
     # Where the environment says nothing else. Recent versions of MLflow want leave to use local files, and its
-    # databases need libraries that mlflow-skinny lacks; a private text is nobody's telemetry; a server that is
+    # databases need libraries that mlflow-skinny lacks; a private text does not belong in telemetry; a server that is
     # down must not hold up the training for minutes.
     "MLFLOW_ALLOW_FILE_STORE": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -56,7 +56,7 @@ class TensorBoardTracker:
         self._write(step=step, summary=summary)
 
     def sample(self, step: int, text: str) -> None:
-        """Record a text, as it stands: indented, it is code to Markdown."""
+        """Record a text unchanged: indented, it is code to Markdown."""
         self._write_text("sample", step, "\n".join(f"    {line}" for line in text.split("\n")))
 
     def saved(self, model: Path) -> None:

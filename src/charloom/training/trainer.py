@@ -44,7 +44,7 @@ class Interrupted(Exception):  # noqa: N818  (a request, not an error)
 
 
 class Trainer:
-    """Takes a `TrainingState` from where it stands to the end of the plan."""
+    """Takes a `TrainingState` to the end of the plan."""
 
     def __init__(
         self,
@@ -68,15 +68,15 @@ class Trainer:
             batches: the training text.
             plan: how long, how often.
             learner: makes the updates.
-            evaluate: measures `state.model` on the validation split; unless told True, to go on to the end, it may
+            evaluate: measures `state.model` on the validation split; unless given True, to measure to the end, it may
                 raise `Interrupted`.
             sample: writes a short text with it, for people to see.
             checkpoints: where to save on the way.
             history: where to record losses.
-            notify: is told of every step and evaluation.
+            notify: receives every step and evaluation.
             should_stop: asked in every step.
             ranks: the processes that take part.
-            pace: is told how long updates take, and may change the number of threads.
+            pace: receives how long updates take, and may change the number of threads.
         """
         self.state = state
         self._batches = batches
@@ -99,7 +99,7 @@ class Trainer:
         self._history_failed = False
 
     def run(self) -> Ending:
-        """Train to the end of the plan, until asked to stop, or until the loss is no number time and again.
+        """Train to the end of the plan, until asked to stop, or until the loss is NaN time and again.
 
         Whatever the ending, `state.best_weights` are the best seen, if any evaluation was made.
         """
@@ -220,7 +220,7 @@ class Trainer:
         return evaluation.loss
 
     def _look(self, *, to_the_end: bool) -> tuple[Evaluation, str]:
-        """Rank 0 measures and writes a sample; the others are told the loss."""
+        """Rank 0 measures and writes a sample; the others receive the loss."""
         if not self._ranks.writes:
             loss, stopped = self._ranks.share(0.0), self._ranks.share(0.0)
             if stopped:
@@ -284,7 +284,7 @@ class Trainer:
         progress.rate_scale = failed.rate_scale * _RESCUE_RATE
         self._notify(
             Notice(
-                f"the loss stopped being a number after step {failed.step:,}: back to step {progress.step:,} "
+                f"the loss became NaN after step {failed.step:,}: back to step {progress.step:,} "
                 f"with the learning rate halved (rescue {progress.rescues} of {RESCUES})"
             )
         )
@@ -294,7 +294,7 @@ class Trainer:
         return True
 
     def checkpoint(self) -> None:
-        """Save where the run stands; a full disk is told and does not end the run."""
+        """Save a checkpoint; a full disk is reported and does not end the run."""
         try:
             self._checkpoints.save(self.state, self._ranks)
         except StorageError as error:

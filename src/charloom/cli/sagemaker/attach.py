@@ -43,7 +43,7 @@ def attach(
     output
         The model directory to write.
     overwrite
-        Replace the model that stands there.
+        Replace the model that is there.
     wait
         Wait for a job that still runs, and follow its log.
     price

@@ -64,11 +64,11 @@ def train(
     wait
         Wait for the job's end and follow its log.
     overwrite
-        Replace the model that stands in the folder.
+        Replace the model that is in the folder.
     recipe
         A named set of settings: tiny, small, base, large, names, memorize, article; or a YAML file. Options go over it.
     init_from
-        A model to go on from: a model directory, or an address in S3.
+        A model to start from: a model directory, or an address in S3.
     yes
         Do not ask whether it may cost that much.
     """

@@ -103,7 +103,7 @@ def _interrupted(out: Output, aws: Aws, job: str) -> int:
             stop_transform(aws, job)
             out.say(f"{job} is stopping")
             return INTERRUPTED
-    except (KeyboardInterrupt, UsageError):  # once more, or nobody is there to be asked
+    except (KeyboardInterrupt, UsageError):  # once more, or there is no terminal to ask
         pass
     except CloudError as error:
         out.warn(str(error))

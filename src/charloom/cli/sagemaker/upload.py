@@ -44,7 +44,7 @@ def upload(
     output
         A folder to keep the prepared corpus in, on this machine.
     overwrite
-        Replace the prepared corpus that stands in that folder.
+        Replace the prepared corpus that is in that folder.
     kms_key
         The KMS key that encrypts it in S3: its id, alias or ARN; else what the bucket says.
     """

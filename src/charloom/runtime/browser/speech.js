@@ -1,4 +1,4 @@
-// What a screen reader is told of a text that is being written: whole sentences, never single characters.
+// What a screen reader says of a text that is being written: whole sentences, never single characters.
 
 const SENTENCE = /^[^]*?[.!?…。！？]["'”’)]*\s+|^[^]*\n/;
 const LONGEST_SENTENCE = 240; // characters without an end of a sentence

@@ -195,7 +195,7 @@ export class TextView {
     cell.element.classList.add("shown");
     const title = document.createElement("p");
     const name = characterInWords(cell.text);
-    title.textContent = cell.bits === null ? `“${name}”: nothing stands before it` : `“${name}” ${bitsInWords(cell.bits)}`;
+    title.textContent = cell.bits === null ? `“${name}”: nothing is before it` : `“${name}” ${bitsInWords(cell.bits)}`;
     const list = document.createElement("ul");
     for (const [rank, [id, share]] of (cell.likeliest ?? []).entries()) list.append(this.guess(cell, id, share, rank));
     this.guesses.replaceChildren(title, list);

@@ -164,4 +164,4 @@ part("stop").addEventListener("click", () => {
 part("legend").append(surpriseLegend(document));
 facts();
 worker.postMessage({ kind: "load", description, weights: part("weights").textContent, longest: LONGEST + 1 });
-part("weights").remove(); // megabytes that nobody needs twice
+part("weights").remove(); // megabytes that are not needed twice

@@ -19,7 +19,7 @@ export class Writer {
   }
 
   /** Read `ids`, then write `length` more. Yields {index, id, bits, likeliest} for each id from `from` on, or null for
-   *  an id that was only read; bits and likeliest are null for the first one, which nothing stands before. */
+   *  an id that was only read; bits and likeliest are null for the first one, which nothing precedes. */
   *write(ids, from, length, settings) {
     const uniform = seededUniforms(settings.seed);
     const end = ids.length + length;

@@ -115,7 +115,7 @@ def _following(prefix: bytes) -> tuple[Integers, Integers, Integers, Integers]:
 
 
 def character_set(atom: Atom, vocabulary: Vocabulary, pattern: str) -> CharacterSet:
-    """The characters that `atom`, a part of `pattern`, stands for, as far as the vocabulary has them."""
+    """The characters that `atom`, a part of `pattern`, matches, as far as the vocabulary has them."""
     if not isinstance(vocabulary, CharacterVocabulary):
         return _byte_set(atom, pattern)
     if atom.code is not None and not atom.flags:
@@ -138,7 +138,7 @@ def _byte_set(atom: Atom, pattern: str) -> ByteSet:
 
 @lru_cache(maxsize=256)
 def _ranges(source: str, flags: int, pattern: str) -> tuple[Integers, Integers]:
-    """The ranges of code points that a class stands for, surrogates left out."""
+    """The ranges of code points that a class matches, surrogates left out."""
     matched = compiled(f"(?:{source})+", flags, pattern)
     spans = [
         (start + base, stop + base)

@@ -87,7 +87,7 @@ def simplified(node: Node, pattern: str, *, first: bool = True, last: bool = Tru
         last: none can come after it.
 
     Raises:
-        UsageError: an anchor stands where it would say something.
+        UsageError: an anchor is where it would mean something.
     """
     if isinstance(node, Anchor):
         if not (first if node.at_start else last):

@@ -1,6 +1,6 @@
 r"""Reads a regular expression, as Python's `re` writes it, into a tree.
 
-`re` itself says what is a valid pattern and which characters a class stands for; only the structure is read here.
+`re` itself says what is a valid pattern and which characters a class matches; only the structure is read here.
 Python's own parser is private, and the library that reads such patterns into automata, `interegular` 0.3.3, differs
 from `re` (ASCII `\d` and `\w`; `a++a` matches; `[]a]` is misread; `\u00e9` and `(?x)` are refused), has had no release
 since January 2024 and determinizes at once: `(a?){30}a{30}` takes it over a minute.
@@ -40,10 +40,10 @@ class MalformedError(Exception):
 
 
 def escaped_code(pattern: str, start: int) -> tuple[int, int]:
-    r"""The code point that the escape at `start` stands for outside a class, and where it ends.
+    r"""The code point that the escape at `start` means outside a class, and where it ends.
 
     Raises:
-        MalformedError: it stands for none; \1 to \9 and \b, which do not either, are for the caller to know.
+        MalformedError: it means none; \1 to \9 and \b, which do not either, are for the caller to know.
     """
     letter = pattern[start + 1 : start + 2]
     if letter == "0":

@@ -34,8 +34,8 @@ def read_hyperparameters(environ: Mapping[str, str], arguments: Sequence[str]) -
     Raises:
         UsageError: there is no such hyperparameter, or no sense in the text.
     """
-    told = environ.get("SM_HPS")
-    return checked(_of_command_line(arguments) if told is None else _of_json(told))
+    response = environ.get("SM_HPS")
+    return checked(_of_command_line(arguments) if response is None else _of_json(response))
 
 
 def checked(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_job(base: Path) -> int:
-    """Run the training job whose tree stands in a folder, in this process, and leave its outcome there.
+    """Run the training job whose tree is in a folder, in this process, and leave its outcome there.
 
     SIGTERM and SIGINT make it save a checkpoint, write the best model so far and end. Several processes that torchrun
     started may run the same job: rank 0 writes.
@@ -105,7 +105,7 @@ def _read(base: Path, name: str) -> dict[str, Any]:
 
 
 def _decoded(value: Any) -> Any:
-    """A hyperparameter is JSON in a string; what is no JSON is meant as it stands."""
+    """A hyperparameter is JSON in a string; what is not JSON is meant literally."""
     try:
         return json.loads(value)
     except (ValueError, TypeError, RecursionError):

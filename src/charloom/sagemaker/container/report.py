@@ -42,7 +42,7 @@ def reason(error: BaseException) -> str:
 def tell_failure(error: BaseException) -> None:
     """Say on stderr why the job failed; a traceback follows only where it is not the user's mistake.
 
-    SageMaker's toolkit takes for the failure's reason what stands on stderr from the first line on that has the name
+    SageMaker's toolkit takes for the failure's reason what is on stderr from the first line on that has the name
     of one of Python's own exceptions in it: ours has one, at its end.
     """
     kind = next((kind for kind in (ValueError, MemoryError) if isinstance(error, kind)), RuntimeError)

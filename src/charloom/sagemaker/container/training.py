@@ -68,19 +68,19 @@ def launch(environ: Mapping[str, str], device: str, module: str, arguments: Sequ
 
 
 def _machines(environ: Mapping[str, str]) -> tuple[list[str], str, int]:
-    told = environ.get("SM_HOSTS") or '["localhost"]'
+    response = environ.get("SM_HOSTS") or '["localhost"]'
     try:
-        hosts: Any = json.loads(told)
+        hosts: Any = json.loads(response)
         gpus = int(environ.get("SM_NUM_GPUS") or 0)
     except ValueError:
         hosts, gpus = None, 0
     if not isinstance(hosts, list) or not hosts or not all(isinstance(host, str) for host in hosts):
         raise UsageError(
-            f"SM_HOSTS = {told[:200]!r}, SM_NUM_GPUS = {environ.get('SM_NUM_GPUS')!r}: not as SageMaker has it"
+            f"SM_HOSTS = {response[:200]!r}, SM_NUM_GPUS = {environ.get('SM_NUM_GPUS')!r}: not as SageMaker has it"
         )
     current = environ.get("SM_CURRENT_HOST") or hosts[0]
     if current not in hosts:
-        raise UsageError(f"SM_CURRENT_HOST = {current!r} is none of SM_HOSTS = {told[:200]}")
+        raise UsageError(f"SM_CURRENT_HOST = {current!r} is none of SM_HOSTS = {response[:200]}")
     return hosts, current, gpus
 
 
@@ -120,9 +120,9 @@ class Places:
 
     def channel(self, name: str) -> Path | None:
         """The folder of a channel, or None where the job has no such channel."""
-        told = self.environ.get(CHANNEL + name.upper())
-        folder = Path(told) if told else self.data / name
-        return folder if told or folder.exists() else None
+        response = self.environ.get(CHANNEL + name.upper())
+        folder = Path(response) if response else self.data / name
+        return folder if response or folder.exists() else None
 
 
 def base_folder(environ: Mapping[str, str]) -> Path:
@@ -141,7 +141,7 @@ def text_in(folder: Path) -> Path:
     A prepared corpus may stand one level down, as it does where a whole folder was uploaded.
 
     Raises:
-        UsageError: it cannot be looked into, or a prepared corpus stands beside something else.
+        UsageError: it cannot be looked into, or a prepared corpus is beside something else.
     """
     if holds_prepared(folder):
         return folder
@@ -245,7 +245,7 @@ def _corpus(places: Places, options: dict[str, Any]) -> str:
 
 
 def _origin(places: Places, options: dict[str, Any], folder: Path) -> Path | None:
-    """The model to go on from: the channel's model directory or `model.tar.gz`, or the hyperparameter's folder."""
+    """The model to start from: the channel's model directory or `model.tar.gz`, or the hyperparameter's folder."""
     named, channel = options.pop("init_from", None), places.channel("model")
     if channel is None:
         return None if named is None else Path(named)
@@ -261,7 +261,7 @@ def _origin(places: Places, options: dict[str, Any], folder: Path) -> Path | Non
 
 
 def _can_resume(checkpoints: Path) -> bool:
-    """Whether to go on with what stands there: always but for a finished model whose copying to S3 was cut off."""
+    """Whether to resume what is there: always but for a finished model whose copying to S3 was cut off."""
     if not holds_model(checkpoints) or holds_run(checkpoints):
         return True
     try:

@@ -100,8 +100,8 @@ def _async_output(address: str, settings: EndpointSettings) -> Request:
     if settings.kms_key:
         output["KmsKeyId"] = settings.kms_key
     topics = {"SuccessTopic": settings.success_topic, "ErrorTopic": settings.error_topic}
-    if told := {name: topic for name, topic in topics.items() if topic}:
-        output["NotificationConfig"] = told
+    if response := {name: topic for name, topic in topics.items() if topic}:
+        output["NotificationConfig"] = response
     return output
 
 

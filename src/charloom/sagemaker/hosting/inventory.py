@@ -13,7 +13,7 @@ from charloom.sagemaker.instances import price_per_hour
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE
 
 ANY = "ENDPOINT"
-"""Stands for a name in a dry run."""
+"""In place of a name in a dry run."""
 
 
 @dataclass(frozen=True)

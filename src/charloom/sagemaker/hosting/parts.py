@@ -31,7 +31,7 @@ WORDS: dict[Kind, str] = {
     "endpoint": "endpoint",
 }
 
-# Each operation stands here by its name: the policies in the docs are compared with what the code calls.
+# Each operation is here by its name: the policies in the docs are compared with what the code calls.
 _DESCRIBE: dict[Kind, Callable[[Aws, str], Answer]] = {
     "model": lambda aws, name: aws.call("sagemaker", "describe_model", ModelName=name),
     "endpoint_config": lambda aws, name: aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=name),
@@ -276,7 +276,7 @@ def expires_at(seconds: float, now: datetime | None = None) -> datetime:
 
 
 def as_tag(moment: datetime) -> str:
-    """A moment as it stands in a tag: 2026-11-25T10:00:00Z."""
+    """A moment as a tag has it: 2026-11-25T10:00:00Z."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

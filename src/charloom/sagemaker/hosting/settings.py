@@ -70,7 +70,7 @@ class EndpointSettings(ResourceSettings):
         None, ge=1, le=100, description="Let it grow to this many under load (autoscaling)."
     )
     requests_per_instance: float = Field(
-        1000, gt=0, le=1e9, description="Growing: requests a minute that one instance shall have."
+        1000, gt=0, le=1e9, description="Autoscaling target: requests per instance and minute."
     )
     serverless: bool = Field(False, description="Serverless: billed by request; 4 MB, 60 s, no response streaming.")
     memory: Annotated[int, AfterValidator(_whole_gigabytes)] = Field(

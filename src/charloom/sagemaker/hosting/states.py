@@ -28,7 +28,7 @@ def wait_in_service(aws: Aws, name: str, notify: Notify) -> Answer:
     Raises:
         CloudError: it has failed (`notify` has received its container's last lines), vanished, or takes too long.
     """
-    began = told = heard = time.monotonic()
+    began = response = heard = time.monotonic()
     status = ""
     while True:
         try:
@@ -44,8 +44,8 @@ def wait_in_service(aws: Aws, name: str, notify: Notify) -> Answer:
         now = time.monotonic()
         if found is None:
             raise CloudError(f"the endpoint {name} has been deleted while it was being created", "Deleted")
-        if found["EndpointStatus"] != status or now - told >= _TOLD_EVERY:
-            same, status, told = found["EndpointStatus"] == status, found["EndpointStatus"], now
+        if found["EndpointStatus"] != status or now - response >= _TOLD_EVERY:
+            same, status, response = found["EndpointStatus"] == status, found["EndpointStatus"], now
             notify(StatusChanged(name, status, f"for {(now - began) / 60:.0f} min" if same else ""))
         if status == "InService":
             return found
@@ -79,7 +79,7 @@ def end_endpoint(aws: Aws, name: str, notify: Notify) -> bool:
     Raises:
         CloudError: it was refused, or the endpoint does not settle.
     """
-    began, told = time.monotonic(), False
+    began, response = time.monotonic(), False
     while True:
         try:
             return remove(aws, "endpoint", name)
@@ -90,7 +90,7 @@ def end_endpoint(aws: Aws, name: str, notify: Notify) -> bool:
                 return True
             if status not in _BUSY or time.monotonic() - began > _PATIENCE:
                 raise
-        if not told:
-            told = True
+        if not response:
+            response = True
             notify(Notice(f"the endpoint {name} is {status}, and cannot be deleted before that ends: waiting for it"))
         time.sleep(POLL)

@@ -63,7 +63,7 @@ def attach(
         aws: the account.
         name: the job's, started now or long ago.
         output: the model directory to write.
-        overwrite: replace the model that stands there.
+        overwrite: replace the model that is there.
         waiting: wait for a job that still runs.
         follow: while waiting, pass on the lines of its log.
         price: USD an hour of one machine, where charloom's table is not to be asked.
@@ -109,7 +109,7 @@ def check_output(output: Path, overwrite: bool) -> None:
 def received_model(output: Path, overwrite: bool, notify: Notify = ignore) -> Iterator[Path]:
     """A folder, not there yet, to make a model directory in; it is moved to `output` when the block ends well.
 
-    Of what `output` holds only the files of an older model are replaced. Nobody else may write there meanwhile.
+    Of what `output` holds only the files of an older model are replaced. No other process may write there meanwhile.
 
     Raises:
         UsageError: `output` is taken.

@@ -23,7 +23,7 @@ from charloom.sagemaker.names import ENDED, checked_name
 NO_JOB = "NoJob"
 """The code of the error that says that there is no training job of that name."""
 
-_LAST_LINES = 20  # shown of a job that failed while nobody followed it
+_LAST_LINES = 20  # shown of a job that failed while it was not followed
 _STRAGGLING = 3  # looks for lines that arrive after the end
 _PATIENCE = 10  # looks in a row that may fail while a job is waited for
 _TRANSIENT = (
@@ -100,12 +100,12 @@ def sought(aws: Aws, name: str, verb: str, *, price: float | None = None, **opti
     """As `status`; where there is no such job, the error advises that command with these options."""
     checked_name(name, "the job")
     try:
-        told = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
+        response = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
     except CloudError as error:
         if absent(error):
             raise CloudError(_no_job(aws, name, verb, **options), NO_JOB, error.reason) from None
         raise
-    return job_status({"TrainingJobName": name, **told}, aws.region, price)
+    return job_status({"TrainingJobName": name, **response}, aws.region, price)
 
 
 def _no_job(aws: Aws, name: str, verb: str, **options: Path) -> str:
@@ -114,35 +114,35 @@ def _no_job(aws: Aws, name: str, verb: str, **options: Path) -> str:
     return f"there is no job {name} {shown_place(aws)}: {advice}"
 
 
-def job_status(told: Answer, region: str, price: float | None = None) -> JobStatus:
+def job_status(response: Answer, region: str, price: float | None = None) -> JobStatus:
     """What DescribeTrainingJob has said, as we say it."""
-    resources = told.get("ResourceConfig", {})
+    resources = response.get("ResourceConfig", {})
     instance, instances = str(resources.get("InstanceType", "")), int(resources.get("InstanceCount", 1))
     hourly = price_per_hour(instance, region, price, kind="training")
-    billed, seconds = told.get("BillableTimeInSeconds"), told.get("TrainingTimeInSeconds")
-    if seconds is None and "TrainingStartTime" in told:
-        end = told.get("TrainingEndTime") or datetime.now(UTC)
-        seconds = max(0.0, (end - told["TrainingStartTime"]).total_seconds())
+    billed, seconds = response.get("BillableTimeInSeconds"), response.get("TrainingTimeInSeconds")
+    if seconds is None and "TrainingStartTime" in response:
+        end = response.get("TrainingEndTime") or datetime.now(UTC)
+        seconds = max(0.0, (end - response["TrainingStartTime"]).total_seconds())
     charged = seconds if billed is None else billed
-    last = (told.get("SecondaryStatusTransitions") or [{}])[-1]
+    last = (response.get("SecondaryStatusTransitions") or [{}])[-1]
     return JobStatus(
-        name=told["TrainingJobName"],
-        status=told.get("TrainingJobStatus", ""),
-        secondary_status=told.get("SecondaryStatus", ""),
+        name=response["TrainingJobName"],
+        status=response.get("TrainingJobStatus", ""),
+        secondary_status=response.get("SecondaryStatus", ""),
         message=_one_line(last.get("StatusMessage", "")),
         since=last.get("StartTime"),
-        created=told.get("CreationTime"),
-        ended=told.get("TrainingEndTime"),
+        created=response.get("CreationTime"),
+        ended=response.get("TrainingEndTime"),
         instance=instance,
         instances=instances,
-        spot=bool(told.get("EnableManagedSpotTraining", False)),
+        spot=bool(response.get("EnableManagedSpotTraining", False)),
         seconds=seconds,
         seconds_billed=billed,
         price_per_hour=hourly,
         price=None if hourly is None else hourly * instances * (charged or 0) / 3600,
-        metrics=_metrics(told.get("FinalMetricDataList") or []),
-        failure_reason=_one_line(told.get("FailureReason", "")),
-        artifact=told.get("ModelArtifacts", {}).get("S3ModelArtifacts", ""),
+        metrics=_metrics(response.get("FinalMetricDataList") or []),
+        failure_reason=_one_line(response.get("FailureReason", "")),
+        artifact=response.get("ModelArtifacts", {}).get("S3ModelArtifacts", ""),
     )
 
 
@@ -261,11 +261,11 @@ class Watch:
             self._notify(StatusChanged(self._name, *shown))
 
     def _tell_lines(self) -> int:
-        told = 0
+        response = 0
         for line in [] if self._log is None else _lines(self._log, self._notify, several=self._several):
             self._notify(LogLine(line))
-            told += 1
-        return told
+            response += 1
+        return response
 
     def _tell_stragglers(self) -> None:
         """CloudWatch is some seconds behind: look again until nothing comes."""
@@ -288,9 +288,9 @@ def _lines(log: Log, notify: Notify, *, several: bool = False) -> Iterator[str]:
         notify(Notice(f"the job's log cannot be read: {error}"))
 
 
-def _metrics(told: list[dict[str, Any]]) -> dict[str, float]:
+def _metrics(response: list[dict[str, Any]]) -> dict[str, float]:
     """The last value of each metric; what is no number is left out."""
-    found = {one["MetricName"]: float(one["Value"]) for one in told}
+    found = {one["MetricName"]: float(one["Value"]) for one in response}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 

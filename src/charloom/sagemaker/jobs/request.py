@@ -37,7 +37,7 @@ def hyperparameters(options: Mapping[str, Any], recipe: str | None = None) -> di
     """What was chosen for a training, as hyperparameters: names with hyphens, values as JSON.
 
     Args:
-        options: settings as `charloom.train` takes them; None stands for one that was not chosen.
+        options: settings as `charloom.train` takes them; None means one that was not chosen.
         recipe: one that comes with charloom, or the path of a YAML file, whose settings are sent one by one.
 
     Raises:
@@ -275,7 +275,7 @@ class JobSettings(ResourceSettings):
     image: str | None = Field(None, description="The container's address; else Amazon's newest image for PyTorch.")
     volume: int = Field(30, ge=1, le=16_384, description="Gigabytes of disk of each machine.")
     checkpoints: str | None = Field(
-        None, description="A folder in S3 for checkpoints; that of an earlier job makes this one go on from there."
+        None, description="A folder in S3 for checkpoints; that of an earlier job makes this one resume from there."
     )
     subnets: list[str] = Field(default_factory=list, max_length=16, description="Subnets of a VPC to run in.")
     security_groups: list[str] = Field(

@@ -138,7 +138,7 @@ def train(
         aws: the account.
         corpus: an address in S3 (a prepared corpus, or texts), or what `charloom.train` takes.
         recipe: as `charloom.train` takes it.
-        init_from: a model to go on from: its directory, or the address in S3 of one or of a `model.tar.gz`.
+        init_from: a model to start from: its directory, or the address in S3 of one or of a `model.tar.gz`.
         notify: receives what happens, and what it will cost.
         **options: fields of `JobSettings` (instance, spot, role...), and settings as `charloom.train` takes them.
 
@@ -205,7 +205,7 @@ def start_training(aws: Aws, plan: TrainingPlan, *, notify: Notify = ignore) -> 
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[JobSettings, dict[str, Any]]:
-    """Flat options, those of the job and those of the training; None stands for one that was not chosen.
+    """Flat options, those of the job and those of the training; None means one that was not chosen.
 
     Raises:
         UsageError: there is no such option, or one of the job's cannot work.
@@ -240,7 +240,7 @@ def is_remote(specs: list[str]) -> bool:
 
 
 def _check_free(aws: Aws, name: str) -> None:
-    """See that no job has the name, before anything is sent in vain.
+    """Refuse a job name that is taken, before anything is uploaded.
 
     Raises:
         CloudError: one has.

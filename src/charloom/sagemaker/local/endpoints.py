@@ -50,7 +50,7 @@ def start_server(folder: Path, port: int, ttl: float | None, environment: Mappin
     """Start `charloom serve` under the container contract, with the model in `folder`/opt/ml/model.
 
     Args:
-        folder: the endpoint's; its log stands there too.
+        folder: the endpoint's; its log is there too.
         port: where to listen on 127.0.0.1; 0 takes a free one.
         ttl: seconds until it ends by itself, or None.
         environment: more variables.
@@ -61,7 +61,7 @@ def start_server(folder: Path, port: int, ttl: float | None, environment: Mappin
     contract = {
         "SAGEMAKER_BASE_DIR": str(folder / "opt" / "ml"),
         "SAGEMAKER_BIND_TO_PORT": str(port),
-        "CHARLOOM_SERVE_HOST": "127.0.0.1",  # a container's port is nobody else's; this machine's would be
+        "CHARLOOM_SERVE_HOST": "127.0.0.1",  # a container's port is its own; this machine's would be shared
     }
     given = container_environment({**environment, **contract})
     with (folder / _LISTENING).open("wb") as said, (folder / LOG).open("wb") as log:
@@ -97,13 +97,13 @@ def _serves(port: int) -> bool:
     try:
         connection.request("GET", "/ping")
         answer = connection.getresponse()
-        told = answer.read(1 << 16)
+        response = answer.read(1 << 16)
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
-    if answer.status != 200 and b'"failed"' in told:
-        raise NotServing(str(json.loads(told).get("reason", "it has failed")))
+    if answer.status != 200 and b'"failed"' in response:
+        raise NotServing(str(json.loads(response).get("reason", "it has failed")))
     return answer.status == 200
 
 

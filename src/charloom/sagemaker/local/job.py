@@ -16,7 +16,7 @@ from charloom.sagemaker.local.records import Process, folder_of, read_record, wr
 
 STOP_PATIENCE = 120.0  # seconds between SIGTERM and SIGKILL, as StopTrainingJob has it
 STOPPING = "stopping"
-"""A file that stands in a job's folder once it is to stop."""
+"""A file that is in a job's folder once it is to stop."""
 
 _KILLED = "the command that ran it was killed: start it again with the same --name, and it goes on"
 
@@ -119,7 +119,7 @@ def describe(name: str) -> dict[str, Any]:
         CharloomError: there is no such job here.
     """
     job = existing_job(name)
-    told: dict[str, Any] = {
+    response: dict[str, Any] = {
         "TrainingJobName": job.name,
         "TrainingJobStatus": job.state,
         "SecondaryStatus": job.stage if job.state == "InProgress" else job.state,
@@ -130,21 +130,21 @@ def describe(name: str) -> dict[str, Any]:
         "BillableTimeInSeconds": 0,
     }
     if job.ended is not None:
-        told |= {
+        response |= {
             "TrainingEndTime": job.ended,
             "TrainingTimeInSeconds": round((job.ended - job.started).total_seconds()),
         }
     if job.state == "Failed":
-        told["FailureReason"] = job.failure_reason or _KILLED
+        response["FailureReason"] = job.failure_reason or _KILLED
     if job.artifact is not None:
-        told["ModelArtifacts"] = {"S3ModelArtifacts": str(job.artifact)}
-    return told
+        response["ModelArtifacts"] = {"S3ModelArtifacts": str(job.artifact)}
+    return response
 
 
 def stop(name: str) -> bool:
     """Tell a job to save a checkpoint and end; whether it was running.
 
-    Who follows it waits for it, two minutes at most; where nobody does, this waits.
+    Who follows it waits for it, two minutes at most; where it is not followed, this waits.
 
     Raises:
         CharloomError: there is no such job here.

@@ -151,7 +151,7 @@ def _unpack_code(folder: Path) -> None:
 
 
 def pack_model(model: Path, archive: Path) -> None:
-    """Write `model.tar.gz` as SageMaker does when a job has ended: all that stands in the model folder.
+    """Write `model.tar.gz` as SageMaker does when a job has ended: all that is in the model folder.
 
     Raises:
         StorageError: it cannot be written.
@@ -325,13 +325,13 @@ class _Run:
         """Why it failed, as SageMaker says it."""
         try:
             with (self._job.base / "output" / "failure").open("rb") as file:
-                told = file.read(4 * _LONGEST).decode("utf-8", "replace").strip()
+                response = file.read(4 * _LONGEST).decode("utf-8", "replace").strip()
         except OSError:
-            told = ""
-        if not told and status < 0:
-            told = f"it was ended by signal {-status}" + (" (out of memory?)" if status == -signal.SIGKILL else "")
+            response = ""
+        if not response and status < 0:
+            response = f"it was ended by signal {-status}" + (" (out of memory?)" if status == -signal.SIGKILL else "")
         lines = [line for line in last_lines(self._log, 100) if line.strip()]
-        return f"AlgorithmError: {(told or (lines or ['it said nothing'])[-1])[:_LONGEST]}, exit code: {status}"
+        return f"AlgorithmError: {(response or (lines or ['it said nothing'])[-1])[:_LONGEST]}, exit code: {status}"
 
     def _stopped(self) -> int:
         """It was stopped; its model so far, where there is one, is packed as well."""

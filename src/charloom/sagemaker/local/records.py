@@ -49,7 +49,7 @@ def folder_of(kind: Kind, name: str) -> Path:
 
 
 def made_folder(kind: Kind, name: str) -> Path:
-    """The folder of one job or endpoint, made if it is not there; nobody else may look into it.
+    """The folder of one job or endpoint, made if it is not there; no other user may look into it.
 
     Raises:
         UsageError: SageMaker would not allow that name.
@@ -213,8 +213,10 @@ def _began(pid: int) -> str | None:
 
 def _began_by_ps(pid: int) -> str | None:
     """The same where there is no /proc, as on macOS."""
-    told = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
-    state, _, began = told.stdout.strip().partition(" ")
+    response = subprocess.run(
+        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    state, _, began = response.stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else began.strip()
 
 

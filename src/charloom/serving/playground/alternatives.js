@@ -119,12 +119,12 @@ export function alternativesOf(one, branch) {
     bar.style.width = `${Math.max(2, share * 100)}%`;
     const button = element(
       "button",
-      { type: "button", class: chosen ? "stands" : null, on: { click: () => branch(character) } },
+      { type: "button", class: chosen ? "chosen" : null, on: { click: () => branch(character) } },
       bar,
       ...glyph(character),
       element("span", { class: "share", text: percent(share) }),
       element("span", { class: "tick", "aria-hidden": "true", text: chosen ? "✓" : "" }),
-      element("span", { class: "unseen", text: `${chosen ? ", stands here" : ""}: go on from here` }),
+      element("span", { class: "unseen", text: `${chosen ? ", it is here" : ""}: go on from here` }),
     );
     list.append(element("li", {}, button));
   }

@@ -1,7 +1,7 @@
-/** What a screen reader is told while text comes: whole sentences, never single characters. */
+/** What a screen reader says while text comes: whole sentences, never single characters. */
 
 const ENOUGH = 240; // characters without an end in sight
-const PAUSE = 1500; // milliseconds between two announcements, at least: nobody listens faster
+const PAUSE = 1500; // milliseconds between two announcements, at least: listening takes as long
 
 /**
  * Cut the sentences off the beginning of a text.

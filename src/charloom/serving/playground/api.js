@@ -169,7 +169,7 @@ export async function* events(body) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // so that the server is told to stop
+    reader.cancel().catch(() => {}); // so that the server stops
   }
 }
 

@@ -125,7 +125,7 @@ function connectForm() {
   });
 }
 
-/** What stands in the address: the model only where there is a choice. */
+/** What the address says: the model only where there is a choice. */
 function addressed() {
   const now = settings();
   return toHash(names.length > 1 && now.model !== names[0] ? now : { ...now, model: "" });

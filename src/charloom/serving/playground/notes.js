@@ -51,7 +51,7 @@ export function unitNotes(live) {
   const values = live.values.slice(-SHOWN);
   const last = values[values.length - 1];
   fill(byId("state-live"), bars(characters, values, `Unit ${live.unit} over the last ${values.length} characters`, -1));
-  byId("state-said").textContent = `Unit ${live.unit} stands at ${signed(last)} after ${inWords(characters[characters.length - 1])}.`;
+  byId("state-said").textContent = `Unit ${live.unit} is at ${signed(last)} after ${inWords(characters[characters.length - 1])}.`;
   const { moves, kept, strongest } = movement(live.values.slice(-SHOWN - 1));
   const seen = live.characters.slice(-moves.length);
   fill(byId("gate-live"), bars(seen, moves, `How far each character moved unit ${live.unit}`, 0));

@@ -64,7 +64,7 @@ export function showRequest(settings, seed, own, keyed) {
   byId("python").textContent = asPython(server, body);
 }
 
-/** Let the buttons copy what stands beside them. @param {(message: string) => void} say */
+/** Let the buttons copy the text beside them. @param {(message: string) => void} say */
 export function connectCopying(say) {
   for (const button of document.querySelectorAll("button[data-copy]")) {
     button.addEventListener("click", async () => {

@@ -3,7 +3,7 @@
 /**
  * A character of a text with what the model thought of it.
  * @typedef {object} Character
- * @property {string} text one character (or what a token stands for).
+ * @property {string} text one character (or a token's).
  * @property {number | null} bits −log2 of its probability; null where the model was not asked.
  * @property {[string, number][]} top the likeliest characters with their probabilities, likeliest first.
  * @property {boolean} [branched] whether a person chose it.
@@ -59,7 +59,7 @@ export function spokenName(character) {
   return character !== character.toLowerCase() ? `capital ${character}` : character;
 }
 
-/** What stands for a character where it stands alone. @param {string} character */
+/** What is shown for a character on its own. @param {string} character */
 export function shownAlone(character) {
   return { " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽" }[character] ?? character;
 }

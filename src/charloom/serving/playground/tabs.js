@@ -2,7 +2,7 @@
 
 /**
  * @param {HTMLElement} row with role="tablist".
- * @param {(id: string) => void} opened is told the panel's id.
+ * @param {(id: string) => void} opened receives the panel's id.
  * @returns {(id: string) => void} opens the panel with this id.
  */
 export function connectTabs(row, opened) {

@@ -37,7 +37,7 @@ export class TextView {
     this.#listen();
   }
 
-  /** Begin anew. @param {string} [before] plain text that stands before the characters. */
+  /** Begin anew. @param {string} [before] plain text before the characters. */
   clear(before = "") {
     this.before.textContent = before;
     this.characters = [];
