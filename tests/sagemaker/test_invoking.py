@@ -211,7 +211,7 @@ def test_what_is_too_large_is_not_sent(fake: FakeAmazon, account: Account) -> No
     with pytest.raises(UsageError, match="temperature"):
         invoke(account, "mine", "a", temperature=-1)
     with pytest.raises(UsageError, match="no such"):
-        invoke(account, "mine", "a", heat=1)
+        invoke(account, "mine", "a", **{"heat": 1})  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="single hyphens"):
         invoke(account, "../mine", "a")
     with pytest.raises(UsageError, match="cannot be sent"):

@@ -288,13 +288,13 @@ def test_a_missing_library_is_told_before_anything_is_written(
         monkeypatch.delitem(sys.modules, module)
     monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(MissingExtraError, match=rf"--track {name} needs the 'track' extra"):
-        charloom.train(text, tmp_path / "m", track=[name], **OPTIONS)
+        charloom.train(text, tmp_path / "m", **{**OPTIONS, "track": [name]})
     assert not (tmp_path / "m").exists()
 
 
 def test_an_unknown_tracker(text: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="track"):
-        charloom.train(text, tmp_path / "m", track=["notebook"], **OPTIONS)
+        charloom.train(text, tmp_path / "m", **{**OPTIONS, "track": ["notebook"]})
 
 
 class Counter:

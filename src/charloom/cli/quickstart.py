@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 from pydantic import Field, ValidationError
 
@@ -17,6 +17,7 @@ from charloom.cli.progress import TrainingView
 from charloom.display import typed
 from charloom.errors import CharloomError, TrainingError
 from charloom.interrupts import INTERRUPTED
+from charloom.options import LearningOptions
 from charloom.settings import RunSettings, TrainingSettings, run_settings
 from charloom.text.named import built_in
 
@@ -129,7 +130,7 @@ def _is_of_quickstart(recipe: object, sources: list[str], training: object) -> b
     return recorded.steps is not None and recorded == _settings(**_lengths(recorded.steps)).training
 
 
-def _settings(**lengths: Any) -> RunSettings:
+def _settings(**lengths: Unpack[LearningOptions]) -> RunSettings:
     from charloom.training.recipes import load_recipe
 
     return run_settings(load_recipe(RECIPE), lengths)

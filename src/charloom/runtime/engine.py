@@ -16,12 +16,13 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, Unpack
 from weakref import WeakSet
 
 import numpy as np
 
 from charloom.errors import BusyError, CharloomError, UsageError
+from charloom.options import SamplingOptions
 from charloom.runtime.continuation import Continuation
 from charloom.runtime.generation import sample_seeds
 from charloom.runtime.logprobs import Tokens
@@ -115,7 +116,7 @@ class Engine:
         *,
         alternatives: int | None = None,
         prompt_alternatives: int | None = None,
-        **options: Any,
+        **options: Unpack[SamplingOptions],
     ) -> Continuation:
         """Continue a prompt; returns at once.
 
@@ -141,7 +142,7 @@ class Engine:
         *,
         alternatives: int | None = None,
         prompt_alternatives: int | None = None,
-        **options: Any,
+        **options: Unpack[SamplingOptions],
     ) -> list[Continuation]:
         """Several continuations of a prompt, which is read once; sample i has seed + i.
 
@@ -161,7 +162,7 @@ class Engine:
         alternatives: int | None = None,
         prompt_alternatives: int | None = None,
         share: object = None,
-        **options: Any,
+        **options: Unpack[SamplingOptions],
     ) -> list[Continuation]:
         """Several continuations of each of several prompts, all or none of them, as one request.
 

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
 from charloom.bundle.config import STEP_GRAPH
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore, unfailing
+from charloom.options import SamplingOptions
 from charloom.runtime.activations import Activations, activations
 from charloom.runtime.corpora import CorpusNames, ModelCorpora
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
-from charloom.runtime.novelty import Novelty, NoveltySettings, Searched, novelty
-from charloom.runtime.recitation import Recitation, ReciteSettings, recite
+from charloom.runtime.novelty import Novelty, NoveltyOptions, NoveltySettings, Searched, novelty
+from charloom.runtime.recitation import Recitation, ReciteOptions, ReciteSettings, recite
 from charloom.runtime.scored_files import NamedFiles, in_memory
 from charloom.runtime.scoring import Score, Scorer
 from charloom.runtime.session import OnnxSession, no_number
@@ -96,7 +97,7 @@ class Model:
         other._session = OnnxSession(graph, self.config.model, self.threads)
         return other
 
-    def generate(self, prompt: str = "", **options: Any) -> Generation:
+    def generate(self, prompt: str = "", **options: Unpack[SamplingOptions]) -> Generation:
         """Continue a prompt.
 
         Args:
@@ -109,7 +110,7 @@ class Model:
         """
         return self.stream(prompt, **options).finish()
 
-    def stream(self, prompt: str = "", **options: Any) -> TextStream:
+    def stream(self, prompt: str = "", **options: Unpack[SamplingOptions]) -> TextStream:
         """Continue a prompt piece by piece: `for piece in model.stream("ROMEO:"): print(piece, end="")`.
 
         Raises:
@@ -118,7 +119,9 @@ class Model:
         settings = self._settings(options)
         return TextStream(self._session, self.vocabulary, prompt, self._clean(prompt), settings)
 
-    def generate_samples(self, prompt: str = "", samples: int = 1, **options: Any) -> list[Generation]:
+    def generate_samples(
+        self, prompt: str = "", samples: int = 1, **options: Unpack[SamplingOptions]
+    ) -> list[Generation]:
         """Several continuations of one prompt, made in one batch; sample i has seed + i.
 
         Raises:
@@ -249,7 +252,12 @@ class Model:
         return Scorer(self._session, self.vocabulary, self.config.corpus.cleaning, per_char=per_char)
 
     def recite(
-        self, corpus: CorpusNames, *, split: SplitName = "train", notify: Notify = ignore, **options: Any
+        self,
+        corpus: CorpusNames,
+        *,
+        split: SplitName = "train",
+        notify: Notify = ignore,
+        **options: Unpack[ReciteOptions],
     ) -> Recitation:
         """Measure how much of a corpus the model has memorized: random passages are begun, it goes on greedily.
 
@@ -274,7 +282,7 @@ class Model:
         file: str | Path | None = None,
         split: SplitName = "train",
         notify: Notify = ignore,
-        **options: Any,
+        **options: Unpack[NoveltyOptions],
     ) -> Novelty:
         """Measure how much of what the model writes occurs word for word in a corpus.
 
@@ -299,7 +307,7 @@ class Model:
         written = self.generate_samples("", settings.rows, **settings.sampling)
         return novelty(self.vocabulary, [one.text for one in written], searched, settings.seed)
 
-    def _settings(self, options: dict[str, Any]) -> SamplingSettings:
+    def _settings(self, options: Mapping[str, Any]) -> SamplingSettings:
         usual = self._sampling.model_dump()
         if options.get("regex") is not None:
             del usual["stop"]  # what ends the text is the pattern

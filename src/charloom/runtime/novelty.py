@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -177,6 +177,17 @@ class NoveltySettings(Settings):
         """The options of one text; no stop text ends it early."""
         given = self.model_dump(exclude={"characters"}, exclude_none=True)
         return {**given, "length": -(-self.characters // self.rows), "stop": []}
+
+
+class NoveltyOptions(TypedDict, total=False):
+    """Fields of `NoveltySettings`, as keyword arguments."""
+
+    characters: int
+    temperature: float | None
+    top_k: int | None
+    top_p: float | None
+    min_p: float | None
+    seed: int
 
 
 @dataclass(frozen=True)

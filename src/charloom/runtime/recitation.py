@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -81,6 +82,15 @@ class ReciteSettings(Settings):
     def passage(self) -> int:
         """The length of a whole passage."""
         return self.prompt_length + self.length
+
+
+class ReciteOptions(TypedDict, total=False):
+    """Fields of `ReciteSettings`, as keyword arguments."""
+
+    prompt_length: int
+    length: int
+    samples: int
+    seed: int
 
 
 def recite(

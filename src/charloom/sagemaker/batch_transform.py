@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Unpack
 
 from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
@@ -19,6 +19,7 @@ from charloom.sagemaker.instances import price_per_hour
 from charloom.sagemaker.names import ENDED, S3Uri, checked_name
 from charloom.sagemaker.s3 import objects_under
 from charloom.sagemaker.transform_request import (
+    TransformJobOptions,
     TransformPlan,
     answer_to,
     names_model,
@@ -65,7 +66,7 @@ def transform(
     *,
     wait: bool = True,
     notify: Notify = ignore,
-    **options: Any,
+    **options: Unpack[TransformJobOptions],
 ) -> Transformed:
     """Continue, or measure, every line of files in S3. It does not ask: `notify` gets the price.
 

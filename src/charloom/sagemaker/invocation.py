@@ -9,10 +9,11 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Unpack
 
 from charloom.errors import CloudError, UsageError
 from charloom.events import Notify, StatusChanged, ignore
+from charloom.options import SamplingOptions
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.channels import (
     ASYNC_LIMIT,
@@ -54,7 +55,7 @@ class Answer:
     seconds: float
 
 
-def invoke(aws: Aws | None, name: str, prompt: str, **sampling: Any) -> Answer:
+def invoke(aws: Aws | None, name: str, prompt: str, **sampling: Unpack[SamplingOptions]) -> Answer:
     """Let an endpoint continue a text.
 
     Args:
@@ -162,7 +163,7 @@ class AnswerStream:
         return text
 
 
-def invoke_stream(aws: Aws | None, name: str, prompt: str, **sampling: Any) -> AnswerStream:
+def invoke_stream(aws: Aws | None, name: str, prompt: str, **sampling: Unpack[SamplingOptions]) -> AnswerStream:
     """Let an endpoint continue a text, and give the pieces as they arrive. Arguments are those of `invoke`.
 
     Nothing is sent before the first piece is asked for.
@@ -224,7 +225,13 @@ class Pending:
 
 
 def invoke_later(
-    aws: Aws, name: str, prompt: str, *, payload: bool = False, place: S3Uri | None = None, **sampling: Any
+    aws: Aws,
+    name: str,
+    prompt: str,
+    *,
+    payload: bool = False,
+    place: S3Uri | None = None,
+    **sampling: Unpack[SamplingOptions],
 ) -> Pending:
     """Put a request into S3 and let an asynchronous endpoint answer it in its own time.
 

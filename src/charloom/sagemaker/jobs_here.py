@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from charloom.bundle import open_model_directory
 from charloom.errors import CharloomError, TrainingError, UsageError
@@ -28,6 +28,7 @@ from charloom.sagemaker.local.endpoints import find as find_endpoint
 from charloom.sagemaker.local.job import artifact, delete_job, describe, existing_job, find_job, stop
 from charloom.sagemaker.local.records import LOG, Followed, folder_of, held, last_lines, recorded
 from charloom.sagemaker.names import checked_name, fresh_name, is_s3
+from charloom.sagemaker.options import TrainingJobOptions
 from charloom.sagemaker.unpacking import unpack_model
 from charloom.settings import ReadingSettings, validated
 from charloom.text.named import cache_folder
@@ -61,7 +62,7 @@ def train_here(
     init_from: Path | str | None = None,
     overwrite: bool = False,
     notify: Notify = ignore,
-    **options: Any,
+    **options: Unpack[TrainingJobOptions],
 ) -> TrainedHere:
     """Train on this machine as a job of SageMaker's would: the same entry point, hyperparameters and channels.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Unpack
 
 from pydantic import AfterValidator, Field
 
@@ -13,6 +13,7 @@ from charloom.sagemaker.aws import Aws, role_arn
 from charloom.sagemaker.hosting.model_data import check_model
 from charloom.sagemaker.instances import has_own_disks, price_note, price_per_hour, refuse_unfit, shown_price, unlisted
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3, tags
+from charloom.sagemaker.options import TransformOptions
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.s3 import objects_read
 from charloom.settings import Duration, duration_seconds, validated
@@ -124,6 +125,16 @@ def names_model(model: str) -> bool:
     return not is_s3(model) and not Path(model).expanduser().exists()
 
 
+class TransformJobOptions(TransformOptions, total=False):
+    """What `plan_transform` takes by name."""
+
+    score: bool
+    name: str | None
+    settings: TransformSettings | None
+    role: str | None
+    image: str | None
+
+
 def plan_transform(
     aws: Aws,
     model: str,
@@ -135,7 +146,7 @@ def plan_transform(
     settings: TransformSettings | None = None,
     role: str | None = None,
     image: str | None = None,
-    **chosen: Any,
+    **chosen: Unpack[TransformOptions],
 ) -> TransformPlan:
     """Look a batch over, as `transform` does before it sends anything.
 

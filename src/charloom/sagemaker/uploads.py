@@ -8,10 +8,11 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore
+from charloom.options import ReadingOptions
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.s3 import default_bucket, ensure_bucket, upload_file
@@ -65,7 +66,7 @@ def upload(
     overwrite: bool = False,
     kms_key: str | None = None,
     notify: Notify = ignore,
-    **reading: Any,
+    **reading: Unpack[ReadingOptions],
 ) -> UploadedCorpus:
     """Prepare a corpus and put it into S3, under a name that its content gives: what is there is never altered.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ def look_into(
     return None if finished is None else TrainingResult(**finished), standing["unfinished"]
 
 
-def new_request(recipe: str | None, settings: RunSettings, options: dict[str, Any], origin: Origin | None) -> Request:
+def new_request(
+    recipe: str | None, settings: RunSettings, options: Mapping[str, Any], origin: Origin | None
+) -> Request:
     """What a run that begins is to do; an origin fixes some of the settings.
 
     Raises:
@@ -72,7 +75,7 @@ def new_request(recipe: str | None, settings: RunSettings, options: dict[str, An
 
 
 def resumed_request(
-    unfinished: dict[str, Any], given: RunSettings, recipe: str | None, options: dict[str, Any], ranks: Ranks
+    unfinished: dict[str, Any], given: RunSettings, recipe: str | None, options: Mapping[str, Any], ranks: Ranks
 ) -> Request:
     """What a run that is resumed is to do: what it was to do when it began.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -77,7 +78,7 @@ def unfinished_run(folder: Path) -> dict[str, Any] | None:
 
 
 def resumed_settings(
-    run: dict[str, Any], given: RunSettings, recipe: str | None, options: dict[str, Any]
+    run: dict[str, Any], given: RunSettings, recipe: str | None, options: Mapping[str, Any]
 ) -> RunSettings:
     """The settings of the run to resume.
 

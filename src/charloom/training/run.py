@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 
@@ -19,6 +19,7 @@ from charloom.errors import StorageError, TrainingError
 from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore, unfailing
 from charloom.files import storage_errors
 from charloom.folders import FolderLock, model_records, sweep
+from charloom.options import LearningOptions
 from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.settings import LENGTHS, run_settings
 from charloom.text.sources import check_outside
@@ -60,7 +61,7 @@ def train(
     resume: bool = False,
     notify: Notify = ignore,
     should_stop: Callable[[], bool] = lambda: False,
-    **options: Any,
+    **options: Unpack[LearningOptions],
 ) -> TrainingResult:
     """Train a model on a text and write its model directory.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_hex
-from typing import Any
+from typing import Any, Unpack
 
 from charloom.errors import CharloomError, CloudError, UsageError
 from charloom.events import Notice, Notify, ignore
@@ -23,6 +23,7 @@ from charloom.sagemaker.images import chosen_image, installs_at_start
 from charloom.sagemaker.instances import has_arm, has_gpu, has_own_disks
 from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, checked_name, fresh_name, tags
+from charloom.sagemaker.options import EndpointOptions
 from charloom.settings import validated
 
 """The one variant that our endpoints have; SageMaker's own tools call it so too."""
@@ -196,7 +197,14 @@ class _Making:
         return (parts.tags_by_name(self.aws, kind, self.name) or {}).get(parts.MARK) == self.mark
 
 
-def settings_of(settings: EndpointSettings | None, chosen: dict[str, Any]) -> EndpointSettings:
+class DeployOptions(EndpointOptions, total=False):
+    """What `deploy` takes by name, except `notify`."""
+
+    settings: EndpointSettings | None
+    name: str | None
+
+
+def settings_of(settings: EndpointSettings | None, chosen: EndpointOptions) -> EndpointSettings:
     """Settings with single choices over them.
 
     Raises:
@@ -213,7 +221,7 @@ def deploy(
     *,
     name: str | None = None,
     notify: Notify = ignore,
-    **chosen: Any,
+    **chosen: Unpack[EndpointOptions],
 ) -> Deployed:
     """Put a model behind an endpoint, and wait until it is in service.
 
@@ -364,7 +372,7 @@ def create_model(
     *,
     name: str | None = None,
     notify: Notify = ignore,
-    **chosen: Any,
+    **chosen: Unpack[EndpointOptions],
 ) -> str:
     """Make a SageMaker model without an endpoint, as batch transform wants one; gives its name. It costs nothing.
 

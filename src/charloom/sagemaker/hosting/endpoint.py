@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Unpack
 
 from charloom.errors import CharloomError, CloudError
 from charloom.events import Notice, Notify, ignore
+from charloom.options import SamplingOptions
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.hosting.delete import NO_ENDPOINT, delete
-from charloom.sagemaker.hosting.deploy import Deployed, deploy
+from charloom.sagemaker.hosting.deploy import Deployed, DeployOptions, deploy
 
 
 class Endpoint:
@@ -27,7 +28,7 @@ class Endpoint:
         """What it is called."""
         return self.about.name
 
-    def generate(self, prompt: str, **sampling: Any) -> str:
+    def generate(self, prompt: str, **sampling: Unpack[SamplingOptions]) -> str:
         """Continue a text; the continuation alone.
 
         Args:
@@ -52,7 +53,7 @@ class Endpoint:
 
 
 @contextmanager
-def deployed(aws: Aws, model: str, *, notify: Notify = ignore, **options: Any) -> Iterator[Endpoint]:
+def deployed(aws: Aws, model: str, *, notify: Notify = ignore, **options: Unpack[DeployOptions]) -> Iterator[Endpoint]:
     """Deploy a model for the time of a block, and delete the endpoint with all that belongs to it at the end.
 
     It is deleted after an exception and after Ctrl-C too. A process that is killed deletes nothing: give `ttl` as well.

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from charloom.bundle import open_model_directory
 from charloom.errors import CloudError, UsageError
@@ -20,6 +20,7 @@ from charloom.sagemaker.instances import has_arm, price_note, price_per_hour, sh
 from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, planned, training_job_request
 from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.names import S3Uri, is_s3
+from charloom.sagemaker.options import TrainingJobOptions
 from charloom.sagemaker.s3 import ensure_bucket, objects_read, refuse_mixed_corpora, upload_file
 from charloom.sagemaker.source_dir import ARCHIVE, pack_source
 from charloom.sagemaker.uploads import upload
@@ -127,7 +128,7 @@ def train(
     recipe: str | None = None,
     init_from: Path | str | None = None,
     notify: Notify = ignore,
-    **options: Any,
+    **options: Unpack[TrainingJobOptions],
 ) -> StartedJob:
     """Start a training job; `wait` waits for it, `attach` fetches its model. It does not ask: `notify` gets the price.
 
@@ -159,7 +160,7 @@ def plan_training(
     recipe: str | None = None,
     init_from: Path | str | None = None,
     notify: Notify = ignore,
-    **options: Any,
+    **options: Unpack[TrainingJobOptions],
 ) -> TrainingPlan:
     """Look a training job over, as `train` does before it sends anything: see there."""
     specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
