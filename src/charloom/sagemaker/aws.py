@@ -1,20 +1,16 @@
 """The one door to Amazon Web Services: every request passes `Aws.call`, sent by an account or shown by a dry run.
 
-An account is reached through boto3. What Amazon or the network refuses becomes one line that says what to do.
+An account is reached through boto3, which a dry run does not need.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
-
-from botocore import exceptions
-from botocore.exceptions import BotoCoreError, ClientError
 
 from charloom.errors import CloudError, MissingExtraError, UsageError
 from charloom.sagemaker.names import dns_suffix, partition
@@ -189,7 +185,7 @@ class Account:
 
 
 def _refusals(service: str, operation: str, region: str) -> Any:
-    from charloom.sagemaker.aws import refusals
+    from charloom.sagemaker.refusals import refusals
 
     return refusals(service, operation, region)
 
@@ -258,72 +254,6 @@ def named_role(aws: Aws, role: str | None, variable: str, needed: str) -> str:
     if role is None:
         raise UsageError(needed)
     return role if role.startswith("arn:") else arn(aws, "iam", f"role/{role}", regional=False)
-
-
-_CHOICES = re.compile(r": \[[^\]]{20,}\]")
-_SHOWN = 1000  # characters of what Amazon says
-
-_ADVICE = {
-    "ExpiredToken": "the credentials have expired: sign in again",
-    "ExpiredTokenException": "the credentials have expired: sign in again",
-    "InvalidClientTokenId": "the credentials are not valid (in this partition): check the profile and the region",
-    "UnrecognizedClientException": "the credentials are not valid: check the profile",
-    "SignatureDoesNotMatch": "the signature is wrong: check the secret key, and this machine's clock",
-    "RequestTimeTooSkewed": "this machine's clock is wrong: set it, and try again",
-    "InvalidSignatureException": "the signature is wrong or too old: check the secret key, and this machine's clock",
-    "RequestExpired": "this machine's clock is wrong: set it, and try again",
-    "NoSuchBucket": "there is no such bucket: check the address",
-    "ResourceInUse": "the name is taken: give another --name",
-    "ResourceLimitExceeded": "a quota of the account is reached: delete something, or ask for a larger one",
-    "ThrottlingException": "too many requests, also after several tries: wait a minute and try again",
-    "Throttling": "too many requests, also after several tries: wait a minute and try again",
-}
-
-
-@contextlib.contextmanager
-def refusals(service: str, operation: str, region: str) -> Iterator[None]:
-    """Turn botocore's exceptions into ours.
-
-    Raises:
-        CloudError: for any of them inside the block; `code` is Amazon's own, or the exception's name.
-    """
-    try:
-        yield
-    except ClientError as error:
-        raise _refused(error, service, operation) from error
-    except BotoCoreError as error:
-        raise CloudError(_unsent(error, region), type(error).__name__) from error
-
-
-def _refused(error: ClientError, service: str, operation: str) -> CloudError:
-    described = error.response.get("Error", {})
-    code, message = str(described.get("Code", "Unknown")), " ".join(str(described.get("Message", "")).split())
-    action = f"{service}:{''.join(part.title() for part in operation.split('_'))}"
-    if code in ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"):
-        advice = f"not allowed: {action} (the policies that are needed: docs/reference/iam.md)"
-    elif "assume" in message.lower() and "role" in message.lower():
-        advice = "SageMaker may not take on that role: its trust policy must name sagemaker.amazonaws.com"
-    elif "instancetype" in message.lower() and _CHOICES.search(message):
-        advice = "there is no such kind of machine for that: give another --instance"
-    else:
-        advice = _ADVICE.get(code, "")
-    shown = _CHOICES.sub("", message)[:_SHOWN]  # all kinds of machines are thousands of characters
-    parts = [advice, f"{code} from {action}{': ' + shown if shown else ''}"]
-    return CloudError("; ".join(part for part in parts if part), code, message)
-
-
-def _unsent(error: BotoCoreError, region: str) -> str:
-    if isinstance(error, exceptions.NoCredentialsError | exceptions.PartialCredentialsError):
-        return "no credentials for Amazon Web Services: run aws configure or aws sso login, or set AWS_PROFILE"
-    if isinstance(error, exceptions.TokenRetrievalError | exceptions.SSOTokenLoadError):
-        return "the sign-in has expired: run aws sso login"
-    if isinstance(error, exceptions.ProfileNotFound):
-        return f"{error}: give another --profile, or set AWS_PROFILE"
-    if isinstance(error, exceptions.EndpointConnectionError | exceptions.ConnectTimeoutError):
-        return f"cannot reach Amazon Web Services ({error}): is {region!r} the right region, and is there a network?"
-    if isinstance(error, exceptions.InvalidRegionError):
-        return f"{region!r} is no region's name: give one such as us-east-1"
-    return " ".join(str(error).split())
 
 
 _NOT_IN_TAGS = re.compile(r"[^\w\s.:/=+@-]")

@@ -238,7 +238,7 @@ class AmazonChannel:
 
 
 def _whole(stream: Any, region: str) -> bytes:
-    from charloom.sagemaker.aws import refusals
+    from charloom.sagemaker.refusals import refusals
 
     with stream, refusals("sagemaker-runtime", "invoke_endpoint", region):
         content: bytes = stream.read()
@@ -253,7 +253,7 @@ def _pieces(frames: Any, name: str, region: str) -> Iterator[bytes]:
     """
     from urllib3.exceptions import HTTPError
 
-    from charloom.sagemaker.aws import refusals
+    from charloom.sagemaker.refusals import refusals
 
     try:
         with refusals("sagemaker-runtime", "invoke_endpoint_with_response_stream", region):

@@ -163,7 +163,7 @@ def _transfer(aws: Account, operation: str, what: str) -> Iterator[None]:
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from charloom.sagemaker.aws import refusals
+    from charloom.sagemaker.refusals import refusals
 
     with refusals("s3", operation, aws.region):
         try:
