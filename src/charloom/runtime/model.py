@@ -1,4 +1,7 @@
-"""`charloom.load`: a trained model as one object that generates, streams, scores and evaluates."""
+"""`charloom.load`: a trained model as one object that generates, streams, scores and evaluates.
+
+Writing a text is fast to start: what else a model can do is imported where it is done.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,20 @@ from charloom.bundle.config import STEP_GRAPH
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore, unfailing
 from charloom.options import SamplingOptions
-from charloom.runtime.activations import Activations, activations
-from charloom.runtime.corpora import CorpusNames, ModelCorpora
-from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.runtime.generation import Generation, TextStream, generate_batch
-from charloom.runtime.novelty import Novelty, NoveltyOptions, NoveltySettings, Searched, novelty
-from charloom.runtime.recitation import Recitation, ReciteOptions, ReciteSettings, recite
-from charloom.runtime.scored_files import NamedFiles, in_memory
-from charloom.runtime.scoring import Score, Scorer
 from charloom.runtime.session import OnnxSession, no_number
 from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validated
 from charloom.text.cleaning import clean_prompt
 from charloom.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from charloom.runtime.activations import Activations
+    from charloom.runtime.corpora import CorpusNames, ModelCorpora
     from charloom.runtime.engine import Engine
+    from charloom.runtime.evaluation import Evaluation
+    from charloom.runtime.novelty import Novelty, NoveltyOptions
+    from charloom.runtime.recitation import Recitation, ReciteOptions
+    from charloom.runtime.scoring import Score, Scorer
 
 MAX_SAMPLES = 4096
 
@@ -71,12 +73,17 @@ class Model:
         self.config: ModelConfig = directory.config
         self.vocabulary: Vocabulary = directory.vocabulary
         self._sampling = directory.sampling
-        self._corpora = ModelCorpora(directory.config, directory.vocabulary)
         self.precision: Precision = _best_precision(directory) if precision == "auto" else precision
         self.directory = directory
         self.threads = threads
         self._session = _session(directory, self.precision, threads)
         self._asked = precision
+
+    @cached_property
+    def _corpora(self) -> ModelCorpora:
+        from charloom.runtime.corpora import ModelCorpora
+
+        return ModelCorpora(self.config, self.vocabulary)
 
     @cached_property
     def _evaluating_session(self) -> OnnxSession:
@@ -137,7 +144,7 @@ class Model:
         self, *, max_rows: int = 64, max_queue: int = 256, prompt_chunk: int = 128, cache_bytes: int = 64 << 20
     ) -> Engine:
         """Start an engine, which writes many texts at once for as long as it is open; see `Engine`."""
-        from charloom.runtime.engine import Engine  # brings asyncio, which a single text does without
+        from charloom.runtime.engine import Engine
 
         return Engine(
             self._session,
@@ -170,6 +177,8 @@ class Model:
         Raises:
             UsageError: the text is too long, or there is no such layer or unit.
         """
+        from charloom.runtime.activations import activations
+
         ids = self.vocabulary.encode(self._clean(text))
         return activations(self._session, self.vocabulary, ids, layer=layer, units=units)
 
@@ -194,6 +203,8 @@ class Model:
             CorpusError: the corpus cannot be read, or was prepared for another vocabulary.
             UsageError: the model was validated on a file of its own, so the corpus has no such split.
         """
+        from charloom.runtime.evaluation import evaluate_segments
+
         if protocol not in ("stateful", "windows-256", "cold-60"):
             raise UsageError(f"protocol = {protocol!r}: choose stateful, windows-256 or cold-60")
         segments = self._corpora.segments(corpus, split, unfailing(notify))
@@ -217,6 +228,8 @@ class Model:
             CorpusError: a text is too long for `per_char`.
             ModelDirectoryError: the network's answer is not a number.
         """
+        from charloom.runtime.scored_files import in_memory
+
         return self._scorer(per_char).in_turn(map(in_memory, texts))
 
     def score_files(
@@ -242,6 +255,8 @@ class Model:
             ModelDirectoryError: the network's answer is not a number.
             UsageError: nothing is named, or the encoding has no such name.
         """
+        from charloom.runtime.scored_files import NamedFiles
+
         specs = [str(files)] if isinstance(files, str | Path) else list(files)
         keep_bytes = self.vocabulary.kind == "bytes"
         named = NamedFiles(specs, encoding or self.config.corpus.encoding, unfailing(notify), keep_bytes=keep_bytes)
@@ -249,6 +264,8 @@ class Model:
         return scorer.in_turn(named.lines()) if lines else scorer.side_by_side(named.whole())
 
     def _scorer(self, per_char: bool) -> Scorer:
+        from charloom.runtime.scoring import Scorer
+
         return Scorer(self._session, self.vocabulary, self.config.corpus.cleaning, per_char=per_char)
 
     def recite(
@@ -271,6 +288,8 @@ class Model:
             CorpusError: the corpus cannot be read, or is shorter than a passage.
             UsageError: an unknown option, a value out of its range, or more samples than there are passages.
         """
+        from charloom.runtime.recitation import ReciteSettings, recite
+
         settings = validated(ReciteSettings, options)
         parts = self._corpora.parts(corpus, split, unfailing(notify))
         return recite(self._session, self.vocabulary, parts.segments, settings, split)
@@ -299,6 +318,8 @@ class Model:
             CorpusError: the corpus or the file cannot be read.
             UsageError: an unknown option, or a value out of its range.
         """
+        from charloom.runtime.novelty import NoveltySettings, Searched, novelty
+
         settings = validated(NoveltySettings, options)
         parts = self._corpora.parts(corpus, split, unfailing(notify))
         searched = Searched(parts.segments, parts.unseen, split, parts.whole)

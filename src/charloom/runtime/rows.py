@@ -8,18 +8,20 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.runtime.logprobs import Thought, ThoughtQueue, Thoughts
-from charloom.runtime.patterns.constraint import RegexConstraint, compile_constraint
 from charloom.runtime.sampling import Sampler, draw
 from charloom.runtime.session import Logits, Session, State, Stepper, no_number
 from charloom.runtime.stop_texts import TextAssembler
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    from charloom.runtime.patterns.constraint import RegexConstraint
 
 FinishReason = Literal["length", "stop", "cancelled", "failed"]
 
@@ -64,8 +66,11 @@ class Row:
         self.followed = True
         self._assembler = TextAssembler(vocabulary.decoder(), settings.stop)
         self._left = settings.length
-        self._constraint = None if settings.regex is None else compile_constraint(settings.regex, vocabulary)
-        if self._constraint is not None:
+        self._constraint: RegexConstraint | None = None
+        if settings.regex is not None:
+            from charloom.runtime.patterns.constraint import compile_constraint
+
+            self._constraint = compile_constraint(settings.regex, vocabulary)
             self._constraint.check_length(settings.length)
             self._go_to(self._constraint, self._constraint.start)
         self._queue = None if alternatives is None else ThoughtQueue()
@@ -204,12 +209,20 @@ class Rows:
             self._sampler = Sampler([row.settings for row in self._rows], self._unknown_id)
         uniforms = np.array([row.uniform() for row in self._rows])
         self._ids = draw(self._sampler.weights(logits, self._allowed(logits.shape[1])), uniforms)
-        thoughts = Thoughts(logits, [row.alternatives for row in self._rows], self._unknown_id)
+        thoughts = self._thoughts(logits)
         nothing = logits.shape[1]  # what is drawn of a row without numbers
         return [
-            (row, self._pushed(row, token, thoughts.of(index, token)) if token != nothing else _without_numbers(row))
-            for index, (row, token) in enumerate(zip(self._rows, self._ids.tolist(), strict=True))
+            (row, self._pushed(row, token, thought) if token != nothing else _without_numbers(row))
+            for row, token, thought in zip(self._rows, self._ids.tolist(), thoughts, strict=True)
         ]
+
+    def _thoughts(self, logits: Logits) -> list[Thought | None]:
+        """What the model thought of each row's id, where that row names alternatives."""
+        alternatives = [row.alternatives for row in self._rows]
+        if all(count is None for count in alternatives):
+            return [None] * len(self._rows)
+        thoughts = Thoughts(logits, alternatives, self._unknown_id)
+        return [thoughts.of(index, token) for index, token in enumerate(self._ids.tolist())]
 
     def follow(self, row: Row) -> str:
         """Let a row's pattern follow what was drawn; return the text that is now certain. An error ends this row."""
