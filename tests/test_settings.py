@@ -17,7 +17,7 @@ from charloom.settings import (
     TrainingSettings,
     duration_seconds,
     run_settings,
-    validated,
+    validate,
 )
 
 
@@ -35,7 +35,7 @@ def test_no_durations(text: str) -> None:
     with pytest.raises(ValueError, match="such as 30s, 5m or 1h"):
         duration_seconds(text)
     with pytest.raises(UsageError, match=r"checkpoint-every = .*: give a time above zero"):
-        validated(TrainingSettings, {"checkpoint_every": text})
+        validate(TrainingSettings, {"checkpoint_every": text})
 
 
 @given(st.text(max_size=12))
@@ -49,13 +49,13 @@ def test_any_text_is_a_duration_or_refused(text: str) -> None:
 
 @pytest.mark.parametrize("value", ["lowercase,nfc", ["lowercase", "nfc"], ["lowercase,nfc"], ("lowercase", "nfc")])
 def test_cleaning_steps_by_comma_or_by_list(value: Any) -> None:
-    assert validated(CorpusSettings, {"clean": value}).clean == ["lowercase", "nfc"]
+    assert validate(CorpusSettings, {"clean": value}).clean == ["lowercase", "nfc"]
 
 
 @pytest.mark.parametrize("value", ["shout", "lowercase,,nfc", "lowercase, nfc", [1], 3])
 def test_no_cleaning_steps(value: Any) -> None:
     with pytest.raises(UsageError, match="clean"):
-        validated(CorpusSettings, {"clean": value})
+        validate(CorpusSettings, {"clean": value})
 
 
 BOUNDS: list[tuple[type[Settings], str, list[Any], list[Any]]] = [
@@ -91,10 +91,10 @@ BOUNDS: list[tuple[type[Settings], str, list[Any], list[Any]]] = [
 @pytest.mark.parametrize(("kind", "name", "good", "bad"), BOUNDS, ids=[f"{b[0].__name__}.{b[1]}" for b in BOUNDS])
 def test_bounds(kind: type[Settings], name: str, good: list[Any], bad: list[Any]) -> None:
     for value in good:
-        assert getattr(validated(kind, {name: value}), name) == value
+        assert getattr(validate(kind, {name: value}), name) == value
     for value in bad:
         with pytest.raises(UsageError) as caught:
-            validated(kind, {name: value})
+            validate(kind, {name: value})
         message = str(caught.value)
         assert message.startswith(name.replace("_", "-"))
         assert "\n" not in message
@@ -110,29 +110,29 @@ def test_every_setting_is_described_in_a_sentence(kind: type[Settings]) -> None:
 
 def test_message() -> None:
     with pytest.raises(UsageError) as caught:
-        validated(ModelSettings, {"hidden_size": -4}, origin="recipe mine: ")
+        validate(ModelSettings, {"hidden_size": -4}, origin="recipe mine: ")
     # As the file spells it; an option is spelled as on the command line.
     assert str(caught.value) == "recipe mine: hidden_size = -4: give 1 or more"
     with pytest.raises(UsageError, match=r"^hidden-size = -4: "):
-        validated(ModelSettings, {"hidden_size": -4})
+        validate(ModelSettings, {"hidden_size": -4})
 
 
 def test_messages_stay_short_and_on_one_line() -> None:
     for values in ({"hidden_size": "x" * 10_000}, {"hidden_size": "a\nb"}, {"a\nb\x1b[2J" * 100: 1}):
         with pytest.raises(UsageError) as caught:
-            validated(ModelSettings, values)
+            validate(ModelSettings, values)
         assert len(str(caught.value)) < 250
         assert str(caught.value).isprintable()
 
 
 def test_epochs_or_steps() -> None:
     with pytest.raises(UsageError, match=r"^give epochs or steps, not both$"):
-        validated(TrainingSettings, {"epochs": 1, "steps": 1})
+        validate(TrainingSettings, {"epochs": 1, "steps": 1})
 
 
 def test_an_empty_stop_is_refused() -> None:
     with pytest.raises(UsageError, match="empty stop"):
-        validated(SamplingSettings, {"stop": ["a", ""]})
+        validate(SamplingSettings, {"stop": ["a", ""]})
 
 
 def test_settings_cannot_be_changed() -> None:

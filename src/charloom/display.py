@@ -51,10 +51,10 @@ def typed(*words: str | Path) -> str:
 
 def _typed_word(word: str | Path) -> str:
     text = f".{os.sep}{word}" if isinstance(word, Path) and str(word).startswith("-") else str(word)
-    return shlex.quote(text) if text == visible(text) else f"$'{_SPELLED.sub(_spelled, text)}'"
+    return shlex.quote(text) if text == visible(text) else f"$'{_SPELLED.sub(_spell, text)}'"
 
 
-def _spelled(found: re.Match[str]) -> str:
+def _spell(found: re.Match[str]) -> str:
     is_byte = "\udc80" <= found[0] <= "\udcff"  # as Python has the bytes of names that are not UTF-8
     encoded = found[0].encode("utf-8", "surrogateescape" if is_byte else "surrogatepass")
     return "".join(f"\\x{byte:02x}" for byte in encoded)

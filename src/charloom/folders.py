@@ -312,7 +312,7 @@ class FolderLock:
 
 
 @contextlib.contextmanager
-def claimed(folder: Path, check: Callable[[], None], notify: Notify = ignore) -> Iterator[None]:
+def claim_folder(folder: Path, check: Callable[[], None], notify: Notify = ignore) -> Iterator[None]:
     """The folder, made and locked inside the block; what was made and is empty at the end goes again.
 
     Args:

@@ -253,7 +253,7 @@ LEARNING = tuple(field for kind in SECTIONS.values() for field in kind.model_fie
 AnySettings = TypeVar("AnySettings", bound=BaseModel)
 
 
-def validated(kind: type[AnySettings], values: Mapping[str, Any], origin: str = "") -> AnySettings:
+def validate(kind: type[AnySettings], values: Mapping[str, Any], origin: str = "") -> AnySettings:
     """Build settings from plain values.
 
     Raises:
@@ -282,7 +282,7 @@ def run_settings(base: RunSettings, options: Mapping[str, Any]) -> RunSettings:
         for name in LENGTHS:
             if name not in options:
                 values["training"].pop(name, None)
-    sections = {name: validated(kind, values[name]) for name, kind in SECTIONS.items()}
+    sections = {name: validate(kind, values[name]) for name, kind in SECTIONS.items()}
     return base.model_copy(update=sections)
 
 
@@ -314,7 +314,7 @@ def explain(
         return f"{option_name(str(problem['loc'][0]))} {_cut(typed) or repr('')}: {message}"
     if not in_file:
         name = name.replace("_", "-")
-    return f"{name} = {shortened(problem['input'])}: {message}"
+    return f"{name} = {shorten(problem['input'])}: {message}"
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -363,7 +363,7 @@ def _names_at(kind: type[BaseModel], place: Iterable[int | str]) -> list[str]:
     return list(kind.model_fields)
 
 
-def shortened(value: object) -> str:
+def shorten(value: object) -> str:
     """A value as Python writes it, cut where it is too long for a message."""
     return _cut(repr(value))
 

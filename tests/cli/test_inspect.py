@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from charloom.bundle import EvaluationRecord
-from charloom.cli.inspect import history_table, thinned
+from charloom.cli.inspect import history_table, thin_out
 from tests.cli.conftest import Charloom, one_line
 
 
@@ -53,7 +53,7 @@ def test_people_see_the_history(charloom: Charloom, trained: Path) -> None:
 
 def test_a_long_history_is_thinned() -> None:
     history = [record(step, 2 + abs(step - 371) / 1000) for step in range(1, 1001)]
-    rows = thinned(history)
+    rows = thin_out(history)
     assert 10 <= len(rows) <= 15
     assert {1, 371, 1000} <= {row.step for row in rows}
     table = history_table(history)

@@ -12,7 +12,7 @@ import pytest
 from rich.cells import cell_len
 
 from charloom.cli.output import CommandConsole, Output, OutputOptions
-from charloom.cli.progress import TrainingView, fitted
+from charloom.cli.progress import TrainingView, fit_line
 from charloom.events import Evaluated, Event, ModelSaved, StepTaken, TrainingStarted
 from charloom.report import duration, evaluated_parts
 from tests.terminal import on_a_terminal
@@ -146,7 +146,7 @@ def test_quiet_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     ("width", "line"), [(20, "a · bbb · cc"), (12, "a · bbb · cc"), (11, "a · cc"), (5, "cc"), (1, "c")]
 )
 def test_fitted(width: int, line: str) -> None:
-    assert fitted([(2, "a"), (3, "bbb"), (1, "cc")], width) == line
+    assert fit_line([(2, "a"), (3, "bbb"), (1, "cc")], width) == line
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from charloom.bundle import ModelConfig, model_refusal, open_model_directory, wr
 from charloom.bundle.config import FileName
 from charloom.errors import CharloomError
 from charloom.files import sha256_of_file
-from charloom.folders import claimed
+from charloom.folders import claim_folder
 from charloom.settings import ReadingSettings
 from charloom.text.prepared import PreparedCorpus
 from charloom.text.preparing import prepare_corpus
@@ -84,7 +84,7 @@ def test_a_model_that_replaces_another(trained: Path, tmp_path: Path, same_numbe
         assert model_refusal(folder, overwrite=True) is None
 
     def write() -> None:
-        with claimed(folder, check):
+        with claim_folder(folder, check):
             write_model_directory(folder, config_for, model.vocabulary, model.sampling, files)
 
     for number in itertools.count(1):

@@ -21,7 +21,7 @@ from charloom.runtime.logprobs import Thought, log_probabilities
 from charloom.runtime.prompts import PromptReader
 from charloom.runtime.rows import Row
 from charloom.runtime.session import Logits, Session, State, initial_state
-from charloom.settings import SamplingSettings, validated
+from charloom.settings import SamplingSettings, validate
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Ids
 from tests.fakes import FakeSession, cycle
 
@@ -30,7 +30,7 @@ PROMPTS = ["", "The ", "the statement", "a", "class C:\n    def __init__(self):\
 
 
 def engine_of(session: Session, **limits: Any) -> Engine:
-    return Engine(session, LETTERS, lambda prompt, options: (prompt, validated(SamplingSettings, options)), **limits)
+    return Engine(session, LETTERS, lambda prompt, options: (prompt, validate(SamplingSettings, options)), **limits)
 
 
 class Gated(Session):

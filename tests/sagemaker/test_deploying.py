@@ -298,7 +298,7 @@ def test_what_an_expired_endpoint_left_makes_way(
     boto3.client("scheduler").delete_schedule(Name="charloom-mine")
     with pytest.raises(UsageError, match="endpoint configuration mine exists already"):
         put(aws)  # its time is not over yet
-    monkeypatch.setattr("charloom.sagemaker.hosting.delete.expired", lambda tags: True)
+    monkeypatch.setattr("charloom.sagemaker.hosting.delete.is_expired", lambda tags: True)
     events: list[Event] = []
     put(aws, notify=events.append)
     assert remains(fake) == ALL

@@ -25,7 +25,7 @@ from charloom.sagemaker.hosting.parts import (
 )
 from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.names import EXPIRES, OWNER, tags
-from charloom.settings import validated
+from charloom.settings import validate
 
 from .validation import assert_valid
 
@@ -64,7 +64,7 @@ CHOICES = _optional(
 @given(CHOICES, NAMES, st.sampled_from(["us-east-1", "cn-north-1", "us-gov-west-1"]))
 def test_every_combination_of_choices_makes_valid_requests(choice: dict[str, Any], name: str, region: str) -> None:
     try:
-        settings = validated(EndpointSettings, choice)
+        settings = validate(EndpointSettings, choice)
     except UsageError:
         assume(False)
         raise

@@ -8,7 +8,7 @@ import pytest
 from charloom.errors import UsageError
 from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.instances import price_note, price_per_hour, shown_price
-from charloom.settings import validated
+from charloom.settings import validate
 
 
 def test_prices_are_the_tables_or_the_users_or_unknown() -> None:
@@ -68,5 +68,5 @@ def test_what_an_endpoint_costs_is_said_by_the_hour_and_the_month() -> None:
 )
 def test_choices_that_cannot_work_are_refused_in_a_line(choice: dict[str, object], says: str) -> None:
     with pytest.raises(UsageError, match=says) as refused:
-        validated(EndpointSettings, choice)
+        validate(EndpointSettings, choice)
     assert "\n" not in str(refused.value)

@@ -14,7 +14,7 @@ from charloom.sagemaker import upload
 from charloom.sagemaker.aws import Account
 from charloom.sagemaker.hosting.deploy import configuration_request, model_request
 from charloom.sagemaker.hosting.settings import EndpointSettings
-from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, planned, training_job_request
+from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, plan_job, training_job_request
 from charloom.sagemaker.names import S3Uri, tags
 from charloom.sagemaker.transform_request import TransformSettings, transform_request
 from tests.cli.conftest import Charloom, one_line
@@ -135,7 +135,7 @@ OWN = {
 @given(own=st.fixed_dictionaries(OWN), instance=st.sampled_from(["ml.m5.large", "ml.g5.xlarge", "ml.g4dn.xlarge"]))
 def test_amazon_accepts_every_request(own: dict[str, Any], instance: str) -> None:
     """Given as Python has them, each to every kind of request; disks that encrypt themselves get no key."""
-    job = planned(Here(lambda request: None, "eu-west-1"), JobSettings(instance=instance, **own), {}, None)
+    job = plan_job(Here(lambda request: None, "eu-west-1"), JobSettings(instance=instance, **own), {}, None)
     job = TrainingJob(**{**vars(job), "channels": {"training": "s3://bucket/a/"}, "source": "s3://bucket/s.tar.gz"})
     training = training_job_request(job)
     assert_valid("sagemaker", "create_training_job", training)

@@ -106,7 +106,7 @@ def test_what_an_expired_one_left_makes_way(
     assert cli(*DEPLOY, *IDLE, "--ttl", "1h", "--scheduler-role", "S", "--yes").status == 0
     boto3.client("sagemaker").delete_endpoint(EndpointName="mine")
     boto3.client("scheduler").delete_schedule(Name="charloom-mine")
-    monkeypatch.setattr("charloom.sagemaker.hosting.delete.expired", lambda tags: True)
+    monkeypatch.setattr("charloom.sagemaker.hosting.delete.is_expired", lambda tags: True)
     assert cli(*DEPLOY, "--yes").status == 0
     assert remains(there) == ALL
     assert alarms() == []

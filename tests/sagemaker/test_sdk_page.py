@@ -11,7 +11,7 @@ import pytest
 
 import charloom
 from charloom.sagemaker import package
-from charloom.sagemaker.container.hyperparameters import checked
+from charloom.sagemaker.container.hyperparameters import check_hyperparameters
 from tests.cli.conftest import Charloom
 from tests.test_documents import ROOT, blocks
 
@@ -35,7 +35,7 @@ def test_the_code_is_written_where_the_estimator_looks(
     assert cli(*packing.split()[1:]).status == 0
     (estimator,) = arguments("PyTorch")
     assert Path(ast.literal_eval(estimator["source_dir"]), ast.literal_eval(estimator["entry_point"])).is_file()
-    assert checked(ast.literal_eval(estimator["hyperparameters"])) == {
+    assert check_hyperparameters(ast.literal_eval(estimator["hyperparameters"])) == {
         "recipe": "article", "clean": "article", "hidden_size": 512, "epochs": 50,
     }  # fmt: skip
 

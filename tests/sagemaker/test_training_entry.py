@@ -19,7 +19,7 @@ import charloom
 from charloom.bundle import open_model_directory
 from charloom.errors import UsageError
 from charloom.sagemaker.container import job, training
-from charloom.sagemaker.container.hyperparameters import checked, read_hyperparameters
+from charloom.sagemaker.container.hyperparameters import check_hyperparameters, read_hyperparameters
 from charloom.sagemaker.container.job import job_environment, run_job
 from charloom.sagemaker.container.training import launch, text_in
 from charloom.settings import ReadingSettings
@@ -160,7 +160,7 @@ def test_hyperparameters_arrive_exactly() -> None:
         with pytest.raises(UsageError, match=r"SM_HPS = .* must be a JSON object"):
             read_hyperparameters({"SM_HPS": hps}, [])
     with pytest.raises(UsageError, match="no hyperparameter"):
-        checked({"output": "/"})
+        check_hyperparameters({"output": "/"})
 
 
 def test_the_environment_is_the_toolkits(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from charloom.errors import CloudError, CorpusError, ModelDirectoryError, UsageE
 from charloom.events import Event, LogLine, Notice, StatusChanged
 from charloom.sagemaker import attach, connect, logs, status, stop, train, upload, wait
 from charloom.sagemaker.aws import Account
-from charloom.sagemaker.cloudwatch import Log, followed, plain
+from charloom.sagemaker.cloudwatch import Log, follow_log, plain
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.s3 import objects_under
 from charloom.sagemaker.source_dir import pack_source
@@ -273,7 +273,7 @@ def test_lines_of_all_machines_in_order(fake: FakeAmazon, aws: Account, small_te
 def test_a_log_is_followed_to_the_jobs_end(fake: FakeAmazon, aws: Account, small_text: Path) -> None:
     fake.next_job(logs=LOG)
     started(aws, small_text)
-    assert [line.message for line in followed(aws, "job", every=0)] == LOG
+    assert [line.message for line in follow_log(aws, "job", every=0)] == LOG
 
 
 def test_an_endpoints_log_is_read_by_the_same_command(fake: FakeAmazon, aws: Account) -> None:

@@ -16,9 +16,9 @@ from charloom.sagemaker.jobs.request import (
     LONGEST,
     JobSettings,
     TrainingJob,
-    encoded,
+    encode_values,
     hyperparameters,
-    planned,
+    plan_job,
     training_job_request,
 )
 from charloom.settings import RunSettings, run_settings
@@ -95,7 +95,7 @@ def test_every_job_that_can_be_asked_for_is_one_that_amazon_takes(
 ) -> None:
     aws = Here(lambda request: None, region)
     wanted = JobSettings(**asked, **network, spot=spot, **({"max_wait": "100d"} if spot and wait else {}))
-    job = planned(aws, wanted, options, recipe)
+    job = plan_job(aws, wanted, options, recipe)
     filled = {name: f"s3://bucket/{name}/" for name in ("training", *channels)}
     job = TrainingJob(**{**vars(job), "channels": filled, "source": "s3://bucket/source.tar.gz"})
     request = training_job_request(job)
@@ -116,17 +116,17 @@ def test_every_job_that_can_be_asked_for_is_one_that_amazon_takes(
 @given(some.dictionaries(some.text(string.ascii_lowercase, min_size=1, max_size=8), TEXTS, max_size=5))
 def test_quotes_apostrophes_newlines_and_emoji_survive(values: dict[str, str]) -> None:
     values["all"] = """it's "so"\n\\ $(x) `y` 🎈 \u2028 é"""
-    assert {name: json.loads(text) for name, text in encoded(values).items()} == values
+    assert {name: json.loads(text) for name, text in encode_values(values).items()} == values
 
 
 def test_what_amazon_would_not_take_is_refused_with_the_reason() -> None:
     with pytest.raises(UsageError, match=f"--text has {LONGEST + 1:,} characters: SageMaker takes {LONGEST:,}"):
-        encoded({"text": "x" * (LONGEST - 1)})
-    encoded({"text": "x" * (LONGEST - 2)})
+        encode_values({"text": "x" * (LONGEST - 1)})
+    encode_values({"text": "x" * (LONGEST - 2)})
     with pytest.raises(UsageError, match="101 hyperparameters: SageMaker takes 100"):
-        encoded({f"a{number}": 1 for number in range(101)})
+        encode_values({f"a{number}": 1 for number in range(101)})
     with pytest.raises(UsageError, match="surrogate"):
-        encoded({"text": "\ud800"})
+        encode_values({"text": "\ud800"})
     with pytest.raises(UsageError, match="hidden-size = 0"):
         hyperparameters({"hidden_size": 0})
     with pytest.raises(UsageError, match="no training option called 'nonsense'"):
@@ -148,7 +148,7 @@ def test_a_recipe_of_ones_own_is_sent_setting_by_setting(tmp_path: Path) -> None
 
 def planned_with(**asked: Any) -> TrainingJob:
     options = asked.pop("options", {})
-    return planned(Here(lambda request: None, "eu-west-1"), JobSettings(**asked), options, None)
+    return plan_job(Here(lambda request: None, "eu-west-1"), JobSettings(**asked), options, None)
 
 
 def test_times() -> None:

@@ -18,7 +18,7 @@ from charloom.runtime.model import Model
 from charloom.runtime.session import Logits, Session, State
 from charloom.serving.run import Listening, serve
 from charloom.serving.settings import ServeSettings
-from charloom.settings import validated
+from charloom.settings import validate
 from charloom.text.vocabulary import Ids
 
 JSON = {"content-type": "application/json"}
@@ -31,7 +31,7 @@ def serving(
     """A real server in a thread of its own, and a client for it."""
     told: queue.Queue[Listening] = queue.Queue()
     stop = threading.Event()
-    chosen = validated(ServeSettings, {"port": 0, "precision": "int8", "drain": "5s", **settings})
+    chosen = validate(ServeSettings, {"port": 0, "precision": "int8", "drain": "5s", **settings})
     thread = threading.Thread(
         target=serve,
         args=(models, chosen),

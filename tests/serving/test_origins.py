@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from charloom.errors import UsageError
-from charloom.serving.settings import gathered
+from charloom.serving.settings import gather_settings
 from tests.serving.conftest import serving, until
 from tests.serving.test_refusals import refused
 
@@ -179,9 +179,9 @@ def test_all_pages_where_that_is_said(trained: Path) -> None:
 @pytest.mark.parametrize("name", ["http://llm.example", "llm.example:80", "llm.example/x", "a b", "", "*llm.example"])
 def test_a_name_that_no_request_would_have_is_refused(name: str) -> None:
     good: list[Any] = ["llm.example", "*.example", "*", "10.0.0.1", "fe80::1", "a_b"]
-    assert gathered({"allowed_host": good}, {}, None, in_container=False).allowed_host == good
+    assert gather_settings({"allowed_host": good}, {}, None, in_container=False).allowed_host == good
     with pytest.raises(UsageError, match="allowed-host"):
-        gathered({"allowed_host": [name]}, {}, None, in_container=False)
+        gather_settings({"allowed_host": [name]}, {}, None, in_container=False)
 
 
 def test_an_error_holds_no_more_of_a_strangers_words_than_a_line(client: httpx.Client) -> None:

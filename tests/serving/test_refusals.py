@@ -135,7 +135,7 @@ def test_a_failure_of_the_server_says_nothing_but_an_id(
     def fail(*arguments: object) -> None:
         raise RuntimeError("a secret")
 
-    monkeypatch.setattr("charloom.serving.completions.planned", fail)
+    monkeypatch.setattr("charloom.serving.completions.plan_completion", fail)
     caplog.set_level(logging.ERROR, "charloom.serving")
     error = refused(client.post("/v1/completions", json={"prompt": ""}, headers={"x-request-id": "it-1"}), 500)
     assert error["type"] == "server_error"

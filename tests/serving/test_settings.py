@@ -10,20 +10,23 @@ from charloom.errors import UsageError
 from charloom.serving.app import create_app
 from charloom.serving.middleware import read_keys
 from charloom.serving.models import named_paths
-from charloom.serving.settings import ServeSettings, gathered, in_container
+from charloom.serving.settings import ServeSettings, gather_settings, in_container
 
 
 def test_flag_over_environment_over_file_over_default(tmp_path: Path) -> None:
     file = tmp_path / "serve.toml"
     file.write_text('port = 1\nmax-rows = 2\nmax_queue = 3\ndrain = 7\ncors_origin = ["https://a.example"]\n')
     environment = {"CHARLOOM_SERVE_MAX_ROWS": "20", "CHARLOOM_SERVE_MAX_QUEUE": "30", "CHARLOOM_SERVE_API_KEY": "k"}
-    found = gathered({"max_queue": 300}, environment, file, in_container=False)
+    found = gather_settings({"max_queue": 300}, environment, file, in_container=False)
     assert (found.port, found.max_rows, found.max_queue, found.max_samples) == (1, 20, 300, 64)
     assert found.seconds("drain") == 7
     assert found.cors_origin == ["https://a.example"]
     named = {"CHARLOOM_SERVE_CONFIG": str(file), "CHARLOOM_SERVE_CORS_ORIGIN": "https://b.example, https://c.example"}
-    assert gathered({}, named, None, in_container=False).port == 1
-    assert gathered({}, named, None, in_container=False).cors_origin == ["https://b.example", "https://c.example"]
+    assert gather_settings({}, named, None, in_container=False).port == 1
+    assert gather_settings({}, named, None, in_container=False).cors_origin == [
+        "https://b.example",
+        "https://c.example",
+    ]
 
 
 def test_in_a_container_others_may_come_in(tmp_path: Path) -> None:
@@ -33,10 +36,10 @@ def test_in_a_container_others_may_come_in(tmp_path: Path) -> None:
     assert in_container([], environment)
     assert not in_container(["runs/a"], environment)
     assert in_container(["runs/a"], {"SAGEMAKER_BIND_TO_PORT": "9000"})
-    found = gathered({}, {}, None, in_container=True)
+    found = gather_settings({}, {}, None, in_container=True)
     assert (found.host, found.port, found.seconds("failure_linger")) == ("0.0.0.0", 8080, 30)
-    assert gathered({"port": 7}, {"SAGEMAKER_BIND_TO_PORT": "9000"}, None, in_container=True).port == 7
-    assert gathered({}, {"SAGEMAKER_BIND_TO_PORT": "9000"}, None, in_container=True).port == 9000
+    assert gather_settings({"port": 7}, {"SAGEMAKER_BIND_TO_PORT": "9000"}, None, in_container=True).port == 7
+    assert gather_settings({}, {"SAGEMAKER_BIND_TO_PORT": "9000"}, None, in_container=True).port == 9000
 
 
 @pytest.mark.parametrize(
@@ -54,7 +57,7 @@ def test_a_file_that_is_wrong(tmp_path: Path, content: str, message: str) -> Non
     file = tmp_path / "serve.toml"
     file.write_text(content, "latin-1")
     with pytest.raises(UsageError, match=message) as found:
-        gathered({}, {}, file, in_container=False)
+        gather_settings({}, {}, file, in_container=False)
     assert "serve.toml" in str(found.value)
     assert "\n" not in str(found.value)
 
@@ -62,17 +65,17 @@ def test_a_file_that_is_wrong(tmp_path: Path, content: str, message: str) -> Non
 def test_an_environment_that_is_wrong() -> None:
     for name, value in (("MAX_ROWS", "many"), ("NO_SUCH", "1"), ("LOG_FORMAT", "xml")):
         with pytest.raises(UsageError, match=f"^CHARLOOM_SERVE_{name}: {name.lower()}"):
-            gathered({}, {f"CHARLOOM_SERVE_{name}": value}, None, in_container=False)
+            gather_settings({}, {f"CHARLOOM_SERVE_{name}": value}, None, in_container=False)
     with pytest.raises(UsageError, match="SAGEMAKER_BIND_TO_PORT"):
-        gathered({}, {"SAGEMAKER_BIND_TO_PORT": "no"}, None, in_container=True)
+        gather_settings({}, {"SAGEMAKER_BIND_TO_PORT": "no"}, None, in_container=True)
     with pytest.raises(UsageError, match="cannot read CHARLOOM_SERVE_CONFIG /nowhere/at/all"):
-        gathered({}, {"CHARLOOM_SERVE_CONFIG": "/nowhere/at/all"}, None, in_container=False)
+        gather_settings({}, {"CHARLOOM_SERVE_CONFIG": "/nowhere/at/all"}, None, in_container=False)
 
 
 @pytest.mark.parametrize("origin", ["page.example", "https://page.example/", "https://page.example/page", "https:"])
 def test_an_origin_that_would_let_nobody_in_is_refused(origin: str) -> None:
     with pytest.raises(UsageError, match="cors-origin"):
-        gathered({"cors_origin": ["http://127.0.0.1:3000", "*", "null", origin]}, {}, None, in_container=False)
+        gather_settings({"cors_origin": ["http://127.0.0.1:3000", "*", "null", origin]}, {}, None, in_container=False)
 
 
 def test_every_setting_says_what_it_is() -> None:
@@ -115,11 +118,11 @@ def test_files_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     (tmp_path / "keys").write_text("first\nsecond\n", "utf-8-sig")
     assert read_keys(tmp_path / "keys", {"CHARLOOM_SERVE_API_KEY": "third,,"}) == ["third", "first", "second"]
     (tmp_path / "serve.toml").write_text("max_rows = 7\n", "utf-8-sig")
-    assert gathered({}, {}, tmp_path / "serve.toml", in_container=False).max_rows == 7
+    assert gather_settings({}, {}, tmp_path / "serve.toml", in_container=False).max_rows == 7
 
 
 def test_what_one_text_may_be_a_request_may_ask_for() -> None:
-    settings = gathered({"max_tokens": 9_000_000, "max_samples": 2000}, {}, None, in_container=False)
+    settings = gather_settings({"max_tokens": 9_000_000, "max_samples": 2000}, {}, None, in_container=False)
     assert (settings.max_request_tokens, settings.max_request_texts) == (9_000_000, 2000)
-    given = gathered({"max_tokens": 9_000_000, "max_request_tokens": 50}, {}, None, in_container=False)
+    given = gather_settings({"max_tokens": 9_000_000, "max_request_tokens": 50}, {}, None, in_container=False)
     assert given.max_request_tokens == 50

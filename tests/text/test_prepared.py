@@ -16,7 +16,7 @@ import pytest
 from charloom.errors import CharloomError, CorpusError, UsageError
 from charloom.settings import CorpusSettings, ReadingSettings
 from charloom.text.corpus import encoded_corpus, load_corpus
-from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus, loaded, map_ids, prepared_among
+from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus, load_ids, map_ids, prepared_among
 from charloom.text.preparing import prepare_corpus
 from charloom.text.splits import split_ids
 from charloom.text.vocabulary import Ids
@@ -74,10 +74,10 @@ def test_any_part_of_the_ids_can_be_loaded(tmp_path: Path) -> None:
         lambda ids: ids[-1:],
     ]
     for part in parts:
-        found = loaded(part(mapped))
+        found = load_ids(part(mapped))
         np.testing.assert_array_equal(found, part(ids))
         assert found.size == 0 or not np.shares_memory(found, mapped)
-    assert loaded(ids) is ids, "what is in memory is not copied"
+    assert load_ids(ids) is ids, "what is in memory is not copied"
 
 
 @pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux says what is resident")
@@ -85,7 +85,7 @@ def test_what_was_loaded_does_not_stay_in_memory(tmp_path: Path) -> None:
     path = tmp_path / "ids.bin"
     path.write_bytes(bytes(16 << 20))
     ids = map_ids(path, "uint8")
-    assert not any(loaded(ids[start : start + 4096]).any() for start in range(0, len(ids), 4096))
+    assert not any(load_ids(ids[start : start + 4096]).any() for start in range(0, len(ids), 4096))
     entry = Path("/proc/self/smaps").read_text().partition(str(path))[2]
     assert int(entry.partition("Rss:")[2].split()[0]) < 1_000
 
@@ -114,12 +114,12 @@ def test_a_file_that_was_changed_is_an_error_and_one_that_was_replaced_is_not(
     ids = map_ids(path, "uint8")
     (tmp_path / "new").write_bytes(bytes(100))
     (tmp_path / "new").replace(path)
-    assert loaded(ids).tolist() == list(range(100)), "what was opened is read on"
+    assert load_ids(ids).tolist() == list(range(100)), "what was opened is read on"
     os.utime(path, (1, 1))
     ids = map_ids(path, "uint8")
     change(path)
     with pytest.raises(CorpusError, match="was changed by another program while it was in use"):
-        loaded(ids[50:60])
+        load_ids(ids[50:60])
 
 
 @pytest.mark.parametrize("place", [0, 10_000, -1])

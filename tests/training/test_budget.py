@@ -142,7 +142,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, multiplications: float) -> list[int
         measured.append(settings.model.hidden_size)
         return multiplications / (6 * model_shape(data, settings.model).parameters)
 
-    monkeypatch.setattr(module, "_speed", speed)
+    monkeypatch.setattr(module, "_measure_speed", speed)
     return measured
 
 
@@ -214,13 +214,13 @@ class TestChoice:
 def busy(monkeypatch: pytest.MonkeyPatch, probes: int, slower: float = 8) -> list[int]:
     """A machine that is so much slower, for other programs, while so many sizes are measured."""
     honest = machine(monkeypatch, 3e10)
-    speed = module._speed
+    speed = module._measure_speed
 
     def crowded(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
         found = speed(data, settings, device, ranks)
         return found / slower if len(honest) <= probes else found
 
-    monkeypatch.setattr(module, "_speed", crowded)
+    monkeypatch.setattr(module, "_measure_speed", crowded)
     return honest
 
 

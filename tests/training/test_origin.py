@@ -14,7 +14,7 @@ import torch
 import charloom
 from charloom.bundle import ModelShape, open_model_directory
 from charloom.errors import ModelDirectoryError, UsageError
-from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, grown
+from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, grow_vocabulary
 from charloom.training.init_from import Origin, read_origin, take_weights
 from charloom.training.model import CharacterModel
 
@@ -40,12 +40,12 @@ def new_text(tmp_path: Path) -> Path:
 
 def test_a_grown_vocabulary_keeps_its_ids() -> None:
     known, found = CharacterVocabulary("ab\n"), CharacterVocabulary("\nacz")
-    both = grown(known, found)
+    both = grow_vocabulary(known, found)
     assert isinstance(both, CharacterVocabulary)
     assert both.characters == ("a", "b", "\n", "c", "z")
     assert both.encode("ab\ncz?").tolist() == [1, 2, 3, 4, 5, 0]
-    assert grown(None, found) is found
-    assert grown(ByteVocabulary(), ByteVocabulary()).size == 256
+    assert grow_vocabulary(None, found) is found
+    assert grow_vocabulary(ByteVocabulary(), ByteVocabulary()).size == 256
 
 
 @pytest.mark.parametrize("embedding_size", [6, 0])

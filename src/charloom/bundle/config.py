@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from charloom import folders
 from charloom.errors import ModelDirectoryError
-from charloom.settings import Cell, ValidationSplit, VocabularyKind, explain, shortened
+from charloom.settings import Cell, ValidationSplit, VocabularyKind, explain, shorten
 
 FORMAT_VERSION: Final = 1
 
@@ -198,10 +198,10 @@ def parse_config(content: bytes, name: str = CONFIG) -> ModelConfig:
         raise ModelDirectoryError(f"{name} is another program's, not a charloom model's: it has no format_version")
     version = data.get("format_version") if isinstance(data, dict) else None
     if type(version) is not int or version < 1:  # not isinstance: neither true nor 1.0 is a version
-        raise ModelDirectoryError(f"{name} is not a charloom model's: format_version is {shortened(version)}")
+        raise ModelDirectoryError(f"{name} is not a charloom model's: format_version is {shorten(version)}")
     if version > FORMAT_VERSION:
         raise ModelDirectoryError(
-            f"this model has format version {shortened(version)} and this charloom reads up to {FORMAT_VERSION}: "
+            f"this model has format version {shorten(version)} and this charloom reads up to {FORMAT_VERSION}: "
             f"upgrade with pip install -U charloom"
         )
     try:

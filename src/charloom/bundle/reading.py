@@ -34,7 +34,7 @@ from charloom.bundle.history import EvaluationRecord, evaluations, read_recent_h
 from charloom.display import typed
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import TEMPORARY_SUFFIX, sha256_of_file
-from charloom.settings import SamplingSettings, validated
+from charloom.settings import SamplingSettings, validate
 from charloom.text.prepared import holds_prepared
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
 
@@ -289,6 +289,6 @@ def _read_sampling(path: Path, recorded: str | None) -> SamplingSettings:
     if not isinstance(data, dict):
         raise ModelDirectoryError(f"{path / GENERATION} must hold a JSON object")
     try:
-        return validated(SamplingSettings, data, origin=f"{path / GENERATION}: ")
+        return validate(SamplingSettings, data, origin=f"{path / GENERATION}: ")
     except UsageError as error:
         raise ModelDirectoryError(str(error)) from None

@@ -49,7 +49,7 @@ def write_model_directory(
     if METRICS not in contents and (path / METRICS).is_file():
         checksums[METRICS] = sha256_of_file(path / METRICS)
     config = config_for(checksums)
-    stale = set(_recorded(path)) - {*checksums}
+    stale = set(_recorded_files(path)) - {*checksums}
     kept = edited_files(path)
     everything: dict[str, bytes] = {str(name): content for name, content in contents.items() if name not in kept}
     write_together(path, {**everything, CONFIG: config.to_json()}, CONFIG, stale=stale - kept)
@@ -68,7 +68,7 @@ def move_model(made: Path, config: ModelConfig, path: Path) -> None:
         StorageError: a file could not be written; nothing was changed.
     """
     kept = edited_files(path)
-    stale = set(_recorded(path)) - {*config.files}
+    stale = set(_recorded_files(path)) - {*config.files}
     files = {str(name): made / name for name in config.files if name not in kept}
     write_together(path, {**files, CONFIG: made / CONFIG}, CONFIG, stale=stale - kept)
 
@@ -79,7 +79,7 @@ def edited_files(path: Path) -> frozenset[str]:
     Raises:
         StorageError: one cannot be read.
     """
-    recorded = _recorded(path)
+    recorded = _recorded_files(path)
     with storage_errors(path):
         return frozenset(
             name
@@ -106,11 +106,11 @@ def _in_the_way(path: Path) -> str | None:
 
     A run that is not finished has its history there before there is a model.
     """
-    names = _NAMES - EDITABLE - set(_recorded(path)) - ({METRICS} if holds_run(path) else set())
+    names = _NAMES - EDITABLE - set(_recorded_files(path)) - ({METRICS} if holds_run(path) else set())
     return next((name for name in sorted(names) if (path / name).exists()), None)
 
 
-def _recorded(path: Path) -> dict[str, set[str]]:
+def _recorded_files(path: Path) -> dict[str, set[str]]:
     """The names of the model files that charloom wrote into a folder, each with its checksums."""
     found: dict[str, set[str]] = {}
     for record in model_records(path):

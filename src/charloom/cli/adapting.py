@@ -32,7 +32,7 @@ def check_adapting(file: Path, prompt_file: Path | None, precision: Precision) -
     _ = charloom.adapt  # is loaded with torch here, or said to be missing
 
 
-def adapted(out: Output, model: Model, file: Path) -> tuple[Model, dict[str, Any]]:
+def adapt_to_file(out: Output, model: Model, file: Path) -> tuple[Model, dict[str, Any]]:
     """The model adapted to the text in a file, and what a result says about it."""
     text = decode(read_text(file, "the text to adapt to", _MOST).encode(), str(file))
     out.say(f"adapting to {file} …", style="dim")

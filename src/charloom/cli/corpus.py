@@ -18,7 +18,7 @@ from charloom.errors import UsageError
 from charloom.settings import CorpusSettings, ReadingSettings
 from charloom.text.corpus import Corpus, build_vocabulary, load_corpus
 from charloom.text.named import NAMED
-from charloom.text.prepared import PreparedCorpus, loaded, prepared_among
+from charloom.text.prepared import PreparedCorpus, load_ids, prepared_among
 from charloom.text.preparing import prepare_corpus
 from charloom.text.vocabulary import CharacterVocabulary, Ids, Vocabulary
 
@@ -136,13 +136,13 @@ def _of_prepared(prepared: PreparedCorpus, settings: CorpusSettings, first: int)
         **record.model_dump(include={"sources", "cleaning", "characters", "lines", "unknown", "sha256"}),
         "vocab_size": vocabulary.size,
         "vocabulary": _symbols(vocabulary),
-        "first": vocabulary.decode(loaded(ids[:first])),
+        "first": vocabulary.decode(load_ids(ids[:first])),
         "example": _example(vocabulary, ids),
     }
 
 
 def _example(vocabulary: Vocabulary, ids: Ids) -> dict[str, object]:
-    example = loaded(ids[: _EXAMPLE + 1])
+    example = load_ids(ids[: _EXAMPLE + 1])
     return {
         "input": vocabulary.decode(example[:-1]),
         "input_ids": example[:-1].tolist(),

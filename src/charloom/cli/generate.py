@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic import Field
 
-from charloom.cli.adapting import adapted, check_adapting
+from charloom.cli.adapting import adapt_to_file, check_adapting
 from charloom.cli.arguments import Threads, Whole
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.texts import read_text
@@ -65,7 +65,7 @@ def generate(
     chosen: dict[str, Any] = {name: getattr(sampling, name) for name in sampling.model_fields_set}
     loaded, more = load(model, threads=threads, precision=precision), dict[str, Any]()
     if adapt is not None:
-        loaded, more["adapted"] = adapted(out, loaded, adapt)
+        loaded, more["adapted"] = adapt_to_file(out, loaded, adapt)
     if samples > 1 and sampling.temperature == 0 and "temperature" in chosen:
         out.warn("at temperature 0 the likeliest character is always taken: all samples are the same")
     if samples > 1:

@@ -63,7 +63,7 @@ def history_table(history: list[EvaluationRecord]) -> str:
         return "  no evaluation is recorded"
     best = best_evaluation(history)
     lines = ["".join(column.title.rjust(column.width) for column in _COLUMNS)]
-    for record in thinned(history):
+    for record in thin_out(history):
         mark = "  best" if record is best else ""
         lines.append("".join(column.value(record).rjust(column.width) for column in _COLUMNS) + mark)
     left_out = len(history) - len(lines) + 1
@@ -72,7 +72,7 @@ def history_table(history: list[EvaluationRecord]) -> str:
     return "\n".join(lines)
 
 
-def thinned(history: list[EvaluationRecord], rows: int = ROWS) -> list[EvaluationRecord]:
+def thin_out(history: list[EvaluationRecord], rows: int = ROWS) -> list[EvaluationRecord]:
     """At most `rows` of them."""
     if len(history) <= rows:
         return history
@@ -97,7 +97,7 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  #
         The model directory.
     """
     out = Output(options)
-    unfinished = _unfinished(model)
+    unfinished = _read_unfinished(model)
     if unfinished is not None and not holds_model(model.expanduser()):
         return _report_unfinished(out, model, unfinished)
     directory = open_model_directory(model)
@@ -154,7 +154,7 @@ def _report_unfinished(out: Output, model: Path, run: UnfinishedRun) -> int:
     return 1
 
 
-def _unfinished(model: Path) -> UnfinishedRun | None:
+def _read_unfinished(model: Path) -> UnfinishedRun | None:
     try:
         return read_unfinished(model.expanduser())
     except (OSError, RuntimeError):  # not to be read, too long for a name, or the home folder of no user

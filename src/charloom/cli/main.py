@@ -11,7 +11,7 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from charloom.cli.arguments import TYPED, NoSuchOptionError
-from charloom.cli.mistakes import explained, no_such_option
+from charloom.cli.mistakes import explain_mistake, no_such_option
 from charloom.cli.output import CommandConsole, make_streams_safe
 from charloom.display import visible
 from charloom.errors import CharloomError, UsageError
@@ -85,7 +85,7 @@ def _run(arguments: list[str]) -> int:
         _abandon_stdout()
         return 0
     except CycloptsError as error:
-        return _fail(arguments, error, UsageError(explained(error, list(COMMANDS))))
+        return _fail(arguments, error, UsageError(explain_mistake(error, list(COMMANDS))))
     except NoSuchOptionError as error:
         return _fail(arguments, error, UsageError(no_such_option(error.option, _options(app, arguments))))
     except CharloomError as error:

@@ -22,7 +22,7 @@ from charloom.errors import UsageError
 from charloom.settings import explain
 
 
-def explained(error: CycloptsError, commands: Sequence[str]) -> str:
+def explain_mistake(error: CycloptsError, commands: Sequence[str]) -> str:
     """The line for what the command-line library refuses; `commands` are the first words it knows."""
     if isinstance(error, ArgumentError) and isinstance(error.__cause__, ValidationError):
         return _refused_value(error, error.__cause__)

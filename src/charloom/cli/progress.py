@@ -138,29 +138,29 @@ class TrainingView(LiveView):
 
     def _started(self, event: TrainingStarted) -> None:
         for line in started_parts(event):
-            self._output.say(fitted(line, self._width))
+            self._output.say(fit_line(line, self._width))
         self._bar.update(self._task, total=event.steps, completed=event.resumed_from_step, visible=True)
 
     def _step(self, event: StepTaken) -> None:
         self._loss.add(event.loss)
         if self._live:
-            line = fitted(figure_parts(event, self._loss.value), self._width - _BAR - 1)
+            line = fit_line(figure_parts(event, self._loss.value), self._width - _BAR - 1)
             self._bar.update(self._task, total=event.steps, completed=event.step, description=line)
         elif time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            self._output.say(fitted(step_parts(event, self._loss.value), self._width))
+            self._output.say(fit_line(step_parts(event, self._loss.value), self._width))
 
     def _evaluated(self, event: Evaluated) -> None:
         self._last_line = time.monotonic()
         if event.protocol != self._protocol:
             self._protocol = event.protocol
             self._output.say(f"validation is measured by the protocol {event.protocol}")
-        self._output.say(fitted(evaluated_parts(event), self._width))
+        self._output.say(fit_line(evaluated_parts(event), self._width))
         if self._samples:
             self._output.say(_shown_sample(event.sample, self._width), style="dim")
 
 
-def fitted(parts: Sequence[Part], width: int) -> str:
+def fit_line(parts: Sequence[Part], width: int) -> str:
     """The parts in one line of at most `width` columns; those with the highest numbers go first."""
     kept = list(parts)
     while True:

@@ -65,15 +65,15 @@ def _description(found: Recitation) -> str:
         f"characters are right)"
     ]
     if found.recited is not None:
-        parts.append(f"--- recited, from character {found.recited.offset:,}\n{_shown(found.recited)}")
+        parts.append(f"--- recited, from character {found.recited.offset:,}\n{_show_passage(found.recited)}")
     if found.failed is not None:
         wrong = found.failed
         parts.append(
-            f"--- failed after {wrong.matched:,}, from character {wrong.offset:,}\n{_shown(wrong)}\n"
+            f"--- failed after {wrong.matched:,}, from character {wrong.offset:,}\n{_show_passage(wrong)}\n"
             f"--- the text says\n{wrong.prompt} | {wrong.expected}"
         )
     return "\n\n".join(parts)
 
 
-def _shown(passage: Passage) -> str:
+def _show_passage(passage: Passage) -> str:
     return f"{passage.prompt} | {passage.written}"

@@ -115,7 +115,7 @@ class TableView:
         shown = "" if score.text is None or score.per_char else f"  {score.text[: _LONGEST + 1].expandtabs(4)}"
         line = visible(f"{bits:>9}  {score.characters:>10,}  {where}") + _cut(visible(shown), _LONGEST)
         self._out.text(line if self._width is None else _cut(line, self._width))
-        for text, marks in _marked(score.per_char or ()):
+        for text, marks in _mark_bits(score.per_char or ()):
             self._out.text(f"{_INDENT}{text}\n{_INDENT}{marks}")
 
     def end(self) -> None:
@@ -133,7 +133,7 @@ def _fields(score: Score, lines: bool) -> dict[str, Any]:
     return {name: fields[name] for name in [*names, *(["per_char"] if score.per_char is not None else [])]}
 
 
-def _marked(per_char: tuple[tuple[str, float], ...]) -> Iterator[tuple[str, str]]:
+def _mark_bits(per_char: tuple[tuple[str, float], ...]) -> Iterator[tuple[str, str]]:
     """The text, line by line, and below each character its bits, rounded down; 9 is nine or more.
 
     What takes no column, such as a combining mark, is counted with the character it joins.

@@ -13,7 +13,7 @@ from charloom.bundle import holds_model, open_model_directory
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import MissingExtraError
 from charloom.interrupts import INTERRUPTED
-from charloom.serving.settings import ServeSettings, container_model, gathered, in_container
+from charloom.serving.settings import ServeSettings, container_model, gather_settings, in_container
 
 if TYPE_CHECKING:
     from charloom.serving.run import Listening
@@ -40,7 +40,7 @@ def serve(
     """
     out, contained = Output(options), in_container(model, os.environ)
     chosen: dict[str, Any] = {name: getattr(serving, name) for name in serving.model_fields_set}
-    settings = gathered(chosen, os.environ, config, in_container=contained)
+    settings = gather_settings(chosen, os.environ, config, in_container=contained)
     try:
         from charloom.serving import logs, middleware, models, run
     except ModuleNotFoundError as error:

@@ -19,7 +19,7 @@ from charloom.bundle import Loss
 from charloom.errors import CorpusError
 from charloom.runtime.session import LOGITS_LIMIT, Logits, Session, State, initial_state
 from charloom.settings import Protocol
-from charloom.text.prepared import loaded
+from charloom.text.prepared import load_ids
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -114,7 +114,7 @@ def _counts(vocabulary: Vocabulary, segments: Sequence[Segment]) -> tuple[int, i
     characters = unknown = utf8_bytes = 0
     for segment in segments:
         for start in range(1, len(segment.ids), _COUNTED_CHUNK):
-            ids = loaded(segment.ids[start : start + _COUNTED_CHUNK])
+            ids = load_ids(segment.ids[start : start + _COUNTED_CHUNK])
             here, here_bytes = vocabulary.characters_and_bytes(ids)
             characters += here
             unknown += 0 if vocabulary.unknown_id is None else int((ids == vocabulary.unknown_id).sum())
@@ -129,7 +129,7 @@ def _nats(session: Session, segments: Sequence[Segment], protocol: Protocol) -> 
     for batch in _batches(pieces, session.shape.vocab_size):
         state = initial_state(session.shape, batch.shape[1])
         for start in range(0, len(batch) - 1, _STATEFUL_CHUNK):
-            chunk = loaded(batch[start : start + _STATEFUL_CHUNK + 1])
+            chunk = load_ids(batch[start : start + _STATEFUL_CHUNK + 1])
             nats, state = _chunk_nats(session, chunk, state)
             yield nats
 
@@ -161,4 +161,4 @@ def _batches(pieces: Iterator[Segment], vocab_size: int) -> Iterator[Ids]:
 
 def _side_by_side(rows: list[Ids]) -> Ids:
     """Rows as columns; one alone is not copied, for it may be larger than memory."""
-    return rows[0][:, None] if len(rows) == 1 else np.stack([loaded(row) for row in rows], axis=1)
+    return rows[0][:, None] if len(rows) == 1 else np.stack([load_ids(row) for row in rows], axis=1)

@@ -121,7 +121,7 @@ class TextStream(Iterator[str]):
         for _ in self:
             pass
         seconds = time.perf_counter() - self._started
-        return finished(self._row, self._prompt, "".join(self._text), seconds, self.unknown)
+        return finished_generation(self._row, self._prompt, "".join(self._text), seconds, self.unknown)
 
 
 def generate_batch(
@@ -156,10 +156,10 @@ def generate_batch(
                 texts[row.seed].append(piece)
     seconds = time.perf_counter() - started
     unknown = tuple(vocabulary.unknown_characters(cleaned_prompt))
-    return [finished(row, prompt, "".join(texts[row.seed]), seconds, unknown) for row in rows]
+    return [finished_generation(row, prompt, "".join(texts[row.seed]), seconds, unknown) for row in rows]
 
 
-def finished(row: Row, prompt: str, text: str, seconds: float, unknown: tuple[str, ...]) -> Generation:
+def finished_generation(row: Row, prompt: str, text: str, seconds: float, unknown: tuple[str, ...]) -> Generation:
     """The whole of a row that has ended.
 
     Raises:

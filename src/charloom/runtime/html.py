@@ -133,7 +133,7 @@ def read_arrays(directory: ModelDirectory) -> Arrays:
         arrays = load(directory.read_weights())
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
         raise ModelDirectoryError(f"{WEIGHTS} is damaged: {error}") from None
-    for name, shape in _expected(directory.config.model).items():
+    for name, shape in _expected_shapes(directory.config.model).items():
         found = arrays.get(name)
         if found is None or found.dtype != np.float32 or found.shape != shape or not np.isfinite(found).all():
             raise ModelDirectoryError(f"{WEIGHTS} is damaged: {name} is not {shape} finite float32 numbers")
@@ -158,7 +158,7 @@ def pack_weights(shape: ModelShape, weights: Arrays) -> PackedWeights:
         arrays |= _biases(shape, weights, layer)
     put("output", weights["output.weight"].T, by_output=True)
     arrays["output_bias"] = weights["output.bias"]
-    return _packed(arrays)
+    return _pack(arrays)
 
 
 def _biases(shape: ModelShape, weights: Arrays, layer: int) -> Arrays:
@@ -169,7 +169,7 @@ def _biases(shape: ModelShape, weights: Arrays, layer: int) -> Arrays:
     return {f"bias{layer}": below + recurrent}
 
 
-def _packed(arrays: dict[str, NDArray[Any]]) -> PackedWeights:
+def _pack(arrays: dict[str, NDArray[Any]]) -> PackedWeights:
     content = bytearray()
     tensors = []
     for name, array in sorted(arrays.items(), key=lambda item: item[1].dtype == np.int8):
@@ -179,7 +179,7 @@ def _packed(arrays: dict[str, NDArray[Any]]) -> PackedWeights:
     return PackedWeights(bytes(content), tuple(tensors))
 
 
-def _expected(shape: ModelShape) -> dict[str, tuple[int, ...]]:
+def _expected_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
     """The tensors of a network by PyTorch's names."""
     hidden, gates = shape.hidden_size, GATES[shape.cell] * shape.hidden_size
     expected: dict[str, tuple[int, ...]] = {

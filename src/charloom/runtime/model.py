@@ -19,7 +19,7 @@ from charloom.events import Notify, ignore, unfailing
 from charloom.options import SamplingOptions
 from charloom.runtime.generation import Generation, TextStream, generate_batch
 from charloom.runtime.session import OnnxSession, no_number
-from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validated
+from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validate
 from charloom.text.cleaning import clean_prompt
 from charloom.text.vocabulary import Vocabulary
 
@@ -290,7 +290,7 @@ class Model:
         """
         from charloom.runtime.recitation import ReciteSettings, recite
 
-        settings = validated(ReciteSettings, options)
+        settings = validate(ReciteSettings, options)
         parts = self._corpora.parts(corpus, split, unfailing(notify))
         return recite(self._session, self.vocabulary, parts.segments, settings, split)
 
@@ -320,7 +320,7 @@ class Model:
         """
         from charloom.runtime.novelty import NoveltySettings, Searched, novelty
 
-        settings = validated(NoveltySettings, options)
+        settings = validate(NoveltySettings, options)
         parts = self._corpora.parts(corpus, split, unfailing(notify))
         searched = Searched(parts.segments, parts.unseen, split, parts.whole)
         if file is not None:
@@ -332,7 +332,7 @@ class Model:
         usual = self._sampling.model_dump()
         if options.get("regex") is not None:
             del usual["stop"]  # what ends the text is the pattern
-        return validated(SamplingSettings, {**usual, **options})
+        return validate(SamplingSettings, {**usual, **options})
 
     def _clean(self, prompt: str) -> str:
         return clean_prompt(prompt, self.config.corpus.cleaning)

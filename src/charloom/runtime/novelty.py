@@ -21,7 +21,7 @@ from pydantic import Field
 
 from charloom.errors import CorpusError, UsageError
 from charloom.settings import MAX_SEED, Settings, SplitName
-from charloom.text.prepared import loaded
+from charloom.text.prepared import load_ids
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -277,7 +277,7 @@ def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, se
     if characters > MAX_CHARACTERS:
         raise UsageError(f"{characters:,} characters to examine: give at most {MAX_CHARACTERS:,}")
     stretches = _unseen_rows(searched.unseen, max(len(row) for row in rows), characters)
-    finder = CopyFinder(_examined([*rows, *stretches], vocabulary.unknown_id))
+    finder = CopyFinder(_examine([*rows, *stretches], vocabulary.unknown_id))
     for segment in searched.segments:
         finder.read(_pieces(segment), segment.start)
     written, unseen = finder.matches().parted(characters + len(rows))
@@ -291,7 +291,7 @@ def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, se
     )
 
 
-def _examined(rows: Sequence[Ids], unknown_id: int | None) -> Iterator[int]:
+def _examine(rows: Sequence[Ids], unknown_id: int | None) -> Iterator[int]:
     for row in rows:
         for token in row.tolist():
             yield BARRIER if token == unknown_id else token  # two unknown characters need not be the same one
@@ -300,7 +300,7 @@ def _examined(rows: Sequence[Ids], unknown_id: int | None) -> Iterator[int]:
 
 def _pieces(segment: Segment) -> Iterator[Ids]:
     for start in range(1, len(segment.ids), _PIECE):
-        yield loaded(segment.ids[start : start + _PIECE])
+        yield load_ids(segment.ids[start : start + _PIECE])
 
 
 def _share(matches: Matches, rows: Sequence[Ids]) -> CopiedShare:
@@ -323,7 +323,7 @@ def _unseen_rows(segments: Sequence[Segment], length: int, characters: int) -> l
     wanted = max(1, round(characters / length))
     if len(stretches) > wanted:
         stretches = [stretches[index * len(stretches) // wanted] for index in range(wanted)]
-    rows = [loaded(stretch) for stretch in stretches]
+    rows = [load_ids(stretch) for stretch in stretches]
     return [row for row in rows if len(row)]
 
 
@@ -333,7 +333,7 @@ def _longest_copies(vocabulary: Vocabulary, matches: Matches, whole: Segment) ->
     for end in ends[np.argsort(-matches.lengths[ends], kind="stable")].tolist():
         length = int(matches.lengths[end])
         offset = int(matches.ends[end]) - length + 1
-        text = vocabulary.decode(loaded(whole.ids[1 + offset : 1 + offset + min(length, _SHOWN_CHARACTERS)]))
+        text = vocabulary.decode(load_ids(whole.ids[1 + offset : 1 + offset + min(length, _SHOWN_CHARACTERS)]))
         if any(text in other for other in seen):
             continue
         seen.append(text)

@@ -135,12 +135,12 @@ class GraphBuilder(ABC):
         outputs += map(self._rows, state_names(self._shape, "out"))
         head = number_field(1, IR_VERSION) + bytes_field(2, "charloom")
         arrays = [part for parts in self._arrays.values() for part in _message(5, parts)]
-        graph: _Parts = [_joined(1, self._nodes) + bytes_field(2, "charloom"), *arrays]
-        graph.append(_joined(11, inputs) + _joined(12, outputs))
+        graph: _Parts = [_join_fields(1, self._nodes) + bytes_field(2, "charloom"), *arrays]
+        graph.append(_join_fields(11, inputs) + _join_fields(12, outputs))
         return Graph([head, *_message(7, graph), bytes_field(8, bytes_field(1, "") + number_field(2, OPSET))])
 
     def _subgraph(self, name: str, nodes: list[bytes], inputs: list[bytes], outputs: list[bytes]) -> bytes:
-        return _joined(1, nodes) + bytes_field(2, name) + _joined(11, inputs) + _joined(12, outputs)
+        return _join_fields(1, nodes) + bytes_field(2, name) + _join_fields(11, inputs) + _join_fields(12, outputs)
 
     def _rows(self, name: str, width: int | None = None) -> bytes:
         """Declare a float tensor (B, H), or (B, width)."""
@@ -168,8 +168,8 @@ class GraphBuilder(ABC):
             + number_field(20, _ATTRIBUTE_NUMBER if isinstance(value, int) else _ATTRIBUTE_GRAPH)
             for name, value in sorted(attributes.items())
         ]
-        ends = _joined(1, inputs) + _joined(2, outputs)
-        self._nodes.append(ends + bytes_field(4, operator) + _joined(5, named))
+        ends = _join_fields(1, inputs) + _join_fields(2, outputs)
+        self._nodes.append(ends + bytes_field(4, operator) + _join_fields(5, named))
 
     def _node(self, operator: str, inputs: Sequence[str], output: str, **attributes: int | bytes) -> str:
         self._nodes_of(operator, inputs, [output], **attributes)
@@ -182,7 +182,7 @@ def state_names(shape: ModelShape, suffix: str) -> list[str]:
     return [f"{letter}{layer}_{suffix}" for layer in range(shape.num_layers) for letter in letters]
 
 
-def _joined(field: int, contents: Sequence[bytes | str]) -> bytes:
+def _join_fields(field: int, contents: Sequence[bytes | str]) -> bytes:
     return b"".join(bytes_field(field, content) for content in contents)
 
 
@@ -204,5 +204,5 @@ def _tensor(name: str, dtype: str, dims: tuple[int, ...]) -> bytes:
 def _value(name: str, kind: int, *dims: str | int) -> bytes:
     """Declare a tensor that goes into a graph or comes out of it."""
     sizes = [number_field(1, dim) if isinstance(dim, int) else bytes_field(2, dim) for dim in dims]
-    tensor = number_field(1, kind) + bytes_field(2, _joined(1, sizes))
+    tensor = number_field(1, kind) + bytes_field(2, _join_fields(1, sizes))
     return bytes_field(1, name) + bytes_field(2, bytes_field(1, tensor))

@@ -17,7 +17,7 @@ from pydantic import Field
 from charloom.errors import CorpusError, UsageError
 from charloom.runtime.session import LOGITS_LIMIT, Session, initial_state, no_number
 from charloom.settings import MAX_SEED, Settings, SplitName
-from charloom.text.prepared import loaded
+from charloom.text.prepared import load_ids
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
 
@@ -116,7 +116,7 @@ def recite(
     places = _places(segments, settings)
     whole = np.stack([_passage(segments, place, settings) for place in places])  # (B, T)
     expected = whole[:, settings.prompt_length :]
-    written = _continued(session, whole[:, : settings.prompt_length], settings.length, vocabulary.unknown_id)
+    written = _continue_prompts(session, whole[:, : settings.prompt_length], settings.length, vocabulary.unknown_id)
     differs = (written != expected) | (expected == vocabulary.unknown_id)  # an unknown character is never written
     matched = np.where(differs.any(axis=1), differs.argmax(axis=1), settings.length)
     exact = matched == settings.length
@@ -148,7 +148,7 @@ def recite(
     )
 
 
-def _continued(session: Session, prompts: Ids, length: int, unknown_id: int | None) -> Ids:
+def _continue_prompts(session: Session, prompts: Ids, length: int, unknown_id: int | None) -> Ids:
     """Prompts (B, T) → continuations (B, length): all rows in one batch, or in as few as memory for logits allows."""
     size = max(1, LOGITS_LIMIT // session.shape.vocab_size)
     groups = [prompts[start : start + size].T for start in range(0, len(prompts), size)]
@@ -209,5 +209,5 @@ def _places(segments: Sequence[Segment], settings: ReciteSettings) -> list[tuple
 def _passage(segments: Sequence[Segment], place: tuple[int, int], settings: ReciteSettings) -> Ids:
     segment, start = place
     ids = segments[segment].ids[1 + start : 1 + start + settings.passage]
-    copied: Ids = loaded(ids).astype(np.int64)
+    copied: Ids = load_ids(ids).astype(np.int64)
     return copied

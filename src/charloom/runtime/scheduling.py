@@ -121,7 +121,7 @@ def _texts(prompts: Iterable[Prompt]) -> int:
     return sum(len(prompt.texts) for prompt in prompts)
 
 
-def allotted(shares: Iterable[Share], rows: int, wanted: Callable[[Share], int]) -> dict[Share, int]:
+def allot_rows(shares: Iterable[Share], rows: int, wanted: Callable[[Share], int]) -> dict[Share, int]:
     """How many rows each may have: one after another to the share that was served least, until none is left.
 
     Where not every share can have one, those that have one keep it for a while: changing rows costs time.
@@ -203,7 +203,7 @@ class Turns:
         """Begin to read prompts, of each request as long as it has fewer texts under way than it may have rows."""
         if not any(share.waiting for share in self.shares.values()):
             return
-        given = allotted(self.shares.values(), self._max_rows, lambda share: share.wanted)
+        given = allot_rows(self.shares.values(), self._max_rows, lambda share: share.wanted)
         for share, rows in given.items():
             while share.waiting and share.under_way < rows:
                 prompt = share.waiting.popleft()
@@ -272,7 +272,7 @@ class Turns:
             if not share.wanted:
                 del self.shares[share.key]
         self._stale, self._steps = False, 0
-        given = allotted(self.shares.values(), self._max_rows, lambda share: share.writable)
+        given = allot_rows(self.shares.values(), self._max_rows, lambda share: share.writable)
         self._pause([text for share, rows in given.items() for text in share.running[rows:]])
         resumed: list[Paused] = []
         for share, rows in given.items():

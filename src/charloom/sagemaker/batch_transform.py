@@ -96,7 +96,7 @@ def transform(
 
 def start_transform(aws: Aws, plan: TransformPlan, *, wait: bool = True, notify: Notify = ignore) -> Transformed:
     """Start a planned batch, and follow it to its end if that is wanted; raises as `transform` does."""
-    made = _made(aws, plan, notify)
+    made = _make_model(aws, plan, notify)
     model = made or plan.model
     request = transform_request(plan.job, model, plan.source, plan.output, plan.settings, score=plan.score)
     note_created(aws, "transform", plan.job)
@@ -106,13 +106,13 @@ def start_transform(aws: Aws, plan: TransformPlan, *, wait: bool = True, notify:
         _remove(aws, made)
         raise
     if wait:
-        return _followed(aws, plan.job, made, notify)
+        return _follow_and_clean(aws, plan.job, made, notify)
     if made:
         notify(Notice(f"the model {made} stays, for the job needs it: it costs nothing"))
     return Transformed(plan.job, model, "InProgress", str(plan.output))
 
 
-def _followed(aws: Aws, job: str, made: str | None, notify: Notify) -> Transformed:
+def _follow_and_clean(aws: Aws, job: str, made: str | None, notify: Notify) -> Transformed:
     """Follow a job, and remove its model once it has ended; one that is interrupted goes on and needs it."""
     try:
         found = follow(aws, job, notify=notify)
@@ -129,7 +129,7 @@ def _remove(aws: Aws, made: str | None) -> None:
         remove(aws, "model", made)
 
 
-def _made(aws: Aws, plan: TransformPlan, notify: Notify) -> str | None:
+def _make_model(aws: Aws, plan: TransformPlan, notify: Notify) -> str | None:
     """The name of a model that had to be made; None where one of that name is there."""
     model = plan.model
     if names_model(model) and (look(aws, "model", checked_name(model, "model")) is not None or aws.dry):
@@ -156,13 +156,13 @@ def follow(aws: Aws, job: str, *, notify: Notify = ignore) -> Transformed:
             status, response = found["TransformJobStatus"], now
             notify(StatusChanged(job, status, "" if changed else f"for {(now - began) / 60:.0f} min"))
         if status == FAILED:
-            raise _failed(aws, job, found, notify)
+            raise _failure(aws, job, found, notify)
         if status in ("Completed", "Stopped"):
-            return _ended(aws, job, found)
+            return _finished_transform(aws, job, found)
         time.sleep(POLL)
 
 
-def _ended(aws: Aws, job: str, found: dict[str, Any]) -> Transformed:
+def _finished_transform(aws: Aws, job: str, found: dict[str, Any]) -> Transformed:
     output = found["TransformOutput"]["S3OutputPath"]
     objects = tuple(_answers(aws, found, S3Uri.parse(output))) if found["TransformJobStatus"] == "Completed" else ()
     began, ended = found.get("TransformStartTime"), found.get("TransformEndTime")
@@ -176,7 +176,7 @@ def _answers(aws: Aws, found: dict[str, Any], output: S3Uri) -> Iterator[str]:
     return (str(answer_to(source, output, one)) for one in objects_under(aws, source))
 
 
-def _failed(aws: Aws, job: str, found: dict[str, Any], notify: Notify) -> CloudError:
+def _failure(aws: Aws, job: str, found: dict[str, Any], notify: Notify) -> CloudError:
     reason = " ".join(str(found.get("FailureReason", "no reason given")).split())
     lines = _last_lines(aws, job)
     for line in lines:

@@ -17,7 +17,7 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.names import S3Uri, checked_name
-from charloom.settings import SamplingSettings, validated
+from charloom.settings import SamplingSettings, validate
 
 JSON, TEXT = "application/json", "text/plain"
 
@@ -39,7 +39,7 @@ def completion_body(prompt: str, sampling: Mapping[str, Any], *, stream: bool = 
     Raises:
         UsageError: an option has no such name, or a value out of its range.
     """
-    settings = validated(SamplingSettings, sampling)
+    settings = validate(SamplingSettings, sampling)
     body: dict[str, Any] = {"prompt": prompt, "max_tokens": settings.length}
     for name in sorted(settings.model_fields_set - {"length"}):
         if (value := getattr(settings, name)) is not None:
@@ -105,7 +105,7 @@ def model_words(answer: str) -> str:
     return line if len(line) <= _SHOWN else line[: _SHOWN - 1] + "…"
 
 
-def explained(aws: Aws, name: str, error: CloudError) -> CloudError:
+def explain_error(aws: Aws, name: str, error: CloudError) -> CloudError:
     """What was wrong, found out by asking for the endpoint where Amazon's own message does not say it."""
     if error.code == "ModelError":
         return _of_model(aws, name, error)
@@ -224,7 +224,7 @@ class AmazonChannel:
             answer = self._aws.call("sagemaker-runtime", "invoke_endpoint", **request)
             return _whole(answer["Body"], self._aws.region) if answer else b""
         except CloudError as error:
-            raise explained(self._aws, self._name, error) from error
+            raise explain_error(self._aws, self._name, error) from error
 
     def stream(self, body: bytes, content_type: str, accept: str = "") -> Iterator[bytes]:
         """See `Channel`; nothing in a dry run."""
@@ -232,7 +232,7 @@ class AmazonChannel:
         try:
             answer = self._aws.call("sagemaker-runtime", "invoke_endpoint_with_response_stream", **request)
         except CloudError as error:
-            raise explained(self._aws, self._name, error) from error
+            raise explain_error(self._aws, self._name, error) from error
         if answer:
             yield from _pieces(answer["Body"], self._name, self._aws.region)
 

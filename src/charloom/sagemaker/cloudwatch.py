@@ -121,7 +121,7 @@ def logs(aws: Aws, name: str, *, last: int | None = None) -> Iterator[WrittenLin
     yield from (lines if last is None else deque(lines, maxlen=last))
 
 
-def followed(aws: Aws, name: str, *, last: int | None = None, every: float = 5.0) -> Iterator[WrittenLine]:
+def follow_log(aws: Aws, name: str, *, last: int | None = None, every: float = 5.0) -> Iterator[WrittenLine]:
     """What a job has written and still writes until it ends; of an endpoint, until it is deleted or has failed.
 
     A job that has just been created is waited for: its log begins later.

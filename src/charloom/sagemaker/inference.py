@@ -17,7 +17,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from charloom.errors import CharloomError, MissingExtraError
-from charloom.serving.settings import gathered
+from charloom.serving.settings import gather_settings
 
 if TYPE_CHECKING:
     from charloom.serving.in_process import Answer, InProcess
@@ -53,7 +53,7 @@ def model_fn(model_dir: str) -> InProcess:
         from charloom.serving.in_process import InProcess
     except ModuleNotFoundError as error:
         raise MissingExtraError("serving", "serve") from error
-    return InProcess({"model": model_dir}, gathered({}, os.environ, None, in_container=False))
+    return InProcess({"model": model_dir}, gather_settings({}, os.environ, None, in_container=False))
 
 
 def input_fn(body: str | bytes | bytearray, content_type: str | None) -> Asked:
@@ -67,7 +67,7 @@ def predict_fn(data: Asked, model: InProcess, context: Any = None) -> Answer:
     Where the image gives its context, what the client asked for (Accept) is taken from there: `output_fn` gets
     JSON even where the client left that open.
     """
-    headers = {"content-type": data.content_type, "accept": _accepted(context)}
+    headers = {"content-type": data.content_type, "accept": _accept_header(context)}
     return model.post("/invocations", data.body, {name: value for name, value in headers.items() if value})
 
 
@@ -87,7 +87,7 @@ def output_fn(prediction: Answer, accept: str, context: Any = None) -> tuple[byt
     return prediction.body, prediction.content_type
 
 
-def _accepted(context: Any) -> str:
+def _accept_header(context: Any) -> str:
     """The request's own Accept, where there is a request and it has one."""
     if context is None:
         return ""

@@ -45,7 +45,7 @@ _ARM = re.compile(r"[a-z]+\d+g[a-z]*|.*-gb\d+|a1")  # c7g, m6gd, r8gn, g5g, p6e-
 def refuse_unfit(instance: str, use: Use) -> None:
     """See that an instance type is one that charloom can run on today, and that SageMaker has for that use.
 
-    A type that the installed botocore does not list at all may be new: see `unlisted`.
+    A type that the installed botocore does not list at all may be new: see `warn_unlisted`.
 
     Raises:
         UsageError: it is not a type's name, is obsolete (a replacement is named), has chips that PyTorch and ONNX
@@ -57,9 +57,9 @@ def refuse_unfit(instance: str, use: Use) -> None:
         raise UsageError(f"{instance} is obsolete and not to be had any more: take {instead}, or another")
     if _OTHER_CHIPS.fullmatch(family):
         raise UsageError(f"{instance} has chips of Amazon's own, which charloom does not run on: take {instead}")
-    others = [other for other, types in _listed().items() if instance in types]
+    others = [other for other, types in _listed_types().items() if instance in types]
     if others and use not in others:
-        near = "".join(f": take {one}, or another" for one in get_close_matches(instance, _listed()[use], 1))
+        near = "".join(f": take {one}, or another" for one in get_close_matches(instance, _listed_types()[use], 1))
         raise UsageError(f"{instance} is for {' and '.join(others)}, not for {use}{near}")
 
 
@@ -80,9 +80,9 @@ def refuse_arm(instance: str, image: str | None) -> None:
         )
 
 
-def unlisted(instance: str, use: Use) -> str:
+def warn_unlisted(instance: str, use: Use) -> str:
     """A warning about an instance type that the installed botocore does not list at all; empty where it does."""
-    listed = _listed()
+    listed = _listed_types()
     if not listed or any(instance in types for types in listed.values()):
         return ""
     near = "".join(f"; did you mean {one}?" for one in get_close_matches(instance, listed[use], 1))
@@ -90,7 +90,7 @@ def unlisted(instance: str, use: Use) -> str:
 
 
 @cache
-def _listed() -> dict[Use, frozenset[str]]:
+def _listed_types() -> dict[Use, frozenset[str]]:
     """The instance types that the installed botocore lists for each use; nothing where it is not installed."""
     try:
         from botocore.loaders import Loader

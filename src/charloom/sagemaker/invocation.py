@@ -22,7 +22,7 @@ from charloom.sagemaker.channels import (
     async_request,
     channel,
     completion_body,
-    explained,
+    explain_error,
     model_words,
     payload_body,
 )
@@ -259,7 +259,7 @@ def invoke_later(
     try:
         response = aws.call("sagemaker-runtime", "invoke_endpoint_async", **async_request(name, source, kind, kind))
     except CloudError as error:
-        raise explained(aws, name, error) from error
+        raise explain_error(aws, name, error) from error
     output = S3Uri.parse(response["OutputLocation"]) if response else S3Uri(source.bucket, "OUTPUT")
     failure = response.get("FailureLocation")
     return Pending(name, prompt, payload, source, output, S3Uri.parse(failure) if failure else None)

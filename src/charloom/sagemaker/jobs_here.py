@@ -26,11 +26,11 @@ from charloom.sagemaker.jobs.request import check_validation, hyperparameters
 from charloom.sagemaker.jobs.start import is_remote, split_options
 from charloom.sagemaker.local.endpoints import find as find_endpoint
 from charloom.sagemaker.local.job import artifact, delete_job, describe, existing_job, find_job, stop
-from charloom.sagemaker.local.records import LOG, Followed, folder_of, held, last_lines, recorded
+from charloom.sagemaker.local.records import LOG, Followed, folder_of, held, last_lines, recorded_names
 from charloom.sagemaker.names import checked_name, fresh_name, is_s3
 from charloom.sagemaker.options import TrainingJobOptions
 from charloom.sagemaker.unpacking import unpack_model
-from charloom.settings import ReadingSettings, validated
+from charloom.settings import ReadingSettings, validate
 from charloom.text.named import cache_folder
 from charloom.text.preparing import prepare_corpus
 from charloom.text.sources import check_outside
@@ -122,8 +122,8 @@ def _readable(
     if is_remote(specs) or (len(specs) == 1 and Path(specs[0]).expanduser().exists()):
         yield specs[0]
         return
-    folder = _prepared(name)
-    prepare_corpus(specs, folder, validated(ReadingSettings, reading), overwrite=True, notify=notify)
+    folder = _prepare(name)
+    prepare_corpus(specs, folder, validate(ReadingSettings, reading), overwrite=True, notify=notify)
     for field in reading:
         chosen.pop(field.replace("_", "-"), None)
     yield str(folder)
@@ -144,7 +144,7 @@ def is_here(name: str) -> bool:
 
 def local_jobs() -> list[JobStatus]:
     """Every job of this machine, the oldest first."""
-    found = [status_here(name) for name in recorded("jobs")]
+    found = [status_here(name) for name in recorded_names("jobs")]
     return sorted(found, key=lambda job: (job.created is not None and job.created.timestamp(), job.name))
 
 
@@ -161,11 +161,11 @@ def delete_job_here(name: str) -> Deleted:
         raise UsageError(f"the job {name} still runs on this machine: {command(HERE, 'stop', name)}")
     with held(job.folder):
         delete_job(name)
-    shutil.rmtree(_prepared(name), ignore_errors=True)
+    shutil.rmtree(_prepare(name), ignore_errors=True)
     return Deleted(name, (f"job {name}",), region=LOCAL)
 
 
-def _prepared(name: str) -> Path:
+def _prepare(name: str) -> Path:
     """The text of a job, prepared; it is there until the job has ended well."""
     return cache_folder() / "jobs" / name
 

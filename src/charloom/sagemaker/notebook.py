@@ -48,16 +48,16 @@ def _lines(event: Event) -> list[str]:
         case TransferProgress() if event.done >= event.total:
             return [f"{event.name}: {event.total / 1e6:,.1f} MB transferred"]
         case TrainingStarted():
-            return [_joined(parts) for parts in started_parts(event)]
+            return [_join_parts(parts) for parts in started_parts(event)]
         case Evaluated():
-            return [_joined(evaluated_parts(event))]
+            return [_join_parts(evaluated_parts(event))]
         case ModelSaved():
             return [f"saved {event.path}"]
         case _:
             return []
 
 
-def _joined(parts: list[tuple[int, str]]) -> str:
+def _join_parts(parts: list[tuple[int, str]]) -> str:
     return " · ".join(text for _, text in parts)
 
 

@@ -54,11 +54,11 @@ def endpoint_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
         name: the endpoint's.
         aws: an account to ask; what is on record is said without asking.
     """
-    found = _asked(aws, name)
+    found = _ask_state(aws, name)
     there = [] if not found or aws is None else [(aws, f"runs ({found})")]
     return [
         f"an endpoint {name} {what} {shown_place(place)} too, and bills until {command(place, 'delete', name)}"
-        for place, what in there + _recorded("endpoint", name, aws if found is not None else None)
+        for place, what in there + _recorded_places("endpoint", name, aws if found is not None else None)
     ]
 
 
@@ -74,11 +74,11 @@ def job_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
     there = [(aws, running)] if running and aws is not None else []
     return [
         f"a job {name} {what} {shown_place(place)} too: {command(place, 'stop', name)}"
-        for place, what in there + _recorded("training", name, aws if running is not None else None)
+        for place, what in there + _recorded_places("training", name, aws if running is not None else None)
     ]
 
 
-def _asked(aws: Aws | None, name: str) -> str | None:
+def _ask_state(aws: Aws | None, name: str) -> str | None:
     """The state of an account's endpoint; "" where it has none, None where it could not be asked."""
     if aws is None:
         return None
@@ -89,7 +89,7 @@ def _asked(aws: Aws | None, name: str) -> str | None:
     return "" if found is None else str(found["EndpointStatus"])
 
 
-def _recorded(kind: Kind, name: str, asked: Aws | None) -> list[tuple[Place, str]]:
+def _recorded_places(kind: Kind, name: str, asked: Aws | None) -> list[tuple[Place, str]]:
     """Where one of that name was made and not deleted, as far as is on record, but for a place that was asked."""
     made = (one for one in creations() if one.kind == kind and one.name == name and one.deleted is None)
     verb = "was made" if kind == "endpoint" else "was started"

@@ -103,7 +103,7 @@ def library_files() -> dict[str, bytes]:
     Raises:
         CharloomError: charloom is not installed, but run from its source alone.
     """
-    found = _installed()
+    found = _installed_charloom()
     info = f"charloom-{__version__}.dist-info"
     contents = {name: path.read_bytes() for name, path in _package_files()}
     contents |= {f"{info}/{name}": content for name, content in _about(found)}
@@ -123,7 +123,7 @@ def carried_file(name: str) -> Path:
     raise CharloomError(f"this installation of charloom lacks {Path(name).name}: install it again")
 
 
-def _installed() -> Distribution:
+def _installed_charloom() -> Distribution:
     try:
         found = distribution("charloom")
     except PackageNotFoundError:
@@ -269,7 +269,7 @@ def package(
         if check:
             _check(archive, Path(temporary, "model"))
             notify(Notice("the package was unpacked, and answered a request"))
-        _copied(archive, output)
+        _move_archive(archive, output)
     return Package(output, output.stat().st_size, sha256_of_file(output))
 
 
@@ -306,7 +306,7 @@ def _check(archive: Path, folder: Path) -> None:
         raise ModelDirectoryError(f"the package does not serve: {error}") from error
 
 
-def _copied(archive: Path, output: Path) -> None:
+def _move_archive(archive: Path, output: Path) -> None:
     """Let the archive appear under its name, also where that is another disk."""
     with archive.open("rb") as source, atomic_write(output) as file:
         shutil.copyfileobj(source, file)

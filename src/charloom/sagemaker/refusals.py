@@ -41,12 +41,12 @@ def refusals(service: str, operation: str, region: str) -> Iterator[None]:
     try:
         yield
     except ClientError as error:
-        raise _refused(error, service, operation) from error
+        raise _refusal(error, service, operation) from error
     except BotoCoreError as error:
         raise CloudError(_unsent(error, region), type(error).__name__) from error
 
 
-def _refused(error: ClientError, service: str, operation: str) -> CloudError:
+def _refusal(error: ClientError, service: str, operation: str) -> CloudError:
     described = error.response.get("Error", {})
     code, message = str(described.get("Code", "Unknown")), " ".join(str(described.get("Message", "")).split())
     action = f"{service}:{''.join(part.title() for part in operation.split('_'))}"

@@ -99,7 +99,7 @@ def pins(extra: str, container: Container = Container()) -> list[str]:
             found.setdefault(name, f"{name}{wanted.specifier}")
             continue
         found[name] = f"{name}=={Version(installed.version).public}"
-        waiting.extend(_needed(installed.requires or [], wanted.extras, container.environment))
+        waiting.extend(_needed_packages(installed.requires or [], wanted.extras, container.environment))
     found.pop("charloom", None)
     return [found[name] for name in sorted(found)]
 
@@ -113,15 +113,15 @@ def ranges(*extras: str) -> list[str]:
     Returns:
         Lines of a requirements file, in order, without charloom itself.
     """
-    wanted = _needed(distribution("charloom").requires or [], set(extras), Container().environment)
-    return sorted({f"{one.name}{_bracketed(one.extras)}{one.specifier}" for one in wanted})
+    wanted = _needed_packages(distribution("charloom").requires or [], set(extras), Container().environment)
+    return sorted({f"{one.name}{_in_brackets(one.extras)}{one.specifier}" for one in wanted})
 
 
-def _bracketed(extras: set[str]) -> str:
+def _in_brackets(extras: set[str]) -> str:
     return f"[{','.join(sorted(extras))}]" if extras else ""
 
 
-def _needed(requires: list[str], extras: set[str], environment: dict[str, str]) -> Iterator[Requirement]:
+def _needed_packages(requires: list[str], extras: set[str], environment: dict[str, str]) -> Iterator[Requirement]:
     for text in requires:
         requirement = Requirement(text)
         marker = requirement.marker

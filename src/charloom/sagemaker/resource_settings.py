@@ -38,7 +38,7 @@ def _split(pairs: list[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _named(pairs: list[str], example: str) -> dict[str, str]:
+def _pairs_by_name(pairs: list[str], example: str) -> dict[str, str]:
     """The pairs by their names.
 
     Raises:
@@ -54,7 +54,7 @@ def _named(pairs: list[str], example: str) -> dict[str, str]:
 
 
 def _tags(pairs: list[str]) -> list[str]:
-    for name, value in _named(pairs, "team=text").items():
+    for name, value in _pairs_by_name(pairs, "team=text").items():
         if name == OURS or name.startswith((f"{OURS}:", "aws:")):
             raise ValueError(f"the tag {name[:60]} is not free: charloom or Amazon sets it")
         for text, most in zip((name, value), _TAG_LENGTHS, strict=True):
@@ -64,7 +64,7 @@ def _tags(pairs: list[str]) -> list[str]:
 
 
 def _variables(pairs: list[str]) -> list[str]:
-    for name in _named(pairs, "PIP_INDEX_URL=https://example.com/simple"):
+    for name in _pairs_by_name(pairs, "PIP_INDEX_URL=https://example.com/simple"):
         if not _VARIABLE.fullmatch(name):
             raise ValueError(f"{name[:60]!r} cannot be the name of an environment variable")
         if name in _CHARLOOMS:

@@ -11,12 +11,19 @@ from pydantic import AfterValidator, Field
 from charloom.errors import UsageError
 from charloom.sagemaker.aws import Aws, role_arn
 from charloom.sagemaker.hosting.model_data import check_model
-from charloom.sagemaker.instances import has_own_disks, price_note, price_per_hour, refuse_unfit, shown_price, unlisted
+from charloom.sagemaker.instances import (
+    has_own_disks,
+    price_note,
+    price_per_hour,
+    refuse_unfit,
+    shown_price,
+    warn_unlisted,
+)
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3, tags
 from charloom.sagemaker.options import TransformOptions
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.s3 import objects_read
-from charloom.settings import Duration, duration_seconds, validated
+from charloom.settings import Duration, duration_seconds, validate
 
 JSON_LINES = "application/jsonlines"
 _LONGEST = 3600  # seconds that Amazon lets one batch take
@@ -55,7 +62,7 @@ class TransformSettings(ResourceSettings):
         total = "price unknown" if one is None else f"{shown_price(one * self.instances)} an hour"
         many = f"{self.instances} × {self.instance} in {region}"
         line = f"{many}: {total}, from their start to the job's end"
-        return "; ".join(filter(None, (line, note, unlisted(self.instance, "batch transform"))))
+        return "; ".join(filter(None, (line, note, warn_unlisted(self.instance, "batch transform"))))
 
 
 def transform_request(
@@ -166,7 +173,7 @@ def plan_transform(
         UsageError: a choice cannot work, or the answers would lie in the input.
         CloudError: there is no input.
     """
-    choice = validated(TransformSettings, {**(settings.model_dump(exclude_unset=True) if settings else {}), **chosen})
+    choice = validate(TransformSettings, {**(settings.model_dump(exclude_unset=True) if settings else {}), **chosen})
     begin, end = S3Uri.parse(source), S3Uri.parse(output)
     job = checked_name(name or fresh_name(Path(model).name), "the job")
     check_model(model)

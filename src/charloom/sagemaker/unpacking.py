@@ -66,7 +66,7 @@ def _unpack(archive: Path, folder: Path) -> None:
         _decompress(archive, plain)
         plain.seek(0)
         with tarfile.open(fileobj=cast(IO[bytes], _Careful(plain)), mode="r:") as opened:
-            for member, name in _checked(opened):
+            for member, name in _checked_members(opened):
                 if name in _MODEL_FILES and member.isreg():
                     source = opened.extractfile(member)
                     assert source is not None
@@ -90,7 +90,7 @@ def _decompress(archive: Path, plain: IO[bytes]) -> None:
             plain.write(piece)
 
 
-def _checked(opened: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
+def _checked_members(opened: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
     """The members with their names made plain, each looked at before it is given out.
 
     Raises:

@@ -16,7 +16,7 @@ from charloom.options import ReadingOptions
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.s3 import default_bucket, ensure_bucket, upload_file
-from charloom.settings import ReadingSettings, validated
+from charloom.settings import ReadingSettings, validate
 from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus, prepared_among
 from charloom.text.preparing import prepare_corpus
 
@@ -89,7 +89,7 @@ def upload(
     specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
     if not specs:
         raise UsageError("name a corpus to upload; charloom corpus list names some")
-    settings = validated(ReadingSettings, reading)
+    settings = validate(ReadingSettings, reading)
     target = S3Uri.parse(f"s3://{bucket or default_bucket(aws)}/{prefix.strip('/')}")
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
         prepared = prepared_among(specs)

@@ -24,8 +24,8 @@ from charloom.serving.middleware import read_json
 from charloom.serving.openai import Completion, Frame, Offsets, built, choice, prompt_tokens
 from charloom.serving.places import LONG
 from charloom.serving.requests import CompletionRequest
-from charloom.serving.schema import described
-from charloom.serving.work import Job, Plan, begun, check_whole, merged, planned
+from charloom.serving.schema import describe_body
+from charloom.serving.work import Job, Plan, begun, check_whole, merge_portions, plan_completion
 
 _log = logging.getLogger(LOGGER)
 _TOKENS_AT_ONCE = 100  # of an echoed prompt, in one event
@@ -139,7 +139,7 @@ def streamed_completion(job: Job, server: Context, identity: str, headers: dict[
 async def _events(job: Job, server: Context, identity: str) -> AsyncGenerator[bytes, None]:
     writer = _EventWriter(job)
     try:
-        async with contextlib.aclosing(merged(job.continuations, server.settings.coalesce / 1000)) as news:
+        async with contextlib.aclosing(merge_portions(job.continuations, server.settings.coalesce / 1000)) as news:
             async for number, chunk in news:
                 for data in writer.events(number, chunk):
                     yield event(data)
@@ -206,7 +206,7 @@ router = APIRouter()
 
 UNKNOWN_SHOWN = 100  # characters
 
-_DECLARED = described(CompletionRequest, Completion, "Continue prompts.")
+_DECLARED = describe_body(CompletionRequest, Completion, "Continue prompts.")
 _DECLARED["responses"][200]["content"] = {"text/event-stream": {}}
 
 
@@ -215,10 +215,10 @@ async def completions(request: Request) -> Response:
     """Continue prompts, whole or as a stream."""
     server = context(request)
     server.lifecycle.check()
-    return await answered(request, await read_json(request, CompletionRequest))
+    return await answer_completion(request, await read_json(request, CompletionRequest))
 
 
-async def answered(request: Request, asked: CompletionRequest) -> Response:
+async def answer_completion(request: Request, asked: CompletionRequest) -> Response:
     """The answer to a completions request, however it came.
 
     Raises:
@@ -234,7 +234,7 @@ async def answered(request: Request, asked: CompletionRequest) -> Response:
     headers = unknown_header(job.unknown)
     if plan.stream:
         return streamed_completion(job, server, notes(request.scope)["request_id"], headers)
-    await finished(request, job, server)
+    await wait_until_finished(request, job, server)
     return json_answer(await built(job, server), server, headers)
 
 
@@ -242,13 +242,13 @@ async def planned_aside(asked: CompletionRequest, server: Context) -> Plan:
     """The plan for a request; that of a long one is made in a thread.
 
     Raises:
-        ApiError: as `planned`.
+        ApiError: as `plan_completion`.
     """
     long = len(asked.prompt) > LONG or sum(map(len, asked.prompt)) > LONG
-    return await server.places.read(planned, asked, server) if long else planned(asked, server)
+    return await server.places.read(plan_completion, asked, server) if long else plan_completion(asked, server)
 
 
-async def finished(request: Request, job: Job, server: Context) -> None:
+async def wait_until_finished(request: Request, job: Job, server: Context) -> None:
     """Wait until a request's texts have ended, its client has gone, or its time is over.
 
     Raises:

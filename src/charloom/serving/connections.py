@@ -220,7 +220,7 @@ def _raw(error: ApiError) -> bytes:
     return whole
 
 
-def preferred(accept: str, offered: Sequence[str]) -> str:
+def preferred_form(accept: str, offered: Sequence[str]) -> str:
     """The form that a client likes best; the first of those it likes equally, and where it says nothing or takes none.
 
     Args:

@@ -12,7 +12,7 @@ from charloom.serving.context import context
 from charloom.serving.errors import RETRY_AFTER, json_response
 from charloom.serving.metrics import CONTENT_TYPE
 from charloom.serving.models import Served
-from charloom.serving.schema import described
+from charloom.serving.schema import describe_body
 
 router = APIRouter()
 
@@ -63,14 +63,14 @@ async def metrics(request: Request) -> Response:
     return Response(context(request).metrics.text(), media_type=CONTENT_TYPE)
 
 
-@router.get("/v1/models", **described(None, ModelList, "The models that are served."))
+@router.get("/v1/models", **describe_body(None, ModelList, "The models that are served."))
 async def models(request: Request) -> Response:
     """The models that are served."""
     served = context(request).models
     return json_response({"object": "list", "data": [_entry(one) for one in served.values()]})
 
 
-@router.get("/v1/models/{name}", **described(None, ModelEntry, "One of the models.", refusals=(404,)))
+@router.get("/v1/models/{name}", **describe_body(None, ModelEntry, "One of the models.", refusals=(404,)))
 async def model(request: Request, name: str) -> Response:
     """One of the models that are served."""
     return json_response(_entry(context(request).models.named(name)))

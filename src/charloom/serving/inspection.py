@@ -24,7 +24,7 @@ from charloom.serving.middleware import read_json
 from charloom.serving.models import Served
 from charloom.serving.places import LARGE, LONG
 from charloom.serving.requests import ActivationsRequest, ScoreRequest
-from charloom.serving.schema import described
+from charloom.serving.schema import describe_body
 from charloom.serving.work import check_whole
 
 router = APIRouter(prefix="/api")
@@ -68,7 +68,7 @@ class UnitsOverText(BaseModel):
     units: list[dict[str, Any]]
 
 
-@router.get("/models/{name}", **described(None, ModelFacts, "A model's card and figures.", refusals=(404, 503)))
+@router.get("/models/{name}", **describe_body(None, ModelFacts, "A model's card and figures.", refusals=(404, 503)))
 async def facts(request: Request, name: str) -> Response:
     """A model's card, configuration, losses and training history."""
     served = context(request).models.named(name)
@@ -89,7 +89,7 @@ def _facts(served: Served) -> dict[str, Any]:
     }
 
 
-@router.post("/score", **described(ScoreRequest, ScoredText, "What each character of a text costs."))
+@router.post("/score", **describe_body(ScoreRequest, ScoredText, "What each character of a text costs."))
 async def score(request: Request) -> Response:
     """What each character of a text costs, as the model reads it, from the state after a line end."""
     server = context(request)
@@ -101,14 +101,14 @@ async def score(request: Request) -> Response:
         raise ApiError(400, message, param="text", code="context_length_exceeded")
     if len(asked.text) * (_TOP + 1) > LARGE:
         await server.places.take(request.scope)
-    tokens = await _scored(request, server, served, asked.text)
+    tokens = await _score_ids(request, server, served, asked.text)
     answer = (
         scored_text(served, tokens) if len(tokens) < LONG else await server.places.build(scored_text, served, tokens)
     )
     return json_answer(answer, server)
 
 
-async def _scored(request: Request, server: Context, served: Served, text: str) -> Tokens:
+async def _score_ids(request: Request, server: Context, served: Served, text: str) -> Tokens:
     """What the model thinks of each id of a text."""
 
     def submitted() -> Continuation:
@@ -169,7 +169,7 @@ def _characters(served: Served, tokens: Tokens) -> Iterator[list[dict[str, Any]]
         yield [{"text": "\N{REPLACEMENT CHARACTER}", "bits": nats / math.log(2), "top": top}]
 
 
-@router.post("/activations", **described(ActivationsRequest, UnitsOverText, "Hidden units over a text."))
+@router.post("/activations", **describe_body(ActivationsRequest, UnitsOverText, "Hidden units over a text."))
 async def activations(request: Request) -> Response:
     """The hidden state of some units, or of the most variable ones, after each character of a text."""
     server = context(request)

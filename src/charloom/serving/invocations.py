@@ -22,14 +22,14 @@ from charloom.runtime.scoring import bits_per_char
 from charloom.serving.completions import (
     OUT_OF_TIME,
     Streamed,
-    answered,
+    answer_completion,
     client_error,
-    finished,
     planned_aside,
     unknown_header,
     unless_gone,
+    wait_until_finished,
 )
-from charloom.serving.connections import preferred
+from charloom.serving.connections import preferred_form
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, json_response, json_text
 from charloom.serving.large_answers import json_answer
@@ -38,7 +38,7 @@ from charloom.serving.models import Served
 from charloom.serving.openai import Completion, ErrorAnswer, built
 from charloom.serving.places import LONG
 from charloom.serving.requests import CompletionRequest, InvocationRequest
-from charloom.serving.schema import described
+from charloom.serving.schema import describe_body
 from charloom.serving.work import Job, Plan, begun, check_whole
 
 
@@ -70,18 +70,18 @@ async def score_of(request: InvocationRequest, server: Context, share: object = 
         message = f"prompt: {len(text):,} characters, this server allows at most {server.settings.max_prompt:,}"
         raise ApiError(400, message, param="prompt", code="context_length_exceeded")
     if len(text) <= LONG:
-        return await _measured(text, served, share)
+        return await _measure(text, served, share)
     ids = await server.places.read(_ids, text, served)
-    return await _measured(text, served, share, ids)
+    return await _measure(text, served, share, ids)
 
 
 def _ids(text: str, served: Served) -> list[int]:
     return [served.model.vocabulary.opening_id, *served.model.encode(text)]
 
 
-async def _measured(text: str, served: Served, share: object, ids: list[int] | None = None) -> dict[str, Any]:
+async def _measure(text: str, served: Served, share: object, ids: list[int] | None = None) -> dict[str, Any]:
     model = served.model
-    with await _submitted(served, ids or _ids(text, served), share) as continuation:
+    with await _submit(served, ids or _ids(text, served), share) as continuation:
         await continuation
         check_whole(continuation)
         tokens = continuation.about_prompt
@@ -98,7 +98,7 @@ async def _measured(text: str, served: Served, share: object, ids: list[int] | N
     }
 
 
-async def _submitted(served: Served, ids: list[int], share: object) -> Continuation:
+async def _submit(served: Served, ids: list[int], share: object) -> Continuation:
     asked: dict[str, Any] = {"length": 0, "prompt_alternatives": 0, "stop": [], "regex": None}
     while True:
         try:
@@ -125,8 +125,8 @@ _PAYLOAD = re.compile(r"\s*([0-9]{1,9})-(.*)", re.S)
 _BYTES_A_CHARACTER = 4
 
 
-def _declared() -> dict[str, Any]:
-    declared = described(InvocationRequest, Completion, "SageMaker's address: completions by content type.")
+def _declare_parameter() -> dict[str, Any]:
+    declared = describe_body(InvocationRequest, Completion, "SageMaker's address: completions by content type.")
     text = {"schema": {"type": "string"}, "example": "100-you are "}
     declared["openapi_extra"]["requestBody"]["content"] |= {"application/jsonlines": text, "text/plain": text}
     declared["responses"][200]["model"] = Completion | LineScore
@@ -135,7 +135,7 @@ def _declared() -> dict[str, Any]:
     return declared
 
 
-@router.post("/invocations", **_declared())
+@router.post("/invocations", **_declare_parameter())
 async def invocations(request: Request) -> Response:
     """Answer by content type: JSON, JSON lines, or `<total length>-<start text>` as plain text."""
     server = context(request)
@@ -144,15 +144,15 @@ async def invocations(request: Request) -> Response:
     if name in LINES:
         return await _lines(request, server)
     if name == TEXT:
-        return await _continued(request, server)
+        return await _continue_payload(request, server)
     if not name.endswith("json") and name:
         raise ApiError(415, f"send application/json, application/jsonlines or text/plain, not {name[:100]}")
     check_json(name)
     asked = await read_parsed(await read_body(request), InvocationRequest, server)
-    return await (_scored(request, asked, server) if asked.score else answered(request, asked))
+    return await (_score(request, asked, server) if asked.score else answer_completion(request, asked))
 
 
-async def _scored(request: Request, asked: InvocationRequest, server: Context) -> Response:
+async def _score(request: Request, asked: InvocationRequest, server: Context) -> Response:
     try:
         async with asyncio.timeout(server.settings.seconds("request_timeout")):
             return json_response(await unless_gone(request.receive, score_of(asked, server)))
@@ -233,7 +233,7 @@ async def _patiently_begun(plan: Plan, server: Context) -> Job:
             await asyncio.sleep(_FULL)
 
 
-async def _continued(request: Request, server: Context) -> Response:
+async def _continue_payload(request: Request, server: Context) -> Response:
     """The article's request: a start text continued to a total length."""
     total, start = _payload(await read_body(request))
     missing = total - len(start)
@@ -249,10 +249,10 @@ async def _continued(request: Request, server: Context) -> Response:
     in_bytes = plan.served.model.vocabulary.kind == "bytes"
     plan.options["length"] = missing * (_BYTES_A_CHARACTER if in_bytes else 1)
     job = await begun(plan, server)
-    await finished(request, job, server)
+    await wait_until_finished(request, job, server)
     headers = unknown_header(job.unknown)
     text = start + job.continuations[0].text[:missing]
-    if preferred(",".join(request.headers.getlist("accept")), (TEXT, JSON)) == JSON:
+    if preferred_form(",".join(request.headers.getlist("accept")), (TEXT, JSON)) == JSON:
         return json_answer(await built(job, server, text), server, headers)
     return Response(text.encode("utf-8", "replace"), headers=headers, media_type="text/plain; charset=utf-8")
 

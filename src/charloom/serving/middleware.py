@@ -81,20 +81,20 @@ async def read_parsed(body: bytes, kind: type[Body], server: Context) -> Body:
     """A body's JSON as a checked request; what takes long is done in a thread.
 
     Raises:
-        ApiError: as `parsed`; 400, it has more values than any request that is allowed.
+        ApiError: as `parse_body`; 400, it has more values than any request that is allowed.
     """
     if len(body) <= LONG:
-        return parsed(body, kind)
+        return parse_body(body, kind)
     most = server.settings.max_request_prompt
     too_long = len(body) > _BYTES_A_CHARACTER * most + _OTHER_BYTES
     too_many = body.count(b",") > most + _VALUES or body.count(b'"') - body.count(b'\\"') > _QUOTES
     if too_long or too_many:
         message = f"the body has more than any request may ask: {most:,} characters of prompts (--max-request-prompt)"
         raise ApiError(400, message, code="context_length_exceeded")
-    return await server.places.read(parsed, body, kind)
+    return await server.places.read(parse_body, body, kind)
 
 
-def parsed(body: bytes, kind: type[Body]) -> Body:
+def parse_body(body: bytes, kind: type[Body]) -> Body:
     """A body's JSON as a checked request.
 
     Raises:

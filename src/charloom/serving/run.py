@@ -167,7 +167,7 @@ async def _run(
     running: _Server, server: Context, listener: socket.socket, announce: Callable[[Listening], None]
 ) -> None:
     watching = asyncio.create_task(running.end_when_drained())
-    telling = asyncio.create_task(_announced(running, server, listener, announce))
+    telling = asyncio.create_task(_announce(running, server, listener, announce))
     try:
         await running.serve(sockets=[listener])
     finally:
@@ -176,7 +176,7 @@ async def _run(
         await asyncio.gather(watching, telling, return_exceptions=True)
 
 
-async def _announced(
+async def _announce(
     running: _Server, server: Context, listener: socket.socket, announce: Callable[[Listening], None]
 ) -> None:
     patience = time.monotonic() + _SHOWN_LOADING

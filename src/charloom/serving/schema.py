@@ -31,7 +31,7 @@ _REQUESTS: tuple[type[BaseModel], ...] = (
 _REFERENCE = "#/components/schemas/{model}"
 
 
-def described(
+def describe_body(
     body: type[BaseModel] | None, answer: type[BaseModel] | None, summary: str, *, refusals: tuple[int, ...] = ()
 ) -> dict[str, Any]:
     """How a route is declared that reads its body itself.

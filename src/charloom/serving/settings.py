@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from charloom.errors import UsageError
-from charloom.settings import Duration, Precision, Settings, duration_seconds, validated
+from charloom.settings import Duration, Precision, Settings, duration_seconds, validate
 
 PREFIX = "CHARLOOM_SERVE_"
 """A setting such as `max_rows` is `CHARLOOM_SERVE_MAX_ROWS` in the environment."""
@@ -127,7 +127,7 @@ class ServeSettings(Settings):
         return duration_seconds(getattr(self, name))
 
 
-def gathered(
+def gather_settings(
     flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None, *, in_container: bool
 ) -> ServeSettings:
     """Settings from all their sources.
@@ -152,7 +152,7 @@ def gathered(
     merged: dict[str, Any] = {}
     for layer in layers:
         merged |= layer
-    return validated(ServeSettings, merged)
+    return validate(ServeSettings, merged)
 
 
 def in_container(models: Iterable[str], environment: Mapping[str, str]) -> bool:
@@ -167,7 +167,7 @@ def container_model(environment: Mapping[str, str]) -> Path:
 
 def _container(environment: Mapping[str, str]) -> dict[str, Any]:
     given = {"host": "0.0.0.0", "port": environment.get(SAGEMAKER_PORT) or 8080, "failure_linger": "30s"}
-    validated(ServeSettings, given, origin=f"{SAGEMAKER_PORT}: ")
+    validate(ServeSettings, given, origin=f"{SAGEMAKER_PORT}: ")
     return given
 
 
@@ -184,7 +184,7 @@ def _from_file(file: Path, named_by: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{file} is not TOML: {' '.join(str(error).split())[:200]}") from None
     values = {name.replace("-", "_"): value for name, value in values.items()}
-    validated(ServeSettings, values, origin=f"{file}: ")
+    validate(ServeSettings, values, origin=f"{file}: ")
     return values
 
 
@@ -195,5 +195,5 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         if name.startswith(PREFIX) and name not in (API_KEYS, CONFIG)
     }
     for name, value in values.items():
-        validated(ServeSettings, {name: value}, origin=f"{PREFIX}{name.upper()}: ")
+        validate(ServeSettings, {name: value}, origin=f"{PREFIX}{name.upper()}: ")
     return values

@@ -13,7 +13,7 @@ from charloom.serving.large_answers import json_answer
 from charloom.serving.middleware import read_json
 from charloom.serving.places import LONG
 from charloom.serving.requests import DetokenizeRequest, TokenizeRequest
-from charloom.serving.schema import described
+from charloom.serving.schema import describe_body
 
 router = APIRouter()
 
@@ -43,7 +43,7 @@ class TokenizerInfo(BaseModel):
     chat_template: str | None
 
 
-@router.post("/tokenize", **described(TokenizeRequest, Tokens, "The ids of a text as the model reads it."))
+@router.post("/tokenize", **describe_body(TokenizeRequest, Tokens, "The ids of a text as the model reads it."))
 async def tokenize(request: Request) -> Response:
     """The ids of a text as the model reads it: cleaned, one for each character."""
     asked = await read_json(request, TokenizeRequest)
@@ -61,7 +61,7 @@ async def tokenize(request: Request) -> Response:
     return json_answer(await server.places.build(tokenized) if long else tokenized(), server)
 
 
-@router.post("/detokenize", **described(DetokenizeRequest, Detokenized, "The text of ids."))
+@router.post("/detokenize", **describe_body(DetokenizeRequest, Detokenized, "The text of ids."))
 async def detokenize(request: Request) -> Response:
     """The text of ids."""
     asked = await read_json(request, DetokenizeRequest)
@@ -75,7 +75,7 @@ async def detokenize(request: Request) -> Response:
     return json_response({"prompt": vocabulary.decode(np.array(asked.tokens, dtype=np.int64))})
 
 
-@router.get("/tokenizer_info", **described(None, TokenizerInfo, "What the ids are.", refusals=(503,)))
+@router.get("/tokenizer_info", **describe_body(None, TokenizerInfo, "What the ids are.", refusals=(503,)))
 async def tokenizer_info(request: Request) -> Response:
     """What the ids of the first model are."""
     vocabulary = context(request).models.named(None).model.vocabulary

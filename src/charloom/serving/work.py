@@ -92,7 +92,7 @@ class Plan:
         return self.options.get("regex") is not None or self.prompt_tokens > LONG or self.texts > _MANY
 
 
-def planned(request: CompletionRequest, server: Context) -> Plan:
+def plan_completion(request: CompletionRequest, server: Context) -> Plan:
     """Check a request against the server's limits.
 
     Raises:
@@ -287,9 +287,9 @@ async def begun(plan: Plan, server: Context, noted: dict[str, Any] | None = None
     """
     try:
         if plan.takes_long_to_begin:
-            continuations = await server.places.read(_submitted, plan)
+            continuations = await server.places.read(_submit, plan)
         else:
-            continuations = _submitted(plan)
+            continuations = _submit(plan)
     except CharloomError as error:
         shown = as_api_error(error, "regex" if plan.options.get("regex") is not None else None)
         if shown is None:
@@ -300,7 +300,7 @@ async def begun(plan: Plan, server: Context, noted: dict[str, Any] | None = None
     return Job(plan, continuations, server, noted)
 
 
-def _submitted(plan: Plan) -> list[Continuation]:
+def _submit(plan: Plan) -> list[Continuation]:
     return plan.served.engine.submit_all(
         plan.prompts,
         plan.samples,
@@ -311,7 +311,9 @@ def _submitted(plan: Plan) -> list[Continuation]:
     )
 
 
-async def merged(continuations: list[Continuation], pause: float) -> AsyncGenerator[tuple[int, Chunk | None], None]:
+async def merge_portions(
+    continuations: list[Continuation], pause: float
+) -> AsyncGenerator[tuple[int, Chunk | None], None]:
     """The portions of several texts as they come, each with its text's number; None where that text has ended.
 
     There is the first as soon as there is one, then what came in each `pause` seconds, or to the end. A reader that is

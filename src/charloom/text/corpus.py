@@ -14,7 +14,7 @@ from charloom.text.cleaning import expand
 from charloom.text.prepared import prepared_among
 from charloom.text.reading import CorpusReader
 from charloom.text.splits import Segment, with_opening
-from charloom.text.vocabulary import ByteVocabulary, CharacterCounts, CharacterVocabulary, Vocabulary, grown
+from charloom.text.vocabulary import ByteVocabulary, CharacterCounts, CharacterVocabulary, Vocabulary, grow_vocabulary
 
 LARGE = 500_000_000  # characters in memory from which on a notice says that a text can be prepared instead
 _HASH_CHUNK = 1 << 22
@@ -131,6 +131,6 @@ def encoded_corpus(
         record = prepared.record
         return EncodedCorpus(record.sources, record.characters, record.sha256, prepared.vocabulary, prepared.whole)
     corpus = load_corpus(specs, settings, notify)
-    vocabulary = grown(known, build_vocabulary(corpus, settings))
+    vocabulary = grow_vocabulary(known, build_vocabulary(corpus, settings))
     whole = with_opening(vocabulary.encode(corpus.text), vocabulary.opening_id)
     return EncodedCorpus(corpus.sources, len(corpus.text), corpus.sha256, vocabulary, whole)

@@ -2,7 +2,7 @@
 
 `corpus.json` is written last, by `preparing.py`: where it is, a whole corpus is. See docs/reference/prepared-corpus.md.
 The ids are an array mapped into memory, so that it can be cut and reshaped like any other; but its pages are never
-touched. `loaded` reads a part with a system call instead: a file that another program makes shorter would end the
+touched. `load_ids` reads a part with a system call instead: a file that another program makes shorter would end the
 process otherwise, and one that it writes to would be learned from unnoticed.
 """
 
@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from charloom.errors import CorpusError, ModelDirectoryError, UsageError
-from charloom.settings import ReadingSettings, VocabularyKind, explain, shortened
+from charloom.settings import ReadingSettings, VocabularyKind, explain, shorten
 from charloom.text.cleaning import expand
 from charloom.text.named import named_corpus
 from charloom.text.splits import Segment
@@ -39,7 +39,7 @@ class _MappedFile(mmap.mmap):
 
 
 def map_ids(path: Path, dtype: str) -> Ids:
-    """A file's ids, shape (T,); `loaded` reads parts of them. The file must not be empty."""
+    """A file's ids, shape (T,); `load_ids` reads parts of them. The file must not be empty."""
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0))
     try:
         mapped = _MappedFile(descriptor, 0, access=mmap.ACCESS_READ)
@@ -58,7 +58,7 @@ def is_mapped(ids: Ids) -> bool:
     return _file_of(ids) is not None
 
 
-def loaded(ids: Ids) -> Ids:
+def load_ids(ids: Ids) -> Ids:
     """The same ids in memory: read from the disk where they are part of a mapped file, else as they are.
 
     Raises:
@@ -195,7 +195,7 @@ class PreparedCorpus:
         """
         digest, highest, ids = hashlib.sha256(), 0, self.whole.ids
         for start in range(0, len(ids), _CHUNK):
-            chunk = loaded(ids[start : start + _CHUNK])
+            chunk = load_ids(ids[start : start + _CHUNK])
             digest.update(chunk.tobytes())
             highest = max(highest, int(chunk.max()))
         if digest.hexdigest() != self.record.files["ids.bin"]:
@@ -219,7 +219,7 @@ class PreparedCorpus:
             if value != own[name]:
                 option = "--" + name.replace("_", "-")
                 raise UsageError(
-                    f"{self.path} was prepared with {option} {_said(own[name])}, not {_said(value)}: "
+                    f"{self.path} was prepared with {option} {_say_setting(own[name])}, not {_say_setting(value)}: "
                     f"leave {option} out, or prepare the text anew"
                 )
         return own
@@ -279,12 +279,12 @@ def _parse(path: Path, content: bytes) -> PreparedRecord:
     version = data.get("format_version") if isinstance(data, dict) else None
     if type(version) is not int or version < 1:
         raise CorpusError(
-            f"{path / RECORD} is not a prepared corpus's: format_version is {shortened(version)} "
+            f"{path / RECORD} is not a prepared corpus's: format_version is {shorten(version)} "
             f"(to learn from the files in the folder, name them with a glob)"
         )
     if version > FORMAT_VERSION:
         raise CorpusError(
-            f"{path} has format version {shortened(version)} and this charloom reads up to {FORMAT_VERSION}: "
+            f"{path} has format version {shorten(version)} and this charloom reads up to {FORMAT_VERSION}: "
             f"upgrade with pip install -U charloom"
         )
     try:
@@ -315,6 +315,6 @@ def _size(file: Path) -> int:
         raise CorpusError(f"cannot read {file}: {error.strerror}") from error
 
 
-def _said(value: object) -> str:
+def _say_setting(value: object) -> str:
     """A setting's value in the words of the command line."""
     return (",".join(map(str, value)) or "none") if isinstance(value, list) else str(value)

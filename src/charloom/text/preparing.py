@@ -21,7 +21,7 @@ import numpy as np
 from charloom.errors import CorpusError, UsageError
 from charloom.events import Notify, PreparationProgress, ignore, unfailing
 from charloom.files import temporary_beside, write_together
-from charloom.folders import claimed, why_not
+from charloom.folders import claim_folder, why_not
 from charloom.settings import ReadingSettings
 from charloom.text.cleaning import expand
 from charloom.text.corpus import vocabulary_of
@@ -80,7 +80,7 @@ def prepare_corpus(
     notify = unfailing(notify)
     reader = CorpusReader(specs, settings, notify, LONGEST)
     with (
-        claimed(folder, lambda: _check_folder(folder, specs, overwrite), notify),
+        claim_folder(folder, lambda: _check_folder(folder, specs, overwrite), notify),
         temporary_beside(folder / _TEXT) as text_file,
         temporary_beside(folder / IDS) as ids_file,
     ):

@@ -57,7 +57,7 @@ class CorpusReader:
             CorpusError: nothing to read, not decodable, or nothing left after cleaning.
         """
         left = False
-        for piece in _gathered(clean_pieces(self._joined(), self._settings.clean, self._longest)):
+        for piece in _gather(clean_pieces(self._joined(), self._settings.clean, self._longest)):
             left = True
             yield piece
         if not left:
@@ -105,7 +105,7 @@ class CorpusReader:
         return ", ".join(self._names) + (f" and {more} more" if more else "")
 
 
-def _gathered(pieces: Iterable[str]) -> Iterator[str]:
+def _gather(pieces: Iterable[str]) -> Iterator[str]:
     """The same text in pieces of at least `PIECE` characters, but for the last: small files cost no more than large."""
     waiting: list[str] = []
     length = 0

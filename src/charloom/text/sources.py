@@ -74,7 +74,7 @@ def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
         if spec == "-":
             yield Document("stdin", "stdin", "stdin", lambda: contextlib.nullcontext(sys.stdin.buffer))
         elif (named := named_corpus(spec)) is not None:
-            yield _named(named, notify)
+            yield _named_document(named, notify)
         elif _scheme(spec) in _REMOTE:
             yield _remote(spec)
         else:
@@ -115,7 +115,7 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
-def _named(corpus: NamedCorpus, notify: Notify) -> Document:
+def _named_document(corpus: NamedCorpus, notify: Notify) -> Document:
     content = corpus.read(notify)
     return Document(corpus.name, corpus.source, corpus.name, lambda: io.BytesIO(content))
 

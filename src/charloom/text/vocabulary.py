@@ -253,7 +253,7 @@ class _ByteDecoder(Decoder):
         return self._decoder.decode(bytes([token]))
 
 
-def grown(known: Vocabulary | None, found: Vocabulary) -> Vocabulary:
+def grow_vocabulary(known: Vocabulary | None, found: Vocabulary) -> Vocabulary:
     """The vocabulary `known`, its ids unchanged, with the characters that only `found` has at its end."""
     if known is None:
         return found

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from charloom.errors import CorpusError
 from charloom.settings import TrainingSettings
-from charloom.text.prepared import is_mapped, loaded
+from charloom.text.prepared import is_mapped, load_ids
 from charloom.text.vocabulary import Ids
 
 
@@ -52,9 +52,9 @@ class RingBatches:
     def _stretch(self, start: int, length: int) -> Ids:
         """Ids (T,) from a place on the ring, read from the disk."""
         start %= len(self._ids)
-        stretch = loaded(self._ids[start : start + length])
+        stretch = load_ids(self._ids[start : start + length])
         missing = length - len(stretch)
-        return stretch if missing == 0 else np.concatenate([stretch, loaded(self._ids[:missing])])
+        return stretch if missing == 0 else np.concatenate([stretch, load_ids(self._ids[:missing])])
 
     def characters(self, index: int) -> int:
         """How many characters window `index` of an epoch predicts: T × B."""

@@ -144,7 +144,7 @@ class _Probes:
         size = settings.model.hidden_size
         if not again:
             return self._fastest[size]
-        before, now = self._fastest.get(size, 0.0), _speed(self.data, settings, self.device, self._ranks)
+        before, now = self._fastest.get(size, 0.0), _measure_speed(self.data, settings, self.device, self._ranks)
         self.found_faster = self.found_faster or now > _QUIET * before
         self._fastest[size] = max(before, now)
         return self._fastest[size]
@@ -166,7 +166,7 @@ def _best(
             elif candidate.loss > best.loss + _CLEARLY_WORSE:
                 break
     assert best is not None
-    return replace(best, settings=_regularized(best, data.characters, fixed))
+    return replace(best, settings=_with_dropout(best, data.characters, fixed))
 
 
 def _measuring(seconds: float) -> float:
@@ -180,7 +180,7 @@ def _candidates(
     characters = data.characters
     sizes = (settings.model.hidden_size,) if "hidden_size" in fixed else SIZES
     for index, size in enumerate(sizes):
-        sized = _sized(settings, size, fixed, probes.device)
+        sized = _with_size(settings, size, fixed, probes.device)
         parameters = model_shape(data, sized.model).parameters
         too_large = parameters > max(20_000, _PARAMETERS_A_CHARACTER * characters)
         in_time = index == 0 or probes.seconds <= _measuring(seconds)
@@ -191,7 +191,7 @@ def _candidates(
         yield _Candidate(sized, parameters, speed, read / characters, predicted_loss(parameters, read, characters))
 
 
-def _sized(settings: RunSettings, hidden_size: int, fixed: frozenset[str], device: torch.device) -> RunSettings:
+def _with_size(settings: RunSettings, hidden_size: int, fixed: frozenset[str], device: torch.device) -> RunSettings:
     """The settings for a size; smaller networks bear higher rates."""
     training = {
         "batch_size": _ROWS.get(device.type, 16),
@@ -201,7 +201,7 @@ def _sized(settings: RunSettings, hidden_size: int, fixed: frozenset[str], devic
     return _laid_over(settings, {"hidden_size": hidden_size}, training, fixed)
 
 
-def _regularized(best: _Candidate, characters: int, fixed: frozenset[str]) -> RunSettings:
+def _with_dropout(best: _Candidate, characters: int, fixed: frozenset[str]) -> RunSettings:
     """The more a network could memorize, the more dropout.
 
     The risk grows with passes × parameters a character. Below 4 dropout cost more than it gave in our runs; where
@@ -227,7 +227,7 @@ def _laid_over(
     )
 
 
-def _speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
+def _measure_speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
     """Characters learned a second by all ranks: the best of a few updates of a network that is thrown away."""
     characters = data.characters
     fitted = fit_batch(characters, settings.training, frozenset())

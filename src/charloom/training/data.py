@@ -14,7 +14,7 @@ from charloom.events import Notice, Notify
 from charloom.settings import CorpusSettings, ModelSettings, Protocol, TrainingSettings
 from charloom.text.cleaning import expand
 from charloom.text.corpus import encoded_corpus, load_corpus
-from charloom.text.prepared import loaded, prepared_among
+from charloom.text.prepared import load_ids, prepared_among
 from charloom.text.sources import shown_name
 from charloom.text.splits import Segment, Split, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
@@ -131,7 +131,7 @@ def make_batches(
     """
     parts = [segment.ids[1:] for segment in data.split.train]
     ids = (
-        parts[0] if len(parts) == 1 else np.concatenate([loaded(part) for part in parts])
+        parts[0] if len(parts) == 1 else np.concatenate([load_ids(part) for part in parts])
     )  # the one part may be larger than memory
     fitted = fit_batch(len(ids), settings, explicit)
     if fitted != settings:

@@ -14,7 +14,7 @@ from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.int8_graph import build_int8_graph
 from charloom.runtime.onnx_graph import Arrays
 from charloom.runtime.session import OnnxSession, Session, initial_state
-from charloom.text.prepared import loaded
+from charloom.text.prepared import load_ids
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids
 from charloom.training.data import TrainingData
@@ -69,7 +69,7 @@ def build_graphs(weights: Arrays, session: TorchSession, data: TrainingData) -> 
     """
     shape, text = session.shape, data.split.validation[0].ids
     float32, int8 = build_graph(shape, weights), build_int8_graph(shape, weights)
-    difference = verify_graph(float32, session, loaded(text[:_CHECKED_CHARACTERS, None]))
+    difference = verify_graph(float32, session, load_ids(text[:_CHECKED_CHARACTERS, None]))
     precision = None
     if int8 is not None:
         part = [Segment(text[: _COMPARED_CHARACTERS + 1])]

@@ -96,12 +96,12 @@ def _record(searched: int, recited: Recitation, found: Novelty) -> MemoryRecord:
             prompt_length=recited.prompt_length,
             length=recited.length,
         ),
-        written=_copied(found),
-        unseen=None if found.unseen is None else _copied(found.unseen),
+        written=_copied_record(found),
+        unseen=None if found.unseen is None else _copied_record(found.unseen),
     )
 
 
-def _copied(share: CopiedShare) -> CopiedRecord:
+def _copied_record(share: CopiedShare) -> CopiedRecord:
     return CopiedRecord.model_validate(
         {
             "characters": share.characters,

@@ -9,14 +9,16 @@ from pathlib import Path
 import yaml
 
 from charloom.errors import UsageError
-from charloom.settings import RunSettings, validated
+from charloom.settings import RunSettings, validate
 
 DEFAULT_RECIPE = "base"
 
 
 def recipe_names() -> list[str]:
     """The recipes that come with charloom."""
-    return sorted(file.name.removesuffix(".yaml") for file in _shipped().iterdir() if file.name.endswith(".yaml"))
+    return sorted(
+        file.name.removesuffix(".yaml") for file in _shipped_recipe().iterdir() if file.name.endswith(".yaml")
+    )
 
 
 def load_recipe(name: str) -> RunSettings:
@@ -27,7 +29,7 @@ def load_recipe(name: str) -> RunSettings:
     """
     names = recipe_names()
     if name in names:
-        content = (_shipped() / f"{name}.yaml").read_text("utf-8")
+        content = (_shipped_recipe() / f"{name}.yaml").read_text("utf-8")
     elif Path(name).suffix in (".yaml", ".yml"):
         try:
             content = Path(name).read_text("utf-8")
@@ -43,8 +45,8 @@ def load_recipe(name: str) -> RunSettings:
         raise UsageError(f"recipe {name} is not YAML: {' '.join(str(error).split())}") from None
     if not isinstance(data, dict):
         raise UsageError(f"recipe {name} must hold sections: corpus, model, training, sampling")
-    return validated(RunSettings, data, origin=f"recipe {name}: ")
+    return validate(RunSettings, data, origin=f"recipe {name}: ")
 
 
-def _shipped() -> Traversable:
+def _shipped_recipe() -> Traversable:
     return resources.files("charloom") / "recipes"

@@ -203,12 +203,14 @@ class _Run:
                     history_file(self.folder).unlink(missing_ok=True)
                 self.checkpoints.remove_all()
             kept = f", and the model that was in {self.folder} is kept" if holds_model(self.folder) else ""
-            raise TrainingError(_diverged(state, f"nothing had been evaluated yet, so nothing was saved{kept}"))
+            raise TrainingError(
+                _divergence_message(state, f"nothing had been evaluated yet, so nothing was saved{kept}")
+            )
         result = self._publish(state, start, ending)
         self.notify(ModelSaved(result.model, result.best_step))
         if ending is Ending.DIVERGED:
             best = f"the best weights, of step {result.best_step:,}, are saved in {result.model}"
-            raise TrainingError(_diverged(state, best))
+            raise TrainingError(_divergence_message(state, best))
         return result
 
     def _learn(self, state: TrainingState, start: int, should_stop: Callable[[], bool]) -> Ending:
@@ -397,7 +399,7 @@ class _Run:
         return History(path, keep_until_step=start, writes=self.ranks.writes)
 
 
-def _diverged(state: TrainingState, saved: str) -> str:
+def _divergence_message(state: TrainingState, saved: str) -> str:
     return (
         f"the loss became NaN after step {state.progress.step:,}, {state.progress.rescues} rescues with "
         f"lower learning rates did not help: {saved}; try a lower --learning-rate or --grad-clip"

@@ -9,7 +9,7 @@ import pytest
 
 from charloom.sagemaker.local.endpoints import delete_here
 from charloom.sagemaker.local.job import delete_job
-from charloom.sagemaker.local.records import HOME, recorded
+from charloom.sagemaker.local.records import HOME, recorded_names
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.setenv(HOME, str(folder))
     yield folder
     monkeypatch.setenv(HOME, str(folder))
-    for name in recorded("endpoints"):
+    for name in recorded_names("endpoints"):
         delete_here(name)
-    for name in recorded("jobs"):
+    for name in recorded_names("jobs"):
         delete_job(name)

@@ -14,7 +14,7 @@ from charloom.events import Event, LogLine, Notice, StatusChanged
 from charloom.sagemaker.local import job as jobs
 from charloom.sagemaker.local.job import LocalJob, find_job
 from charloom.sagemaker.local.job_runs import run_job_here
-from charloom.sagemaker.local.records import LOG, last_lines, recorded, write_record
+from charloom.sagemaker.local.records import LOG, last_lines, recorded_names, write_record
 
 SMALL = {
     "hidden-size": "16",
@@ -83,7 +83,7 @@ def test_what_cannot_begin_is_said(small_text: Path, tmp_path: Path) -> None:
         jobs.describe("nobody")
     with pytest.raises(UsageError, match="letters, digits"):
         jobs.describe("../up")
-    assert recorded("jobs") == ["a", "b"]
+    assert recorded_names("jobs") == ["a", "b"]
 
 
 def command(text: Path, output: Path, **hyperparameters: str) -> subprocess.Popen[str]:

@@ -10,8 +10,8 @@ from pydantic import Field
 
 from charloom.cli.arguments import Destination
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudView, reached
-from charloom.cli.sagemaker.job_views import job_data, waited
+from charloom.cli.sagemaker.cloud import CloudView, reach_account
+from charloom.cli.sagemaker.job_views import job_data, wait_for_job
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.display import typed
 from charloom.sagemaker.aws import Aws
@@ -19,7 +19,7 @@ from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.instances import shown_price
 from charloom.sagemaker.jobs.attach import AttachedModel, check_output
 from charloom.sagemaker.jobs.attach import attach as attach_model
-from charloom.sagemaker.jobs.follow import Watch, sought
+from charloom.sagemaker.jobs.follow import Watch, look_for
 from charloom.sagemaker.jobs_here import attach_here, is_here, status_here
 from charloom.sagemaker.other_places import job_elsewhere
 
@@ -60,22 +60,22 @@ def attach(
             attach_here(name, output, overwrite=overwrite, notify=view)
         report(out, output, job_data(status_here(name)))
         return 0
-    aws = reached(
+    aws = reach_account(
         place,
         out,
         not_here=f"there is no job {name}",
         elsewhere=lambda: made_elsewhere(None, name, "attach", output=output),
     )
     check_output(output.expanduser(), overwrite)
-    if wait and not aws.dry and not sought(aws, name, "attach", output=output).over:
+    if wait and not aws.dry and not look_for(aws, name, "attach", output=output).over:
         view = CloudView(out)
-        ended = waited(out, aws, Watch(aws, name, price=price, notify=view), name, output)
+        ended = wait_for_job(out, aws, Watch(aws, name, price=price, notify=view), name, output)
         if isinstance(ended, int):
             return ended
-    return fetched(out, aws, name, output, overwrite, price)
+    return fetch_model(out, aws, name, output, overwrite, price)
 
 
-def fetched(out: Output, aws: Aws, name: str, output: Path, overwrite: bool, price: float | None) -> int:
+def fetch_model(out: Output, aws: Aws, name: str, output: Path, overwrite: bool, price: float | None) -> int:
     """Fetch the model of a job that has ended, and show it; the exit status."""
     with CloudView(out) as view:
         found = attach_model(aws, name, output, overwrite=overwrite, waiting=False, price=price, notify=view)

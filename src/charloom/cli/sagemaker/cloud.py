@@ -32,7 +32,7 @@ class CloudOptions(BaseModel):
     )
 
 
-def reached(cloud: CloudOptions, out: Output, *, not_here: str = "", elsewhere: Callable[[], str] = str) -> Aws:
+def reach_account(cloud: CloudOptions, out: Output, *, not_here: str = "", elsewhere: Callable[[], str] = str) -> Aws:
     """The account that the options name, or a dry run that prints each request as JSON.
 
     Args:

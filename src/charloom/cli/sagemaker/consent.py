@@ -29,10 +29,10 @@ def may_cost(out: Output, aws: Aws, price: str, most: float | None, question: st
     if yes or aws.dry or (most is not None and most <= ASKED_ABOVE):
         out.say(price)
         return True
-    return agreed(out, question, yes=False, about=price)
+    return is_agreed(out, question, yes=False, about=price)
 
 
-def agreed(out: Output, question: str, *, yes: bool, about: str = "") -> bool:
+def is_agreed(out: Output, question: str, *, yes: bool, about: str = "") -> bool:
     """Whether to go on: `yes` says so, else a person at the terminal does.
 
     Args:

@@ -9,7 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudView, reached
+from charloom.cli.sagemaker.cloud import CloudView, reach_account
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import NO_REGION
@@ -72,7 +72,7 @@ def _delete_here(out: Output, name: str, place: PlaceOptions) -> None:
 
 def _delete_there(out: Output, name: str, place: PlaceOptions, *, force: bool) -> None:
     try:
-        aws = reached(
+        aws = reach_account(
             place, out, not_here=f"there is no endpoint {name}", elsewhere=lambda: made_elsewhere(None, name, "delete")
         )
         with CloudView(out) as view:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
 from charloom.cli.sagemaker.consent import may_cost
 from charloom.cli.sagemaker.places import other_account
 from charloom.interrupts import end_as_interrupt
@@ -51,7 +51,7 @@ def deploy(
     if endpoint.local:
         _deploy_here(out, model, name, endpoint, cloud)
         return 0
-    aws = reached(cloud, out)
+    aws = reach_account(cloud, out)
     check_deployment(aws, model, endpoint, name)
     if not _may_cost(out, aws, endpoint, yes=yes):
         out.say("nothing was created")
@@ -71,7 +71,7 @@ def _deploy_here(out: Output, model: str, name: str | None, endpoint: EndpointSe
     with CloudView(out) as view, end_as_interrupt():
         missing = "" if is_s3(model) else f"{model}: there is no such model directory, archive or job"
         made = deploy_on_this_machine(
-            model, endpoint, reach=lambda: reached(cloud, out, not_here=missing), name=name, notify=view
+            model, endpoint, reach=lambda: reach_account(cloud, out, not_here=missing), name=name, notify=view
         )
     _tell(out, HERE, made, endpoint)
     for sentence in endpoint_elsewhere(made.name, other_account(cloud)):

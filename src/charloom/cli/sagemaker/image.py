@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.images import Builder, build_image
 
@@ -32,7 +32,7 @@ def image(
         Where CodeBuild reads from; SageMaker's default bucket if none is named.
     """
     out = Output(options)
-    aws = reached(cloud, out)
+    aws = reach_account(cloud, out)
     with CloudView(out) as view:
         built = build_image(aws, builder=builder, codebuild_role=codebuild_role, bucket=bucket, notify=view)
     if aws.dry:

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudView, reached
+from charloom.cli.sagemaker.cloud import CloudView, reach_account
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
@@ -72,7 +72,7 @@ def invoke(
         for sentence in endpoint_elsewhere(name) if not place.here else ():
             out.say(f"note: {sentence}", style="yellow")
     else:
-        aws = reached(
+        aws = reach_account(
             place, out, not_here=f"there is no endpoint {name}", elsewhere=lambda: made_elsewhere(None, name, "invoke")
         )
     if later and aws is not None:

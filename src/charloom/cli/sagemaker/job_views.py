@@ -68,7 +68,7 @@ def _price(found: JobStatus | TransformStatus) -> str:
     return f"{shown_price(found.price)}{so_far} ({shown_price(found.price_per_hour)} an hour each{less})"
 
 
-def waited(out: Output, aws: Aws, watch: Watch, name: str, output: Path | None) -> JobStatus | int:
+def wait_for_job(out: Output, aws: Aws, watch: Watch, name: str, output: Path | None) -> JobStatus | int:
     """Wait for a job; Ctrl-C asks whether to stop it, a second one leaves it as it is. The end, or an exit status."""
     stopping = False
     while True:

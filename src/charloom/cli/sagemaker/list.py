@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import reached
+from charloom.cli.sagemaker.cloud import reach_account
 from charloom.cli.sagemaker.job_views import job_data
 from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.errors import CloudError
@@ -45,7 +45,7 @@ def list_endpoints(
     aws: Aws | None = None
     try:
         if not place.here:
-            aws = reached(place, out)
+            aws = reach_account(place, out)
             states += endpoints(aws)
             jobs += list_jobs(aws)
             if aws.dry:

@@ -8,9 +8,9 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import reached
+from charloom.cli.sagemaker.cloud import reach_account
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here
-from charloom.sagemaker.cloudwatch import WrittenLine, followed
+from charloom.sagemaker.cloudwatch import WrittenLine, follow_log
 from charloom.sagemaker.cloudwatch import logs as written
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.jobs_here import logs_here, writes_here
@@ -44,10 +44,10 @@ def logs(
             return
         logs_here(name, lambda line: _show(out, None, line), last=last, follow=follow)
         return
-    aws = reached(
+    aws = reach_account(
         place, out, not_here=f"there is no job or endpoint {name}", elsewhere=lambda: made_elsewhere(None, name, "logs")
     )
-    for line in (followed if follow else written)(aws, name, last=last):
+    for line in (follow_log if follow else written)(aws, name, last=last):
         _show(out, line, line.message)
 
 

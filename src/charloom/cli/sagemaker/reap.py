@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudView, reached
+from charloom.cli.sagemaker.cloud import CloudView, reach_account
 from charloom.cli.sagemaker.delete import tell_deleted
 from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.sagemaker.commands import shown_place
@@ -26,7 +26,7 @@ def reap(
         tell_deleted(out, deleted)
     where = "on this machine"
     if not place.here:
-        aws = reached(place, out)
+        aws = reach_account(place, out)
         with CloudView(out) as view:
             more = reap_endpoints(aws, notify=view)
         if aws.dry:

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import reached
+from charloom.cli.sagemaker.cloud import reach_account
 from charloom.cli.sagemaker.job_views import job_data, job_text
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here
 from charloom.errors import CharloomError
@@ -52,7 +52,7 @@ def status(
     else:
         if acts_here(place, "", there_is=is_endpoint_here(name)):
             raise CharloomError(f"{name} is an endpoint of this machine, not a job: {command(HERE, 'list')}")
-        aws = reached(
+        aws = reach_account(
             place, out, not_here=f"there is no job {name}", elsewhere=lambda: made_elsewhere(None, name, "status")
         )
         found, region = any_status(aws, name, price=price), aws.region

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import reached
+from charloom.cli.sagemaker.cloud import reach_account
 from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
 from charloom.sagemaker.commands import HERE, Where, shown_place
 from charloom.sagemaker.creations import made_elsewhere
@@ -39,7 +39,7 @@ def stop(
         stopped = stop_here(name)
         elsewhere = [] if place.here else job_elsewhere(name, other_account(place))
     else:
-        where = aws = reached(
+        where = aws = reach_account(
             place, out, not_here=f"there is no job {name}", elsewhere=lambda: made_elsewhere(None, name, "stop")
         )
         stopped = stop_any(aws, name)

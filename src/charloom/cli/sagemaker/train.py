@@ -10,16 +10,16 @@ from cyclopts import Group, Parameter
 
 from charloom.cli.arguments import TYPED, CorpusArgument, Destination, corpus_specs
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.attach import fetched, report
-from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.attach import fetch_model, report
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
 from charloom.cli.sagemaker.consent import may_cost
-from charloom.cli.sagemaker.job_views import job_data, job_text, waited
+from charloom.cli.sagemaker.job_views import job_data, job_text, wait_for_job
 from charloom.display import typed
 from charloom.errors import UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command
-from charloom.sagemaker.instances import LOCAL, refuse_unfit, unlisted
+from charloom.sagemaker.instances import LOCAL, refuse_unfit, warn_unlisted
 from charloom.sagemaker.jobs.attach import check_output
 from charloom.sagemaker.jobs.follow import Watch
 from charloom.sagemaker.jobs.request import JobSettings
@@ -86,7 +86,7 @@ def train(
         if not wait:
             raise UsageError("-o is where the model is written when the job has ended: leave out -o or --no-wait")
         check_output(output.expanduser(), overwrite)
-    aws = reached(cloud, out)
+    aws = reach_account(cloud, out)
     with CloudView(out) as view:
         plan = plan_training(aws, specs, recipe=recipe, init_from=init_from, notify=view, **chosen)
     if not _may_cost(out, aws, plan, yes=yes):
@@ -98,7 +98,7 @@ def train(
 
 
 def _may_cost(out: Output, aws: Aws, plan: TrainingPlan, *, yes: bool) -> bool:
-    most = None if unlisted(plan.job.instance, "training") else plan.cost.most
+    most = None if warn_unlisted(plan.job.instance, "training") else plan.cost.most
     return may_cost(out, aws, f"{plan.cost}; {plan.cost.note}", most, "start it?", yes=yes)
 
 
@@ -110,11 +110,11 @@ def _rest(
     if not wait:
         _report_started(out, aws, started)
         return 0
-    ended = waited(out, aws, Watch(aws, name, price=price, notify=CloudView(out)), name, output)
+    ended = wait_for_job(out, aws, Watch(aws, name, price=price, notify=CloudView(out)), name, output)
     if isinstance(ended, int):
         return ended
     if output is not None:
-        return fetched(out, aws, name, output, overwrite, price)
+        return fetch_model(out, aws, name, output, overwrite, price)
     if aws.dry:
         return 0
     if out.json:

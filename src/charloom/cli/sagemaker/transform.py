@@ -8,8 +8,8 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
-from charloom.cli.sagemaker.consent import agreed, may_cost
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
+from charloom.cli.sagemaker.consent import is_agreed, may_cost
 from charloom.errors import CloudError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
@@ -66,7 +66,7 @@ def transform(
     out = Output(options)
     if generate and score:
         raise UsageError("give --generate or --score, not both")
-    aws = reached(cloud, out)
+    aws = reach_account(cloud, out)
     chosen: dict[str, Any] = {one: getattr(machines, one) for one in machines.model_fields_set}
     made = {"role": role, "image": image, **chosen}
     plan = plan_transform(aws, model, source, output, score=score, name=name, **made)
@@ -77,7 +77,7 @@ def transform(
         with CloudView(out) as view:
             done = start_transform(aws, plan, wait=wait, notify=view)
     except KeyboardInterrupt:
-        return _interrupted(out, aws, plan.job)
+        return _handle_interrupt(out, aws, plan.job)
     if not aws.dry:
         _show(out, aws, done)
     return 0
@@ -96,10 +96,10 @@ def _show(out: Output, aws: Aws, done: Transformed) -> None:
     out.say(f"({done.job}: {done.status}{time})", style="dim")
 
 
-def _interrupted(out: Output, aws: Aws, job: str) -> int:
+def _handle_interrupt(out: Output, aws: Aws, job: str) -> int:
     """Ctrl-C: the job goes on unless a person says otherwise."""
     try:
-        if agreed(out, f"stop the job {job} too?", yes=False):
+        if is_agreed(out, f"stop the job {job} too?", yes=False):
             stop_transform(aws, job)
             out.say(f"{job} is stopping")
             return INTERRUPTED

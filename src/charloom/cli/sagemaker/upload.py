@@ -10,7 +10,7 @@ from cyclopts import Group, Parameter
 
 from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reached
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
 from charloom.errors import UsageError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command
@@ -55,7 +55,7 @@ def upload(
     chosen: dict[str, Any] = {name: getattr(text, name) for name in text.model_fields_set}
     place: dict[str, Any] = {"bucket": bucket, "prefix": prefix, "folder": output, "kms_key": kms_key}
     with CloudView(out) as view:
-        aws = reached(cloud, out)
+        aws = reach_account(cloud, out)
         done = upload_corpus(aws, specs, **place, overwrite=overwrite, notify=view, **chosen)
     if not aws.dry:
         _report(out, aws, done)

@@ -20,8 +20,17 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.runtime.patterns.expression import Atom, Choice, Node, Repeat, Sequence, compiled, refused, takes_nothing
-from charloom.settings import shortened
+from charloom.runtime.patterns.expression import (
+    Atom,
+    Choice,
+    Node,
+    Repeat,
+    Sequence,
+    compile_part,
+    refusal,
+    takes_nothing,
+)
+from charloom.settings import shorten
 from charloom.text.vocabulary import CharacterVocabulary, Vocabulary
 
 Integers = NDArray[np.integer[Any]]
@@ -121,7 +130,7 @@ def character_set(atom: Atom, vocabulary: Vocabulary, pattern: str) -> Character
     if atom.code is not None and not atom.flags:
         ids = vocabulary.encode(chr(atom.code))
         return IdSet(ids[ids != vocabulary.unknown_id].astype(np.int64))
-    found = compiled(atom.source, atom.flags, pattern).finditer("".join(vocabulary.characters))
+    found = compile_part(atom.source, atom.flags, pattern).finditer("".join(vocabulary.characters))
     return IdSet(np.array([match.start() + 1 for match in found], dtype=np.int64))
 
 
@@ -130,8 +139,8 @@ def _byte_set(atom: Atom, pattern: str) -> ByteSet:
         return ByteSet(*_ranges(atom.source, atom.flags, pattern))
     codes = [atom.code]
     if atom.flags:
-        candidates = _cased() + chr(atom.code)
-        codes = sorted({ord(found) for found in compiled(atom.source, atom.flags, pattern).findall(candidates)})
+        candidates = _cased_characters() + chr(atom.code)
+        codes = sorted({ord(found) for found in compile_part(atom.source, atom.flags, pattern).findall(candidates)})
     starts = np.array([code for code in codes if not _SURROGATES[0] <= code < _SURROGATES[1]], dtype=np.int64)
     return ByteSet(starts, starts + 1)
 
@@ -139,7 +148,7 @@ def _byte_set(atom: Atom, pattern: str) -> ByteSet:
 @lru_cache(maxsize=256)
 def _ranges(source: str, flags: int, pattern: str) -> tuple[Integers, Integers]:
     """The ranges of code points that a class matches, surrogates left out."""
-    matched = compiled(f"(?:{source})+", flags, pattern)
+    matched = compile_part(f"(?:{source})+", flags, pattern)
     spans = [
         (start + base, stop + base)
         for text, base in zip(_unicode(), (0, _SURROGATES[1]), strict=True)
@@ -160,7 +169,7 @@ def _unicode() -> tuple[str, str]:
 
 
 @lru_cache(maxsize=1)
-def _cased() -> str:
+def _cased_characters() -> str:
     """All characters that have another case: the only ones that `(?i)` makes stand for others."""
     return "".join(
         letter
@@ -204,7 +213,7 @@ class Automaton:
         widths = [found.shortest or FAR for found in self.sets]
         self.distance: NDArray[np.int32] = np.minimum(self._distances(widths), FAR).astype(np.int32)
         if self.distance[self.start] >= FAR:
-            raise refused(pattern, self._what_is_missing())
+            raise refusal(pattern, self._what_is_missing())
 
     def closure(self, places: list[int]) -> tuple[NDArray[np.int64], int]:
         """All places that are reached from `places` without a character, and from which the end can be reached.
@@ -253,7 +262,7 @@ class Automaton:
 
     def _place(self, set_index: int, ways: tuple[int, ...]) -> int:
         if len(self._next) >= MAX_PLACES:
-            raise refused(
+            raise refusal(
                 self._pattern, f"with its counts written out it has more than {MAX_PLACES:,} places: use smaller counts"
             )
         self._set_of.append(set_index)
@@ -298,7 +307,7 @@ class Automaton:
             index = self._set_of[place]
             if index >= 0 and not self.sets[index].shortest:
                 code = atoms[index].code
-                source = shortened(atoms[index].source)[1:-1]
+                source = shorten(atoms[index].source)[1:-1]
                 missing[f"any character that {source} matches" if code is None else repr(chr(code))] = None
             place = min(self._next[place], key=lambda way: int(distance[way]))
         return f"no text can match it: the model does not know {', '.join([*missing][:10])}"

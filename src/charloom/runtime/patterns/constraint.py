@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from charloom.errors import UsageError
 from charloom.runtime.patterns.automaton import FAR, Automaton, utf8_length
 from charloom.runtime.patterns.parse import parse_pattern
-from charloom.settings import shortened
+from charloom.settings import shorten
 from charloom.text.vocabulary import Vocabulary
 
 _MEMORY: Final = 4 << 20  # about so many bytes are kept of what was worked out, for each pattern
@@ -76,7 +76,7 @@ class RegexConstraint:
         if self.shortest > length:
             unit = "bytes" if self._bytes else "characters"
             raise UsageError(
-                f"regex = {shortened(self.pattern)}: its shortest match has {self.shortest:,} {unit}, "
+                f"regex = {shorten(self.pattern)}: its shortest match has {self.shortest:,} {unit}, "
                 f"more than length = {length:,}"
             )
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from charloom.errors import UsageError
-from charloom.settings import shortened
+from charloom.settings import shorten
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ Node = Atom | Anchor | Sequence | Choice | Repeat
 NOTHING: Final = Sequence(())
 
 
-def compiled(source: str, flags: int, pattern: str) -> re.Pattern[str]:
+def compile_part(source: str, flags: int, pattern: str) -> re.Pattern[str]:
     """What Python makes of `source`, which is a part of `pattern`.
 
     Raises:
@@ -67,17 +67,17 @@ def compiled(source: str, flags: int, pattern: str) -> re.Pattern[str]:
             warnings.simplefilter("ignore")  # "possible nested set": such a pattern means today what it means to us
             return re.compile(source, flags)
     except re.error as error:
-        raise refused(pattern, str(error).replace("\n", "\\n")) from None
+        raise refusal(pattern, str(error).replace("\n", "\\n")) from None
     except (ValueError, OverflowError, RecursionError) as error:
-        raise refused(pattern, str(error)) from None
+        raise refusal(pattern, str(error)) from None
 
 
-def refused(pattern: str, reason: str) -> UsageError:
+def refusal(pattern: str, reason: str) -> UsageError:
     """The error that says why a pattern cannot be used."""
-    return UsageError(f"regex = {shortened(pattern)}: {reason}")
+    return UsageError(f"regex = {shorten(pattern)}: {reason}")
 
 
-def simplified(node: Node, pattern: str, *, first: bool = True, last: bool = True) -> Node:
+def simplify(node: Node, pattern: str, *, first: bool = True, last: bool = True) -> Node:
     """The tree without the anchors and the empty parts that say nothing, so that all that is left takes characters.
 
     Args:
@@ -92,17 +92,17 @@ def simplified(node: Node, pattern: str, *, first: bool = True, last: bool = Tru
     if isinstance(node, Anchor):
         if not (first if node.at_start else last):
             place = "start" if node.at_start else "end"
-            raise refused(
+            raise refusal(
                 pattern, f"{node.source} at position {node.position} is supported only at the {place} of a pattern"
             )
         return NOTHING
     if isinstance(node, Choice):
-        branches = [simplified(branch, pattern, first=first, last=last) for branch in node.branches]
+        branches = [simplify(branch, pattern, first=first, last=last) for branch in node.branches]
         taking = [branch for branch in branches if not takes_nothing(branch)]
         return Choice((*taking, NOTHING) if len(taking) < len(branches) else tuple(taking))
     if isinstance(node, Repeat):
         once = node.most is not None and node.most <= 1
-        inside = simplified(node.item, pattern, first=first and once, last=last and once)
+        inside = simplify(node.item, pattern, first=first and once, last=last and once)
         return Repeat(inside, node.least, node.most)
     if isinstance(node, Sequence):
         return _simplified_sequence(node, pattern, first, last)
@@ -113,7 +113,7 @@ def _simplified_sequence(node: Sequence, pattern: str, first: bool, last: bool) 
     taking = [index for index, item in enumerate(node.items) if not takes_nothing(item)]
     begin, end = (taking[0], taking[-1]) if taking else (len(node.items), -1)
     items = [
-        simplified(item, pattern, first=first and index <= begin, last=last and index >= end)
+        simplify(item, pattern, first=first and index <= begin, last=last and index >= end)
         for index, item in enumerate(node.items)
     ]
     return Sequence(tuple(items[index] for index in taking))

@@ -23,9 +23,9 @@ from charloom.runtime.patterns.expression import (
     Node,
     Repeat,
     Sequence,
-    compiled,
-    refused,
-    simplified,
+    compile_part,
+    refusal,
+    simplify,
 )
 
 _CONTROLS: Final = {"a": 7, "f": 12, "n": 10, "r": 13, "t": 9, "v": 11}
@@ -49,7 +49,7 @@ def escaped_code(pattern: str, start: int) -> tuple[int, int]:
     if letter == "0":
         return _number(_OCTAL, pattern, start, 8)
     if letter == "N":
-        return _named(pattern, start)
+        return _named_code_point(pattern, start)
     if letter and letter in "xuU":
         return _number(_HEXADECIMAL, pattern, start, 16)
     known = letter in _CONTROLS or not (letter.isascii() and letter.isalnum())
@@ -78,7 +78,7 @@ def _number(form: re.Pattern[str], pattern: str, start: int, base: int) -> tuple
     return code, found.end()
 
 
-def _named(pattern: str, start: int) -> tuple[int, int]:
+def _named_code_point(pattern: str, start: int) -> tuple[int, int]:
     found = _NAMED.match(pattern, start + 1)
     if found is None:
         raise MalformedError(start)
@@ -117,17 +117,17 @@ def parse_pattern(pattern: str) -> Node:
         UsageError: it is not a valid pattern, or needs what an automaton cannot do; says what and where.
     """
     if len(pattern) > MAX_PATTERN:
-        raise refused(pattern, f"it has {len(pattern):,} characters, more than {MAX_PATTERN:,}")
+        raise refusal(pattern, f"it has {len(pattern):,} characters, more than {MAX_PATTERN:,}")
     try:
         try:
             tree = _Parser(pattern, verbose=False).parse()
         except _VerboseError:
             tree = _Parser(pattern, verbose=True).parse()
     except MalformedError as problem:
-        compiled(pattern, 0, pattern)  # tells what is wrong in Python's words
-        raise refused(pattern, f"cannot be read at position {problem}") from None
-    compiled(pattern, 0, pattern)
-    return simplified(tree, pattern)
+        compile_part(pattern, 0, pattern)  # tells what is wrong in Python's words
+        raise refusal(pattern, f"cannot be read at position {problem}") from None
+    compile_part(pattern, 0, pattern)
+    return simplify(tree, pattern)
 
 
 class _VerboseError(Exception):
@@ -248,9 +248,9 @@ class _Parser:
         source = self._pattern[here : self._at]
         self._classes.add(source)
         if len(self._classes) > MAX_CLASSES:
-            raise refused(self._pattern, f"it has more than {MAX_CLASSES} different classes")
+            raise refusal(self._pattern, f"it has more than {MAX_CLASSES} different classes")
         if self._caseless > MAX_CASELESS:
-            raise refused(self._pattern, "the ranges of its case-insensitive classes are too wide")
+            raise refusal(self._pattern, "the ranges of its case-insensitive classes are too wide")
         return Atom(source, self._flags & (re.I | re.A), None)
 
     def _member(self) -> int | None:
@@ -274,7 +274,7 @@ class _Parser:
             return None
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise refused(self._pattern, f"its groups are nested more than {MAX_DEPTH} deep")
+            raise refusal(self._pattern, f"its groups are nested more than {MAX_DEPTH} deep")
         inside = self._choice()
         self._depth -= 1
         if not self._skip(")"):
@@ -330,4 +330,4 @@ class _Parser:
         return MalformedError(self._at)
 
     def _unsupported(self, name: str, position: int) -> UsageError:
-        return refused(self._pattern, f"{name} at position {position} is not supported")
+        return refusal(self._pattern, f"{name} at position {position} is not supported")

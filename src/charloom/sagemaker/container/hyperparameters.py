@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from charloom.errors import UsageError
-from charloom.settings import SECTIONS, shortened
+from charloom.settings import SECTIONS, shorten
 
 BESIDES = ("corpus", "init_from", "recipe")
 """What a job takes besides settings; a channel says the first two better."""
@@ -35,10 +35,10 @@ def read_hyperparameters(environ: Mapping[str, str], arguments: Sequence[str]) -
         UsageError: there is no such hyperparameter, or no sense in the text.
     """
     response = environ.get("SM_HPS")
-    return checked(_of_command_line(arguments) if response is None else _of_json(response))
+    return check_hyperparameters(_of_command_line(arguments) if response is None else _of_json(response))
 
 
-def checked(given: Mapping[str, Any]) -> dict[str, Any]:
+def check_hyperparameters(given: Mapping[str, Any]) -> dict[str, Any]:
     """The hyperparameters that are ours, each known and given once.
 
     Raises:
@@ -50,21 +50,21 @@ def checked(given: Mapping[str, Any]) -> dict[str, Any]:
         if name.startswith(_SERVICE) or value is None:
             continue
         if name not in _OURS and name not in BESIDES:
-            raise UsageError(_unknown(name))
+            raise UsageError(_unknown_name(name))
         if name in values:
-            raise UsageError(f"the hyperparameter {_dashed(name)} is given twice")
+            raise UsageError(f"the hyperparameter {_with_dashes(name)} is given twice")
         values[name] = _as_text(value) if name in BESIDES or _takes_text(_OURS[name]) else value
     return values
 
 
-def _unknown(name: str) -> str:
-    known = sorted(_dashed(known) for known in (*_OURS, *BESIDES))
-    near = difflib.get_close_matches(_dashed(name), known, 1)
+def _unknown_name(name: str) -> str:
+    known = sorted(_with_dashes(known) for known in (*_OURS, *BESIDES))
+    near = difflib.get_close_matches(_with_dashes(name), known, 1)
     meant = f" (did you mean {near[0]}?)" if near else ""
-    return f"there is no hyperparameter {_dashed(name)[:_SHOWN]!r}{meant}; those that exist: {', '.join(known)}"
+    return f"there is no hyperparameter {_with_dashes(name)[:_SHOWN]!r}{meant}; those that exist: {', '.join(known)}"
 
 
-def _dashed(name: str) -> str:
+def _with_dashes(name: str) -> str:
     return name.replace("_", "-")
 
 
@@ -83,7 +83,7 @@ def _of_json(text: str) -> dict[str, Any]:
     except (ValueError, RecursionError):
         data = None
     if not isinstance(data, dict):
-        raise UsageError(f"SM_HPS = {shortened(text)}: it must be a JSON object of hyperparameters")
+        raise UsageError(f"SM_HPS = {shorten(text)}: it must be a JSON object of hyperparameters")
     return data
 
 
@@ -93,7 +93,7 @@ def _of_command_line(arguments: Sequence[str]) -> dict[str, Any]:
     while rest:
         name, given, value = rest.pop(0).partition("=")
         if not name.startswith("--") or len(name) < 3:
-            raise UsageError(f"{shortened(name)} is not a hyperparameter: write --name value")
+            raise UsageError(f"{shorten(name)} is not a hyperparameter: write --name value")
         if given:
             values[name[2:]] = value
         else:

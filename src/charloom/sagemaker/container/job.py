@@ -29,13 +29,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     base = base_folder(os.environ)
     if given not in ([], ["train"]):
-        return _failed(base, UsageError(f"{' '.join(given)[:200]!r}: the only thing to do here is train"))
+        return _report_failure(base, UsageError(f"{' '.join(given)[:200]!r}: the only thing to do here is train"))
     try:
         environ = job_environment(base, os.environ)
         device = str(read_hyperparameters(environ, ()).get("device", "auto"))
         command = launch(environ, device, __spec__.name, ["train"])
     except CharloomError as error:
-        return _failed(base, error)
+        return _report_failure(base, error)
     if command is not None:
         os.execve(command[0], command, dict(environ))  # in place of this process: signals must reach torchrun
     return run_job(base)
@@ -64,7 +64,7 @@ def run_job(base: Path) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        return _failed(base, error)
+        return _report_failure(base, error)
 
 
 def job_environment(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
@@ -73,7 +73,7 @@ def job_environment(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
     Raises:
         UsageError: a file of its configuration is missing or makes no sense.
     """
-    hyperparameters = {name: _decoded(value) for name, value in _read(base, "hyperparameters.json").items()}
+    hyperparameters = {name: _decode(value) for name, value in _read(base, "hyperparameters.json").items()}
     channels = _read(base, "inputdataconfig.json")
     resources = _read(base, "resourceconfig.json")
     data = base / "input" / "data"
@@ -104,7 +104,7 @@ def _read(base: Path, name: str) -> dict[str, Any]:
     return data
 
 
-def _decoded(value: Any) -> Any:
+def _decode(value: Any) -> Any:
     """A hyperparameter is JSON in a string; what is not JSON is meant literally."""
     try:
         return json.loads(value)
@@ -112,7 +112,7 @@ def _decoded(value: Any) -> Any:
         return value
 
 
-def _failed(base: Path, error: Exception) -> int:
+def _report_failure(base: Path, error: Exception) -> int:
     tell_failure(error)
     with contextlib.suppress(StorageError):
         _leave(base, "failure", reason(error)[:_REASON])

@@ -68,11 +68,11 @@ class JobView:
                 say(f"note: {event.message}")
             case TrainingStarted():
                 for parts in started_parts(event):
-                    say(_joined(parts))
+                    say(_join_parts(parts))
             case StepTaken():
                 self._loss.add(event.loss)
                 if self._is_time():
-                    say(_joined(step_parts(event, self._loss.value)))
+                    say(_join_parts(step_parts(event, self._loss.value)))
             case Evaluated():
                 self._evaluated(event)
             case PreparationProgress():
@@ -92,7 +92,7 @@ class JobView:
         if event.protocol != self._protocol:
             self._protocol = event.protocol
             say(f"validation is measured by the protocol {event.protocol}")
-        say(_joined(evaluated_parts(event)))
+        say(_join_parts(evaluated_parts(event)))
 
 
 def say_result(result: TrainingResult) -> None:
@@ -105,5 +105,5 @@ def say_result(result: TrainingResult) -> None:
     )
 
 
-def _joined(parts: list[tuple[int, str]]) -> str:
+def _join_parts(parts: list[tuple[int, str]]) -> str:
     return " · ".join(text for _, text in parts)

@@ -90,7 +90,7 @@ def _rest(aws: Aws, parts: Parts) -> Iterator[tuple[str, Callable[[], bool]]]:
         yield "schedule", partial(cancel_deletion, aws, parts.name)
 
 
-def expired(tags: dict[str, str], now: datetime | None = None) -> bool:
+def is_expired(tags: dict[str, str], now: datetime | None = None) -> bool:
     """Whether these are the tags of something of ours whose time is over."""
     moment = from_tag(tags.get(EXPIRES))
     return ours(tags) and moment is not None and moment <= (now or datetime.now(UTC))
@@ -111,7 +111,7 @@ def check_free(aws: Aws, name: str, notify: Notify) -> None:
     kinds: tuple[Kind, ...] = ("endpoint_config", "model")
     there = {kind: tags for kind in kinds if (tags := tags_by_name(aws, kind, name)) is not None}
     for kind, tags in there.items():
-        if not expired(tags):
+        if not is_expired(tags):
             raise UsageError(
                 f"the {WORDS[kind]} {name} exists already: give another --name, "
                 f"or delete it with {command(aws, 'delete', name)}"
@@ -165,10 +165,10 @@ def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore)
         if not force:
             raise UsageError(f"the endpoint {name} was not made by charloom: --force deletes it all the same")
         configuration = endpoint["EndpointConfigName"]
-        removed = _removed(aws, Parts(name, endpoint=True), notify)
+        removed = _remove_all(aws, Parts(name, endpoint=True), notify)
         return Deleted(name, tuple(removed), (f"configuration {configuration}", "its models"), aws.region)
     parts, left = _belongings(aws, name, endpoint)
-    removed = _removed(aws, parts, notify)
+    removed = _remove_all(aws, parts, notify)
     if removed or left or aws.dry:
         note_deleted(aws, "endpoint", name)
         return Deleted(name, tuple(removed), tuple(left), aws.region)
@@ -178,7 +178,7 @@ def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore)
     return Deleted(name, (), region=aws.region, gone=_life(earlier))
 
 
-def _removed(aws: Aws, parts: Parts, notify: Notify) -> list[str]:
+def _remove_all(aws: Aws, parts: Parts, notify: Notify) -> list[str]:
     try:
         return remove_parts(aws, parts, notify)
     except KeyboardInterrupt:
@@ -236,7 +236,7 @@ def reap(aws: Aws, *, notify: Notify = ignore, now: datetime | None = None) -> l
     """
     now = now or datetime.now(UTC)
     deleted, failed = [], []
-    for name in _expired(aws, now):
+    for name in _expired_names(aws, now):
         try:
             deleted.append(delete(aws, name, notify=notify))
         except CloudError as error:
@@ -249,16 +249,16 @@ def reap(aws: Aws, *, notify: Notify = ignore, now: datetime | None = None) -> l
     return deleted
 
 
-def _expired(aws: Aws, now: datetime) -> Iterator[str]:
+def _expired_names(aws: Aws, now: datetime) -> Iterator[str]:
     """Names of endpoints, and of configurations without one, whose time is over."""
     there: set[str] = set()
     for name, tags in tagged_endpoints(aws):
         there.add(name)
-        if aws.dry or expired(tags, now):
+        if aws.dry or is_expired(tags, now):
             yield name
     since = now - timedelta(seconds=2 * LONGEST_TTL)
     for page in aws.pages("sagemaker", "list_endpoint_configs", CreationTimeAfter=since):
         for found in page["EndpointConfigs"]:
             name = found["EndpointConfigName"]
-            if name not in there and expired(tags_of(aws, found["EndpointConfigArn"]), now):
+            if name not in there and is_expired(tags_of(aws, found["EndpointConfigArn"]), now):
                 yield name

@@ -24,7 +24,7 @@ from charloom.sagemaker.instances import has_arm, has_gpu, has_own_disks
 from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, checked_name, fresh_name, tags
 from charloom.sagemaker.options import EndpointOptions
-from charloom.settings import validated
+from charloom.settings import validate
 
 """The one variant that our endpoints have; SageMaker's own tools call it so too."""
 
@@ -211,7 +211,7 @@ def settings_of(settings: EndpointSettings | None, chosen: EndpointOptions) -> E
         UsageError: they cannot work, or do not go together.
     """
     given = {} if settings is None else {name: getattr(settings, name) for name in settings.model_fields_set}
-    return validated(EndpointSettings, given | chosen)
+    return validate(EndpointSettings, given | chosen)
 
 
 def deploy(
@@ -252,14 +252,14 @@ def put_in_service(
     aws: Aws, model: str, choice: EndpointSettings, *, name: str | None = None, notify: Notify = ignore
 ) -> Deployed:
     """Do what `deploy` does, without saying what it costs: see there."""
-    plan = _planned(aws, model, choice, name, notify)
+    plan = _plan_deployment(aws, model, choice, name, notify)
     making = _Making(aws, plan.name, notify)
     try:
         _create(making, plan)
     except BaseException:
         making.take_back()
         raise
-    return _deployed(aws, plan)
+    return _describe_deployed(aws, plan)
 
 
 @dataclass(frozen=True)
@@ -290,7 +290,7 @@ def check_deployment(aws: Aws, model: str, choice: EndpointSettings, name: str |
     return role, scheduler_role_arn(aws, choice.scheduler_role) if choice.ttl else ""
 
 
-def _planned(aws: Aws, model: str, choice: EndpointSettings, name: str | None, notify: Notify) -> _Plan:
+def _plan_deployment(aws: Aws, model: str, choice: EndpointSettings, name: str | None, notify: Notify) -> _Plan:
     """What costs nothing, checks and the upload, in the order in which mistakes are cheapest."""
     _check(choice, notify)
     role, scheduler = check_deployment(aws, model, choice, name)
@@ -320,7 +320,7 @@ def _create(making: _Making, plan: _Plan) -> None:
         making.step("scaling", lambda: let_grow(aws, name, choice))
 
 
-def _deployed(aws: Aws, plan: _Plan) -> Deployed:
+def _describe_deployed(aws: Aws, plan: _Plan) -> Deployed:
     choice, cost = plan.choice, plan.choice.cost(aws.region)
     instance, count = ("serverless", 0) if choice.serverless else (choice.instance_type, max(1, choice.instances))
     until = None if plan.expires is None else as_tag(plan.expires)

@@ -73,14 +73,14 @@ def model_data(
             path = Path(temporary, "fetched.tar.gz")
             download_file(aws, S3Uri.parse(there), path, notify)
         if path.is_file() and (not vendor or has_wheels(path)):
-            return there or _uploaded(aws, path, _place(aws, model, bucket), notify, kms_key)
+            return there or _upload(aws, path, _place(aws, model, bucket), notify, kms_key)
         if path.is_file():
             unpack_model(path, Path(temporary, "model"))
             path = Path(temporary, "model")
         if vendor and aws.dry:
             notify(Notice("a dry run fetches no packages: the archive is shown without them"))
         packed = package(path, Path(temporary, ARCHIVE), vendor=vendor and not aws.dry, notify=notify)
-        return _uploaded(aws, packed.path, _place(aws, model, bucket), notify, kms_key)
+        return _upload(aws, packed.path, _place(aws, model, bucket), notify, kms_key)
 
 
 def check_model(model: str) -> None:
@@ -138,7 +138,7 @@ def _place(aws: Aws, model: str, bucket: str | None) -> S3Uri:
     return S3Uri(bucket or default_bucket(aws)) / "charloom/models" / _fit(stem_of(model))
 
 
-def _uploaded(aws: Aws, archive: Path, place: S3Uri, notify: Notify, kms_key: str | None) -> str:
+def _upload(aws: Aws, archive: Path, place: S3Uri, notify: Notify, kms_key: str | None) -> str:
     ensure_bucket(aws, place.bucket)
     address = place / sha256_of_file(archive)[:16] / ARCHIVE
     upload_file(aws, archive, address, notify, kms_key=kms_key)

@@ -6,7 +6,15 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
-from charloom.sagemaker.instances import LOCAL, Cost, price_note, price_per_hour, refuse_arm, refuse_unfit, unlisted
+from charloom.sagemaker.instances import (
+    LOCAL,
+    Cost,
+    price_note,
+    price_per_hour,
+    refuse_arm,
+    refuse_unfit,
+    warn_unlisted,
+)
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.settings import Duration, duration_seconds
@@ -166,7 +174,7 @@ class EndpointSettings(ResourceSettings):
         end = f"it deletes itself after {self.ttl}" if self.ttl else "it costs that until it is deleted"
         if self.asynchronous and not self.scales_to_zero:
             end += ", idle or not (--instances 0 --max-instances 1: nothing while idle)"
-        warning = "" if self.serverless else unlisted(self.instance_type, "endpoints")
+        warning = "" if self.serverless else warn_unlisted(self.instance_type, "endpoints")
         return "; ".join(filter(None, (self.cost(region).stated(f"{what} in {region}"), end, warning)))
 
     def cost(self, region: str) -> Cost:

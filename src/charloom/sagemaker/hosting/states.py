@@ -50,13 +50,13 @@ def wait_in_service(aws: Aws, name: str, notify: Notify) -> Answer:
         if status == "InService":
             return found
         if status not in _BUSY:
-            raise _failed(aws, name, found, notify)
+            raise _failure(aws, name, found, notify)
         if now - began > _PATIENCE:
             raise CloudError(f"the endpoint {name} is still {status} after {_PATIENCE / 60:.0f} minutes", "Timeout")
         time.sleep(POLL)
 
 
-def _failed(aws: Aws, name: str, found: Answer, notify: Notify) -> CloudError:
+def _failure(aws: Aws, name: str, found: Answer, notify: Notify) -> CloudError:
     status, reason = found["EndpointStatus"], " ".join(str(found.get("FailureReason", "no reason given")).split())
     lines = last_log_lines(aws, name)
     for line in lines:

@@ -13,9 +13,9 @@ from charloom.bundle import edited_files, model_refusal, move_model, open_model_
 from charloom.errors import CloudError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import TEMPORARY_SUFFIX, storage_errors
-from charloom.folders import claimed, contents_of, sweep
+from charloom.folders import claim_folder, contents_of, sweep
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.jobs.follow import JobStatus, failed, sought, wait
+from charloom.sagemaker.jobs.follow import JobStatus, failure_of, look_for, wait
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.s3 import default_bucket, download_file
 from charloom.sagemaker.unpacking import unpack_model
@@ -81,7 +81,7 @@ def attach(
     """
     output = Path(output).expanduser()
     check_output(output, overwrite)
-    found = sought(aws, name, "attach", price=price, output=output)
+    found = look_for(aws, name, "attach", price=price, output=output)
     if aws.dry:
         download_file(aws, S3Uri(default_bucket(aws)) / f"{JOBS}/{name}/output/model.tar.gz", output)
         return None
@@ -89,7 +89,7 @@ def attach(
         if not waiting:
             raise UsageError(f"the job {name} still runs ({found.secondary_status}): wait for it, or try again later")
         found = wait(aws, name, follow=follow, price=price, every=every, notify=notify)
-    return _fetched(aws, found, output, overwrite, notify)
+    return _fetch(aws, found, output, overwrite, notify)
 
 
 def check_output(output: Path, overwrite: bool) -> None:
@@ -115,7 +115,7 @@ def received_model(output: Path, overwrite: bool, notify: Notify = ignore) -> It
         UsageError: `output` is taken.
         StorageError: it cannot be written; it is as it was.
     """
-    with claimed(output, lambda: check_output(output, overwrite), notify):
+    with claim_folder(output, lambda: check_output(output, overwrite), notify):
         sweep(output.parent, only=output.name)
         temporary = output.with_name(f".{output.name}.{os.getpid()}{TEMPORARY_SUFFIX}")
         try:
@@ -131,9 +131,9 @@ def received_model(output: Path, overwrite: bool, notify: Notify = ignore) -> It
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fetched(aws: Aws, found: JobStatus, output: Path, overwrite: bool, notify: Notify) -> AttachedModel:
+def _fetch(aws: Aws, found: JobStatus, output: Path, overwrite: bool, notify: Notify) -> AttachedModel:
     if found.status == "Failed":
-        raise failed(aws, found)
+        raise failure_of(aws, found)
     if not found.artifact:
         raise CloudError(
             f"the job {found.name} left no model: it is {found.secondary_status or found.status}", "NoModel"

@@ -93,10 +93,10 @@ def status(aws: Aws, name: str, *, price: float | None = None) -> JobStatus:
         UsageError: that is no name.
         CloudError: there is no such job.
     """
-    return sought(aws, name, "status", price=price)
+    return look_for(aws, name, "status", price=price)
 
 
-def sought(aws: Aws, name: str, verb: str, *, price: float | None = None, **options: Path) -> JobStatus:
+def look_for(aws: Aws, name: str, verb: str, *, price: float | None = None, **options: Path) -> JobStatus:
     """As `status`; where there is no such job, the error advises that command with these options."""
     checked_name(name, "the job")
     try:
@@ -153,7 +153,7 @@ def stop(aws: Aws, name: str) -> bool:
         UsageError: that is no name.
         CloudError: there is no such job, or it may not be stopped.
     """
-    found = sought(aws, name, "stop")
+    found = look_for(aws, name, "stop")
     if found.over or found.status == "Stopping":
         return False
     try:
@@ -188,7 +188,7 @@ def wait(
     return Watch(aws, name, follow=follow, price=price, every=every, notify=notify).until_ended()
 
 
-def failed(aws: Aws, found: JobStatus) -> CloudError:
+def failure_of(aws: Aws, found: JobStatus) -> CloudError:
     """The error that says why a job failed."""
     reason = found.failure_reason or "SageMaker gives no reason"
     return CloudError(
@@ -235,7 +235,7 @@ class Watch:
             log = job_log(self._aws, self._name, found.created)
             for line in deque(_lines(log, self._notify), maxlen=_LAST_LINES):
                 self._notify(LogLine(line))
-        raise failed(self._aws, found)
+        raise failure_of(self._aws, found)
 
     def _look(self) -> JobStatus | None:
         """How it is, and its new lines; None where Amazon could not be asked just now."""

@@ -50,7 +50,7 @@ def hyperparameters(options: Mapping[str, Any], recipe: str | None = None) -> di
             raise UsageError(f"{name} cannot be set for a job on SageMaker: {why}")
     base = RunSettings()
     sent: dict[str, Any] = {}
-    if recipe is not None and recipe in _shipped():
+    if recipe is not None and recipe in _shipped_recipes():
         sent["recipe"] = recipe
     elif recipe is not None:
         base = _own_recipe(recipe)
@@ -60,10 +60,10 @@ def hyperparameters(options: Mapping[str, Any], recipe: str | None = None) -> di
             sent = {name: value for name, value in sent.items() if name not in LENGTHS}
     run_settings(base, chosen)  # refuses what cannot work, before anything is paid for
     sent |= chosen
-    return encoded({name: _joined(value) for name, value in sent.items() if value is not None and value != []})
+    return encode_values({name: _join_list(value) for name, value in sent.items() if value is not None and value != []})
 
 
-def encoded(values: Mapping[str, Any]) -> dict[str, str]:
+def encode_values(values: Mapping[str, Any]) -> dict[str, str]:
     """Values as JSON, under names with hyphens (those that begin with `sagemaker_` keep their own).
 
     Raises:
@@ -93,19 +93,21 @@ def _name(name: str) -> str:
     return name if name.startswith("sagemaker_") else name.replace("_", "-")
 
 
-def _joined(value: Any) -> Any:
+def _join_list(value: Any) -> Any:
     """Lists as the command line takes them: SageMaker's toolkit would spell them as Python does."""
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
-def _shipped() -> list[str]:
+def _shipped_recipes() -> list[str]:
     files = (resources.files("charloom") / "recipes").iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
 def _own_recipe(recipe: str) -> RunSettings:
     if Path(recipe).suffix not in (".yaml", ".yml"):
-        raise UsageError(f"no such recipe: {recipe}; choose {', '.join(_shipped())}, or a .yaml file of your own")
+        raise UsageError(
+            f"no such recipe: {recipe}; choose {', '.join(_shipped_recipes())}, or a .yaml file of your own"
+        )
     try:
         from charloom.training.recipes import load_recipe
     except ModuleNotFoundError as error:
@@ -234,7 +236,7 @@ def encoded_with_toolkit(job: TrainingJob) -> dict[str, str]:
     if job.instances > 1 or gpus(job.instance) > 1:
         toolkit["sagemaker_torch_distributed_enabled"] = True
         toolkit["sagemaker_distribution_instance_groups"] = ["homogeneousCluster"]
-    together = {**job.hyperparameters, **encoded(toolkit)}
+    together = {**job.hyperparameters, **encode_values(toolkit)}
     refuse_too_many(together)
     return together
 
@@ -291,7 +293,7 @@ class JobSettings(ResourceSettings):
         return self
 
 
-def planned(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: str | None) -> TrainingJob:
+def plan_job(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: str | None) -> TrainingJob:
     """The job, but for its text and code, which have still to be sent.
 
     Args:

@@ -16,15 +16,15 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.cloudwatch import absent
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.creations import note_created
-from charloom.sagemaker.instances import has_arm, price_note, price_per_hour, shown_price, unlisted
-from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, planned, training_job_request
+from charloom.sagemaker.instances import has_arm, price_note, price_per_hour, shown_price, warn_unlisted
+from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, plan_job, training_job_request
 from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.names import S3Uri, is_s3
 from charloom.sagemaker.options import TrainingJobOptions
 from charloom.sagemaker.s3 import ensure_bucket, objects_read, refuse_mixed_corpora, upload_file
 from charloom.sagemaker.source_dir import ARCHIVE, pack_source
 from charloom.sagemaker.uploads import upload
-from charloom.settings import LEARNING, ReadingSettings, did_you_mean, validated
+from charloom.settings import LEARNING, ReadingSettings, did_you_mean, validate
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TrainingCost:
     def of(cls, job: TrainingJob, price: float | None) -> TrainingCost:
         """By charloom's table, or by the price that the user gives for an hour of one instance."""
         per_hour = price_per_hour(job.instance, job.region, price, kind="training")
-        notes = price_note(job.instance, job.region, price, kind="training"), unlisted(job.instance, "training")
+        notes = price_note(job.instance, job.region, price, kind="training"), warn_unlisted(job.instance, "training")
         return cls(job, per_hour, "; ".join(filter(None, notes)))
 
     @property
@@ -166,7 +166,7 @@ def plan_training(
     specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
     asked, learning = split_options(options)
     remote = is_remote(specs)
-    job = planned(aws, asked, learning, recipe)
+    job = plan_job(aws, asked, learning, recipe)
     if asked.image and has_arm(job.instance):
         notify(Notice(f"{job.instance} has an Arm processor: {asked.image} must be built for arm64"))
     origin = None if init_from is None else str(init_from)
@@ -202,7 +202,7 @@ def start_training(aws: Aws, plan: TrainingPlan, *, notify: Notify = ignore) -> 
         files = open_model_directory(plan.origin).sound_files()  # the one that makes it a model is sent last
         channels["model"] = _beside(aws, [*files.values()], own / "init-from", job, notify)
     job = replace(job, channels=channels, source=_source(aws, job, notify))
-    return _started(aws, job, plan.cost, notify)
+    return _start(aws, job, plan.cost, notify)
 
 
 def split_options(options: Mapping[str, Any]) -> tuple[JobSettings, dict[str, Any]]:
@@ -217,7 +217,7 @@ def split_options(options: Mapping[str, Any]) -> tuple[JobSettings, dict[str, An
         if name not in known:
             raise UsageError(f"there is no option called {name!r}{did_you_mean(name, known)}")
     job = {name: value for name, value in chosen.items() if name in JobSettings.model_fields}
-    return validated(JobSettings, job), {name: value for name, value in chosen.items() if name not in job}
+    return validate(JobSettings, job), {name: value for name, value in chosen.items() if name not in job}
 
 
 def without_reading(job: TrainingJob) -> TrainingJob:
@@ -277,7 +277,7 @@ def _source(aws: Aws, job: TrainingJob, notify: Notify) -> str:
     return str(uri)
 
 
-def _started(aws: Aws, job: TrainingJob, cost: TrainingCost, notify: Notify) -> StartedJob:
+def _start(aws: Aws, job: TrainingJob, cost: TrainingCost, notify: Notify) -> StartedJob:
     request = training_job_request(job)
     note_created(aws, "training", job.name)
     try:

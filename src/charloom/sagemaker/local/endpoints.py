@@ -27,7 +27,7 @@ from charloom.sagemaker.local.records import (
     last_lines,
     made_folder,
     read_record,
-    recorded,
+    recorded_names,
     start,
     write_record,
 )
@@ -202,13 +202,13 @@ def deploy_here(
         if found is not None and found.alive:
             raise UsageError(f"there is an endpoint {name} already, at {found.address}: give another --name")
         try:
-            return _deployed(folder, model, port, ttl, environment or {}, notify)
+            return _deploy(folder, model, port, ttl, environment or {}, notify)
         except BaseException:
             _remove(folder)
             raise
 
 
-def _deployed(
+def _deploy(
     folder: Path, model: Path, port: int, ttl: float | None, environment: Mapping[str, str], notify: Notify
 ) -> LocalEndpoint:
     name, now = folder.name, datetime.now(UTC)
@@ -261,7 +261,7 @@ def find(name: str) -> LocalEndpoint | None:
 
 def local_endpoints() -> list[LocalEndpoint]:
     """Every endpoint of this machine, running or not."""
-    return [endpoint for name in recorded("endpoints") if (endpoint := find(name)) is not None]
+    return [endpoint for name in recorded_names("endpoints") if (endpoint := find(name)) is not None]
 
 
 def delete_here(name: str) -> bool:

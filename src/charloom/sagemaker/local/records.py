@@ -62,7 +62,7 @@ def made_folder(kind: Kind, name: str) -> Path:
     return folder
 
 
-def recorded(kind: Kind) -> list[str]:
+def recorded_names(kind: Kind) -> list[str]:
     """The names of all jobs or endpoints that have a record, in order."""
     return sorted(path.parent.name for path in (home() / kind).glob(f"*/{_RECORD}"))
 
