@@ -21,7 +21,8 @@ from charloom.errors import UsageError
 from charloom.sagemaker.container import job, training
 from charloom.sagemaker.container.hyperparameters import check_hyperparameters, read_hyperparameters
 from charloom.sagemaker.container.job import job_environment, run_job
-from charloom.sagemaker.container.training import launch, text_in
+from charloom.sagemaker.container.paths import text_in
+from charloom.sagemaker.container.training import launch
 from charloom.settings import ReadingSettings
 from charloom.text.preparing import prepare_corpus
 from tests.faults.processes import finish, newest_step, wait_until

@@ -231,7 +231,7 @@ def role_arn(aws: Aws, role: str | None) -> str:
     Raises:
         UsageError: none is given anywhere, and it is not a dry run.
     """
-    from charloom.sagemaker.notebook import execution_role
+    from charloom.sagemaker.execution_role import execution_role
 
     role = role or os.environ.get(ROLE) or execution_role(aws)
     needed = f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}: docs/how-to/train-on-sagemaker.md"

@@ -16,8 +16,9 @@ from typing import Any
 from charloom.errors import CharloomError, StorageError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.container.hyperparameters import read_hyperparameters
+from charloom.sagemaker.container.paths import CHANNEL, base_folder, writes
 from charloom.sagemaker.container.report import make_streams_safe, reason, tell_failure
-from charloom.sagemaker.container.training import CHANNEL, base_folder, launch, run, writes
+from charloom.sagemaker.container.training import launch, run
 
 _LARGEST = 4 << 20  # bytes of a configuration file: 100 hyperparameters of 2,500 characters are far below
 _REASON = 1024  # characters that SageMaker shows

@@ -1,8 +1,8 @@
 """The entry point of a training job: what SageMaker's toolkit, torchrun, a person or the local runner starts.
 
 It trains in the checkpoint folder, which SageMaker keeps in S3, and resumes from what is there: a spot instance is
-taken away without notice. At the end the model goes where SageMaker packs it. Folders are those that SageMaker's
-variables name, or its usual ones where they are absent. A job that needs several processes starts torchrun.
+taken away without notice. At the end the model goes where SageMaker packs it. A job that needs several processes
+starts torchrun.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -26,8 +25,8 @@ from charloom.files import storage_errors
 from charloom.folders import contents_of, holds_run
 from charloom.interrupts import INTERRUPTED, signals_as_request
 from charloom.sagemaker.container.hyperparameters import read_hyperparameters
+from charloom.sagemaker.container.paths import Places, text_in, writes
 from charloom.sagemaker.container.report import JobView, make_streams_safe, say, say_result, tell_failure
-from charloom.text.prepared import holds_prepared
 
 _PORT = 7777  # what SageMaker's toolkit takes
 
@@ -82,80 +81,6 @@ def _machines(environ: Mapping[str, str]) -> tuple[list[str], str, int]:
     if current not in hosts:
         raise UsageError(f"SM_CURRENT_HOST = {current!r} is none of SM_HOSTS = {response[:200]}")
     return hosts, current, gpus
-
-
-BASE = "/opt/ml"
-CHANNEL = "SM_CHANNEL_"
-
-
-@dataclass(frozen=True)
-class Places:
-    """The folders of one job on one machine.
-
-    Attributes:
-        data: the channels' folders stand in it, unless a variable says where one is.
-        model: what becomes `model.tar.gz`.
-        records: what becomes part of `output.tar.gz`.
-        checkpoints: kept in S3 while the job runs, and there again when it is restarted.
-        environ: the environment, which names channels.
-    """
-
-    data: Path
-    model: Path
-    records: Path
-    checkpoints: Path
-    environ: Mapping[str, str]
-
-    @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Places:
-        """The places that an environment names."""
-        base = base_folder(environ)
-        return cls(
-            data=base / "input" / "data",
-            model=Path(environ.get("SM_MODEL_DIR") or base / "model"),
-            records=Path(environ.get("SM_OUTPUT_DATA_DIR") or base / "output" / "data"),
-            checkpoints=base / "checkpoints",
-            environ=environ,
-        )
-
-    def channel(self, name: str) -> Path | None:
-        """The folder of a channel, or None where the job has no such channel."""
-        response = self.environ.get(CHANNEL + name.upper())
-        folder = Path(response) if response else self.data / name
-        return folder if response or folder.exists() else None
-
-
-def base_folder(environ: Mapping[str, str]) -> Path:
-    """What is /opt/ml in a container."""
-    return Path(environ.get("SAGEMAKER_BASE_DIR") or BASE)
-
-
-def writes(environ: Mapping[str, str]) -> bool:
-    """Whether this process is the one of its job that writes: rank 0 of torchrun's, or the only one."""
-    return "TORCHELASTIC_RUN_ID" not in environ or environ.get("RANK") == "0"
-
-
-def text_in(folder: Path) -> Path:
-    """What a channel's folder gives to read: a prepared corpus, its only file, or all its texts.
-
-    A prepared corpus may stand one level down, as it does where a whole folder was uploaded.
-
-    Raises:
-        UsageError: it cannot be looked into, or a prepared corpus is beside something else.
-    """
-    if holds_prepared(folder):
-        return folder
-    try:
-        with os.scandir(folder) as found:
-            entries = sorted(Path(entry.path) for entry in found if not entry.name.startswith("."))
-    except OSError as error:
-        raise UsageError(f"cannot read the channel's folder {folder}: {error.strerror}") from error
-    for entry in entries:
-        if entry.is_dir() and holds_prepared(entry) and len(entries) > 1:
-            raise UsageError(f"{entry} is a prepared corpus, which must be alone in its channel")
-    if len(entries) == 1 and (entries[0].is_file() or holds_prepared(entries[0])):
-        return entries[0]
-    return folder
 
 
 _CHECKPOINT_EVERY = "30s"  # a spot instance gives no notice, and what SageMaker has not copied yet is lost as well
