@@ -32,17 +32,15 @@ def listed_words() -> dict[str, str]:
 
 def found_words(words: dict[str, str]) -> list[str]:
     """A line for each place where one of the words is."""
-    pattern = re.compile(r"\b(" + "|".join(map(re.escape, words)) + r")\b", re.I)
+    pattern = re.compile(r"\b(" + "|".join(word.replace(" ", r"\s+") for word in words) + r")\b", re.I)
     found = []
     for path in _files():
         text = path.read_text("utf-8")
         if path.suffix == ".md":
             text = _QUOTE.sub("", _BLOCK.sub(lambda block: "\n" * block[0].count("\n"), text))
-        for number, line in enumerate(text.splitlines(), 1):
-            for match in pattern.finditer(line):
-                found.append(
-                    f"{path.relative_to(ROOT)}:{number}: {match[0]!r}: write {words[match[0].lower()].strip()}"
-                )
+        for match in pattern.finditer(text):
+            word, line = " ".join(match[0].lower().split()), text.count("\n", 0, match.start()) + 1
+            found.append(f"{path.relative_to(ROOT)}:{line}: {word!r}: write {words[word]}")
     return found
 
 

@@ -11,11 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Error, Page
 
-from charloom.runtime.html import joined_modules
+from charloom.runtime.html import join_modules
 from charloom.runtime.sampling import Sampler, draw
 from charloom.settings import SamplingSettings
 
-SOURCE = joined_modules("sampling.js")
+SOURCE = join_modules("sampling.js")
 NEXT = (
     f"([logits, settings, unknown, us]) => {{ {SOURCE}\nreturn us.map((u) => nextId(logits, settings, unknown, u)); }}"
 )

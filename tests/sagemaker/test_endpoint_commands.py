@@ -65,7 +65,7 @@ def test_nothing_is_spent_unasked(cli: Charloom, there: FakeAmazon, monkeypatch:
     assert "give --yes" in refused.err
     assert "price unknown" in refused.err
     for answer, status in ((False, 1), (True, 0)):
-        monkeypatch.setattr("charloom.cli.sagemaker.consent.is_agreed", lambda *_, answer=answer, **__: answer)
+        monkeypatch.setattr("charloom.cli.sagemaker.consent.ask_agreement", lambda *_, answer=answer, **__: answer)
         assert cli(*DEPLOY).status == status
         assert remains(there) == (ALL if answer else [])
 
@@ -130,7 +130,7 @@ def test_only_yes_is_yes(typed: str, agrees: bool, monkeypatch: pytest.MonkeyPat
     out = Output(OutputOptions())
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("sys.stderr", Terminal())
-    assert consent.is_agreed(out, "deploy it?", yes=False) is agrees
+    assert consent.ask_agreement(out, "deploy it?", yes=False) is agrees
 
 
 def test_a_failure_is_one_line_after_the_containers_own(cli: Charloom, there: FakeAmazon) -> None:

@@ -22,7 +22,7 @@ from charloom.sagemaker.container import job, training
 from charloom.sagemaker.container.hyperparameters import check_hyperparameters, read_hyperparameters
 from charloom.sagemaker.container.job import job_environment, run_job
 from charloom.sagemaker.container.paths import text_in
-from charloom.sagemaker.container.training import launch
+from charloom.sagemaker.container.training import launch_command
 from charloom.settings import ReadingSettings
 from charloom.text.preparing import prepare_corpus
 from tests.faults.processes import finish, newest_step, wait_until
@@ -258,7 +258,7 @@ def test_a_job_that_is_killed_or_stopped_goes_on_from_its_checkpoint(text: str, 
 
 def test_several_processes_are_started_where_there_are_several_gpus_or_hosts() -> None:
     def options(device: str = "auto", **variables: str) -> str:
-        command = launch(variables, device, "m", ["train"])
+        command = launch_command(variables, device, "m", ["train"])
         return "" if command is None else " ".join(command[1:])
 
     assert options() == options(SM_NUM_GPUS="1") == options("cpu", SM_NUM_GPUS="4") == ""

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES, PrecisionRecord
 from charloom.runtime.float32_graph import build_graph
-from charloom.runtime.int8_graph import LARGEST_TABLE, build_int8_graph, quantized_columns
+from charloom.runtime.int8_graph import LARGEST_TABLE, build_int8_graph, quantize_columns
 from charloom.runtime.onnx_graph import Arrays
 from charloom.runtime.session import OnnxSession, initial_state
 from tests.training.test_float32_graph import weights_of
@@ -28,7 +28,7 @@ def random_ids(shape: ModelShape, steps: int, rows: int) -> NDArray[np.int64]:
 
 def test_columns_use_seven_bits_and_a_scale_each() -> None:
     matrix = np.array([[1.0, 0.0, -0.5], [-0.5, 0.0, 2.0]], dtype=np.float32)
-    whole, scales = quantized_columns(matrix)
+    whole, scales = quantize_columns(matrix)
     assert whole.tolist() == [[63, 0, -16], [-32, 0, 63]]
     np.testing.assert_allclose(scales, [1 / 63, 1.0, 2 / 63], rtol=1e-6)
     assert 255 * np.abs(whole.astype(int)).max() * 2 < 2**15, "pairs of products must fit 16 bits"
@@ -42,7 +42,7 @@ def test_the_graph_does_the_arithmetic_it_says() -> None:
     found, _ = int8_session(shape, weights).run(ids, initial_state(shape, 1))
 
     def product(hidden: NDArray[np.float64], name: str) -> NDArray[np.float64]:
-        whole, scales = quantized_columns(weights[name].T)
+        whole, scales = quantize_columns(weights[name].T)
         levels = np.rint(hidden * 127).astype(np.int64)
         return np.asarray((levels @ whole.astype(np.int64)) * (scales.astype(np.float64) / 127))
 

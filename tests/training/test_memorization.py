@@ -15,7 +15,7 @@ from charloom.events import ignore
 from charloom.settings import CorpusSettings, SamplingSettings
 from charloom.text.splits import Segment, Split
 from charloom.training.data import TrainingData, prepare_data
-from charloom.training.publish import bounded_split, measured_memory, memory_seconds
+from charloom.training.publish import bounded_split, measure_memory, memory_seconds
 from tests.fakes import cycle
 
 
@@ -25,7 +25,7 @@ def data_of(folder: Path, text: str, **settings: Any) -> TrainingData:
 
 
 def measured(data: TrainingData) -> MemoryRecord | None:
-    return measured_memory(cycle(data.vocabulary.size), data, SamplingSettings(temperature=0), 1)
+    return measure_memory(cycle(data.vocabulary.size), data, SamplingSettings(temperature=0), 1)
 
 
 def test_a_model_that_knows_it_all(tmp_path: Path) -> None:

@@ -43,6 +43,10 @@ _PAUSE = 0.005
 
 Opened = TypeVar("Opened")
 
+_SMALL = 1 << 20  # bytes: config.json and generation_config.json are a few kilobytes
+_CARD_LIMIT = 1 << 18  # characters of the card are for people to read
+_VOCABULARY_LIMIT = 64 << 20
+
 
 def unless_replaced(path: Path, read: Callable[[], Opened]) -> Opened:
     """Call `read` until the model in the folder was the same before and after it, for two seconds at most.
@@ -53,23 +57,23 @@ def unless_replaced(path: Path, read: Callable[[], Opened]) -> Opened:
     """
     deadline = time.monotonic() + PATIENCE
     while True:
-        before = _commit(path)
+        before = _config_identity(path)
         failure: ModelDirectoryError | None = None
         try:
             found = read()
         except ModelDirectoryError as error:
             failure = error
         else:
-            if before is not None and _commit(path) == before:
+            if before is not None and _config_identity(path) == before:
                 return found
-        if failure is not None and not _being_replaced(path, before):
+        if failure is not None and not _is_being_replaced(path, before):
             raise failure
         if time.monotonic() > deadline:
             raise failure or ModelDirectoryError(f"{path}: the model is being replaced again and again; try later")
         time.sleep(_PAUSE)
 
 
-def _commit(path: Path) -> tuple[int, ...] | None:
+def _config_identity(path: Path) -> tuple[int, ...] | None:
     """What tells one `config.json` from another that took its place; None while there is none."""
     try:
         facts = (path / CONFIG).stat()
@@ -78,9 +82,9 @@ def _commit(path: Path) -> tuple[int, ...] | None:
     return facts.st_dev, facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
-def _being_replaced(path: Path, before: tuple[int, ...] | None) -> bool:
+def _is_being_replaced(path: Path, before: tuple[int, ...] | None) -> bool:
     """Whether another `config.json` has come, or one waits beside to come."""
-    now = _commit(path)
+    now = _config_identity(path)
     if now is not None:
         return now != before
     try:
@@ -89,12 +93,7 @@ def _being_replaced(path: Path, before: tuple[int, ...] | None) -> bool:
         return False
     waiting = any(name.startswith(f".{CONFIG}.") and name.endswith(TEMPORARY_SUFFIX) for name in names)
     # Between the two looks the renames may have ended.
-    return waiting or _commit(path) is not None
-
-
-_SMALL = 1 << 20  # bytes: config.json and generation_config.json are a few kilobytes
-_CARD_LIMIT = 1 << 18  # characters of the card are for people to read
-_VOCABULARY_LIMIT = 64 << 20
+    return waiting or _config_identity(path) is not None
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,14 @@ from charloom.bundle.config import GATES, WEIGHTS
 from charloom.errors import ModelDirectoryError
 from charloom.files import atomic_write
 from charloom.runtime.export import check_target
-from charloom.runtime.int8_graph import EIGHT_BITS, quantized_columns
+from charloom.runtime.int8_graph import EIGHT_BITS, quantize_columns
 from charloom.text.cleaning import STEPS
 from charloom.text.vocabulary import CharacterVocabulary
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+\.js)";\n', re.M)
 _EXPORT = re.compile(r"^export ", re.M)
+
+_LONGEST = 20_000  # characters that the page writes at a time
 
 
 def browser_source(name: str) -> str:
@@ -48,7 +50,7 @@ def browser_source(name: str) -> str:
     return files("charloom.runtime").joinpath("browser", name).read_text("utf-8")
 
 
-def joined_modules(entry: str) -> str:
+def join_modules(entry: str) -> str:
     """A module and all that it imports, directly or not, as one script."""
     return "\n".join(_EXPORT.sub("", _IMPORT.sub("", browser_source(name))) for name in _in_order(entry, []))
 
@@ -66,7 +68,7 @@ def _imports(name: str) -> Iterator[str]:
     return (found[1] for found in _IMPORT.finditer(browser_source(name)))
 
 
-def assembled_page(name: str, description: Mapping[str, object], weights: bytes) -> str:
+def assemble_page(name: str, description: Mapping[str, object], weights: bytes) -> str:
     """The whole page.
 
     Args:
@@ -75,7 +77,7 @@ def assembled_page(name: str, description: Mapping[str, object], weights: bytes)
         weights: put in as base64.
     """
     style = browser_source("colours.css") + browser_source("style.css")
-    script = joined_modules("view.js")
+    script = join_modules("view.js")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; worker-src blob:; "
         "base-uri 'none'; form-action 'none'"
@@ -86,7 +88,7 @@ def assembled_page(name: str, description: Mapping[str, object], weights: bytes)
         "style": style,
         "description": _json(description),
         "weights": base64.b64encode(weights).decode("ascii"),
-        "worker": joined_modules("worker.js"),
+        "worker": join_modules("worker.js"),
         "script": script,
     }
     return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], browser_source("page.html"))
@@ -146,7 +148,7 @@ def pack_weights(shape: ModelShape, weights: Arrays) -> PackedWeights:
 
     def put(name: str, matrix: NDArray[np.float32], *, by_output: bool) -> None:
         """A matrix (I, O) and its scales (O,)."""
-        whole, arrays[f"{name}.scales"] = quantized_columns(matrix, EIGHT_BITS)
+        whole, arrays[f"{name}.scales"] = quantize_columns(matrix, EIGHT_BITS)
         arrays[name] = whole.T if by_output else whole
 
     first = weights["recurrent.weight_ih_l0"].T  # of one-hot characters, what each gives the gates
@@ -195,9 +197,6 @@ def _expected_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
     return expected
 
 
-_LONGEST = 20_000  # characters that the page writes at a time
-
-
 @dataclass(frozen=True)
 class ExportedPage:
     """What was written.
@@ -232,7 +231,7 @@ def export_html(directory: ModelDirectory, file: Path, *, overwrite: bool = Fals
     packed = pack_weights(directory.config.model, read_arrays(directory))
     name = directory.path.resolve().name
     description = {**_description(directory), "tensors": [asdict(tensor) for tensor in packed.tensors]}
-    content = assembled_page(name, description, packed.content).encode("utf-8")
+    content = assemble_page(name, description, packed.content).encode("utf-8")
     with atomic_write(file) as stream:
         stream.write(content)
     return ExportedPage(str(file), len(content), hashlib.sha256(content).hexdigest(), len(packed.content))

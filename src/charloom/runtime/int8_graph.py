@@ -24,7 +24,7 @@ SEVEN_BITS = 63
 EIGHT_BITS = 127
 
 
-def quantized_columns(
+def quantize_columns(
     matrix: NDArray[np.float32], levels: int = SEVEN_BITS
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """A matrix (I, O) as whole numbers from -levels to levels and a scale for each column (O,)."""
@@ -78,7 +78,7 @@ class _Int8Builder(GraphBuilder):
         """A quantized tensor (…, H) times the transpose of one of the weights (width, H): float32 (…, width)."""
 
         def columns(weights: Arrays) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-            return quantized_columns(weights[matrix].T)
+            return quantize_columns(weights[matrix].T)
 
         whole = self._weights(
             f"{name}_weight", (self._shape.hidden_size, width), lambda weights: columns(weights)[0], "int8"

@@ -1,4 +1,4 @@
-"""The log-probability of each character, and the likeliest ones in its place, kept in little memory.
+"""Log-probabilities of each character and of the likeliest in its place, in little memory; and the text as it grows.
 
 The figures are of the model's own distribution: before temperature, patterns and filters, the unknown character counted
 in. Legend: T time, B rows, V vocabulary.
@@ -20,6 +20,8 @@ from charloom.runtime.session import Logits
 from charloom.text.vocabulary import Vocabulary
 
 LogProbabilities = NDArray[np.float64]
+
+_BLOCK = 1024  # pieces that are joined into one
 
 
 @dataclass(frozen=True)
@@ -130,9 +132,6 @@ class ThoughtQueue:
         rest = tuple(thought for thought, _ in self._waiting)
         self._waiting.clear()
         return rest
-
-
-_BLOCK = 1024  # pieces that are joined into one
 
 
 class WrittenText:

@@ -28,6 +28,13 @@ from charloom.text.vocabulary import Ids, Vocabulary
 BARRIER = -1
 """An id that matches nothing: it separates texts that are examined together."""
 
+ROW_LENGTH = 500
+SHOWN_COPIES = 5
+COPY_LENGTHS = (20, 50, 100)
+MAX_CHARACTERS = 1_000_000  # of the examined text: its automaton takes up to a kilobyte a character
+_PIECE = 1 << 20
+_SHOWN_CHARACTERS = 400
+
 
 @dataclass(frozen=True)
 class Matches:
@@ -144,15 +151,6 @@ class CopyFinder:
                 found[state], end[state] = found[self._link[state]], end[self._link[state]]
         states = np.array(self._prefixes, dtype=np.intp)
         return Matches(np.array(found, dtype=np.int64)[states], np.array(end, dtype=np.int64)[states])
-
-
-ROW_LENGTH = 500
-SHOWN_COPIES = 5
-COPY_LENGTHS = (20, 50, 100)
-MAX_CHARACTERS = 1_000_000  # of the examined text: its automaton takes up to a kilobyte a character
-
-_PIECE = 1 << 20
-_SHOWN_CHARACTERS = 400
 
 
 class NoveltySettings(Settings):
@@ -277,7 +275,7 @@ def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, se
     if characters > MAX_CHARACTERS:
         raise UsageError(f"{characters:,} characters to examine: give at most {MAX_CHARACTERS:,}")
     stretches = _unseen_rows(searched.unseen, max(len(row) for row in rows), characters)
-    finder = CopyFinder(_examine([*rows, *stretches], vocabulary.unknown_id))
+    finder = CopyFinder(_with_barriers([*rows, *stretches], vocabulary.unknown_id))
     for segment in searched.segments:
         finder.read(_pieces(segment), segment.start)
     written, unseen = finder.matches().parted(characters + len(rows))
@@ -291,7 +289,7 @@ def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, se
     )
 
 
-def _examine(rows: Sequence[Ids], unknown_id: int | None) -> Iterator[int]:
+def _with_barriers(rows: Sequence[Ids], unknown_id: int | None) -> Iterator[int]:
     for row in rows:
         for token in row.tolist():
             yield BARRIER if token == unknown_id else token  # two unknown characters need not be the same one

@@ -20,6 +20,8 @@ from charloom.text.vocabulary import Ids, Vocabulary
 _ENTRIES = 1024  # bounds what a look-up costs: it hashes once for every length that is kept
 _OVERHEAD = 500  # bytes of an entry beside its arrays
 
+READ_AT_ONCE = 1024  # characters
+
 
 @dataclass(frozen=True)
 class Prefix:
@@ -101,9 +103,6 @@ class PrefixCache:
 
 def _content(ids: Ids) -> bytes:
     return np.asarray(ids, dtype="<u4").tobytes()
-
-
-READ_AT_ONCE = 1024  # characters
 
 
 def prompt_ids(vocabulary: Vocabulary, cleaned_prompt: str) -> Ids:

@@ -29,6 +29,8 @@ SLICE: Final = 16
 
 _KEPT: Final = 128  # steps that a row is kept where not every request can have one
 
+_WORK: Final = 1_000  # places of patterns visited in a turn; what one step takes beyond it is waited for
+
 
 @dataclass(eq=False)
 class Text:
@@ -141,9 +143,6 @@ def allot_rows(shares: Iterable[Share], rows: int, wanted: Callable[[Share], int
         else:
             heapreplace(line, (served + SLICE, order, share))
     return given
-
-
-_WORK: Final = 1_000  # places of patterns visited in a turn; what one step takes beyond it is waited for
 
 
 class Turns:

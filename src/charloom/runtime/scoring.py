@@ -35,6 +35,12 @@ _POSITIONS = 4096  # T · B of one run: enough to be fast, and short lines are p
 _NUMBERS = 1 << 23  # in the largest array of one run, 32 MiB of float32
 _BLOCK = 1 << 16
 
+LONGEST = 1 << 18  # characters of one text that are held at a time
+FILES_AT_ONCE = 16  # more are no faster
+_HELD_BY_CLEANING = 1 << 22
+_WINDOW_CHARACTERS = 1 << 20  # how far lines are gathered and sorted by length before they are read
+_WINDOW_LINES = 8192
+
 
 def nats_of_texts(
     session: Session, opening_id: int, texts: Iterable[Iterator[Ids]], max_rows: int = MAX_ROWS
@@ -161,13 +167,6 @@ class _Batch:
             return self._state
         fresh = initial_state(self._session.shape, new)
         return tuple(np.concatenate([old, zeros]) for old, zeros in zip(self._state, fresh, strict=True))
-
-
-LONGEST = 1 << 18  # characters of one text that are held at a time
-FILES_AT_ONCE = 16  # more are no faster
-_HELD_BY_CLEANING = 1 << 22
-_WINDOW_CHARACTERS = 1 << 20  # how far lines are gathered and sorted by length before they are read
-_WINDOW_LINES = 8192
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The one door to Amazon Web Services: every request passes `Aws.call`, sent by an account or shown by a dry run.
 
-An account is reached through boto3, which a dry run does not need.
+An account is reached through boto3, which a dry run does not need. Roles and the caller are named here too.
 """
 
 from __future__ import annotations
@@ -20,6 +20,15 @@ Answer = dict[str, Any]
 
 UNKNOWN_ACCOUNT = "ACCOUNT_ID"
 UNKNOWN_REGION = "REGION"
+
+ROLE = "CHARLOOM_SAGEMAKER_ROLE"
+"""The role that jobs and endpoints run under, where no option names one."""
+NO_REGION = "NoRegion"
+"""The code of the error that says that no region is set."""
+_ATTEMPTS = 8  # with backoff and jitter, by botocore's standard retry mode
+_SILENCE = {"sagemaker-runtime": 70}  # seconds without a byte: an endpoint may take sixty for an answer
+_NOT_IN_TAGS = re.compile(r"[^\w\s.:/=+@-]")
+_LIMIT = 256
 
 
 class Aws(Protocol):
@@ -107,16 +116,6 @@ def arn(aws: Aws, service: str, resource: str, *, regional: bool = True) -> str:
 def registry(aws: Aws, account: str) -> str:
     """The address of an account's container registry in this region."""
     return f"{account}.dkr.ecr.{aws.region}.{dns_suffix(aws.region)}"
-
-
-ROLE = "CHARLOOM_SAGEMAKER_ROLE"
-"""The role that jobs and endpoints run under, where no option names one."""
-
-NO_REGION = "NoRegion"
-"""The code of the error that says that no region is set."""
-
-_ATTEMPTS = 8  # with backoff and jitter, by botocore's standard retry mode
-_SILENCE = {"sagemaker-runtime": 70}  # seconds without a byte: an endpoint may take sixty for an answer
 
 
 class Account:
@@ -256,15 +255,11 @@ def named_role(aws: Aws, role: str | None, variable: str, needed: str) -> str:
     return role if role.startswith("arn:") else arn(aws, "iam", f"role/{role}", regional=False)
 
 
-_NOT_IN_TAGS = re.compile(r"[^\w\s.:/=+@-]")
-_LIMIT = 256
-
-
 def owner(aws: Aws) -> str:
     """The caller's full name, as a tag may hold it.
 
     Raises:
         CloudError: there are no credentials, or they are not valid.
     """
-    arn = str(aws.call("sts", "get_caller_identity").get("Arn", "OWNER"))
-    return _NOT_IN_TAGS.sub("-", arn)[:_LIMIT]
+    caller = str(aws.call("sts", "get_caller_identity").get("Arn", "OWNER"))
+    return _NOT_IN_TAGS.sub("-", caller)[:_LIMIT]

@@ -34,7 +34,7 @@ FAILED = "Failed"
 """The code of the error that says that a job has failed."""
 
 _LINES = 20
-_TOLD_EVERY = 60.0  # seconds: a sign of life while nothing changes
+_NOTICE_EVERY = 60.0  # seconds: a sign of life while nothing changes
 
 
 @dataclass(frozen=True)
@@ -145,15 +145,15 @@ def follow(aws: Aws, job: str, *, notify: Notify = ignore) -> Transformed:
     Raises:
         CloudError: it failed (`notify` has received its log's last lines), or there is none of that name.
     """
-    began = response = time.monotonic()
+    began = last_notice = time.monotonic()
     status = ""
     while True:
         found = aws.call("sagemaker", "describe_transform_job", TransformJobName=job)
         if aws.dry:
             return Transformed(job, "MODEL", "InProgress", "")
         now, changed = time.monotonic(), found["TransformJobStatus"] != status
-        if changed or now - response >= _TOLD_EVERY:
-            status, response = found["TransformJobStatus"], now
+        if changed or now - last_notice >= _NOTICE_EVERY:
+            status, last_notice = found["TransformJobStatus"], now
             notify(StatusChanged(job, status, "" if changed else f"for {(now - began) / 60:.0f} min"))
         if status == FAILED:
             raise _failure(aws, job, found, notify)

@@ -27,6 +27,11 @@ REAL_TIME_LIMIT = 25_000_000
 ASYNC_LIMIT = 1_000_000_000
 """Bytes of an input in S3."""
 
+TOO_SLOW = "an answer in real time may take 60 seconds: ask for less with --length, or give --stream (8 minutes)"
+_SHOWN = 500  # characters of what a model says
+_LOCAL_SECONDS = 480  # as long as Amazon lets a stream take
+_PIECE = 1 << 16
+
 
 def completion_body(prompt: str, sampling: Mapping[str, Any], *, stream: bool = False) -> bytes:
     """The body of a completion, as docs/reference/http.md describes it.
@@ -85,10 +90,6 @@ def async_request(name: str, source: S3Uri, content_type: str, accept: str = "")
         "InputLocation": str(source),
     }
     return {**request, "Accept": accept} if accept else request
-
-
-TOO_SLOW = "an answer in real time may take 60 seconds: ask for less with --length, or give --stream (8 minutes)"
-_SHOWN = 500  # characters of what a model says
 
 
 def model_words(answer: str) -> str:
@@ -153,10 +154,6 @@ def _of_state(aws: Aws, name: str, error: CloudError) -> CloudError:
     reason = found.get("FailureReason", "")
     advice = f": {reason}" if reason else ": it answers once it is InService" if status == "Creating" else ""
     return CloudError(f"endpoint {name} is {status}{advice}", status, reason)
-
-
-_LOCAL_SECONDS = 480  # as long as Amazon lets a stream take
-_PIECE = 1 << 16
 
 
 class Channel(Protocol):
@@ -289,7 +286,7 @@ class LocalChannel:
             connection.request("POST", "/invocations", body, {"Content-Type": content_type, "Accept": accept or "*/*"})
             answer = connection.getresponse()
             if answer.status >= 300:
-                raise self._refused(answer.status, answer.read(_PIECE).decode("utf-8", "replace"))
+                raise self._refusal(answer.status, answer.read(_PIECE).decode("utf-8", "replace"))
             while piece := answer.read1(_PIECE):
                 yield piece
         except (OSError, http.client.HTTPException) as error:
@@ -300,7 +297,7 @@ class LocalChannel:
         finally:
             connection.close()
 
-    def _refused(self, status: int, said: str) -> CloudError:
+    def _refusal(self, status: int, said: str) -> CloudError:
         words = model_words(said)
         does = "refused the request" if status < 500 else f"failed ({status})"
         return CloudError(f"endpoint {self._name} {does}: {words}", "ModelError", words)

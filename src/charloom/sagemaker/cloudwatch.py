@@ -57,7 +57,7 @@ class Log:
         self.group = group
         self._first = 0 if since is None else max(0, round(since.timestamp() * 1000) - _EARLY)
         self._latest = 0
-        self._told: deque[str] = deque(maxlen=_REMEMBERED)
+        self._shown: deque[str] = deque(maxlen=_REMEMBERED)
         self._ids: set[str] = set()
 
     def new_lines(self) -> Iterator[WrittenLine]:
@@ -80,9 +80,9 @@ class Log:
     def _is_new(self, identity: str) -> bool:
         if identity in self._ids:
             return False
-        if len(self._told) == _REMEMBERED:
-            self._ids.discard(self._told[0])
-        self._told.append(identity)
+        if len(self._shown) == _REMEMBERED:
+            self._ids.discard(self._shown[0])
+        self._shown.append(identity)
         self._ids.add(identity)
         return True
 

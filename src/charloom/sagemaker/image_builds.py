@@ -29,6 +29,13 @@ ENVIRONMENT = {"BUILDX_NO_DEFAULT_ATTESTATIONS": "1", "DOCKER_BUILDKIT": "1"}
 
 _ASKING = 20  # seconds until an engine that says nothing counts as none
 
+PROJECT = "charloom-serve"
+"""The name of the project; each build is given what it needs, so that an old project builds new images."""
+_MACHINE = "aws/codebuild/standard:7.0"
+_MINUTES = 60
+_LAST_LINES = 3
+_LOOK_EVERY = 5.0  # seconds
+
 
 def docker_runs() -> bool:
     """Whether there is a Docker engine that answers."""
@@ -97,15 +104,6 @@ def _docker(arguments: list[str], folder: Path, notify: Notify, given: str = "")
         raise CharloomError(f"cannot run docker: {error.strerror or error}; --builder codebuild needs none") from None
     if process.returncode:
         raise CharloomError(f"docker {arguments[0]} failed: {' / '.join(last)[:500] or 'it did not say why'}")
-
-
-PROJECT = "charloom-serve"
-"""The name of the project; each build is given what it needs, so that an old project builds new images."""
-
-_MACHINE = "aws/codebuild/standard:7.0"
-_MINUTES = 60
-_LAST_LINES = 3
-_LOOK_EVERY = 5.0  # seconds
 
 
 def buildspec() -> str:

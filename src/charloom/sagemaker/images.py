@@ -31,6 +31,9 @@ _ROLE_NEEDED = (
     f"--codebuild-role NAME, or {CODEBUILD_ROLE}"
 )
 
+_INSTALLING = "/pytorch-inference"
+"""A part of the address of AWS's images, whose toolkit installs a model's requirements when it starts."""
+
 
 @dataclass(frozen=True)
 class ServingImage:
@@ -137,10 +140,6 @@ def _ensure_repository(aws: Aws) -> None:
             raise
 
 
-_INSTALLING = "/pytorch-inference"
-"""A part of the address of AWS's images, whose toolkit installs a model's requirements when it starts."""
-
-
 def installs_at_start(image: str) -> bool:
     """Whether an image is one of AWS's that fetch what a model's code needs when they start."""
     return _INSTALLING in image
@@ -153,8 +152,6 @@ def chosen_image(aws: Aws, image: str | None, notify: Notify) -> str:
         UsageError: the account has none, and none of AWS's is known for the region.
         CloudError: the account's registry may not be asked.
     """
-    from charloom.sagemaker.images import serving_image
-
     if image:
         return image
     if found := serving_image(aws):

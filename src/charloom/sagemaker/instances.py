@@ -41,11 +41,18 @@ _EIGHT = re.compile(r"p[4-9].*")
 _OWN_DISKS = re.compile(r"[a-z]+\d+[a-z]*d[a-z]*|g[5-9].*|gr\d.*|p[5-9].*|trn.*|i\d.*")  # m5d, g4dn, p4de, c6id
 _ARM = re.compile(r"[a-z]+\d+g[a-z]*|.*-gb\d+|a1")  # c7g, m6gd, r8gn, g5g, p6e-gb200
 
+HOURS_A_MONTH = 730
+"""As Amazon's own calculator has it."""
+_REFERENCE = "us-east-1"
+UNKNOWN = "unknown"
+_FOUR_FUNCTIONS = "pytorch-inference:2.6.0-cpu-py312"  # the last one: its server is no longer maintained
+_MOST = "763104351884"
+
 
 def refuse_unfit(instance: str, use: Use) -> None:
     """See that an instance type is one that charloom can run on today, and that SageMaker has for that use.
 
-    A type that the installed botocore does not list at all may be new: see `warn_unlisted`.
+    A type that the installed botocore does not list at all may be new: see `unlisted_warning`.
 
     Raises:
         UsageError: it is not a type's name, is obsolete (a replacement is named), has chips that PyTorch and ONNX
@@ -80,7 +87,7 @@ def refuse_arm(instance: str, image: str | None) -> None:
         )
 
 
-def warn_unlisted(instance: str, use: Use) -> str:
+def unlisted_warning(instance: str, use: Use) -> str:
     """A warning about an instance type that the installed botocore does not list at all; empty where it does."""
     listed = _listed_types()
     if not listed or any(instance in types for types in listed.values()):
@@ -149,12 +156,6 @@ def _parts(instance: str) -> tuple[str, str]:
 
 
 PriceKind = Literal["hosting", "training"]
-
-HOURS_A_MONTH = 730
-"""As Amazon's own calculator has it."""
-
-_REFERENCE = "us-east-1"
-UNKNOWN = "unknown"
 
 
 @cache
@@ -237,8 +238,6 @@ class Cost:
 
 
 _REPOSITORY, _RELEASE = "pytorch", "2.13"
-_FOUR_FUNCTIONS = "pytorch-inference:2.6.0-cpu-py312"  # the last one: its server is no longer maintained
-_MOST = "763104351884"
 _ACCOUNTS = {
     **dict.fromkeys(
         [

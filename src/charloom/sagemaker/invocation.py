@@ -31,6 +31,11 @@ from charloom.sagemaker.s3 import default_bucket, ensure_bucket
 
 _EVENT_LIMIT = 1 << 22  # bytes of one event of a stream
 
+LONGEST = 3600.0
+"""Seconds that Amazon lets an asynchronous answer take at most."""
+_NOT_THERE = ("404", "NoSuchKey", "NotFound", "403", "AccessDenied")  # 403: it is not there, and we may not list
+_PAUSES = (1.0, 2.0, 4.0, 5.0)  # seconds between looks; the last goes on
+
 
 @dataclass(frozen=True)
 class Answer:
@@ -194,13 +199,6 @@ def _events(pieces: Iterator[bytes], name: str) -> Iterator[str]:
                 yield text[5:].strip()
     if waiting.strip():  # an answer that is no stream, such as a whole completion
         yield waiting.decode("utf-8", "replace").removeprefix("data:").strip()
-
-
-LONGEST = 3600.0
-"""Seconds that Amazon lets an asynchronous answer take at most."""
-
-_NOT_THERE = ("404", "NoSuchKey", "NotFound", "403", "AccessDenied")  # 403: it is not there, and we may not list
-_PAUSES = (1.0, 2.0, 4.0, 5.0)  # seconds between looks; the last goes on
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from charloom.sagemaker.jobs.request import check_validation, hyperparameters
 from charloom.sagemaker.jobs.start import is_remote, split_options
 from charloom.sagemaker.local.endpoints import find as find_endpoint
 from charloom.sagemaker.local.job import artifact, delete_job, describe, existing_job, find_job, stop
-from charloom.sagemaker.local.records import LOG, Followed, folder_of, held, last_lines, recorded_names
+from charloom.sagemaker.local.records import LOG, Followed, folder_of, hold_folder, last_lines, recorded_names
 from charloom.sagemaker.names import checked_name, fresh_name, is_s3
 from charloom.sagemaker.options import TrainingJobOptions
 from charloom.sagemaker.unpacking import unpack_model
@@ -122,7 +122,7 @@ def _readable(
     if is_remote(specs) or (len(specs) == 1 and Path(specs[0]).expanduser().exists()):
         yield specs[0]
         return
-    folder = _prepare(name)
+    folder = _prepared_folder(name)
     prepare_corpus(specs, folder, validate(ReadingSettings, reading), overwrite=True, notify=notify)
     for field in reading:
         chosen.pop(field.replace("_", "-"), None)
@@ -159,13 +159,13 @@ def delete_job_here(name: str) -> Deleted:
     job = existing_job(name)
     if job.state in ("InProgress", "Stopping"):
         raise UsageError(f"the job {name} still runs on this machine: {command(HERE, 'stop', name)}")
-    with held(job.folder):
+    with hold_folder(job.folder):
         delete_job(name)
-    shutil.rmtree(_prepare(name), ignore_errors=True)
+    shutil.rmtree(_prepared_folder(name), ignore_errors=True)
     return Deleted(name, (f"job {name}",), region=LOCAL)
 
 
-def _prepare(name: str) -> Path:
+def _prepared_folder(name: str) -> Path:
     """The text of a job, prepared; it is there until the job has ended well."""
     return cache_folder() / "jobs" / name
 

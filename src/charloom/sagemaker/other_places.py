@@ -9,7 +9,7 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import Place, command, shown_place
 from charloom.sagemaker.creations import Creation, Kind, creations
 from charloom.sagemaker.hosting.inventory import tagged_endpoints
-from charloom.sagemaker.hosting.parts import look, ours
+from charloom.sagemaker.hosting.parts import is_ours, look
 from charloom.sagemaker.jobs import follow
 from charloom.sagemaker.jobs.inventory import list_jobs
 
@@ -29,16 +29,16 @@ def others(asked: Place | None, reach: Callable[[str, str | None], Aws]) -> Iter
     if asked is not None:
         places.pop((asked.region, asked.profile), None)
     for number, place in enumerate(places.values()):
-        holds = _held(reach, place) if number < _MOST else "was used before"
+        holds = _contents(reach, place) if number < _MOST else "was used before"
         if holds:
             yield f"{shown_place(place)}: {holds}: {command(place, 'list')}"
 
 
-def _held(reach: Callable[[str, str | None], Aws], place: Place) -> str:
+def _contents(reach: Callable[[str, str | None], Aws], place: Place) -> str:
     """What a place holds, in words; "" where it holds nothing."""
     try:
         aws = reach(place.region, place.profile)
-        endpoints = sum(1 for _, tags in tagged_endpoints(aws) if ours(tags))
+        endpoints = sum(1 for _, tags in tagged_endpoints(aws) if is_ours(tags))
         running = len(list_jobs(aws, ended=False))
     except CharloomError as error:
         return f"was used before, and could not be asked ({error})"

@@ -34,6 +34,10 @@ _LEVEL = 6
 _ALWAYS = (1980, 1, 1, 0, 0, 0)  # the first time that a zip can tell
 _READABLE = 0o100644 << 16
 
+_PACKAGE = Path(charloom.__file__).parent
+# What the build puts into the package from elsewhere (pyproject.toml, force-include): in a checkout it is there.
+_FROM_ELSEWHERE = {"charloom/sagemaker/serve.Dockerfile": "docker/serve.Dockerfile"}
+
 
 def write_archive(path: Path, members: Mapping[str, Path | bytes]) -> None:
     """Write a `.tar.gz` of files under their names, in the order of the names; it appears when it is whole.
@@ -75,11 +79,6 @@ def _add(archive: tarfile.TarFile, name: str, content: Path | bytes) -> None:
 def files_under(folder: Path, prefix: str = "") -> dict[str, Path]:
     """A folder's files by their names in an archive."""
     return {prefix + path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
-
-
-_PACKAGE = Path(charloom.__file__).parent
-# What the build puts into the package from elsewhere (pyproject.toml, force-include): in a checkout it is there.
-_FROM_ELSEWHERE = {"charloom/sagemaker/serve.Dockerfile": "docker/serve.Dockerfile"}
 
 
 def build_wheel(folder: Path) -> Path:
@@ -269,7 +268,7 @@ def package(
         if check:
             _check(archive, Path(temporary, "model"))
             notify(Notice("the package was unpacked, and answered a request"))
-        _move_archive(archive, output)
+        _copy_archive(archive, output)
     return Package(output, output.stat().st_size, sha256_of_file(output))
 
 
@@ -306,7 +305,7 @@ def _check(archive: Path, folder: Path) -> None:
         raise ModelDirectoryError(f"the package does not serve: {error}") from error
 
 
-def _move_archive(archive: Path, output: Path) -> None:
+def _copy_archive(archive: Path, output: Path) -> None:
     """Let the archive appear under its name, also where that is another disk."""
     with archive.open("rb") as source, atomic_write(output) as file:
         shutil.copyfileobj(source, file)

@@ -19,6 +19,8 @@ _CHECKSUM = "charloom-sha256"  # kept as the object's metadata: S3's own checksu
 
 _ABSENT, _FORBIDDEN = ("404", "NoSuchKey", "NoSuchBucket", "NotFound"), ("403", "AccessDenied", "Forbidden")
 
+_MOST = 10_000  # objects that are looked at
+
 
 def default_bucket(aws: Aws) -> str:
     """The bucket that SageMaker's own tools use when none is named."""
@@ -187,9 +189,6 @@ def _counting(name: str, total: int, notify: Notify) -> Callable[[int], None]:
             notify(TransferProgress(name, done, total))
 
     return count
-
-
-_MOST = 10_000  # objects that are looked at
 
 
 def objects_read(aws: Aws, address: S3Uri) -> list[S3Uri]:

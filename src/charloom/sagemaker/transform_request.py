@@ -17,7 +17,7 @@ from charloom.sagemaker.instances import (
     price_per_hour,
     refuse_unfit,
     shown_price,
-    warn_unlisted,
+    unlisted_warning,
 )
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3, tags
 from charloom.sagemaker.options import TransformOptions
@@ -62,7 +62,7 @@ class TransformSettings(ResourceSettings):
         total = "price unknown" if one is None else f"{shown_price(one * self.instances)} an hour"
         many = f"{self.instances} × {self.instance} in {region}"
         line = f"{many}: {total}, from their start to the job's end"
-        return "; ".join(filter(None, (line, note, warn_unlisted(self.instance, "batch transform"))))
+        return "; ".join(filter(None, (line, note, unlisted_warning(self.instance, "batch transform"))))
 
 
 def transform_request(

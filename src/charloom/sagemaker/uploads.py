@@ -100,10 +100,10 @@ def upload(
             place = Path(temporary, "corpus") if folder is None else Path(folder).expanduser()
             prepare_corpus(specs, place, settings, overwrite=overwrite, notify=notify)
             prepared = PreparedCorpus(place)
-        return _sent(aws, prepared, target, notify, kms_key)
+        return _send(aws, prepared, target, notify, kms_key)
 
 
-def _sent(aws: Aws, prepared: PreparedCorpus, target: S3Uri, notify: Notify, kms_key: str | None) -> UploadedCorpus:
+def _send(aws: Aws, prepared: PreparedCorpus, target: S3Uri, notify: Notify, kms_key: str | None) -> UploadedCorpus:
     place, names = target / _name(prepared), (VOCABULARY, IDS, RECORD)  # the record last: it makes them a corpus
     ensure_bucket(aws, target.bucket)
     sent = [upload_file(aws, prepared.path / name, place / name, notify, kms_key=kms_key) for name in names]

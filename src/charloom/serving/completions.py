@@ -21,7 +21,7 @@ from charloom.serving.errors import ApiError, ClientGoneError, as_api_error, jso
 from charloom.serving.large_answers import json_answer
 from charloom.serving.logs import LOGGER
 from charloom.serving.middleware import read_json
-from charloom.serving.openai import Completion, Frame, Offsets, built, choice, prompt_tokens
+from charloom.serving.openai import Completion, Frame, Offsets, build_answer, choice, prompt_tokens
 from charloom.serving.places import LONG
 from charloom.serving.requests import CompletionRequest
 from charloom.serving.schema import describe_body
@@ -33,6 +33,10 @@ _LAST_WORDS = 1.0  # seconds to tell a client that its time is over; one that do
 
 Result = TypeVar("Result")
 
+OUT_OF_TIME = ApiError(504, "the answer took longer than this server allows", code="request_timeout")
+UNKNOWN_SHOWN = 100  # characters
+_DECLARED = describe_body(CompletionRequest, Completion, "Continue prompts.")
+
 
 async def unless_gone(receive: Callable[[], Awaitable[Message]], work: Awaitable[Result]) -> Result:
     """Do work for a client, and stop it when the client goes away.
@@ -40,7 +44,7 @@ async def unless_gone(receive: Callable[[], Awaitable[Message]], work: Awaitable
     Raises:
         ClientGoneError: it has gone away.
     """
-    watching = asyncio.ensure_future(_gone(receive))
+    watching = asyncio.ensure_future(_wait_until_gone(receive))
     working = asyncio.ensure_future(work)
     try:
         await asyncio.wait([watching, working], return_when=asyncio.FIRST_COMPLETED)
@@ -53,7 +57,7 @@ async def unless_gone(receive: Callable[[], Awaitable[Message]], work: Awaitable
         await asyncio.gather(watching, working, return_exceptions=True)
 
 
-async def _gone(receive: Callable[[], Awaitable[Message]]) -> None:
+async def _wait_until_gone(receive: Callable[[], Awaitable[Message]]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
 
@@ -121,10 +125,7 @@ def event(data: object) -> bytes:
     return f"data: {json_text(data)}\n\n".encode()
 
 
-OUT_OF_TIME = ApiError(504, "the answer took longer than this server allows", code="request_timeout")
-
-
-def streamed_completion(job: Job, server: Context, identity: str, headers: dict[str, str]) -> Response:
+def stream_completion(job: Job, server: Context, identity: str, headers: dict[str, str]) -> Response:
     """The answer to a request with `stream`."""
     return Streamed(
         _events(job, server, identity),
@@ -204,9 +205,7 @@ class _EventWriter:
 
 router = APIRouter()
 
-UNKNOWN_SHOWN = 100  # characters
 
-_DECLARED = describe_body(CompletionRequest, Completion, "Continue prompts.")
 _DECLARED["responses"][200]["content"] = {"text/event-stream": {}}
 
 
@@ -233,9 +232,9 @@ async def answer_completion(request: Request, asked: CompletionRequest) -> Respo
     job = await begun(plan, server, notes(request.scope))
     headers = unknown_header(job.unknown)
     if plan.stream:
-        return streamed_completion(job, server, notes(request.scope)["request_id"], headers)
+        return stream_completion(job, server, notes(request.scope)["request_id"], headers)
     await wait_until_finished(request, job, server)
-    return json_answer(await built(job, server), server, headers)
+    return json_answer(await build_answer(job, server), server, headers)
 
 
 async def planned_aside(asked: CompletionRequest, server: Context) -> Plan:

@@ -101,14 +101,14 @@ async def score(request: Request) -> Response:
         raise ApiError(400, message, param="text", code="context_length_exceeded")
     if len(asked.text) * (_TOP + 1) > LARGE:
         await server.places.take(request.scope)
-    tokens = await _score_ids(request, server, served, asked.text)
+    tokens = await _score_text(request, server, served, asked.text)
     answer = (
         scored_text(served, tokens) if len(tokens) < LONG else await server.places.build(scored_text, served, tokens)
     )
     return json_answer(answer, server)
 
 
-async def _score_ids(request: Request, server: Context, served: Served, text: str) -> Tokens:
+async def _score_text(request: Request, server: Context, served: Served, text: str) -> Tokens:
     """What the model thinks of each id of a text."""
 
     def submitted() -> Continuation:

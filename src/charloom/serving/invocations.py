@@ -33,13 +33,20 @@ from charloom.serving.connections import preferred_form
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, json_response, json_text
 from charloom.serving.large_answers import json_answer
-from charloom.serving.middleware import check_json, content_type, read_body, read_parsed
+from charloom.serving.middleware import check_json, content_type, parse_aside, read_body
 from charloom.serving.models import Served
-from charloom.serving.openai import Completion, ErrorAnswer, built
+from charloom.serving.openai import Completion, ErrorAnswer, build_answer
 from charloom.serving.places import LONG
 from charloom.serving.requests import CompletionRequest, InvocationRequest
 from charloom.serving.schema import describe_body
 from charloom.serving.work import Job, Plan, begun, check_whole
+
+LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
+_AT_ONCE = 32  # lines that are worked on at the same time: the engine's rows are others' too
+_FULL = 0.02  # seconds before a line asks again where the queue is full
+_SCORES = re.compile(r";\s*score\s*=\s*\"?true", re.I)  # application/jsonlines; score=true
+_PAYLOAD = re.compile(r"\s*([0-9]{1,9})-(.*)", re.S)
+_BYTES_A_CHARACTER = 4
 
 
 class LineScore(BaseModel):
@@ -117,15 +124,9 @@ def _characters(served: Served, ids: Sequence[int]) -> int:
 router = APIRouter()
 
 TEXT, JSON = "text/plain", "application/json"
-LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
-_AT_ONCE = 32  # lines that are worked on at the same time: the engine's rows are others' too
-_FULL = 0.02  # seconds before a line asks again where the queue is full
-_SCORES = re.compile(r";\s*score\s*=\s*\"?true", re.I)  # application/jsonlines; score=true
-_PAYLOAD = re.compile(r"\s*([0-9]{1,9})-(.*)", re.S)
-_BYTES_A_CHARACTER = 4
 
 
-def _declare_parameter() -> dict[str, Any]:
+def _declare_route() -> dict[str, Any]:
     declared = describe_body(InvocationRequest, Completion, "SageMaker's address: completions by content type.")
     text = {"schema": {"type": "string"}, "example": "100-you are "}
     declared["openapi_extra"]["requestBody"]["content"] |= {"application/jsonlines": text, "text/plain": text}
@@ -135,7 +136,7 @@ def _declare_parameter() -> dict[str, Any]:
     return declared
 
 
-@router.post("/invocations", **_declare_parameter())
+@router.post("/invocations", **_declare_route())
 async def invocations(request: Request) -> Response:
     """Answer by content type: JSON, JSON lines, or `<total length>-<start text>` as plain text."""
     server = context(request)
@@ -148,7 +149,7 @@ async def invocations(request: Request) -> Response:
     if not name.endswith("json") and name:
         raise ApiError(415, f"send application/json, application/jsonlines or text/plain, not {name[:100]}")
     check_json(name)
-    asked = await read_parsed(await read_body(request), InvocationRequest, server)
+    asked = await parse_aside(await read_body(request), InvocationRequest, server)
     return await (_score(request, asked, server) if asked.score else answer_completion(request, asked))
 
 
@@ -206,23 +207,23 @@ class _Lines:
     async def answer(self, line: bytes, turn: asyncio.Event) -> str:
         """The answer to a line, as JSON; a large one is not begun before its turn to be sent."""
         try:
-            asked = await read_parsed(line.strip(), InvocationRequest, self._server)
+            asked = await parse_aside(line.strip(), InvocationRequest, self._server)
             if self._scores if asked.score is None else asked.score:
                 return json_text(await score_of(asked, self._server, self._share))
             plan = replace(await planned_aside(asked, self._server), share=self._share)
             if plan.large:
                 await turn.wait()
                 await self._server.places.take(self._scope)
-            with await _patiently_begun(plan, self._server) as job:
+            with await _begin_patiently(plan, self._server) as job:
                 await job.ended()
-                return await built(job, self._server)
+                return await build_answer(job, self._server)
         except ApiError as error:
             return json_text(error.body())
         except CharloomError as error:
             return json_text(client_error(error, notes(self._scope)["request_id"]).body())
 
 
-async def _patiently_begun(plan: Plan, server: Context) -> Job:
+async def _begin_patiently(plan: Plan, server: Context) -> Job:
     """Ask until there is room: a line of many waits for its turn."""
     while True:
         try:
@@ -253,7 +254,7 @@ async def _continue_payload(request: Request, server: Context) -> Response:
     headers = unknown_header(job.unknown)
     text = start + job.continuations[0].text[:missing]
     if preferred_form(",".join(request.headers.getlist("accept")), (TEXT, JSON)) == JSON:
-        return json_answer(await built(job, server, text), server, headers)
+        return json_answer(await build_answer(job, server, text), server, headers)
     return Response(text.encode("utf-8", "replace"), headers=headers, media_type="text/plain; charset=utf-8")
 
 

@@ -36,6 +36,18 @@ _BYTES_A_CHARACTER = 12  # of a prompt in JSON, at most: two escapes
 _OTHER_BYTES, _VALUES = 1 << 20, 1 << 16  # of all that is not prompts
 _QUOTES = 20_000  # around names and texts: reading an object of many names takes long, and none is allowed so many
 
+_FILE_LIMIT = 1 << 20
+_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
+_SAFE = {
+    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+    "object-src 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+CLIENT_GONE = 499
+"""The status in the log of a request whose client went away; it is not sent."""
+_ASKED_OFTEN = frozenset({"/health", "/ping", "/metrics"})
+
 
 async def read_body(request: Request) -> bytes:
     """The whole body, of whatever type.
@@ -74,10 +86,10 @@ async def read_json(request: Request, kind: type[Body]) -> Body:
         ApiError: 415, it is not called JSON; 400, it is none, or not what `kind` says; as `read_body`.
     """
     check_json(content_type(request))
-    return await read_parsed(await read_body(request), kind, context(request))
+    return await parse_aside(await read_body(request), kind, context(request))
 
 
-async def read_parsed(body: bytes, kind: type[Body], server: Context) -> Body:
+async def parse_aside(body: bytes, kind: type[Body], server: Context) -> Body:
     """A body's JSON as a checked request; what takes long is done in a thread.
 
     Raises:
@@ -137,9 +149,6 @@ def _too_large(limit: int) -> ApiError:
     return ApiError(413, f"the body is larger than {limit:,} bytes", code="body_too_large")
 
 
-_FILE_LIMIT = 1 << 20
-
-
 def read_keys(file: Path | None, environment: Mapping[str, str]) -> list[str]:
     """The keys that requests may carry; none of them means that all are let in.
 
@@ -196,18 +205,6 @@ def _digest(key: bytes) -> bytes:
 
 
 _log = logging.getLogger(LOGGER)
-_ID = re.compile(rb"[A-Za-z0-9._:/+=-]{1,128}")
-
-_SAFE = {
-    "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "object-src 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-}
-CLIENT_GONE = 499
-"""The status in the log of a request whose client went away; it is not sent."""
-
-_ASKED_OFTEN = frozenset({"/health", "/ping", "/metrics"})
 
 
 class Guard:
@@ -221,7 +218,7 @@ class Guard:
             server: whose requests are counted.
             keys: one of them is asked for.
             origins: the names and pages that are answered.
-            open_paths: addresses that need none.
+            open_paths: addresses that need no key.
         """
         self._app = app
         self._server = server

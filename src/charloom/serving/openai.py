@@ -201,6 +201,6 @@ def completion(job: Job, text: str | None = None) -> str:
     return "".join(frame.pieces(choices, job.usage))
 
 
-async def built(job: Job, server: Context, text: str | None = None) -> str:
+async def build_answer(job: Job, server: Context, text: str | None = None) -> str:
     """The same; a large one is made in a thread."""
     return await server.places.build(completion, job, text) if job.plan.large else completion(job, text)

@@ -27,6 +27,29 @@ _USUAL_LENGTH = 16
 _LENGTH = f"Characters to write; {_USUAL_LENGTH} if not given, -1 as many as the server allows."
 _ANOTHER_NAME = "Another name for max_tokens."
 
+_TEXT = {"type": "string"}
+_IDS = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
+_PROMPT_SCHEMA = {
+    "anyOf": [
+        _TEXT,
+        {"type": "array", "items": _TEXT, "minItems": 1},
+        _IDS,
+        {"type": "array", "items": _IDS, "minItems": 1},
+    ],
+    "description": 'What to continue: one text or several, or the ids of these; "" begins from nothing.',
+}
+_STOP_SCHEMA = {
+    "anyOf": [{**_TEXT, "minLength": 1}, {"type": "array", "items": {**_TEXT, "minLength": 1}}, {"type": "null"}],
+    "description": "End before this text, or before the first of these; it is left out.",
+}
+_OTHER_NAMES = {
+    "prompt": ("inputs", "input", "text_inputs", "text", "content", "query"),
+    "text": ("prompt", "inputs", "input", "text_inputs", "content"),
+    "tokens": ("ids", "input_ids", "prompt"),
+}
+"""Names that other servers have for a field of ours."""
+_CHAT = "messages"
+
 
 class _Request(BaseModel):
     """Types are strict; what we do not know is passed over, for clients say more than servers read."""
@@ -58,23 +81,6 @@ def _stops(value: object) -> list[str] | None:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return value
     raise ValueError("give a text or a list of texts")
-
-
-_TEXT = {"type": "string"}
-_IDS = {"type": "array", "items": {"type": "integer"}, "minItems": 1}
-_PROMPT_SCHEMA = {
-    "anyOf": [
-        _TEXT,
-        {"type": "array", "items": _TEXT, "minItems": 1},
-        _IDS,
-        {"type": "array", "items": _IDS, "minItems": 1},
-    ],
-    "description": 'What to continue: one text or several, or the ids of these; "" begins from nothing.',
-}
-_STOP_SCHEMA = {
-    "anyOf": [{**_TEXT, "minLength": 1}, {"type": "array", "items": {**_TEXT, "minLength": 1}}, {"type": "null"}],
-    "description": "End before this text, or before the first of these; it is left out.",
-}
 
 
 def _drawn(seed: int | None) -> int | None:
@@ -175,16 +181,6 @@ class ActivationsRequest(_Request):
     text: str = Field(max_length=5_000)
     layer: int | None = Field(None, ge=0, description="From 0; the last if not given.")
     units: list[int] | None = Field(None, max_length=64, description="The most variable ones if not given.")
-
-
-_OTHER_NAMES = {
-    "prompt": ("inputs", "input", "text_inputs", "text", "content", "query"),
-    "text": ("prompt", "inputs", "input", "text_inputs", "content"),
-    "tokens": ("ids", "input_ids", "prompt"),
-}
-"""Names that other servers have for a field of ours."""
-
-_CHAT = "messages"
 
 
 def missing(field: str, sent: Iterable[str]) -> str:

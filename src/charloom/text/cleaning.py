@@ -98,10 +98,10 @@ class DropSpeakerLines(Step):
             return ""
         kept = [*self._end_line(), *(line for line in lines[:-1] if ":" not in line)]
         self._hold(lines[-1])
-        return self._joined(kept)
+        return self._join(kept)
 
     def finish(self) -> str:
-        return self._joined(self._end_line())
+        return self._join(self._end_line())
 
     def _hold(self, part: str) -> None:
         self._colon = self._colon or ":" in part
@@ -115,7 +115,7 @@ class DropSpeakerLines(Step):
         self._colon = False
         return [] if dropped else [line]
 
-    def _joined(self, lines: list[str]) -> str:
+    def _join(self, lines: list[str]) -> str:
         if not lines:
             return ""
         separator = "\n" if self._started else ""

@@ -28,6 +28,14 @@ from charloom.text.named import named_corpus
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary, vocabulary_from_json
 
+FORMAT_VERSION: Final = 1
+RECORD: Final = "corpus.json"
+IDS: Final = "ids.bin"
+VOCABULARY: Final = "vocabulary.json"
+_SMALL = 1 << 20
+_VOCABULARY_LIMIT = 64 << 20
+_CHUNK = 1 << 20  # ids
+
 
 class _MappedFile(mmap.mmap):
     """A mapped file that is open for reading as well; `facts` tell whether it has changed since it was opened."""
@@ -104,15 +112,6 @@ def _facts(descriptor: int) -> tuple[int, int]:
 def _address(ids: Ids) -> int:
     return int(ids.__array_interface__["data"][0])
 
-
-FORMAT_VERSION: Final = 1
-RECORD: Final = "corpus.json"
-IDS: Final = "ids.bin"
-VOCABULARY: Final = "vocabulary.json"
-
-_SMALL = 1 << 20
-_VOCABULARY_LIMIT = 64 << 20
-_CHUNK = 1 << 20  # ids
 
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Count = Annotated[int, Field(ge=0, le=2**48)]

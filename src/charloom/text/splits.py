@@ -57,7 +57,7 @@ class Split:
 def split_ids(whole: Segment, kind: ValidationSplit, fraction: float, at_most: int | None = None) -> Split:
     """Cut a corpus of N characters into a training and a validation part; both are views of it.
 
-    `tail` keeps back the last `fraction` of the text. `row-tail` is the article's: the text in 64 rows
+    `tail` holds out the last `fraction` of the text. `row-tail` is the article's: the text in 64 rows
     (whatever the batch), of each row's windows of 60 the last `fraction`; the characters that do not fill
     the rows or the windows, fewer than 64 × 61, are in neither part. No more than `at_most` characters are
     held out; `row-tail` keeps as many whole windows of every row as that allows, but one at least.

@@ -45,7 +45,7 @@ It has seen nothing else. It knows spelling and rhythm, not facts, and it may re
 
 ## How well it predicts
 
-Measured on {_kept_back(corpus)}. Figures of different protocols cannot be compared.
+Measured on {_held_out(corpus)}. Figures of different protocols cannot be compared.
 
 {_losses_table(evaluations)}
 {"" if precision is None else _precision_lines(precision)}
@@ -72,7 +72,7 @@ charloom generate PATH-OF-THIS-FOLDER --prompt "..."
     return text.encode("utf-8", "replace")
 
 
-def _kept_back(corpus: CorpusRecord) -> str:
+def _held_out(corpus: CorpusRecord) -> str:
     """The text that was measured on, in words."""
     if corpus.validation:
         return f"a text of its own, {corpus.validation}"

@@ -1,4 +1,4 @@
-"""Where to train, and with how many threads.
+"""Where to train, with how many threads, and what torch raises where memory is short.
 
 The threads of an operation wait for the last of them. Where another program has one of the cores, all together can be
 several times slower than one alone (`benchmarks/crowded.py`), and a budget would be gone with little learned. So a run
@@ -14,6 +14,8 @@ from contextlib import contextmanager
 import torch
 
 from charloom.errors import UsageError
+
+_CROWDED = 1.5  # the pace of all threads, as a multiple of their usual one, from which one alone is tried
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
@@ -51,7 +53,6 @@ def memory_errors() -> Iterator[None]:
 
 _FIRST_LOOK, _LOOK = 1.0, 5.0  # seconds of updates between one look at the pace and the next
 _TRIAL_UPDATES, _TRIAL_SECONDS = 5, 0.25  # of the other number of threads, at least; the first update does not count
-_CROWDED = 1.5  # the pace of all threads, as a multiple of their usual one, from which one alone is tried
 
 
 class ThreadPace:

@@ -16,6 +16,12 @@ from charloom.bundle.history import Record, number
 from charloom.files import atomic_write, storage_errors
 from charloom.text.named import cache_folder
 
+_INK = "#4a4f57"
+_FAINT = "#e4e7eb"
+_TRAINING = "#a7b3c2"
+_VALIDATION = "#2f6f8f"
+_BEST = "#c8693f"
+
 
 class History:
     """Appends records to a JSON-lines file."""
@@ -65,11 +71,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_INK = "#4a4f57"
-_FAINT = "#e4e7eb"
-_TRAINING = "#a7b3c2"
-_VALIDATION = "#2f6f8f"
-_BEST = "#c8693f"
 _STYLE = {
     "svg.hashsalt": "charloom",  # the same records give the same bytes
     "svg.fonttype": "none",
@@ -180,7 +181,7 @@ def _scale(axes: Axes, records: list[Record]) -> None:
 
 
 def _points(records: list[Record], key: str) -> tuple[list[int], list[float]]:
-    """What can be drawn: steps and finite numbers; where a loss was no number the line has a gap."""
+    """What can be drawn: steps and finite numbers; where a loss was NaN the line has a gap."""
     found = [(record["step"], number(record, key)) for record in records if key in record]
     gap = math.nan
     if key == "learning_rate":

@@ -39,8 +39,10 @@ _WRITTEN_SHARE = 10  # no more than a tenth of the training text's length is wri
 _MOST_WRITTEN = 5_000
 _SEARCH_SECONDS = 0.6e-6  # for one character of the training text
 
+SAMPLE_LENGTH = 160
 
-def measured_memory(session: Session, data: TrainingData, sampling: SamplingSettings, seed: int) -> MemoryRecord | None:
+
+def measure_memory(session: Session, data: TrainingData, sampling: SamplingSettings, seed: int) -> MemoryRecord | None:
     """Recite and search the beginning of the training text; None where the text is too short for it.
 
     Args:
@@ -111,9 +113,6 @@ def _copied_record(share: CopiedShare) -> CopiedRecord:
     )
 
 
-SAMPLE_LENGTH = 160
-
-
 @dataclass(frozen=True)
 class RunFacts:
     """What is known of a run besides its state.
@@ -166,7 +165,7 @@ def publish(
     memory = None
     if not facts.stopped:
         seed = facts.settings.training.seed
-        memory = measured_memory(graphs.writing_session(), data, facts.settings.sampling, seed)
+        memory = measure_memory(graphs.writing_session(), data, facts.settings.sampling, seed)
     result = _result(state, shape, facts, losses, sample)
 
     def config_for(checksums: dict[FileName, str]) -> ModelConfig:

@@ -61,7 +61,7 @@ class Progress:
         evaluated_step: the update after which the last evaluation was made; 0 before any.
         evaluated_at: `seconds` when it ended.
         evaluation_seconds: how long it took.
-        rescues: how often the run was taken back because a loss was no number.
+        rescues: how often the run was taken back because a loss was NaN.
         rate_scale: what the learning rate is multiplied with since then.
     """
 

@@ -303,16 +303,16 @@ class Trainer:
 
     def _forget_after(self, step: int) -> None:
         self._checkpoints.check_there()
-        with self._full_disk_told_once():
+        with self._report_full_disk_once():
             self._history.forget_after(step)
 
     def _remember(self, record: dict[str, object]) -> None:
         self._checkpoints.check_there()
-        with self._full_disk_told_once():
+        with self._report_full_disk_once():
             self._history.add(record)
 
     @contextmanager
-    def _full_disk_told_once(self) -> Iterator[None]:
+    def _report_full_disk_once(self) -> Iterator[None]:
         """The history may get gaps; the run does not end for them."""
         try:
             yield

@@ -29,10 +29,10 @@ def may_cost(out: Output, aws: Aws, price: str, most: float | None, question: st
     if yes or aws.dry or (most is not None and most <= ASKED_ABOVE):
         out.say(price)
         return True
-    return is_agreed(out, question, yes=False, about=price)
+    return ask_agreement(out, question, yes=False, about=price)
 
 
-def is_agreed(out: Output, question: str, *, yes: bool, about: str = "") -> bool:
+def ask_agreement(out: Output, question: str, *, yes: bool, about: str = "") -> bool:
     """Whether to go on: `yes` says so, else a person at the terminal does.
 
     Args:

@@ -19,7 +19,7 @@ from charloom.errors import UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command
-from charloom.sagemaker.instances import LOCAL, refuse_unfit, warn_unlisted
+from charloom.sagemaker.instances import LOCAL, refuse_unfit, unlisted_warning
 from charloom.sagemaker.jobs.attach import check_output
 from charloom.sagemaker.jobs.follow import Watch
 from charloom.sagemaker.jobs.request import JobSettings
@@ -98,7 +98,7 @@ def train(
 
 
 def _may_cost(out: Output, aws: Aws, plan: TrainingPlan, *, yes: bool) -> bool:
-    most = None if warn_unlisted(plan.job.instance, "training") else plan.cost.most
+    most = None if unlisted_warning(plan.job.instance, "training") else plan.cost.most
     return may_cost(out, aws, f"{plan.cost}; {plan.cost.note}", most, "start it?", yes=yes)
 
 

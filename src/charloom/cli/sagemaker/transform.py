@@ -9,7 +9,7 @@ from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
-from charloom.cli.sagemaker.consent import is_agreed, may_cost
+from charloom.cli.sagemaker.consent import ask_agreement, may_cost
 from charloom.errors import CloudError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
@@ -99,7 +99,7 @@ def _show(out: Output, aws: Aws, done: Transformed) -> None:
 def _handle_interrupt(out: Output, aws: Aws, job: str) -> int:
     """Ctrl-C: the job goes on unless a person says otherwise."""
     try:
-        if is_agreed(out, f"stop the job {job} too?", yes=False):
+        if ask_agreement(out, f"stop the job {job} too?", yes=False):
             stop_transform(aws, job)
             out.say(f"{job} is stopping")
             return INTERRUPTED

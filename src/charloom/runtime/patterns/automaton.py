@@ -40,6 +40,10 @@ _END: Final = 0x110000
 _LOWEST: Final = (0, 0, 0x80, 0x800, 0x10000)  # the lowest code point of a character of so many bytes
 _EMPTY: Final = np.zeros(0, dtype=np.int64)
 
+MAX_PLACES: Final = 20_000
+FAR: Final = 1 << 28  # more ids than any length: the end cannot be reached; twice this is still an int32
+_MISSING: Final = 1 << 32  # what a character costs that the model does not know, when the way without is looked for
+
 
 class CharacterSet(ABC):
     """The characters that one place of a pattern allows.
@@ -179,11 +183,6 @@ def _cased_characters() -> str:
     )
 
 
-MAX_PLACES: Final = 20_000
-FAR: Final = 1 << 28  # more ids than any length: the end cannot be reached; twice this is still an int32
-_MISSING: Final = 1 << 32  # what a character costs that the model does not know, when the way without is looked for
-
-
 class Automaton:
     """The places of a pattern.
 
@@ -242,7 +241,7 @@ class Automaton:
             return then
         if isinstance(node, Choice):
             return self._place(-1, tuple(self._build(branch, then) for branch in node.branches))
-        assert isinstance(node, Repeat)  # `simplified` left no anchors
+        assert isinstance(node, Repeat)  # `simplify` left no anchors
         if takes_nothing(node.item):
             return then
         return self._build_repeat(node, then)

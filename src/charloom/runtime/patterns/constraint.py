@@ -62,7 +62,7 @@ class RegexConstraint:
         self._bytes = vocabulary.kind == "bytes"
         self._automaton = Automaton(parse_pattern(pattern), vocabulary, pattern)
         self.work = 0
-        self.start: int = self._packed(self._automaton.closure([self._automaton.start])[0], b"")
+        self.start: int = self._pack_state(self._automaton.closure([self._automaton.start])[0], b"")
         self.shortest: int = int(self._automaton.distance[self._automaton.start])
         self._known: dict[int, _Known] = {}
         self._room = _MEMORY
@@ -154,10 +154,10 @@ class RegexConstraint:
         if self._bytes:
             prefix += bytes([token])
             if len(prefix) < utf8_length(prefix[0]):
-                return self._packed(places, prefix)
+                return self._pack_state(places, prefix)
         reached, visited = self._automaton.closure(self._automaton.after[places].tolist())
         self.work += visited
-        return self._packed(reached, b"")
+        return self._pack_state(reached, b"")
 
     def _places(self, state: int) -> NDArray[np.int64]:
         """The places of a state that take a character."""
@@ -166,7 +166,7 @@ class RegexConstraint:
         places = np.flatnonzero(np.unpackbits(packed, bitorder="little"))
         return places[self._automaton.set_of[places] >= 0]
 
-    def _packed(self, places: NDArray[np.int64], prefix: bytes) -> int:
+    def _pack_state(self, places: NDArray[np.int64], prefix: bytes) -> int:
         if not len(places):
             return 0
         bits = np.zeros(int(places.max()) + 1, dtype=np.uint8)

@@ -1,4 +1,4 @@
-"""The tree of a regular expression: what `pattern` reads and `automaton` takes apart."""
+"""The tree of a regular expression: what `parse.py` reads and `automaton.py` makes an automaton of."""
 
 from __future__ import annotations
 
@@ -105,11 +105,11 @@ def simplify(node: Node, pattern: str, *, first: bool = True, last: bool = True)
         inside = simplify(node.item, pattern, first=first and once, last=last and once)
         return Repeat(inside, node.least, node.most)
     if isinstance(node, Sequence):
-        return _simplified_sequence(node, pattern, first, last)
+        return _simplify_sequence(node, pattern, first, last)
     return node
 
 
-def _simplified_sequence(node: Sequence, pattern: str, first: bool, last: bool) -> Node:
+def _simplify_sequence(node: Sequence, pattern: str, first: bool, last: bool) -> Node:
     taking = [index for index, item in enumerate(node.items) if not takes_nothing(item)]
     begin, end = (taking[0], taking[-1]) if taking else (len(node.items), -1)
     items = [

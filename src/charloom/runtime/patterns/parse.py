@@ -34,6 +34,26 @@ _OCTAL: Final = re.compile("[0-7]{1,3}")
 _HEXADECIMAL: Final = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})")
 _NAMED: Final = re.compile(r"N\{([^}]+)\}")
 
+MAX_PATTERN: Final = 10_000  # characters of a pattern
+MAX_DEPTH: Final = 100  # groups within groups
+MAX_CLASSES: Final = 64  # different classes of a pattern: each is asked about every character
+MAX_CASELESS: Final = 1 << 20  # characters that the ranges of case-insensitive classes span together: `re` walks them
+_TYPES: Final = re.ASCII | re.UNICODE
+_FLAGS: Final = {"a": re.A, "i": re.I, "m": re.M, "s": re.S, "u": re.U, "x": re.X, "L": re.L}
+_THREE_OCTAL: Final = re.compile("[0-7]{3}")  # fewer digits, not led by a zero, name a group
+_INLINE: Final = re.compile("([aiLmsux]*)(?:-([imsx]+))?([:)])")
+_COUNTS: Final = re.compile(r"\{(?=[0-9,])([0-9]*)(?:(,)([0-9]*))?\}")
+_GROUPS: Final = {
+    "=": "lookahead",
+    "!": "lookahead",
+    "<=": "lookbehind",
+    "<!": "lookbehind",
+    "P=": "a backreference",
+    "(": "a conditional group",
+    ">": "an atomic group",
+}
+_ZERO_WIDTH: Final = {"^": True, "A": True, "$": False, "Z": False}  # anchor: whether it is one of the start
+
 
 class MalformedError(Exception):
     """Not a pattern, at this position; `re` knows the words for it."""
@@ -86,28 +106,6 @@ def _named_code_point(pattern: str, start: int) -> tuple[int, int]:
         return ord(unicodedata.lookup(found[1])), found.end()
     except (KeyError, TypeError):  # no such name, or that of several characters
         raise MalformedError(start) from None
-
-
-MAX_PATTERN: Final = 10_000  # characters of a pattern
-MAX_DEPTH: Final = 100  # groups within groups
-MAX_CLASSES: Final = 64  # different classes of a pattern: each is asked about every character
-MAX_CASELESS: Final = 1 << 20  # characters that the ranges of case-insensitive classes span together: `re` walks them
-
-_TYPES: Final = re.ASCII | re.UNICODE
-_FLAGS: Final = {"a": re.A, "i": re.I, "m": re.M, "s": re.S, "u": re.U, "x": re.X, "L": re.L}
-_THREE_OCTAL: Final = re.compile("[0-7]{3}")  # fewer digits, not led by a zero, name a group
-_INLINE: Final = re.compile("([aiLmsux]*)(?:-([imsx]+))?([:)])")
-_COUNTS: Final = re.compile(r"\{(?=[0-9,])([0-9]*)(?:(,)([0-9]*))?\}")
-_GROUPS: Final = {
-    "=": "lookahead",
-    "!": "lookahead",
-    "<=": "lookbehind",
-    "<!": "lookbehind",
-    "P=": "a backreference",
-    "(": "a conditional group",
-    ">": "an atomic group",
-}
-_ZERO_WIDTH: Final = {"^": True, "A": True, "$": False, "Z": False}  # anchor: whether it is one of the start
 
 
 def parse_pattern(pattern: str) -> Node:

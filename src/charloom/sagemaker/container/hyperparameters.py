@@ -34,8 +34,8 @@ def read_hyperparameters(environ: Mapping[str, str], arguments: Sequence[str]) -
     Raises:
         UsageError: there is no such hyperparameter, or no sense in the text.
     """
-    response = environ.get("SM_HPS")
-    return check_hyperparameters(_of_command_line(arguments) if response is None else _of_json(response))
+    text = environ.get("SM_HPS")
+    return check_hyperparameters(_of_command_line(arguments) if text is None else _of_json(text))
 
 
 def check_hyperparameters(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -50,14 +50,14 @@ def check_hyperparameters(given: Mapping[str, Any]) -> dict[str, Any]:
         if name.startswith(_SERVICE) or value is None:
             continue
         if name not in _OURS and name not in BESIDES:
-            raise UsageError(_unknown_name(name))
+            raise UsageError(_unknown_message(name))
         if name in values:
             raise UsageError(f"the hyperparameter {_with_dashes(name)} is given twice")
         values[name] = _as_text(value) if name in BESIDES or _takes_text(_OURS[name]) else value
     return values
 
 
-def _unknown_name(name: str) -> str:
+def _unknown_message(name: str) -> str:
     known = sorted(_with_dashes(known) for known in (*_OURS, *BESIDES))
     near = difflib.get_close_matches(_with_dashes(name), known, 1)
     meant = f" (did you mean {near[0]}?)" if near else ""

@@ -18,7 +18,7 @@ from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.container.hyperparameters import read_hyperparameters
 from charloom.sagemaker.container.paths import CHANNEL, base_folder, writes
 from charloom.sagemaker.container.report import make_streams_safe, reason, tell_failure
-from charloom.sagemaker.container.training import launch, run
+from charloom.sagemaker.container.training import launch_command, run
 
 _LARGEST = 4 << 20  # bytes of a configuration file: 100 hyperparameters of 2,500 characters are far below
 _REASON = 1024  # characters that SageMaker shows
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         environ = job_environment(base, os.environ)
         device = str(read_hyperparameters(environ, ()).get("device", "auto"))
-        command = launch(environ, device, __spec__.name, ["train"])
+        command = launch_command(environ, device, __spec__.name, ["train"])
     except CharloomError as error:
         return _report_failure(base, error)
     if command is not None:

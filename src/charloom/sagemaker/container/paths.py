@@ -46,9 +46,9 @@ class Places:
 
     def channel(self, name: str) -> Path | None:
         """The folder of a channel, or None where the job has no such channel."""
-        response = self.environ.get(CHANNEL + name.upper())
-        folder = Path(response) if response else self.data / name
-        return folder if response or folder.exists() else None
+        named = self.environ.get(CHANNEL + name.upper())
+        folder = Path(named) if named else self.data / name
+        return folder if named or folder.exists() else None
 
 
 def base_folder(environ: Mapping[str, str]) -> Path:

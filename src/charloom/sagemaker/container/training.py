@@ -30,8 +30,11 @@ from charloom.sagemaker.container.report import JobView, make_streams_safe, say,
 
 _PORT = 7777  # what SageMaker's toolkit takes
 
+_CHECKPOINT_EVERY = "30s"  # a spot instance gives no notice, and what SageMaker has not copied yet is lost as well
+_ARCHIVE = "model.tar.gz"  # what an earlier job left is a channel with this in it
 
-def launch(environ: Mapping[str, str], device: str, module: str, arguments: Sequence[str]) -> list[str] | None:
+
+def launch_command(environ: Mapping[str, str], device: str, module: str, arguments: Sequence[str]) -> list[str] | None:
     """The command that starts `module` once for each GPU of each host; None where one process does it all.
 
     Args:
@@ -67,24 +70,20 @@ def launch(environ: Mapping[str, str], device: str, module: str, arguments: Sequ
 
 
 def _machines(environ: Mapping[str, str]) -> tuple[list[str], str, int]:
-    response = environ.get("SM_HOSTS") or '["localhost"]'
+    text = environ.get("SM_HOSTS") or '["localhost"]'
     try:
-        hosts: Any = json.loads(response)
+        hosts: Any = json.loads(text)
         gpus = int(environ.get("SM_NUM_GPUS") or 0)
     except ValueError:
         hosts, gpus = None, 0
     if not isinstance(hosts, list) or not hosts or not all(isinstance(host, str) for host in hosts):
         raise UsageError(
-            f"SM_HOSTS = {response[:200]!r}, SM_NUM_GPUS = {environ.get('SM_NUM_GPUS')!r}: not as SageMaker has it"
+            f"SM_HOSTS = {text[:200]!r}, SM_NUM_GPUS = {environ.get('SM_NUM_GPUS')!r}: not as SageMaker has it"
         )
     current = environ.get("SM_CURRENT_HOST") or hosts[0]
     if current not in hosts:
-        raise UsageError(f"SM_CURRENT_HOST = {current!r} is none of SM_HOSTS = {response[:200]}")
+        raise UsageError(f"SM_CURRENT_HOST = {current!r} is none of SM_HOSTS = {text[:200]}")
     return hosts, current, gpus
-
-
-_CHECKPOINT_EVERY = "30s"  # a spot instance gives no notice, and what SageMaker has not copied yet is lost as well
-_ARCHIVE = "model.tar.gz"  # what an earlier job left is a channel with this in it
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -93,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     try:
         device = str(read_hyperparameters(os.environ, given).get("device", "auto"))
-        command = launch(os.environ, device, __spec__.name, given)
+        command = launch_command(os.environ, device, __spec__.name, given)
         if command is not None:
             # In place of this process: signals must reach torchrun. Its children do not import from the folder either.
             os.execve(command[0], command, {**os.environ, "PYTHONSAFEPATH": "1"})

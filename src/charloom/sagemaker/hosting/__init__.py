@@ -1,1 +1,1 @@
-"""Endpoints in an account: settings, requests, the parts of one, deployment, deletion."""
+"""Endpoints in an account: settings, parts, deployment, waiting, list, deletion."""

@@ -24,8 +24,8 @@ from charloom.sagemaker.hosting.parts import (
     Kind,
     cancel_deletion,
     from_tag,
+    is_ours,
     look,
-    ours,
     remove,
     stop_growing,
     tags_by_name,
@@ -34,6 +34,9 @@ from charloom.sagemaker.hosting.parts import (
 from charloom.sagemaker.hosting.settings import LONGEST_TTL
 from charloom.sagemaker.hosting.states import end_endpoint
 from charloom.sagemaker.names import EXPIRES, checked_name
+
+NO_ENDPOINT = "NoEndpoint"
+"""The code of the error that says that there is no endpoint of that name, nor anything left of one."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +96,7 @@ def _rest(aws: Aws, parts: Parts) -> Iterator[tuple[str, Callable[[], bool]]]:
 def is_expired(tags: dict[str, str], now: datetime | None = None) -> bool:
     """Whether these are the tags of something of ours whose time is over."""
     moment = from_tag(tags.get(EXPIRES))
-    return ours(tags) and moment is not None and moment <= (now or datetime.now(UTC))
+    return is_ours(tags) and moment is not None and moment <= (now or datetime.now(UTC))
 
 
 def check_free(aws: Aws, name: str, notify: Notify) -> None:
@@ -119,10 +122,6 @@ def check_free(aws: Aws, name: str, notify: Notify) -> None:
     if there:
         removed = remove_parts(aws, Parts(name, scaling=True, configuration=name, models=(name,)), notify)
         notify(Notice(f"an endpoint {name} that has expired had left its {' and '.join(removed)}: removed"))
-
-
-NO_ENDPOINT = "NoEndpoint"
-"""The code of the error that says that there is no endpoint of that name, nor anything left of one."""
 
 
 @dataclass(frozen=True)
@@ -161,7 +160,7 @@ def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore)
             Amazon refused something.
     """
     endpoint = look(aws, "endpoint", checked_name(name, "endpoint"))
-    if endpoint is not None and not ours(tags_of(aws, endpoint["EndpointArn"])):
+    if endpoint is not None and not is_ours(tags_of(aws, endpoint["EndpointArn"])):
         if not force:
             raise UsageError(f"the endpoint {name} was not made by charloom: --force deletes it all the same")
         configuration = endpoint["EndpointConfigName"]
@@ -220,7 +219,7 @@ def _belongings(aws: Aws, name: str, endpoint: dict[str, Any] | None) -> tuple[P
 
 def _foreign(aws: Aws, kind: Kind, name: str) -> bool:
     tags = tags_by_name(aws, kind, name)
-    return tags is not None and not ours(tags)
+    return tags is not None and not is_ours(tags)
 
 
 def reap(aws: Aws, *, notify: Notify = ignore, now: datetime | None = None) -> list[Deleted]:

@@ -1,4 +1,4 @@
-"""A model behind an endpoint: everything is checked first, then created in order, and removed if anything fails."""
+"""Deploy a model: its requests, checks before anything is sent, creation in order, removal if anything fails."""
 
 from __future__ import annotations
 
@@ -25,8 +25,6 @@ from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, checked_name, fresh_name, tags
 from charloom.sagemaker.options import EndpointOptions
 from charloom.settings import validate
-
-"""The one variant that our endpoints have; SageMaker's own tools call it so too."""
 
 FOUR_FUNCTIONS = {"SAGEMAKER_PROGRAM": "inference.py", "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code"}
 """The variables by which AWS's images find `code/inference.py`; our own image does not mind."""
@@ -101,8 +99,8 @@ def _async_output(address: str, settings: EndpointSettings) -> Request:
     if settings.kms_key:
         output["KmsKeyId"] = settings.kms_key
     topics = {"SuccessTopic": settings.success_topic, "ErrorTopic": settings.error_topic}
-    if response := {name: topic for name, topic in topics.items() if topic}:
-        output["NotificationConfig"] = response
+    if chosen := {name: topic for name, topic in topics.items() if topic}:
+        output["NotificationConfig"] = chosen
     return output
 
 
@@ -159,7 +157,7 @@ class _Making:
         try:
             call()
         except CloudError as error:
-            if parts.taken(error):
+            if parts.is_taken(error):
                 self.begun.remove(what)
             raise
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from charloom.sagemaker.aws import Answer, Aws, arn
-from charloom.sagemaker.hosting.parts import from_tag, look, ours, tags_of
+from charloom.sagemaker.hosting.parts import from_tag, is_ours, look, tags_of
 from charloom.sagemaker.instances import price_per_hour
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE
 
@@ -60,7 +60,7 @@ def endpoints(aws: Aws, *, now: datetime | None = None) -> list[EndpointState]:
         CloudError: Amazon may not be asked.
     """
     now = now or datetime.now(UTC)
-    found = [_state(aws, name, tags, now) for name, tags in tagged_endpoints(aws) if ours(tags) or aws.dry]
+    found = [_state(aws, name, tags, now) for name, tags in tagged_endpoints(aws) if is_ours(tags) or aws.dry]
     return sorted((state for state in found if state is not None), key=lambda state: (state.created, state.name))
 
 

@@ -14,7 +14,7 @@ from charloom.files import sha256_of_file, storage_errors
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import shown_place
 from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.hosting.parts import missing
+from charloom.sagemaker.hosting.parts import is_missing
 from charloom.sagemaker.names import S3Uri, checked_name, is_s3
 from charloom.sagemaker.packaging import has_wheels, package
 from charloom.sagemaker.s3 import default_bucket, download_file, ensure_bucket, upload_file
@@ -154,7 +154,7 @@ def _of_job(aws: Aws, name: str) -> str:
     try:
         job = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
     except CloudError as error:
-        if not missing(error) and "not found" not in error.reason.lower():
+        if not is_missing(error) and "not found" not in error.reason.lower():
             raise
         advice = made_elsewhere(aws, name, "deploy")
         raise ModelDirectoryError(

@@ -51,18 +51,24 @@ _DELETE: dict[Kind, Callable[[Aws, str], Answer]] = {
 MARK = "charloom:creation"
 """The tag that says which run of `deploy` made a resource: its value is that run's own random number."""
 
+_BACKLOG = 5.0  # requests that wait for each instance of an asynchronous endpoint
+SCHEDULER_ROLE = "CHARLOOM_SCHEDULER_ROLE"
+"""The role that deletes endpoints, where no option names one."""
+_GROUP = "default"
+_NAME_LIMIT = 64
+
 
 def field(kind: Kind, suffix: str = "Name") -> str:
     """What Amazon calls the name (or Arn) of such a resource: EndpointConfigName."""
     return "".join(part.title() for part in kind.split("_")) + suffix
 
 
-def missing(error: CloudError) -> bool:
+def is_missing(error: CloudError) -> bool:
     """Whether Amazon says that there is no such thing."""
     return "could not find" in error.reason.lower() or error.code in ("ResourceNotFound", "ResourceNotFoundException")
 
 
-def taken(error: CloudError) -> bool:
+def is_taken(error: CloudError) -> bool:
     """Whether Amazon says that the name is taken."""
     return "already exist" in error.reason.lower() or error.code in ("ResourceInUse", "ConflictException")
 
@@ -76,7 +82,7 @@ def look(aws: Aws, kind: Kind, name: str) -> Answer | None:
     try:
         return _DESCRIBE[kind](aws, name) or None
     except CloudError as error:
-        if not missing(error):
+        if not is_missing(error):
             raise
         return None
 
@@ -97,7 +103,7 @@ def tags_by_name(aws: Aws, kind: Kind, name: str) -> dict[str, str] | None:
     return None if found is None else tags_of(aws, found[field(kind, "Arn")])
 
 
-def ours(tags: dict[str, str] | None) -> bool:
+def is_ours(tags: dict[str, str] | None) -> bool:
     """Whether these are the tags of something that charloom made."""
     return tags is not None and OURS in tags
 
@@ -115,7 +121,7 @@ def create(aws: Aws, kind: Kind, request: dict[str, Any], mark: str) -> None:
     try:
         _CREATE[kind](aws, request)
     except CloudError as error:
-        if not taken(error):
+        if not is_taken(error):
             raise
         if (tags_by_name(aws, kind, name) or {}).get(MARK) != mark:
             raise UsageError(
@@ -133,13 +139,12 @@ def remove(aws: Aws, kind: Kind, name: str) -> bool:
     try:
         _DELETE[kind](aws, name)
     except CloudError as error:
-        if not missing(error):
+        if not is_missing(error):
             raise
         return False
     return True
 
 
-_BACKLOG = 5.0  # requests that wait for each instance of an asynchronous endpoint
 _GROWS_AFTER, _SHRINKS_AFTER = 60, 300  # seconds
 _LOOKS, _LOOK_EVERY = 2, 60  # how often in a row requests have to wait without an instance, and seconds between
 
@@ -248,7 +253,7 @@ def _remove_alarm(aws: Aws, name: str) -> None:
     try:
         aws.call("cloudwatch", "delete_alarms", AlarmNames=[_waking(name)])
     except CloudError as error:
-        if not missing(error):
+        if not is_missing(error):
             raise
 
 
@@ -262,11 +267,6 @@ def _deregister(aws: Aws, name: str) -> bool:
     return True
 
 
-SCHEDULER_ROLE = "CHARLOOM_SCHEDULER_ROLE"
-"""The role that deletes endpoints, where no option names one."""
-
-_GROUP = "default"
-_NAME_LIMIT = 64
 _RETRIES, _RETRIED_FOR = 185, 86_400  # an endpoint that is being updated cannot be deleted just then
 
 

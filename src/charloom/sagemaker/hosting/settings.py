@@ -13,7 +13,7 @@ from charloom.sagemaker.instances import (
     price_per_hour,
     refuse_arm,
     refuse_unfit,
-    warn_unlisted,
+    unlisted_warning,
 )
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.resource_settings import ResourceSettings
@@ -30,6 +30,7 @@ _PER_REQUEST = (
 )
 
 VARIANT = "AllTraffic"
+"""The one variant that our endpoints have; SageMaker's own tools call it so too."""
 
 
 def _machine(instance: str) -> str:
@@ -174,7 +175,7 @@ class EndpointSettings(ResourceSettings):
         end = f"it deletes itself after {self.ttl}" if self.ttl else "it costs that until it is deleted"
         if self.asynchronous and not self.scales_to_zero:
             end += ", idle or not (--instances 0 --max-instances 1: nothing while idle)"
-        warning = "" if self.serverless else warn_unlisted(self.instance_type, "endpoints")
+        warning = "" if self.serverless else unlisted_warning(self.instance_type, "endpoints")
         return "; ".join(filter(None, (self.cost(region).stated(f"{what} in {region}"), end, warning)))
 
     def cost(self, region: str) -> Cost:

@@ -14,7 +14,7 @@ from charloom.sagemaker.hosting.parts import look, remove
 POLL = 10.0
 """Seconds between two looks."""
 
-_TOLD_EVERY = 60.0  # seconds: a sign of life while nothing changes
+_NOTICE_EVERY = 60.0  # seconds: a sign of life while nothing changes
 _PATIENCE = 90 * 60.0  # seconds: Amazon itself gives up on an endpoint within an hour
 _SILENCE = 10 * 60.0  # seconds that the network may be away while an endpoint comes to be
 _NO_NETWORK = ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError")
@@ -28,7 +28,7 @@ def wait_in_service(aws: Aws, name: str, notify: Notify) -> Answer:
     Raises:
         CloudError: it has failed (`notify` has received its container's last lines), vanished, or takes too long.
     """
-    began = response = heard = time.monotonic()
+    began = last_notice = heard = time.monotonic()
     status = ""
     while True:
         try:
@@ -44,8 +44,8 @@ def wait_in_service(aws: Aws, name: str, notify: Notify) -> Answer:
         now = time.monotonic()
         if found is None:
             raise CloudError(f"the endpoint {name} has been deleted while it was being created", "Deleted")
-        if found["EndpointStatus"] != status or now - response >= _TOLD_EVERY:
-            same, status, response = found["EndpointStatus"] == status, found["EndpointStatus"], now
+        if found["EndpointStatus"] != status or now - last_notice >= _NOTICE_EVERY:
+            same, status, last_notice = found["EndpointStatus"] == status, found["EndpointStatus"], now
             notify(StatusChanged(name, status, f"for {(now - began) / 60:.0f} min" if same else ""))
         if status == "InService":
             return found
@@ -79,7 +79,7 @@ def end_endpoint(aws: Aws, name: str, notify: Notify) -> bool:
     Raises:
         CloudError: it was refused, or the endpoint does not settle.
     """
-    began, response = time.monotonic(), False
+    began, is_notified = time.monotonic(), False
     while True:
         try:
             return remove(aws, "endpoint", name)
@@ -90,7 +90,7 @@ def end_endpoint(aws: Aws, name: str, notify: Notify) -> bool:
                 return True
             if status not in _BUSY or time.monotonic() - began > _PATIENCE:
                 raise
-        if not response:
-            response = True
+        if not is_notified:
+            is_notified = True
             notify(Notice(f"the endpoint {name} is {status}, and cannot be deleted before that ends: waiting for it"))
         time.sleep(POLL)

@@ -261,11 +261,11 @@ class Watch:
             self._notify(StatusChanged(self._name, *shown))
 
     def _tell_lines(self) -> int:
-        response = 0
+        count = 0
         for line in [] if self._log is None else _lines(self._log, self._notify, several=self._several):
             self._notify(LogLine(line))
-            response += 1
-        return response
+            count += 1
+        return count
 
     def _tell_stragglers(self) -> None:
         """CloudWatch is some seconds behind: look again until nothing comes."""
@@ -288,9 +288,9 @@ def _lines(log: Log, notify: Notify, *, several: bool = False) -> Iterator[str]:
         notify(Notice(f"the job's log cannot be read: {error}"))
 
 
-def _metrics(response: list[dict[str, Any]]) -> dict[str, float]:
+def _metrics(listed: list[dict[str, Any]]) -> dict[str, float]:
     """The last value of each metric; what is no number is left out."""
-    found = {one["MetricName"]: float(one["Value"]) for one in response}
+    found = {one["MetricName"]: float(one["Value"]) for one in listed}
     return {name: value for name, value in found.items() if math.isfinite(value)}
 
 

@@ -12,7 +12,7 @@ from charloom.errors import CloudError
 from charloom.sagemaker.aws import Answer, Aws, arn
 from charloom.sagemaker.batch_transform import TransformStatus, stop_transform, transform_status
 from charloom.sagemaker.commands import command, shown_place
-from charloom.sagemaker.hosting.parts import look, ours, tags_of
+from charloom.sagemaker.hosting.parts import is_ours, look, tags_of
 from charloom.sagemaker.jobs import follow
 from charloom.sagemaker.jobs.follow import JobStatus
 from charloom.sagemaker.names import ENDED
@@ -54,7 +54,7 @@ def _ours(
             looked += over
             if over and (not ended or looked > _RECENT):
                 continue
-            if ours(tags_of(aws, summary[f"{kind}Arn"])):
+            if is_ours(tags_of(aws, summary[f"{kind}Arn"])):
                 found = look(aws, summary[f"{kind}Name"])
                 if found is not None:
                     yield found

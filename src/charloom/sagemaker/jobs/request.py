@@ -32,6 +32,19 @@ _NOT_IN_A_JOB = {
     "validation": "it travels as a channel of its own",
 }
 
+CHECKPOINTS = "/opt/ml/checkpoints"
+"""The folder that SageMaker keeps equal to its copy in S3, also over spot interruptions."""
+METRICS = {
+    "train:loss": r"(?:loss|train) ([0-9]+\.[0-9]+)",
+    "validation:loss": r"validation ([0-9]+\.[0-9]+) nats",
+    "validation:bits_per_char": r"nats = ([0-9]+\.[0-9]+) bits/char",
+    "epoch": r"epoch ([0-9]+\.[0-9]+)",
+}
+"""What CloudWatch draws, read from the lines that a training writes where no terminal is."""
+_USUAL = 3600  # seconds that a job may run where nothing is said
+_AROUND = 1800  # seconds beside a budget: installing, reading, evaluating, packing
+_LONGEST = 28 * 86_400  # seconds that SageMaker lets a job run
+
 
 def hyperparameters(options: Mapping[str, Any], recipe: str | None = None) -> dict[str, str]:
     """What was chosen for a training, as hyperparameters: names with hyphens, values as JSON.
@@ -113,18 +126,6 @@ def _own_recipe(recipe: str) -> RunSettings:
     except ModuleNotFoundError as error:
         raise MissingExtraError("a recipe of your own", "train") from error
     return load_recipe(recipe)
-
-
-CHECKPOINTS = "/opt/ml/checkpoints"
-"""The folder that SageMaker keeps equal to its copy in S3, also over spot interruptions."""
-
-METRICS = {
-    "train:loss": r"(?:loss|train) ([0-9]+\.[0-9]+)",
-    "validation:loss": r"validation ([0-9]+\.[0-9]+) nats",
-    "validation:bits_per_char": r"nats = ([0-9]+\.[0-9]+) bits/char",
-    "epoch": r"epoch ([0-9]+\.[0-9]+)",
-}
-"""What CloudWatch draws, read from the lines that a training writes where no terminal is."""
 
 
 @dataclass(frozen=True)
@@ -212,7 +213,7 @@ def training_job_request(job: TrainingJob) -> dict[str, Any]:
         "StoppingCondition": stopping,
         "EnableManagedSpotTraining": job.spot,
         "CheckpointConfig": {"S3Uri": job.checkpoints, "LocalPath": CHECKPOINTS},
-        "HyperParameters": encoded_with_toolkit(job),
+        "HyperParameters": add_toolkit_values(job),
         **network,
         **({"Environment": dict(job.environment)} if job.environment else {}),
         **({"EnableInterContainerTrafficEncryption": True} if job.encrypt_traffic else {}),
@@ -220,7 +221,7 @@ def training_job_request(job: TrainingJob) -> dict[str, Any]:
     }
 
 
-def encoded_with_toolkit(job: TrainingJob) -> dict[str, str]:
+def add_toolkit_values(job: TrainingJob) -> dict[str, str]:
     """The hyperparameters, and those that tell SageMaker's toolkit what to run and how.
 
     Raises:
@@ -244,11 +245,6 @@ def encoded_with_toolkit(job: TrainingJob) -> dict[str, str]:
 def _channel(name: str, uri: str) -> dict[str, Any]:
     source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
     return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
-
-
-_USUAL = 3600  # seconds that a job may run where nothing is said
-_AROUND = 1800  # seconds beside a budget: installing, reading, evaluating, packing
-_LONGEST = 28 * 86_400  # seconds that SageMaker lets a job run
 
 
 class JobSettings(ResourceSettings):

@@ -1,4 +1,4 @@
-"""Start a training job: send its text and code, say what it can cost, create it."""
+"""Start a training job: plan it, say what it can cost, send its text and code, create it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.cloudwatch import absent
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.creations import note_created
-from charloom.sagemaker.instances import has_arm, price_note, price_per_hour, shown_price, warn_unlisted
+from charloom.sagemaker.instances import has_arm, price_note, price_per_hour, shown_price, unlisted_warning
 from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, plan_job, training_job_request
 from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.names import S3Uri, is_s3
@@ -25,6 +25,9 @@ from charloom.sagemaker.s3 import ensure_bucket, objects_read, refuse_mixed_corp
 from charloom.sagemaker.source_dir import ARCHIVE, pack_source
 from charloom.sagemaker.uploads import upload
 from charloom.settings import LEARNING, ReadingSettings, did_you_mean, validate
+
+SOURCES = "charloom/source"
+"""The folder of a bucket that the code of jobs is kept in, by its checksum: an earlier job's never changes."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class TrainingCost:
     def of(cls, job: TrainingJob, price: float | None) -> TrainingCost:
         """By charloom's table, or by the price that the user gives for an hour of one instance."""
         per_hour = price_per_hour(job.instance, job.region, price, kind="training")
-        notes = price_note(job.instance, job.region, price, kind="training"), warn_unlisted(job.instance, "training")
+        notes = price_note(job.instance, job.region, price, kind="training"), unlisted_warning(job.instance, "training")
         return cls(job, per_hour, "; ".join(filter(None, notes)))
 
     @property
@@ -65,10 +68,6 @@ class TrainingCost:
         most = f"about {shown_price(self.most)} in all at most ({ended}; disks and S3 cost a little more)"
         less = "; spot instances cost less" if job.spot else ""
         return f"{many}{job.instance} in {job.region}: {shown_price(self.per_hour)} an hour each, {most}{less}"
-
-
-SOURCES = "charloom/source"
-"""The folder of a bucket that the code of jobs is kept in, by its checksum: an earlier job's never changes."""
 
 
 @dataclass(frozen=True)
@@ -191,16 +190,16 @@ def start_training(aws: Aws, plan: TrainingPlan, *, notify: Notify = ignore) -> 
         ensure_bucket(aws, own.bucket)  # an upload sees to it by itself
         channels = {"training": str(S3Uri.parse(specs[0]))}
     else:
-        channels = {"training": _sent(aws, job, specs, learning, notify)}
+        channels = {"training": _upload_text(aws, job, specs, learning, notify)}
     if "validation" in learning:
-        channels["validation"] = _beside(
+        channels["validation"] = _upload_files(
             aws, [Path(learning["validation"]).expanduser()], own / "validation", job, notify
         )
     if plan.origin is not None and is_s3(plan.origin):
         channels["model"] = str(S3Uri.parse(plan.origin))
     elif plan.origin is not None:
         files = open_model_directory(plan.origin).sound_files()  # the one that makes it a model is sent last
-        channels["model"] = _beside(aws, [*files.values()], own / "init-from", job, notify)
+        channels["model"] = _upload_files(aws, [*files.values()], own / "init-from", job, notify)
     job = replace(job, channels=channels, source=_source(aws, job, notify))
     return _start(aws, job, plan.cost, notify)
 
@@ -244,7 +243,7 @@ def _check_free(aws: Aws, name: str) -> None:
     """Refuse a job name that is taken, before anything is uploaded.
 
     Raises:
-        CloudError: one has.
+        CloudError: it is taken, or Amazon may not be asked.
     """
     try:
         aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
@@ -257,13 +256,13 @@ def _check_free(aws: Aws, name: str) -> None:
         raise CloudError(message, "ResourceInUse")
 
 
-def _sent(aws: Aws, job: TrainingJob, specs: Sequence[str], learning: Mapping[str, Any], notify: Notify) -> str:
+def _upload_text(aws: Aws, job: TrainingJob, specs: Sequence[str], learning: Mapping[str, Any], notify: Notify) -> str:
     reading = {name: value for name, value in learning.items() if name in ReadingSettings.model_fields}
     bucket = S3Uri.parse(job.output).bucket
     return upload(aws, specs, bucket=bucket, kms_key=job.kms_key, notify=notify, **reading).uri
 
 
-def _beside(aws: Aws, files: list[Path], folder: S3Uri, job: TrainingJob, notify: Notify) -> str:
+def _upload_files(aws: Aws, files: list[Path], folder: S3Uri, job: TrainingJob, notify: Notify) -> str:
     for path in files:
         upload_file(aws, path, folder / path.name, notify, kms_key=job.kms_key)
     return f"{folder}/"

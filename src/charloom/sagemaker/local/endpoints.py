@@ -23,9 +23,9 @@ from charloom.sagemaker.local.records import (
     Process,
     container_environment,
     folder_of,
-    held,
+    hold_folder,
     last_lines,
-    made_folder,
+    make_folder,
     read_record,
     recorded_names,
     start,
@@ -40,6 +40,9 @@ _LONGEST = 300  # characters of the server's last words in a message
 
 # An alarm outlives exec: the server ends when its time is over, whatever becomes of all others.
 _TIMED = "import os,signal,sys;signal.alarm(int(sys.argv[1]));os.execv(sys.executable,[sys.executable,*sys.argv[2:]])"
+
+_PATIENCE = 30.0  # seconds between SIGTERM and SIGKILL, as SageMaker has it
+_SHOWN = 20  # lines of the log of an endpoint that failed
 
 
 class NotServing(Exception):  # noqa: N818  (a state, for those who wait)
@@ -97,13 +100,13 @@ def _serves(port: int) -> bool:
     try:
         connection.request("GET", "/ping")
         answer = connection.getresponse()
-        response = answer.read(1 << 16)
+        body = answer.read(1 << 16)
     except (OSError, http.client.HTTPException):
         return False
     finally:
         connection.close()
-    if answer.status != 200 and b'"failed"' in response:
-        raise NotServing(str(json.loads(response).get("reason", "it has failed")))
+    if answer.status != 200 and b'"failed"' in body:
+        raise NotServing(str(json.loads(body).get("reason", "it has failed")))
     return answer.status == 200
 
 
@@ -113,10 +116,6 @@ def _last_words(folder: Path, process: Process) -> str:
     status = process.status()
     words = (spoken or lines or [f"the server ended with status {status} and said nothing"])[-1]
     return words[:_LONGEST]
-
-
-_PATIENCE = 30.0  # seconds between SIGTERM and SIGKILL, as SageMaker has it
-_SHOWN = 20  # lines of the log of an endpoint that failed
 
 
 class LocalEndpoint(BaseModel):
@@ -196,8 +195,8 @@ def deploy_here(
     """
     if ttl is not None and not 1 <= ttl < 2**31:
         raise UsageError(f"ttl = {ttl:g} s: a second at least, and 68 years at most")
-    folder = made_folder("endpoints", name)
-    with held(folder):
+    folder = make_folder("endpoints", name)
+    with hold_folder(folder):
         found = read_record(folder, LocalEndpoint)
         if found is not None and found.alive:
             raise UsageError(f"there is an endpoint {name} already, at {found.address}: give another --name")

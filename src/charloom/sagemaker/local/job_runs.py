@@ -29,9 +29,9 @@ from charloom.sagemaker.local.records import (
     Followed,
     Process,
     container_environment,
-    held,
+    hold_folder,
     last_lines,
-    made_folder,
+    make_folder,
     read_record,
     start,
     this_process,
@@ -41,6 +41,11 @@ from charloom.sagemaker.names import S3Uri, is_s3
 
 _HOST = "localhost"
 _GROUP = "homogeneousCluster"  # what SageMaker calls the one group of a job's machines
+
+_MOST_INSTANCES = 64
+_TICK = 0.1  # seconds
+_LONGEST = 1024  # characters of a failure's reason, as SageMaker has it
+_ENTRY = ["-m", "charloom.sagemaker.container.job"]  # what `docker run IMAGE train` starts
 
 
 def build_tree(
@@ -163,12 +168,6 @@ def pack_model(model: Path, archive: Path) -> None:
             packed.add(entry, entry.name)
 
 
-_MOST_INSTANCES = 64
-_TICK = 0.1  # seconds
-_LONGEST = 1024  # characters of a failure's reason, as SageMaker has it
-_ENTRY = ["-m", "charloom.sagemaker.container.job"]  # what `docker run IMAGE train` starts
-
-
 def run_job_here(
     name: str,
     channels: Mapping[str, str],
@@ -204,7 +203,7 @@ def run_job_here(
         raise UsageError(f"instances = {instances}: from 1 to {_MOST_INSTANCES} on one machine")
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} is there already: give another --output, or remove it")
-    folder = made_folder("jobs", name)
+    folder = make_folder("jobs", name)
     job = LocalJob(
         name=name,
         started=datetime.now(UTC),
@@ -213,7 +212,7 @@ def run_job_here(
         instances=instances,
         runner=this_process(),
     )
-    with held(folder), end_as_interrupt():
+    with hold_folder(folder), end_as_interrupt():
         earlier = read_record(folder, LocalJob)
         if earlier is not None:
             _check_earlier(earlier, job)
@@ -264,14 +263,14 @@ class _Run:
             self._stage("Training")
             status = self._trained()
             if self._marker.exists():
-                return self._stopped()
+                return self._end_stopped()
             if status != 0:
                 raise TrainingError(self._reason(status))
             self._stage("Uploading")
             self._pack()
             _unpack(artifact(self._job.name), self._output)
         except KeyboardInterrupt:
-            return self._stopped()
+            return self._end_stopped()
         except CharloomError as error:
             self._end("Failed", failure_reason=str(error))
             if isinstance(error, TrainingError):
@@ -325,15 +324,15 @@ class _Run:
         """Why it failed, as SageMaker says it."""
         try:
             with (self._job.base / "output" / "failure").open("rb") as file:
-                response = file.read(4 * _LONGEST).decode("utf-8", "replace").strip()
+                failure = file.read(4 * _LONGEST).decode("utf-8", "replace").strip()
         except OSError:
-            response = ""
-        if not response and status < 0:
-            response = f"it was ended by signal {-status}" + (" (out of memory?)" if status == -signal.SIGKILL else "")
+            failure = ""
+        if not failure and status < 0:
+            failure = f"it was ended by signal {-status}" + (" (out of memory?)" if status == -signal.SIGKILL else "")
         lines = [line for line in last_lines(self._log, 100) if line.strip()]
-        return f"AlgorithmError: {(response or (lines or ['it said nothing'])[-1])[:_LONGEST]}, exit code: {status}"
+        return f"AlgorithmError: {(failure or (lines or ['it said nothing'])[-1])[:_LONGEST]}, exit code: {status}"
 
-    def _stopped(self) -> int:
+    def _end_stopped(self) -> int:
         """It was stopped; its model so far, where there is one, is packed as well."""
         if (self._job.base / "model" / "config.json").is_file():
             self._pack()

@@ -1,4 +1,4 @@
-"""Jobs and endpoints on this machine: their records, log files and processes.
+"""Jobs and endpoints on this machine: their records, processes, environment and log files.
 
 A process is identified by its id and the moment it began, so that a recycled id is not mistaken for it.
 """
@@ -32,6 +32,14 @@ _LIMIT = 4 << 20  # bytes; a hundred hyperparameters of 2,500 characters are far
 
 AnyRecord = TypeVar("AnyRecord", bound=BaseModel)
 
+_TICK = 0.05  # seconds
+_OTHERS = ("SM_", "SAGEMAKER_", "CHARLOOM_SERVE_", "TORCHELASTIC_")
+_OTHER_NAMES = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TRAINING_JOB_NAME"})
+LOG = "log.txt"
+_TAIL = 1 << 20  # bytes of a log that are shown, at most
+_CHUNK = 1 << 16
+_LONGEST = 1 << 16  # bytes of one line
+
 
 def home() -> Path:
     """The folder that everything here is kept in: `$CHARLOOM_HOME`, or charloom's in the user's state folder."""
@@ -48,7 +56,7 @@ def folder_of(kind: Kind, name: str) -> Path:
     return home() / kind / checked_name(name, kind[:-1])
 
 
-def made_folder(kind: Kind, name: str) -> Path:
+def make_folder(kind: Kind, name: str) -> Path:
     """The folder of one job or endpoint, made if it is not there; no other user may look into it.
 
     Raises:
@@ -97,7 +105,7 @@ def read_record(folder: Path, kind: type[AnyRecord]) -> AnyRecord | None:
 
 
 @contextlib.contextmanager
-def held(folder: Path) -> Iterator[None]:
+def hold_folder(folder: Path) -> Iterator[None]:
     """Keep the folder of a job or endpoint to ourselves inside the block; the system lets go of it if we are killed.
 
     Raises:
@@ -117,8 +125,6 @@ def held(folder: Path) -> Iterator[None]:
     finally:
         os.close(descriptor)
 
-
-_TICK = 0.05  # seconds
 
 # Our own children, so that those that have ended are known from those that run.
 _children: dict[int, subprocess.Popen[bytes]] = {}
@@ -213,15 +219,9 @@ def _began(pid: int) -> str | None:
 
 def _began_by_ps(pid: int) -> str | None:
     """The same where there is no /proc, as on macOS."""
-    response = subprocess.run(
-        ["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
-    )
-    state, _, began = response.stdout.strip().partition(" ")
+    listed = subprocess.run(["ps", "-o", "stat=,lstart=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    state, _, began = listed.stdout.strip().partition(" ")
     return None if not state or state.startswith("Z") else began.strip()
-
-
-_OTHERS = ("SM_", "SAGEMAKER_", "CHARLOOM_SERVE_", "TORCHELASTIC_")
-_OTHER_NAMES = frozenset({"RANK", "LOCAL_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", "TRAINING_JOB_NAME"})
 
 
 def container_environment(more: Mapping[str, str], *paths: str) -> dict[str, str]:
@@ -239,13 +239,6 @@ def container_environment(more: Mapping[str, str], *paths: str) -> dict[str, str
     if paths or given:
         kept["PYTHONPATH"] = os.pathsep.join([*paths, *given])
     return {**kept, "PYTHONUNBUFFERED": "1", "PYTHONSAFEPATH": "1", **more}
-
-
-LOG = "log.txt"
-
-_TAIL = 1 << 20  # bytes of a log that are shown, at most
-_CHUNK = 1 << 16
-_LONGEST = 1 << 16  # bytes of one line
 
 
 def last_lines(path: Path, limit: int = 10_000) -> list[str]:
