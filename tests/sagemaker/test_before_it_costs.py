@@ -29,7 +29,7 @@ TRANSFORM = ("sagemaker", "transform", "ours", "--input", "s3://texts/a/", "--ou
 @pytest.fixture
 def there(fake: FakeAmazon, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FakeAmazon:  # noqa: F811
     """An account with a text, an archive and a model; nothing is waited for."""
-    for module in ("jobs", "cloudwatch"):
+    for module in ("jobs.follow", "cloudwatch"):
         monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setattr("charloom.sagemaker.batch_transform.POLL", 0.0)
     monkeypatch.setattr(states, "POLL", 0)

@@ -28,7 +28,7 @@ PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "train-on-sagem
 @pytest.fixture(autouse=True)
 def _quick(pretended: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No pauses between looks, and jobs of this machine in a folder of the test."""
-    for module in ("jobs", "cloudwatch"):
+    for module in ("jobs.follow", "cloudwatch"):
         monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
     monkeypatch.setenv(HOME, str(tmp_path / "home"))
     monkeypatch.setenv("CHARLOOM_SAGEMAKER_ROLE", ROLE)

@@ -26,7 +26,7 @@ ROLES = ("--role", "R", "--image", "registry/image:1", "--yes")
 def home(fake: FakeAmazon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(states, "POLL", 0)
     monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path / "home"))
-    for module in ("jobs", "cloudwatch"):
+    for module in ("jobs.follow", "cloudwatch"):
         monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
     fake.put(DATA, b"archive")
     return tmp_path / "home"

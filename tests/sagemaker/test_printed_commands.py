@@ -38,7 +38,7 @@ def shell(fake: FakeAmazon, source: Path, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("AWS_DEFAULT_REGION", DEFAULT)
     monkeypatch.setenv("CHARLOOM_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
-    for module in ("jobs", "cloudwatch"):
+    for module in ("jobs.follow", "cloudwatch"):
         monkeypatch.setattr(f"charloom.sagemaker.{module}.time", SimpleNamespace(sleep=lambda seconds: None))
     for place in (states, batch_transform):
         monkeypatch.setattr(place, "POLL", 0)

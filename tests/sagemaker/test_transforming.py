@@ -193,7 +193,7 @@ def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest
         return yes or next(said)
 
     for module in ("consent", "transform"):
-        monkeypatch.setattr(f"charloom.cli.sagemaker.{module}.agreed", agreed)
+        monkeypatch.setattr(f"charloom.cli.sagemaker.{module}.ask_agreement", agreed)
     ran = cli(*base)
     assert (ran.status, "nothing was started" in ran.err) == (1, True)
     assert cli(*base).status == 0
