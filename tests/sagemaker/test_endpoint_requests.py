@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from charloom.errors import UsageError
 from charloom.sagemaker.aws import DryRun, Request, owner
-from charloom.sagemaker.hosting.deploy import configuration_request, endpoint_request, model_request
 from charloom.sagemaker.hosting.parts import (
     MARK,
     as_tag,
@@ -23,6 +22,7 @@ from charloom.sagemaker.hosting.parts import (
     schedule_request,
     target_request,
 )
+from charloom.sagemaker.hosting.requests import configuration_request, endpoint_request, model_request
 from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.names import EXPIRES, OWNER, tags
 from charloom.settings import validate

@@ -38,7 +38,7 @@ def test_a_name_that_cannot_be_is_a_mistake_of_usage(
     assert paid(there) == before
 
 
-@pytest.mark.parametrize("place", [("--profile", "nobody"), ("--region", "no where")])
+@pytest.mark.parametrize("place", [("--profile", "no-such-profile"), ("--region", "no where")])
 def test_a_wrong_place_is_named(
     cli: Charloom, there: FakeAmazon, tmp_path: Path, place: tuple[str, str]  # noqa: F811
 ) -> None:  # fmt: skip

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from charloom.sagemaker import upload
 from charloom.sagemaker.aws import Account
-from charloom.sagemaker.hosting.deploy import configuration_request, model_request
+from charloom.sagemaker.hosting.requests import configuration_request, model_request
 from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, plan_job, training_job_request
 from charloom.sagemaker.names import S3Uri, tags

@@ -288,7 +288,7 @@ def training_image(region: str, instance: str) -> str:
     """Amazon's image for training with PyTorch on such a machine.
 
     Raises:
-        UsageError: none is known for that region, or that is no machine's name.
+        UsageError: none is known for that region, or it is not an instance type.
     """
     kind = "cu133" if has_gpu(instance) else "cpu"
     return f"{amazon_registry(region)}/{_REPOSITORY}:{_RELEASE}-{kind}-amzn2023-sagemaker"

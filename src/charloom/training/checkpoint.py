@@ -249,6 +249,23 @@ class Checkpoints:
         return sorted(path for path in self.folder.glob("checkpoint-*.safetensors") if CHECKPOINT.fullmatch(path.name))
 
 
+def check_room(folder: Path, parameters: int) -> None:
+    """See that the disk has room for a run of a network with so many parameters.
+
+    Raises:
+        StorageError: it has not.
+    """
+    with storage_errors(folder):
+        free = shutil.disk_usage(folder).free
+    # The weights twice (safetensors and ONNX), and the checkpoints: weights, best weights and two moments.
+    needed = parameters * 4 * (2 + KEPT * 4)
+    if free < needed:
+        raise StorageError(
+            f"{folder} has {free / 1e6:,.0f} MB free and this run needs {needed / 1e6:,.0f} MB: "
+            f"free some space, or choose another folder"
+        )
+
+
 def _write(path: Path, content: bytes) -> None:
     with atomic_write(path) as file:
         file.write(content)

@@ -60,29 +60,39 @@ def look_into(
     return None if finished is None else TrainingResult(**finished), standing["unfinished"]
 
 
-def new_request(
-    recipe: str | None, settings: RunSettings, options: Mapping[str, Any], origin: Origin | None
+def make_request(
+    unfinished: dict[str, Any] | None,
+    settings: RunSettings,
+    recipe: str | None,
+    options: Mapping[str, Any],
+    origin: Origin | None,
+    ranks: Ranks,
 ) -> Request:
-    """What a run that begins is to do; an origin fixes some of the settings.
+    """What a run is to do: a new one, or the unfinished one that is resumed.
 
     Raises:
-        UsageError: one of `options` contradicts it.
+        UsageError: an option contradicts the model to start from, or would make it another run.
+        TrainingError: the record is damaged, or it began with more or fewer processes.
     """
+    if unfinished is None:
+        return _new_request(recipe, settings, options, origin)
+    return _resumed_request(unfinished, settings, recipe, options, ranks)
+
+
+def _new_request(
+    recipe: str | None, settings: RunSettings, options: Mapping[str, Any], origin: Origin | None
+) -> Request:
+    """What a run that begins is to do; an origin fixes some of the settings."""
     explicit = frozenset(options)
     if origin is not None:
         settings = settings_like(origin, settings, explicit)
     return Request(recipe, settings, explicit, None, None if origin is None else origin.vocabulary)
 
 
-def resumed_request(
+def _resumed_request(
     unfinished: dict[str, Any], given: RunSettings, recipe: str | None, options: Mapping[str, Any], ranks: Ranks
 ) -> Request:
-    """What a run that is resumed is to do: what it was to do when it began.
-
-    Raises:
-        UsageError: an option was given that would make it another run.
-        TrainingError: its record is damaged, or it began with more or fewer processes.
-    """
+    """What a run that is resumed is to do: what it was to do when it began."""
     settings = resumed_settings(unfinished, given, recipe, options)
     began_with = unfinished.get("world_size", 1)
     if began_with != ranks.world_size:

@@ -25,7 +25,7 @@ from charloom.settings import LENGTHS, run_settings
 from charloom.text.sources import check_outside
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.budget import Choice, budget_plan, choose, default_budget
-from charloom.training.checkpoint import Checkpoints
+from charloom.training.checkpoint import Checkpoints, check_room
 from charloom.training.data import (
     TrainingData,
     adopted_settings,
@@ -41,7 +41,7 @@ from charloom.training.learner import Learner
 from charloom.training.publish import RunFacts, publish, short_sample
 from charloom.training.ranks import Ranks, joined_ranks
 from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
-from charloom.training.request import Request, look_into, new_request, resumed_request
+from charloom.training.request import Request, look_into, make_request
 from charloom.training.result import TrainingResult
 from charloom.training.resume import check_folder
 from charloom.training.schedule import Plan
@@ -103,10 +103,7 @@ def train(
         if resume and unfinished is None:
             notice(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
         origin = None if init_from is None or unfinished is not None else read_origin(Path(init_from).expanduser())
-        if unfinished is None:
-            request = new_request(recipe, settings, options, origin)
-        else:
-            request = resumed_request(unfinished, settings, recipe, options, ranks)
+        request = make_request(unfinished, settings, recipe, options, origin, ranks)
         tracking = Tracking(folder, request.settings, request.recipe, notice, writes=ranks.writes)
         run = _Run(specs, folder, request, origin, tracking, ranks, started, lock)
         with tracking:
@@ -305,17 +302,10 @@ class _Run:
         self.checkpoints.check_there()
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            free = shutil.disk_usage(self.folder).free
         if self.lock.take():  # the folder was not there when it was looked at
             check_folder(self.folder, overwrite=False, resume=False)
         sweep(self.folder)
-        # The weights twice (safetensors and ONNX), and two checkpoints of weights, best weights and two moments.
-        needed = self.shape.parameters * 4 * (2 + 2 * 4)
-        if free < needed:
-            raise StorageError(
-                f"{self.folder} has {free / 1e6:,.0f} MB free and this run needs {needed / 1e6:,.0f} MB: "
-                f"free some space, or choose another folder"
-            )
+        check_room(self.folder, self.shape.parameters)
         self.checkpoints.begin(
             {
                 "record": self.record,

@@ -79,8 +79,8 @@ def test_what_cannot_begin_is_said(small_text: Path, tmp_path: Path) -> None:
         run_job_here("b", {"../../up": str(small_text)}, SMALL, tmp_path / "model")
     with pytest.raises(UsageError, match="instances = 0"):
         run_job_here("c", {"training": str(small_text)}, SMALL, tmp_path / "model", instances=0)
-    with pytest.raises(CharloomError, match="no job nobody on this machine"):
-        jobs.describe("nobody")
+    with pytest.raises(CharloomError, match="no job absent on this machine"):
+        jobs.describe("absent")
     with pytest.raises(UsageError, match="letters, digits"):
         jobs.describe("../up")
     assert recorded_names("jobs") == ["a", "b"]

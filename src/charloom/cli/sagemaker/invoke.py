@@ -78,15 +78,23 @@ def invoke(
     if later and aws is not None:
         _ask_later(out, aws, name, start if payload is None else payload, payload is not None, chosen, wait)
     elif payload is not None:
-        text = invoke_text(aws, name, payload)
-        if not _dry(aws):
-            _show_text(out, name, payload, text)
+        _ask_payload(out, aws, name, payload)
     elif stream:
         _stream(out, aws, name, start, chosen)
     else:
-        answer = ask(aws, name, start, **chosen)
-        if not _dry(aws):
-            _show(out, aws, answer)
+        _ask_at_once(out, aws, name, start, chosen)
+
+
+def _ask_payload(out: Output, aws: Aws | None, name: str, payload: str) -> None:
+    text = invoke_text(aws, name, payload)
+    if not _dry(aws):
+        _show_text(out, name, payload, text)
+
+
+def _ask_at_once(out: Output, aws: Aws | None, name: str, start: str, chosen: dict[str, Any]) -> None:
+    answer = ask(aws, name, start, **chosen)
+    if not _dry(aws):
+        _show(out, aws, answer)
 
 
 def _check(

@@ -73,16 +73,15 @@ def package(
         open_model_directory(model)
         out.say("nothing was written; packing sends no request")
         return
+    container = Container(python, platform)
     with CloudView(out) as view:
         packed = packaging.package(
-            model,
-            output,
-            vendor=vendor,
-            check=check,
-            overwrite=overwrite,
-            container=Container(python, platform),
-            notify=view,
+            model, output, vendor=vendor, check=check, overwrite=overwrite, container=container, notify=view
         )
+    _show(out, packed)
+
+
+def _show(out: Output, packed: packaging.Package) -> None:
     if out.json:
         out.result({"path": str(packed.path), "bytes": packed.bytes, "sha256": packed.sha256})
     else:

@@ -26,7 +26,7 @@ from charloom.sagemaker.jobs.request import JobSettings
 from charloom.sagemaker.jobs.start import StartedJob, TrainingPlan, plan_training, start_training
 from charloom.sagemaker.jobs_here import status_here, train_here
 from charloom.sagemaker.other_places import job_elsewhere
-from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
+from charloom.settings import CorpusSettings, ModelSettings, Settings, TrainingSettings
 
 _JOB = Group("Job", sort_key=5)
 _CORPUS = Group("Text", sort_key=10)
@@ -76,9 +76,7 @@ def train(
     specs = corpus_specs(corpus)
     if not specs:
         raise UsageError("name a corpus to train on: an address in S3, or what charloom train takes")
-    chosen: dict[str, Any] = {
-        name: getattr(group, name) for group in (job, text, network, learning) for name in group.model_fields_set
-    }
+    chosen = _chosen(job, text, network, learning)
     if job.instance == LOCAL:
         return _here(out, specs, output, cloud, recipe, init_from, overwrite, chosen)
     refuse_unfit(job.instance, "training")
@@ -95,6 +93,11 @@ def train(
     with CloudView(out) as view:
         started = start_training(aws, plan, notify=view)
     return _rest(out, aws, started, output, wait, overwrite, job.price)
+
+
+def _chosen(*groups: Settings) -> dict[str, Any]:
+    """The settings that were given, by name."""
+    return {name: getattr(group, name) for group in groups for name in group.model_fields_set}
 
 
 def _may_cost(out: Output, aws: Aws, plan: TrainingPlan, *, yes: bool) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
@@ -67,9 +67,7 @@ def transform(
     if generate and score:
         raise UsageError("give --generate or --score, not both")
     aws = reach_account(cloud, out)
-    chosen: dict[str, Any] = {one: getattr(machines, one) for one in machines.model_fields_set}
-    made = {"role": role, "image": image, **chosen}
-    plan = plan_transform(aws, model, source, output, score=score, name=name, **made)
+    plan = plan_transform(aws, model, source, output, score=score, name=name, settings=machines, role=role, image=image)
     if not may_cost(out, aws, plan.settings.stated_cost(aws.region), None, "start it?", yes=yes):
         out.say("nothing was started")
         return 1

@@ -1,4 +1,4 @@
-// Reads a beginning and goes on from it, and remembers states on the way, so that a text which shares its beginning
+// Reads a beginning and continues it, and remembers states on the way, so that a text which shares its beginning
 // with the last one (a branch of it) is not read again from the start.
 
 import { copiedState } from "./model.js";

@@ -124,7 +124,7 @@ export function alternativesOf(one, branch) {
       ...glyph(character),
       element("span", { class: "share", text: percent(share) }),
       element("span", { class: "tick", "aria-hidden": "true", text: chosen ? "✓" : "" }),
-      element("span", { class: "unseen", text: `${chosen ? ", it is here" : ""}: go on from here` }),
+      element("span", { class: "unseen", text: `${chosen ? ", it is here" : ""}: continue from here` }),
     );
     list.append(element("li", {}, button));
   }
