@@ -23,9 +23,18 @@ class CharloomError(Exception):
 
 
 class UsageError(CharloomError, ValueError):
-    """An option, argument or setting has a value that cannot work. Exit status 2."""
+    """An option, argument or setting has a value that cannot work. Exit status 2.
+
+    Attributes:
+        setting: its name, where it is one setting's value.
+    """
 
     exit_code = 2
+
+    def __init__(self, message: str, setting: str | None = None) -> None:
+        """Say `message`, about `setting`."""
+        super().__init__(message)
+        self.setting = setting
 
 
 class CorpusError(CharloomError):

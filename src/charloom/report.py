@@ -9,6 +9,14 @@ from charloom.events import Evaluated, StepTaken, TrainingStarted
 Part = tuple[int, str]
 """How soon it is left out (1 = last of all), and the text."""
 
+LOG_METRICS = {
+    "train:loss": r"(?:loss|train) ([0-9]+\.[0-9]+)",
+    "validation:loss": r"validation ([0-9]+\.[0-9]+) nats",
+    "validation:bits_per_char": r"nats = ([0-9]+\.[0-9]+) bits/char",
+    "epoch": r"epoch ([0-9]+\.[0-9]+)",
+}
+"""The figures in the lines below, as a job's log is read: regular expressions with one group."""
+
 _MEMORY = 0.95  # how much of the shown loss is past steps'
 
 

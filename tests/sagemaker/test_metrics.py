@@ -9,15 +9,15 @@ import pytest
 
 from charloom.bundle import evaluations, read_history
 from charloom.cli.main import main
+from charloom.report import LOG_METRICS
 from charloom.sagemaker.container.training import run
-from charloom.sagemaker.jobs.request import METRICS
 
 
 def read(log: str) -> dict[str, list[float]]:
     """As CloudWatch does: the group of each match in each line."""
     return {
         name: [float(found) for line in log.splitlines() for found in re.findall(regex, line)]
-        for name, regex in METRICS.items()
+        for name, regex in LOG_METRICS.items()
     }
 
 

@@ -58,14 +58,15 @@ def activations(
     """
     shape = session.shape
     if len(ids) > LONGEST:
-        raise UsageError(f"text: {len(ids):,} characters are too many to look at, give at most {LONGEST:,}")
+        raise UsageError(f"text: {len(ids):,} characters are too many to look at, give at most {LONGEST:,}", "text")
     last = shape.num_layers - 1
     layer = last if layer is None else layer
     if not 0 <= layer <= last:
-        raise UsageError(f"layer = {layer}: give one from 0 to {last}")
+        raise UsageError(f"layer = {layer}: give one from 0 to {last}", "layer")
     for unit in units or ():
         if not 0 <= unit < shape.hidden_size:
-            raise UsageError(f"units: there is no unit {unit}, give some from 0 to {shape.hidden_size - 1}")
+            message = f"units: there is no unit {unit}, give some from 0 to {shape.hidden_size - 1}"
+            raise UsageError(message, "units")
     hidden = _hidden(session, vocabulary, ids, layer * shape.states_per_layer)
     chosen = list(units) if units is not None else _most_variable(hidden)
     decoder = vocabulary.decoder()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -88,7 +88,7 @@ def as_api_error(error: CharloomError, param: str | None = None) -> ApiError | N
     """
     if isinstance(error, BusyError):
         return ApiError(503, str(error), code="queue_full")
-    return ApiError(400, str(error), param=param) if isinstance(error, UsageError) else None
+    return ApiError(400, str(error), param=param or error.setting) if isinstance(error, UsageError) else None
 
 
 def invalid(error: ValidationError) -> ApiError:
@@ -104,6 +104,17 @@ def invalid(error: ValidationError) -> ApiError:
     if not problem["loc"]:
         return ApiError(400, f"the body: {explain(error, in_file=True)}"[:500])
     return ApiError(400, explain(error, in_file=True)[:500], param=str(problem["loc"][0]))
+
+
+def check_length(field: str, value: Sized, most: int, unit: str = "characters") -> None:
+    """Refuse a field that is longer than this server reads.
+
+    Raises:
+        ApiError: 400.
+    """
+    if len(value) > most:
+        message = f"{field}: {len(value):,} {unit}, this server allows at most {most:,}"
+        raise ApiError(400, message, param=field, code="context_length_exceeded")
 
 
 def server_error(identity: str) -> ApiError:

@@ -13,12 +13,12 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
-from charloom.errors import BusyError, UsageError
+from charloom.errors import BusyError
 from charloom.runtime.continuation import Continuation
 from charloom.runtime.logprobs import Tokens
 from charloom.serving.completions import OUT_OF_TIME, unless_gone
 from charloom.serving.context import Context, context
-from charloom.serving.errors import ApiError, json_text
+from charloom.serving.errors import ApiError, check_length, json_text
 from charloom.serving.large_answers import json_answer
 from charloom.serving.middleware import read_json
 from charloom.serving.models import Served
@@ -96,9 +96,7 @@ async def score(request: Request) -> Response:
     server.lifecycle.check()
     asked = await read_json(request, ScoreRequest)
     served = server.models.named(asked.model)
-    if len(asked.text) > server.settings.max_prompt:
-        message = f"text: {len(asked.text):,} characters, this server allows at most {server.settings.max_prompt:,}"
-        raise ApiError(400, message, param="text", code="context_length_exceeded")
+    check_length("text", asked.text, server.settings.max_prompt)
     if len(asked.text) * (_TOP + 1) > LARGE:
         await server.places.take(request.scope)
     tokens = await _score_text(request, server, served, asked.text)
@@ -176,11 +174,8 @@ async def activations(request: Request) -> Response:
     server.lifecycle.check()
     asked = await read_json(request, ActivationsRequest)
     served = server.models.named(asked.model)
-    try:
-        async with server.looking:
-            answer = await anyio.to_thread.run_sync(_units_over_text, served, asked)
-    except UsageError as error:
-        raise ApiError(400, str(error), param=str(error).partition(":")[0].partition(" ")[0]) from None
+    async with server.looking:
+        answer = await anyio.to_thread.run_sync(_units_over_text, served, asked)
     return json_answer(answer, server)
 
 

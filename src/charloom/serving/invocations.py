@@ -31,7 +31,7 @@ from charloom.serving.completions import (
 )
 from charloom.serving.connections import preferred_form
 from charloom.serving.context import Context, context, notes
-from charloom.serving.errors import ApiError, json_response, json_text
+from charloom.serving.errors import ApiError, check_length, json_response, json_text
 from charloom.serving.large_answers import json_answer
 from charloom.serving.middleware import check_json, content_type, parse_aside, read_body
 from charloom.serving.models import Served
@@ -73,9 +73,7 @@ async def score_of(request: InvocationRequest, server: Context, share: object = 
     served = server.models.named(request.model)
     if len(request.prompt) != 1 or not isinstance(text := request.prompt[0], str):
         raise ApiError(400, "prompt: a score is of one text", param="prompt")
-    if len(text) > server.settings.max_prompt:
-        message = f"prompt: {len(text):,} characters, this server allows at most {server.settings.max_prompt:,}"
-        raise ApiError(400, message, param="prompt", code="context_length_exceeded")
+    check_length("prompt", text, server.settings.max_prompt)
     if len(text) <= LONG:
         return await _measure(text, served, share)
     ids = await server.places.read(_ids, text, served)

@@ -8,7 +8,7 @@ from fastapi.responses import Response
 from pydantic import BaseModel
 
 from charloom.serving.context import context
-from charloom.serving.errors import ApiError, json_response, json_text
+from charloom.serving.errors import ApiError, check_length, json_response, json_text
 from charloom.serving.large_answers import json_answer
 from charloom.serving.middleware import read_json
 from charloom.serving.places import LONG
@@ -49,9 +49,7 @@ async def tokenize(request: Request) -> Response:
     asked = await read_json(request, TokenizeRequest)
     server = context(request)
     served = server.models.named(asked.model)
-    if len(asked.prompt) > server.settings.max_prompt:
-        message = f"prompt: {len(asked.prompt):,} characters, this server allows at most {server.settings.max_prompt:,}"
-        raise ApiError(400, message, param="prompt", code="context_length_exceeded")
+    check_length("prompt", asked.prompt, server.settings.max_prompt)
 
     def tokenized() -> str:
         tokens = served.model.encode(asked.prompt)
@@ -67,9 +65,7 @@ async def detokenize(request: Request) -> Response:
     asked = await read_json(request, DetokenizeRequest)
     server = context(request)
     vocabulary = server.models.named(asked.model).model.vocabulary
-    if len(asked.tokens) > server.settings.max_prompt:
-        message = f"tokens: {len(asked.tokens):,} of them, this server allows at most {server.settings.max_prompt:,}"
-        raise ApiError(400, message, param="tokens", code="context_length_exceeded")
+    check_length("tokens", asked.tokens, server.settings.max_prompt, "of them")
     if asked.tokens and not (min(asked.tokens) >= 0 and max(asked.tokens) < vocabulary.size):
         raise ApiError(400, f"tokens: the model's ids are those from 0 to {vocabulary.size - 1}", param="tokens")
     return json_response({"prompt": vocabulary.decode(np.array(asked.tokens, dtype=np.int64))})

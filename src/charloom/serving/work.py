@@ -12,7 +12,7 @@ from charloom.errors import CharloomError
 from charloom.runtime.continuation import Bell, Continuation, Reader
 from charloom.runtime.logprobs import Chunk
 from charloom.serving.context import Context
-from charloom.serving.errors import ApiError, as_api_error
+from charloom.serving.errors import ApiError, as_api_error, check_length
 from charloom.serving.models import Served
 from charloom.serving.places import LARGE, LONG
 from charloom.serving.requests import AS_MANY_AS_ALLOWED, CompletionRequest, Ids
@@ -140,9 +140,13 @@ def _sampling(request: CompletionRequest) -> dict[str, Any]:
 def _check_unsupported(request: CompletionRequest) -> None:
     for name, passed_over in _UNSUPPORTED.items():
         if getattr(request, name) not in passed_over:
-            raise _bad(name, f"{name} is not supported: leave it out", "unsupported_parameter")
+            raise _unsupported(name, "leave it out")
     if request.best_of is not None and request.best_of != (request.n or 1):
-        raise _bad("best_of", "best_of is not supported: leave it out, or give the same as n", "unsupported_parameter")
+        raise _unsupported("best_of", "leave it out, or give the same as n")
+
+
+def _unsupported(name: str, advice: str) -> ApiError:
+    return ApiError(400, f"{name} is not supported: {advice}", param=name, code="unsupported_parameter")
 
 
 def _at_most(name: str, value: int, most: int) -> None:
@@ -186,16 +190,13 @@ def _check_prompts(prompts: list[str] | list[Ids], served: Served, settings: Ser
         raise _beyond("prompt", "characters of prompts", characters, "max_request_prompt", settings)
     size = served.model.vocabulary.size
     for prompt in prompts:
-        most = min(settings.max_prompt, settings.max_request_prompt)
-        if len(prompt) > most:
-            message = f"prompt: {len(prompt):,} characters, this server allows at most {most:,}"
-            raise _bad("prompt", message, "context_length_exceeded")
+        check_length("prompt", prompt, min(settings.max_prompt, settings.max_request_prompt))
         if not isinstance(prompt, str) and prompt and not (min(prompt) >= 0 and max(prompt) < size):
             raise _bad("prompt", f"prompt: the model's ids are those from 0 to {size - 1}")
 
 
-def _bad(param: str, message: str, code: str | None = None) -> ApiError:
-    return ApiError(400, message, param=param, code=code)
+def _bad(param: str, message: str) -> ApiError:
+    return ApiError(400, message, param=param)
 
 
 class Job:

@@ -16,6 +16,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from charloom.errors import CorpusError, MissingExtraError, UsageError
+from charloom.report import LOG_METRICS
 from charloom.sagemaker.aws import Aws, role_arn
 from charloom.sagemaker.instances import gpus, has_own_disks, refuse_arm, refuse_unfit, training_image
 from charloom.sagemaker.jobs.attach import JOBS
@@ -34,13 +35,6 @@ _NOT_IN_A_JOB = {
 
 CHECKPOINTS = "/opt/ml/checkpoints"
 """The folder that SageMaker keeps equal to its copy in S3, also over spot interruptions."""
-METRICS = {
-    "train:loss": r"(?:loss|train) ([0-9]+\.[0-9]+)",
-    "validation:loss": r"validation ([0-9]+\.[0-9]+) nats",
-    "validation:bits_per_char": r"nats = ([0-9]+\.[0-9]+) bits/char",
-    "epoch": r"epoch ([0-9]+\.[0-9]+)",
-}
-"""What CloudWatch draws, read from the lines that a training writes where no terminal is."""
 _USUAL = 3600  # seconds that a job may run where nothing is said
 _AROUND = 1800  # seconds beside a budget: installing, reading, evaluating, packing
 _LONGEST = 28 * 86_400  # seconds that SageMaker lets a job run
@@ -198,7 +192,7 @@ def training_job_request(job: TrainingJob) -> dict[str, Any]:
         "AlgorithmSpecification": {
             "TrainingImage": job.image,
             "TrainingInputMode": "File",
-            "MetricDefinitions": [{"Name": name, "Regex": regex} for name, regex in METRICS.items()],
+            "MetricDefinitions": [{"Name": name, "Regex": regex} for name, regex in LOG_METRICS.items()],
             "EnableSageMakerMetricsTimeSeries": True,
         },
         "RoleArn": job.role,
