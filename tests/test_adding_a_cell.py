@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGE = ROOT / "docs" / "how-to" / "add-a-cell.md"
 
@@ -28,6 +30,7 @@ def run(command: list[str], folder: Path, given: str | None = None) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_the_page_adds_a_cell_that_learns_and_runs(tmp_path: Path, small_text: Path) -> None:
     folder = tmp_path / "charloom"
     for part in ("src", "tests"):

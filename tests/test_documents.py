@@ -45,6 +45,7 @@ def run(command: list[str], folder: Path, given: str | None = None) -> subproces
     )
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_readme_run_as_written(workplace: Path) -> None:
     commands = [
         line
@@ -59,6 +60,7 @@ def test_the_commands_of_the_readme_run_as_written(workplace: Path) -> None:
         assert ran.stdout
 
 
+@pytest.mark.slow
 def test_the_python_of_the_readme_runs_as_written(workplace: Path) -> None:
     (code,) = blocks(ROOT / "README.md", "python")
     ran = run([sys.executable, "-c", code], workplace)
@@ -66,6 +68,7 @@ def test_the_python_of_the_readme_runs_as_written(workplace: Path) -> None:
     assert float(ran.stdout.splitlines()[0]) > 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", blocks(ROOT / "docs" / "how-to" / "embed-the-engine.md", "python"))
 def test_the_python_of_the_engines_page_runs_as_written(workplace: Path, trained: Path, code: str) -> None:
     shutil.copytree(trained, workplace / "runs" / "yours")
@@ -102,6 +105,7 @@ def test_the_skipped_commands_parse(workplace: Path) -> None:
     assert "toaster" in ran.stderr
 
 
+@pytest.mark.slow
 def test_several_processes_as_the_page_starts_them(workplace: Path) -> None:
     (block,) = blocks(ROOT / "docs" / "explanation" / "scaling-out.md", "sh skip")
     command = shlex.split(block.splitlines()[0])
@@ -124,6 +128,7 @@ def test_the_page_on_patterns_writes_what_matches(workplace: Path, trained: Path
             assert re.fullmatch(pattern, json.loads(line)["text"])
 
 
+@pytest.mark.slow
 def test_the_page_on_odd_lines_finds_them(tmp_path: Path) -> None:
     """As written, but for a twentieth of the log and a network that learns it in seconds."""
     page = ROOT / "docs" / "how-to" / "find-odd-lines.md"

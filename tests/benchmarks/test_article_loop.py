@@ -30,6 +30,7 @@ def loop_of(data: TrainingData) -> ArticleLoop:
     return ArticleLoop(data.split.train, data.split.validation, data.vocabulary.size, HIDDEN)
 
 
+@pytest.mark.slow
 def test_the_loss_falls(data: TrainingData) -> None:
     loop = loop_of(data)
     before = loop.validation_loss()

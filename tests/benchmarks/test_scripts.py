@@ -115,6 +115,7 @@ def test_operations_are_six_times_the_weights_that_multiply() -> None:
     assert operations_per_character(default) == 6 * (default.parameters - table_and_biases)
 
 
+@pytest.mark.slow
 def test_throughput(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(throughput, "MODES", {"1 thread": (1, 1), "2 processes": (2, 1)})
     throughput.main(["--hidden-size", "8", "--seconds", "0.02", "--repeats", "1", "--json"])
@@ -132,6 +133,7 @@ def test_throughput(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixtu
     assert "charloom, GRU 1 × 8" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_generation(capsys: pytest.CaptureFixture[str]) -> None:
     generation.main(["--hidden-size", "8", "--characters", "40", "--repeats", "1", "--json"])
     found = report(capsys)
@@ -175,6 +177,7 @@ def test_memory_of_scoring(prose: Path, capsys: pytest.CaptureFixture[str], way:
     assert found["end"] > 10
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not installed (apt-get install chromium)")
 def test_browser(capsys: pytest.CaptureFixture[str]) -> None:
     browser.main(["--hidden-size", "8", "--characters", "40", "--repeats", "1", "--json"])
@@ -186,6 +189,7 @@ def test_browser(capsys: pytest.CaptureFixture[str]) -> None:
     assert "target 500" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_serving(capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--hidden-size", "8", "--streams", "1,5", "--characters", "30", "--flood", "70", "--json"]
     serving.main(arguments)

@@ -79,6 +79,7 @@ def check_pages(browser: Browser, folder: Path, shown: str) -> None:
         assert page.url == f"{shown}/docs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keep_host", [False, True])
 def test_the_pages_work_under_a_prefix(browser: Browser, folder: Path, keep_host: bool) -> None:
     with served(folder) as address, proxied(address, "/user/me/proxy/8000/", keep_host=keep_host) as shown:
@@ -125,6 +126,7 @@ def fetched(page: Page, address: str, options: dict[str, Any]) -> Any:
     return page.evaluate(script, [address, options])
 
 
+@pytest.mark.slow
 def test_a_foreign_page_reads_and_makes_nothing(browser: Browser, folder: Path, tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<!doctype html><title>foreign</title>")
     with served(folder) as address, page_server(tmp_path) as port, browser.new_context() as context:
@@ -147,6 +149,7 @@ def test_a_foreign_page_reads_and_makes_nothing(browser: Browser, folder: Path, 
     assert "charloom_prompt_tokens_total" in metrics
 
 
+@pytest.mark.slow
 def test_a_name_that_a_page_led_here_gets_nothing(browser: Browser, folder: Path) -> None:
     """DNS rebinding: Chromium sends the foreign name as Host, and no Sec-Fetch-Site, for that is no trusted address."""
     rules = "--host-resolver-rules=MAP evil.example 127.0.0.1"

@@ -20,6 +20,7 @@ def text_of(page: Page) -> str:
     return page.locator("#text").evaluate("text => text.textContent")  # type: ignore[no-any-return]
 
 
+@pytest.mark.slow
 def test_stop_works_at_once(page: Page, models: Models) -> None:
     opened(page, models.page("lstm"))
     page.fill("#length", "20000")
@@ -53,6 +54,7 @@ def test_an_alternative_clicked_is_gone_on_from(page: Page, models: Models) -> N
     expect(page.locator("#text span[tabindex='0']")).to_have_count(1)
 
 
+@pytest.mark.slow
 def test_the_keyboard_alone_is_enough(page: Page, models: Models) -> None:
     opened(page, models.page("gru"))
     press = page.keyboard.press
@@ -188,6 +190,7 @@ def test_a_phone_shows_all_without_scrolling_sideways(browser: Browser, models: 
     context.close()
 
 
+@pytest.mark.slow
 def test_nothing_moves_for_those_who_asked(browser: Browser, models: Models) -> None:
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()

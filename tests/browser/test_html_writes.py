@@ -36,6 +36,7 @@ def vocabulary_of(models: Models, name: str) -> Any:
     return vocabulary_from_json(json.loads((models.directory(name) / "vocabulary.json").read_bytes()))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
 @pytest.mark.parametrize("prompt", ["The \nprice É", ""])
 def test_greedy_text_is_numpys(page: Page, models: Models, name: str, prompt: str) -> None:

@@ -332,6 +332,7 @@ def test_the_page_about_it_says_what_works(model: Model, tmp_path: Path, browser
         assert label in (FOLDER / "index.html").read_text("utf-8"), label
 
 
+@pytest.mark.slow
 def test_the_pictures_of_the_docs_are_small(browser: Browser, model: Model, address: str, tmp_path: Path) -> None:
     made = [*take_playground(browser, address, tmp_path), take_page(browser, model.path, tmp_path)]
     shown = [ROOT / "docs" / "images" / picture.name for picture in made]
@@ -343,6 +344,7 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
     return install_axe(tmp_path_factory.mktemp("axe"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(browser: Browser, address: str, axe: str, scheme: str) -> None:
     with watched(browser, color_scheme=scheme) as page:

@@ -107,6 +107,7 @@ def test_without_torch_it_says_what_to_install(trained: Path, text: Path) -> Non
     assert ran.stderr == "charloom: --adapt needs the 'train' extra: pip install 'charloom[train]'\n"
 
 
+@pytest.mark.slow
 def test_the_documented_command_and_python(
     charloom: Charloom, trained: Path, text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ def peak(*arguments: object) -> tuple[int, str, str, int]:
 linux_only = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count memory otherwise")
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize(
     "characters", [300_000, pytest.param(10_000_000, marks=pytest.mark.slow)], ids=["300,000", "ten million"]
@@ -58,6 +59,7 @@ def test_a_long_prompt_needs_little_memory(trained: Path, tmp_path: Path, charac
     assert most - usual < 30 + 16 * characters / 2**20
 
 
+@pytest.mark.slow
 @linux_only
 @pytest.mark.parametrize("option", ["--prompt-file", "--adapt"])
 def test_a_file_without_end_is_refused(trained: Path, option: str) -> None:

@@ -60,6 +60,7 @@ def test_show_verifies(charloom: Charloom, prepared: Path) -> None:
     assert "checksum" in one_line(ran)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--vocabulary", "bytes"), ("--clean", "article", "--min-count", 5)])
 def test_a_model_is_the_same_bit_for_bit(
     charloom: Charloom, small_text: Path, tmp_path: Path, options: tuple[Any, ...]

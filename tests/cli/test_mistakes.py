@@ -141,6 +141,7 @@ def test_samples_at_temperature_0_are_all_the_same(charloom: Charloom, trained: 
     assert "all samples" not in charloom(*common).err
 
 
+@pytest.mark.slow
 def test_an_interrupted_quickstart_is_made_anew(charloom: Charloom, tmp_path: Path) -> None:
     """Killed on the way it leaves a run without a model, and quickstart has no option to replace it."""
     folder = tmp_path / "q" / "training"

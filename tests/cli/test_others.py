@@ -101,6 +101,7 @@ def test_corpus_show_of_the_article(charloom: Charloom, shakespeare: Path) -> No
     assert data["cleaning"] == ["drop-speaker-lines", "drop-empty-lines", "lowercase", "join-lines"]
 
 
+@pytest.mark.slow
 def test_quickstart_twice_in_the_same_folder(charloom: Charloom, tmp_path: Path) -> None:
     for _ in range(2):
         ran = charloom("quickstart", "-o", tmp_path / "q", "--steps", 30, "--json")
@@ -131,6 +132,7 @@ def test_every_setting_is_an_option_with_its_own_sentence(charloom: Charloom) ->
                 assert field.description.split()[0] in words
 
 
+@pytest.mark.slow
 def test_every_command_has_help(charloom: Charloom) -> None:
     overview = charloom("--help").out
     for command, does in COMMANDS.items():
@@ -180,6 +182,7 @@ def test_two_hyphens_end_the_options(
     assert charloom("corpus", "show", "--json", "--", "-").json["sources"] == ["stdin"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", ["1", "2"])
 def test_help_has_its_texts_in_an_optimized_python(level: str) -> None:
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
@@ -192,6 +195,7 @@ def test_help_has_its_texts_in_an_optimized_python(level: str) -> None:
     assert optimized == plain
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux can limit the memory")
 def test_a_network_larger_than_the_memory(small_text: Path, tmp_path: Path) -> None:
     program = (

@@ -161,6 +161,7 @@ def training(text: Path, folder: Path) -> list[str]:
     return ["train", str(text), "-o", str(folder), "--hidden-size", "64", "--steps", "200", "--threads", "1"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("columns", "environment"), [(80, {}), (60, {}), (80, {"NO_COLOR": "1"}), (80, {"TERM": "dumb"})]
 )
@@ -180,6 +181,7 @@ def test_a_real_terminal(
         assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", printed)  # no colour
 
 
+@pytest.mark.slow
 def test_a_log_file_has_no_escapes_even_when_colour_is_forced(small_text: Path, tmp_path: Path) -> None:
     import subprocess
 

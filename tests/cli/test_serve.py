@@ -42,6 +42,7 @@ def started(*arguments: object, **environment: str) -> Iterator[tuple[subprocess
         process.communicate()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGHUP, signal.SIGHUP]])
 def test_told_to_end_it_finishes_what_there_is(trained: Path, signals: list[signal.Signals]) -> None:
     with started(trained) as (process, address), httpx.Client(base_url=address, timeout=30) as client:
@@ -65,6 +66,7 @@ def test_told_to_end_it_finishes_what_there_is(trained: Path, signals: list[sign
         assert process.wait(20) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
 def test_told_twice_to_end_it_finishes_nothing(trained: Path, second: signal.Signals) -> None:
     with started(trained, "--drain", "600s", "--max-tokens", "10000000") as (process, address):
@@ -108,6 +110,7 @@ def test_interrupted(trained: Path) -> None:
         assert process.wait(20) == 130
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_be_loaded(trained: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(trained, damaged)
@@ -175,6 +178,7 @@ def _blocks(page: Path, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)
 
 
+@pytest.mark.slow
 def test_the_page_on_serving_is_true(trained: Path, tmp_path: Path) -> None:
     """Its server starts with its options, its requests are answered, its Python runs."""
     page = ROOT / "docs" / "how-to" / "serve.md"
@@ -212,6 +216,7 @@ def _ask_as_the_page_does(page: Path, commands: list[str], address: str) -> None
         until(lambda: idle(client))
 
 
+@pytest.mark.slow
 def test_a_server_that_is_ended_while_it_loads(trained: Path) -> None:
     """So many models that the signal comes before the last is loaded; those that are left are not begun."""
     many = [f"m{number}={trained}" for number in range(400)]

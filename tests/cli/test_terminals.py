@@ -46,6 +46,7 @@ def test_help_fits_any_width(charloom: Charloom, monkeypatch: pytest.MonkeyPatch
 WIDTHS = [1, *(pytest.param(columns, marks=pytest.mark.slow) for columns in (5, 10, 40, 200))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_a_run_ends_well_on_a_terminal_of_any_width(small_text: Path, tmp_path: Path, columns: int) -> None:
     printed = on_a_terminal(training(small_text, tmp_path / "m"), columns)
@@ -53,6 +54,7 @@ def test_a_run_ends_well_on_a_terminal_of_any_width(small_text: Path, tmp_path: 
     assert is_whole(tmp_path / "m")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("columns", WIDTHS)
 def test_every_view_fits_a_terminal_of_any_width(trained: Path, small_text: Path, columns: int) -> None:
     assert "it is whole" in on_a_terminal(["inspect", str(trained)], columns)
@@ -67,6 +69,7 @@ def test_quickstart_on_the_narrowest_terminal(tmp_path: Path) -> None:
     assert is_whole(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_terminal_made_narrow_in_mid_run(small_text: Path, tmp_path: Path) -> None:
     with Terminal(training(small_text, tmp_path / "m", steps=200), 80) as terminal:
         terminal.read_until("validation")
@@ -75,6 +78,7 @@ def test_a_terminal_made_narrow_in_mid_run(small_text: Path, tmp_path: Path) -> 
     assert is_whole(tmp_path / "m")
 
 
+@pytest.mark.slow
 def test_a_window_that_closes_saves_the_best_so_far(small_text: Path, tmp_path: Path) -> None:
     with Terminal(training(small_text, tmp_path / "m", steps=1_000_000), 80) as terminal:
         terminal.read_until("validation")
@@ -104,6 +108,7 @@ def test_nohup_goes_on_when_the_window_closes(small_text: Path, tmp_path: Path) 
     assert open_model_directory(tmp_path / "m").config.training["result"]["interrupted"] is False
 
 
+@pytest.mark.slow
 def test_a_reader_of_the_log_goes_away(small_text: Path, tmp_path: Path) -> None:
     process = started(training(small_text, tmp_path / "m"), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     assert process.stderr is not None
@@ -113,6 +118,7 @@ def test_a_reader_of_the_log_goes_away(small_text: Path, tmp_path: Path) -> None
     assert is_whole(tmp_path / "m")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux's file that is always full")
 @pytest.mark.parametrize("stdout_too", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_log_on_a_full_disk(small_text: Path, tmp_path: Path, stdout_too: bool) -> None:

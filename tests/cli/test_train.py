@@ -173,6 +173,7 @@ def _start(arguments: list[str], **options: object) -> subprocess.Popen[str]:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_the_best_and_resume_goes_on(
     charloom: Charloom, small_text: Path, tmp_path: Path, number: signal.Signals
@@ -201,6 +202,7 @@ def test_a_signal_saves_the_best_and_resume_goes_on(
     assert json.loads(out)["resumed_from_step"] == result["steps"]
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(small_text: Path, tmp_path: Path) -> None:
     """A real limit: no file of this process may grow beyond 200 kB, and the graph needs more."""
     import resource
@@ -220,6 +222,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(small_text: Pat
     assert not list(folder.rglob("*.part"))
 
 
+@pytest.mark.slow
 def test_names_are_learned(charloom: Charloom, names: Path, tmp_path: Path) -> None:
     folder = tmp_path / "names"
     ran = charloom("train", names, "-o", folder, "--recipe", "names", "--steps", 600, "--seed", 1, "--json")

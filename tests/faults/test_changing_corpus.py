@@ -34,6 +34,7 @@ def with_ids_of_nothing(path: Path) -> None:
         file.write(b"\xff" * path.stat().st_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [cut_short, emptied, with_other_characters, with_ids_of_nothing])
 def test_it_is_an_error_in_words(
     charloom: Charloom, small_text: Path, tmp_path: Path, change: Callable[[Path], None]
@@ -49,6 +50,7 @@ def test_it_is_an_error_in_words(
     assert not (tmp_path / "m" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_one_that_is_prepared_anew_meanwhile_does_no_harm(charloom: Charloom, small_text: Path, tmp_path: Path) -> None:
     """The files that were opened are read to the end of the run."""
     (tmp_path / "other.txt").write_text("another text\n" * 500, "utf-8")

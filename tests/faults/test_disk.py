@@ -137,6 +137,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_the_newest_is_damaged_and_the_one_before_is_taken(
     text: Path, whole: Path, folder: Path, damage: Callable[[Path], None]
@@ -263,6 +264,7 @@ def test_a_rescue_on_a_full_disk_still_rescues(text: Path, tmp_path: Path, monke
     assert no_temporary_files(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("room_in", ["state", "temp"])
 def test_a_disk_that_is_full_at_the_very_end_keeps_the_result_elsewhere(
     text: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, room_in: str
@@ -291,6 +293,7 @@ def test_a_disk_that_is_full_at_the_very_end_keeps_the_result_elsewhere(
     assert not list(tmp_path.rglob("last.safetensors"))
 
 
+@pytest.mark.slow
 def test_a_disk_with_room_for_one_checkpoint_keeps_the_last(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

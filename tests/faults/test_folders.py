@@ -108,6 +108,7 @@ THEIRS = {"notes.txt": "mine", "src/main.py": "print()", "training/notes.md": "m
 EDITED = {"README.md": "what I found out", "generation_config.json": '{"temperature": 0.3}'}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("finished_job")
 @pytest.mark.parametrize("writer", ["train", "fine-tune", "attach", pytest.param("local job", marks=pytest.mark.slow)])
 def test_a_model_is_replaced_and_what_people_put_beside_it_stays(
@@ -220,6 +221,7 @@ def test_a_link_to_nothing_where_a_file_is_to_go(
         assert not (tmp_path / "absent").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="folders are locked on POSIX systems")
 @pytest.mark.parametrize("replaced", [False, True])
 def test_a_run_whose_folder_is_moved_ends_and_can_be_resumed(
@@ -266,6 +268,7 @@ def test_files_that_are_there_are_replaced_only_when_asked(charloom: Charloom, t
         assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@pytest.mark.slow
 def test_the_command_that_is_printed_works(
     charloom: Charloom, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,6 +306,7 @@ def words_of(said: str, cwd: Path) -> list[list[str]]:
     return found[:-1]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("finished_job")
 @pytest.mark.skipif(os.name != "posix", reason="names are bytes, and bash is there, on POSIX systems")
 @pytest.mark.parametrize("name", NAMES)
@@ -337,6 +341,7 @@ def test_what_is_printed_can_be_typed(
     assert charloom(*generate, "--length", 3).status == 0
 
 
+@pytest.mark.slow
 def test_one_folder_has_one_writer(charloom: Charloom, small_text: Path, tmp_path: Path) -> None:
     """Whoever comes second is refused with a sentence, and the first ends as if alone."""
     out = tmp_path / "m"
@@ -440,6 +445,7 @@ def test_quickstart_replaces_no_model_of_a_text_with_a_name_like_its_own(
     assert (tmp_path / "m" / "config.json").read_bytes() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--evaluate-every", 1, "--seed", 7)])
 def test_quickstart_replaces_no_model_that_train_made_of_its_text(
     charloom: Charloom, tmp_path: Path, options: tuple[object, ...]

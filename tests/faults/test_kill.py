@@ -92,6 +92,7 @@ def kill_again_and_again(text: Path, tmp_path: Path, kills: int, steps: int) -> 
     return reached[1:]
 
 
+@pytest.mark.slow
 def test_killed_three_times(small_text: Path, tmp_path: Path) -> None:
     assert len(kill_again_and_again(small_text, tmp_path, kills=3, steps=1_500)) == 3
 
@@ -101,6 +102,7 @@ def test_killed_twenty_times(small_text: Path, tmp_path: Path) -> None:
     assert len(kill_again_and_again(small_text, tmp_path, kills=20, steps=8_000)) == 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_a_model_and_a_checkpoint_of_the_step(
     small_text: Path, tmp_path: Path, number: signal.Signals
@@ -156,6 +158,7 @@ def validation(small_text: Path, tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_an_evaluation_is_broken_off_and_leaves_no_trace(
     small_text: Path, validation: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -177,6 +180,7 @@ def test_an_evaluation_is_broken_off_and_leaves_no_trace(
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == whole
 
 
+@pytest.mark.slow
 def test_a_signal_while_a_large_text_is_evaluated(small_text: Path, tmp_path: Path) -> None:
     large = tmp_path / "large.txt"
     large.write_text(small_text.read_text("utf-8") * 25, "utf-8")

@@ -69,6 +69,7 @@ def killed(folder: Path, commit: str, number: int, work: Callable[[], object], *
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same_number", [True, False])
 def test_a_model_that_replaces_another(trained: Path, tmp_path: Path, same_number: bool) -> None:
     """Wherever it is killed, once or twice, the next one is whole, with its own card, and nothing is left."""
@@ -153,6 +154,7 @@ sys.exit(main(sys.argv[2:]))
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_twice_while_it_publishes(
     charloom: Charloom, small_text: Path, trained: Path, tmp_path: Path
 ) -> None:

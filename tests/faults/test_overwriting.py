@@ -42,6 +42,7 @@ def run_of(folder: Path) -> object:
     return json.loads((folder / "config.json").read_bytes())["training"].get("run")
 
 
+@pytest.mark.slow
 def test_while_it_runs_killed_and_resumed(charloom: Charloom, small_text: Path, old: Path) -> None:
     before = contents(old)
     with Running("train", small_text, "-o", old, "--overwrite", *TINY, "--steps", 100_000) as running:
@@ -59,6 +60,7 @@ def test_while_it_runs_killed_and_resumed(charloom: Charloom, small_text: Path, 
     assert_kept(old, before)
 
 
+@pytest.mark.slow
 def test_interrupted_it_keeps_the_old_and_saves_the_new_beside(charloom: Charloom, small_text: Path, old: Path) -> None:
     before = contents(old)
     words = ("train", small_text, "-o", old, *TINY, "--steps", 1_000_000, "--evaluate-every", 20)
@@ -110,6 +112,7 @@ def _checks(folder: Path) -> list[Any]:
     return list(open_model_directory(folder).check_files())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("updates", [0, 15])
 def test_diverged(small_text: Path, old: Path, monkeypatch: pytest.MonkeyPatch, updates: int) -> None:
     before = contents(old)
@@ -167,6 +170,7 @@ def test_fine_tuning_in_place(small_text: Path, old: Path) -> None:
     assert run_of(old) != was
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_run_is_never_taken(small_text: Path, old: Path, tmp_path: Path) -> None:
     """The record is of the one run and a checkpoint of the other: it starts from the beginning, and says so."""
     other = tmp_path / "other"

@@ -201,6 +201,7 @@ def test_int8_is_within_half_a_percent_of_float32(trained: Path, small_text: Pat
     assert totals[0] != totals[1]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_text() -> None:
     piece = "abc\n" * 4000
 

@@ -28,6 +28,7 @@ def endpoints(fake: FakeAmazon, server: str, monkeypatch: pytest.MonkeyPatch) ->
     return fake
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["sh", "sh async", "sh batch"])
 def test_its_commands(endpoints: FakeAmazon, cli: Charloom, language: str) -> None:
     (block,) = blocks(PAGE, language)

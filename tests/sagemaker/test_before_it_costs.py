@@ -73,6 +73,7 @@ class Terminal:
 BIG = ("--instance", "ml.p5.48xlarge", "--instances", "16", "--max-runtime", "28d")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "told"),
     [
@@ -188,6 +189,7 @@ def test_an_instance_that_the_list_does_not_have_is_warned_about_and_asked(cli: 
     assert paid(there) == []
 
 
+@pytest.mark.slow
 def test_a_prepared_corpus_must_be_alone(cli: Charloom, there: FakeAmazon, small_text: Path) -> None:
     """Two uploads under one prefix, then the folder above them: the job would end at once, and be paid for."""
     first = cli("sagemaker", "upload", small_text, "--prefix", "article", "--json").json["uri"]
@@ -277,6 +279,7 @@ def _packed(fake: FakeAmazon, tmp_path: Path) -> tuple[str, list[str], str]:
         return address, archive.getnames(), requirements.read().decode()
 
 
+@pytest.mark.slow
 def test_an_endpoint_without_a_network_brings_its_packages(
     cli: Charloom, there: FakeAmazon, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

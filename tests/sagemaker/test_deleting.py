@@ -108,6 +108,7 @@ def test_endpoints_are_listed_with_age_price_and_expiry(aws: Account, fake: Fake
     assert all(one.expired for one in endpoints(aws, now=later + timedelta(hours=2)) if one.name == "known")
 
 
+@pytest.mark.slow
 def test_what_has_expired_is_reaped_and_nothing_else(aws: Account, fake: FakeAmazon) -> None:
     put(aws, "short", ttl="1h")
     put(aws, "long", ttl="1d")
@@ -134,6 +135,7 @@ def test_reaping_goes_on_after_a_refusal(aws: Account, fake: FakeAmazon) -> None
     assert any(isinstance(one, Notice) and "not allowed" in one.message for one in events)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("raised", [None, ValueError, KeyboardInterrupt])
 def test_a_block_deletes_its_endpoint_whatever_happens(
     aws: Account, fake: FakeAmazon, raised: type[BaseException] | None

@@ -168,6 +168,7 @@ def test_it_grows_where_it_may(aws: Account, fake: FakeAmazon) -> None:
     assert policy["PolicyType"] == "TargetTrackingScaling"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "operation", ["CreateModel", "CreateEndpointConfig", "CreateSchedule", "CreateEndpoint", "RegisterScalableTarget",
                   "PutScalingPolicy", "DescribeEndpoint"],
@@ -204,6 +205,7 @@ def _interrupted(aws: Account, at: str, after: bool) -> Callable[..., Any]:
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [True, False])
 @pytest.mark.parametrize("at", ["create_model", "create_endpoint_config", "create_schedule", "create_endpoint"])
 def test_ctrl_c_at_any_moment_leaves_nothing(aws: Account, fake: FakeAmazon, at: str, after: bool) -> None:

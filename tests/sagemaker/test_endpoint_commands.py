@@ -35,6 +35,7 @@ def there(fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     return fake
 
 
+@pytest.mark.slow
 def test_the_whole_life_of_an_endpoint(cli: Charloom, there: FakeAmazon) -> None:
     deployed = cli(*DEPLOY, "--yes", "--json", "--price", "0.25", "--ttl", "2h", "--scheduler-role", "S")
     assert deployed.status == 0, deployed.err
@@ -163,6 +164,7 @@ def _commands() -> list[str]:
     return [line for block in found for line in block.splitlines() if line.startswith("charloom sagemaker")]
 
 
+@pytest.mark.slow
 def test_the_commands_of_the_page_run_without_an_account_or_boto3(tmp_path: Path, trained: Path) -> None:
     """As written, with --dry-run; boto3 cannot even be imported."""
     commands = _commands()
@@ -209,6 +211,7 @@ def test_the_python_of_the_page_runs_as_written(
     assert remains(there) == []
 
 
+@pytest.mark.slow
 def test_an_endpoint_of_this_machine(cli: Charloom, there: FakeAmazon, trained: Path) -> None:
     deployed = cli("sagemaker", "deploy", trained, "--instance", "local", "--name", "here", "--ttl", "5m", "--json")
     try:

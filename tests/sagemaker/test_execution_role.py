@@ -52,6 +52,7 @@ def role_of_the_model(fake: FakeAmazon) -> str:
     return str(request["ExecutionRoleArn"])
 
 
+@pytest.mark.slow
 def test_a_session_whose_role_sagemaker_may_assume(
     cli: Charloom, amazon: FakeAmazon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -61,6 +62,7 @@ def test_a_session_whose_role_sagemaker_may_assume(
     assert role_of_the_model(amazon) == f"{ACCOUNT}:role/service-role/Notebook"
 
 
+@pytest.mark.slow
 def test_a_role_that_is_named_comes_first(cli: Charloom, amazon: FakeAmazon, monkeypatch: pytest.MonkeyPatch) -> None:
     assume(amazon, monkeypatch, "Notebook", trusts="sagemaker.amazonaws.com")
     assert cli(*DEPLOY, "--role", "Named").status == 0
@@ -79,6 +81,7 @@ def test_a_session_of_another_kind_still_needs_a_role(
     assert "CreateModel" not in amazon.operations()
 
 
+@pytest.mark.slow
 def test_studio_says_which_role_it_has(cli: Charloom, amazon: FakeAmazon, notebook: Path) -> None:
     write_metadata(notebook, {"AppType": "JupyterLab", "DomainId": "d-1", "ExecutionRoleArn": f"{ACCOUNT}:role/Studio"})
     shown = cli(*DEPLOY, "--dry-run", "--json").out
@@ -87,6 +90,7 @@ def test_studio_says_which_role_it_has(cli: Charloom, amazon: FakeAmazon, notebo
     assert role_of_the_model(amazon) == f"{ACCOUNT}:role/Studio"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "path"), [("AmazonSageMaker-ExecutionRole-20261128T120000", "/service-role/"), ("Mine", "/")]
 )

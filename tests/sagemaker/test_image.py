@@ -250,6 +250,7 @@ def test_the_package_command(charloom: Charloom, trained: Path, tmp_path: Path) 
     assert (ran.status, "such as manylinux" in one_line(ran)) == (2, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("builder", ["docker", "codebuild"])
 def test_a_dry_run_needs_no_boto3(builder: str) -> None:
     code = (

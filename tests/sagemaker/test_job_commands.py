@@ -44,6 +44,7 @@ class Terminal(io.StringIO):
         return True
 
 
+@pytest.mark.slow
 def test_the_whole_way(
     charloom: Charloom, fake: FakeAmazon, small_text: Path, artifact: Path, tmp_path: Path  # noqa: F811
 ) -> None:  # fmt: skip
@@ -160,6 +161,7 @@ def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, smal
     assert "CreateTrainingJob" not in fake.operations()
 
 
+@pytest.mark.slow
 def test_what_is_not_there_is_a_failure(charloom: Charloom, fake: FakeAmazon, small_text: Path, tmp_path: Path) -> None:  # noqa: F811
     """Exit status 1 everywhere: 2 is for what was typed wrongly."""
     here, there = "on this machine: charloom sagemaker list --here", "in eu-west-1"
@@ -198,6 +200,7 @@ def test_what_is_not_there_is_a_failure(charloom: Charloom, fake: FakeAmazon, sm
     assert not any(operation.startswith("Create") for operation in fake.operations("sagemaker"))
 
 
+@pytest.mark.slow
 def test_a_log_is_followed_from_before_its_begin_to_its_end(
     charloom: Charloom, fake: FakeAmazon, small_text: Path  # noqa: F811
 ) -> None:  # fmt: skip
@@ -239,6 +242,7 @@ def test_an_endpoints_log_is_followed_until_it_is_gone(
     assert len(pauses) == before, "and is not waited for"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="links as POSIX has them")
 def test_only_the_models_own_files_are_sent(
     charloom: Charloom, fake: FakeAmazon, small_text: Path, trained: Path, tmp_path: Path  # noqa: F811

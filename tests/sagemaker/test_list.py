@@ -37,6 +37,7 @@ def deploy(cli: Charloom, name: str, *options: str) -> None:
     assert ran.status == 0, ran.err
 
 
+@pytest.mark.slow
 def test_what_is_in_another_region_is_found(
     cli: Charloom, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +61,7 @@ def test_what_is_in_another_region_is_found(
     assert "test" not in (home / "account.jsonl").read_text("utf-8"), "no credentials"
 
 
+@pytest.mark.slow
 def test_a_place_that_cannot_be_asked_is_named(
     cli: Charloom, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -80,6 +82,7 @@ def test_a_place_that_cannot_be_asked_is_named(
     assert cli("sagemaker", "delete", "mine").status == 0, "the record is an aid, and nothing depends on it"
 
 
+@pytest.mark.slow
 def test_jobs_are_listed_those_that_run_first(
     cli: Charloom, fake: FakeAmazon, home: Path, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip
@@ -122,6 +125,7 @@ def test_jobs_are_listed_those_that_run_first(
         assert unasked.endswith(f"a job of that name was started in {REGION}: {advised}")
 
 
+@pytest.mark.slow
 def test_an_endpoint_in_another_region_is_found_by_every_command(
     cli: Charloom, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

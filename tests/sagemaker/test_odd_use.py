@@ -21,6 +21,7 @@ NAMED = ("status", "stop", "logs", "delete", "invoke")
 STARTING = {"train": TRAIN, "deploy": DEPLOY[:3], "transform": TRANSFORM}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a b", "a/b", "../up", "\x1b[31mred", "naïve", "a" * 64, "a--", "a;reboot", "\n"])
 def test_a_name_that_cannot_be_is_a_mistake_of_usage(
     cli: Charloom, there: FakeAmazon, tmp_path: Path, name: str  # noqa: F811
@@ -103,6 +104,7 @@ def test_the_question_whether_to_stop_is_shown_even_when_quiet(
     assert (ran.status, "stop the job mine? It runs on, and is paid for, if not. [y/N]" in ran.err) == (130, True)
 
 
+@pytest.mark.slow
 def test_half_an_endpoint_is_seen_asked_for_and_removed(cli: Charloom, there: FakeAmazon) -> None:  # noqa: F811
     """Something else deleted the endpoint alone, and its configuration and model are left."""
     there.next_endpoint()
@@ -118,6 +120,7 @@ def test_half_an_endpoint_is_seen_asked_for_and_removed(cli: Charloom, there: Fa
     assert [one for one in remains(there) if "ours" not in str(one)] == []
 
 
+@pytest.mark.slow
 def test_json_is_all_there_is_on_stdout(
     cli: Charloom, there: FakeAmazon, server: str  # noqa: F811
 ) -> None:  # fmt: skip

@@ -8,6 +8,8 @@ import shutil
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.test_documents import ROOT, blocks, run
 
 PAGE = ROOT / "docs" / "how-to" / "package-for-sagemaker.md"
@@ -19,6 +21,7 @@ def charloom(block: str, folder: Path, *more: str) -> str:
     return ran.stdout
 
 
+@pytest.mark.slow
 def test_the_page(trained: Path, tmp_path: Path) -> None:
     shutil.copytree(trained, tmp_path / "runs/yours")
     (packing,) = blocks(PAGE, "sh")

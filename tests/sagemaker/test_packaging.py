@@ -192,6 +192,7 @@ def test_archives_say_nothing_of_when_or_where(trained: Path, tmp_path: Path) ->
     assert io.BytesIO(path.read_bytes()[:10]).read()[3] == 0  # no name in it
 
 
+@pytest.mark.slow
 def test_code_of_the_current_folder_does_not_run(trained: Path, tmp_path: Path) -> None:
     """Its names are those of modules that charloom starts or imports."""
     for name in ("pip", "charloom", "torch", "packaging", "requests"):

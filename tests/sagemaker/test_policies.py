@@ -105,6 +105,7 @@ def allowed(policy: str) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_the_user_may_do_what_the_commands_do_and_no_more() -> None:
     used = set().union(*(actions(*call) for call in called()))
     assert allowed("user.json") - set(_IMPLIED) == used - set(_IMPLIED)

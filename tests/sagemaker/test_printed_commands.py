@@ -68,6 +68,7 @@ def run_printed(cli: Charloom, fake: FakeAmazon, *ran: Ran) -> dict[str, Ran]:
     return done
 
 
+@pytest.mark.slow
 def test_an_endpoint_is_asked_and_deleted_where_it_is(cli: Charloom, shell: FakeAmazon, server: str) -> None:
     for options, kind in (((), "invoke mine --prompt 'The '"), (("--async",), "invoke mine --prompt 'The ' --async")):
         shell.next_endpoint(address=server)
@@ -79,6 +80,7 @@ def test_an_endpoint_is_asked_and_deleted_where_it_is(cli: Charloom, shell: Fake
         assert boto3.client("sagemaker", region_name=REGION).list_endpoints()["Endpoints"] == []
 
 
+@pytest.mark.slow
 def test_the_next_steps_of_texts_and_jobs(
     cli: Charloom, shell: FakeAmazon, small_text: Path, artifact: Path, tmp_path: Path  # noqa: F811
 ) -> None:  # fmt: skip
@@ -107,6 +109,7 @@ def test_a_batch_is_looked_at_where_it_runs(cli: Charloom, shell: FakeAmazon, se
     assert "job      batch" in status.out
 
 
+@pytest.mark.slow
 def test_errors_lead_to_the_right_place(cli: Charloom, shell: FakeAmazon) -> None:
     deploy = ("sagemaker", "deploy", DATA, "--name", "mine", *ROLES, *THERE)
     assert cli(*deploy).status == 0
@@ -133,6 +136,7 @@ def test_what_could_not_be_taken_back_is_deleted_by_what_is_printed(cli: Charloo
     assert "endpoint mine" in deleted.out
 
 
+@pytest.mark.slow
 def test_what_has_expired_is_reaped_where_it_is(
     cli: Charloom, shell: FakeAmazon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

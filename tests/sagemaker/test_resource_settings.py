@@ -131,6 +131,7 @@ OWN = {
 }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=50)
 @given(own=st.fixed_dictionaries(OWN), instance=st.sampled_from(["ml.m5.large", "ml.g5.xlarge", "ml.g4dn.xlarge"]))
 def test_amazon_accepts_every_request(own: dict[str, Any], instance: str) -> None:

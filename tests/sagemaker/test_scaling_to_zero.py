@@ -53,6 +53,7 @@ def test_it_rests_wakes_up_and_goes_with_all_that_belongs_to_it(cli: Charloom, t
     assert [one for one in alarms() if one["MetricName"] == "HasBacklogWithoutCapacity"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", ["RegisterScalableTarget", "PutScalingPolicy", "PutMetricAlarm"])
 def test_whatever_is_refused_leaves_nothing(cli: Charloom, there: FakeAmazon, operation: str) -> None:  # noqa: F811
     there.refuse(operation, "AccessDeniedException", "no")
@@ -91,6 +92,7 @@ def test_amazon_accepts_every_request(name: str, most: int) -> None:
     assert_valid("sagemaker", "create_endpoint_config", configuration_request(name, name, choice, [], "s3://bucket/a"))
 
 
+@pytest.mark.slow
 def test_an_alarm_that_may_not_be_removed_is_said(cli: Charloom, there: FakeAmazon) -> None:  # noqa: F811
     assert cli(*DEPLOY, *IDLE, "--yes").status == 0
     there.refuse("DeleteAlarms", "AccessDenied", "no", status=403)
@@ -99,6 +101,7 @@ def test_an_alarm_that_may_not_be_removed_is_said(cli: Charloom, there: FakeAmaz
     assert remains(there) == [], "all else is gone"
 
 
+@pytest.mark.slow
 def test_what_an_expired_one_left_makes_way(
     cli: Charloom, there: FakeAmazon, monkeypatch: pytest.MonkeyPatch  # noqa: F811
 ) -> None:  # fmt: skip

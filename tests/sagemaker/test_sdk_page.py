@@ -79,6 +79,7 @@ SDK_JOB = {
 """What the SDK sends for the page's estimator."""
 
 
+@pytest.mark.slow
 def test_the_commands_on_a_job_of_the_sdk(
     cli: Charloom, fake: FakeAmazon, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

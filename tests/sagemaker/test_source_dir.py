@@ -111,6 +111,7 @@ def test_pip_is_asked_for_nothing_that_an_image_has(source: Path, tmp_path: Path
     assert json.loads(report.read_text())["install"] == []
 
 
+@pytest.mark.slow
 def test_the_entry_point_trains_from_anywhere(source: Path, small_text: Path, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/a.txt").write_bytes(small_text.read_bytes()[:3000])

@@ -62,6 +62,7 @@ def prose(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_the_whole_way(prose: Path, tmp_path: Path) -> None:
     ran = tell(tmp_path, prose, "--training", SHORT, "--keep", str(tmp_path / "kept"))
     assert ran.returncode == 0, ran.stdout + ran.stderr

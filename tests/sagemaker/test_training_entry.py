@@ -235,6 +235,7 @@ def start(base: Path) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_a_job_that_is_killed_or_stopped_goes_on_from_its_checkpoint(text: str, tmp_path: Path) -> None:
     endless = {**SMALL, "steps": 100_000, "evaluate-every": 50_000, "checkpoint-every": "0.2s"}
     base = tree(tmp_path, endless, training={"a.txt": text})
@@ -295,6 +296,7 @@ def test_what_nobody_foresaw_has_a_traceback_after_its_line(
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_the_command_of_the_page_runs_as_written(text: str, tmp_path: Path) -> None:
     page = Path(__file__).resolve().parents[2] / "docs/explanation/training-jobs.md"
     (block,) = re.findall(r"^```sh\n(.*?)^```", page.read_text("utf-8"), re.M | re.S)

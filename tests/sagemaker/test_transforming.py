@@ -208,6 +208,7 @@ def test_a_person_is_asked(batch: FakeAmazon, cli: Charloom, monkeypatch: pytest
     assert batch.transforms["stopped"].states == ["Stopping", "Stopped"]
 
 
+@pytest.mark.slow
 def test_a_batch_is_looked_at_and_stopped_by_its_name(
     batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

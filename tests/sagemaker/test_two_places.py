@@ -42,6 +42,7 @@ def in_account() -> list[str]:
     return [one["EndpointName"] for one in boto3.client("sagemaker").list_endpoints()["Endpoints"]]
 
 
+@pytest.mark.slow
 def test_what_bills_is_not_taken_for_deleted(cli: Charloom, there: FakeAmazon, trained: Path, server: str) -> None:
     deploy_here(cli, trained)
     there.next_endpoint(address=server)
@@ -82,6 +83,7 @@ def test_only_one_place_is_meant(cli: Charloom, there: FakeAmazon, trained: Path
     assert there.calls == [], "no account is asked"
 
 
+@pytest.mark.slow
 def test_a_job_of_this_machine_is_listed_and_removed(
     cli: Charloom, there: FakeAmazon, small_text: Path, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ def test_a_client_that_leaves_in_the_middle(client: httpx.Client, stream: bool) 
     assert metric(client, "request_success_total", finished_reason="abort") == before + 24
 
 
+@pytest.mark.slow
 def test_a_slow_reader_holds_nobody_up_and_is_cut_off(trained: Path) -> None:
     body = {"prompt": "a", "max_tokens": 3000, "n": 4, "logprobs": 20, "stream": True}
     with serving({"small": trained}, request_timeout="3s") as client:

@@ -223,6 +223,7 @@ LARGE: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", LARGE)
 def test_nothing_takes_long_on_the_event_loop(trained: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     path, body = LARGE[kind]

@@ -84,6 +84,7 @@ def test_other_names_are_answered_where_they_are_given(trained: Path) -> None:
         refused(client.get("/v1/models", headers={"host": "evil.example"}), 403)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("origin", FOREIGN_PAGES)
 @pytest.mark.parametrize("fetched", [{}, {"sec-fetch-site": "cross-site"}, {"sec-fetch-site": "same-site"}])
 def test_a_foreign_page_is_not_answered(client: httpx.Client, origin: str, fetched: dict[str, str]) -> None:

@@ -150,6 +150,7 @@ def test_unknown_characters_are_counted(model: charloom.Model) -> None:
     assert record.unknown == record.characters == 600
 
 
+@pytest.mark.slow
 def test_the_text_is_cleaned_as_prompts_are(small_text: Path, tmp_path: Path) -> None:
     options = {"steps": 5, "hidden_size": 8, "embedding_size": 4, "batch_size": 4, "bptt": 16, "threads": 1}
     charloom.train(small_text, tmp_path / "m", clean=["lowercase"], device="cpu", **options)  # type: ignore[arg-type]
@@ -159,6 +160,7 @@ def test_the_text_is_cleaned_as_prompts_are(small_text: Path, tmp_path: Path) ->
     assert upper[1].bits_per_char_after == lower[1].bits_per_char_after
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [{"cell": "gru"}, {"cell": "rnn", "num_layers": 2}, {"vocabulary": "bytes"}])
 def test_every_kind_of_model(small_text: Path, tmp_path: Path, options: dict[str, object]) -> None:
     small = {"steps": 5, "hidden_size": 16, "embedding_size": 0, "batch_size": 4, "bptt": 16, "threads": 1}

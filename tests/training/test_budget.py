@@ -277,6 +277,7 @@ class TestNeighbours:
         assert not BY_CLOCK.is_too_small(early, 1e9)
         assert not BY_STEPS.is_too_small(early, 1e9)
 
+    @pytest.mark.slow
     def test_a_run_that_is_much_faster_than_promised_begins_again_once(
         self, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -344,6 +345,7 @@ class TestNeighbours:
 
 
 class TestRuns:
+    @pytest.mark.slow
     def test_it_keeps_to_its_time(self, small_text: Path, tmp_path: Path) -> None:
         events: list[Event] = []
         result = charloom.train(small_text, tmp_path / "m", budget="3s", threads=1, device="cpu", notify=events.append)

@@ -71,6 +71,7 @@ def test_weights_move_and_new_characters_change_little(embedding_size: int) -> N
     assert after.output.bias[9] == before.output.bias.min()
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_the_old_model(old: Path, new_text: Path, tmp_path: Path) -> None:
     before = charloom.load(old)
     untrained = before.evaluate(new_text, split="all").loss
@@ -123,6 +124,7 @@ def test_damaged_weights_are_refused(old: Path, new_text: Path, tmp_path: Path) 
         charloom.train(new_text, tmp_path / "m", init_from=tmp_path / "nothing", **SMALL)
 
 
+@pytest.mark.slow
 def test_resumed_without_the_old_model(old: Path, new_text: Path, tmp_path: Path) -> None:
     whole, parted, origin = tmp_path / "whole", tmp_path / "parted", tmp_path / "copy"
     shutil.copytree(old, origin)

@@ -44,6 +44,7 @@ def test_the_users_matplotlib_style_changes_nothing(monkeypatch: pytest.MonkeyPa
         assert draw_losses(run(50, 5)) == plain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "records",
     [

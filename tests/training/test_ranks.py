@@ -103,6 +103,7 @@ def _exchange(ranks: Ranks) -> None:
     assert ranks.writes is (own == 0)
 
 
+@pytest.mark.slow
 def test_what_two_ranks_tell_each_other(tmp_path: Path) -> None:
     assert in_two_processes(_exchange, tmp_path) == ["ended-0", "ended-1"]
 
@@ -126,6 +127,7 @@ def gloo_threads() -> list[str]:
     return [name for name in names if "gloo" in name]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs Linux's /proc")
 def test_no_thread_outlives_the_group(tmp_path: Path) -> None:
     spawn(_learn_and_leave, (port(), str(tmp_path)), nprocs=2)  # type: ignore[no-untyped-call]
@@ -157,6 +159,7 @@ def test_another_programs_world_size_is_not_ours(monkeypatch: pytest.MonkeyPatch
         assert ranks.world_size == 1
 
 
+@pytest.mark.slow
 def test_two_ranks_with_half_the_rows_are_one_with_all(small_text: Path, tmp_path: Path) -> None:
     options = {**COMMON, "steps": 40, "evaluate_every": 20}
     folder = tmp_path / "two"
@@ -194,6 +197,7 @@ def test_resume_with_another_number_of_processes_is_refused(small_text: Path, tm
     assert charloom.train(small_text, folder, resume=True).steps == OPTIONS["steps"]
 
 
+@pytest.mark.slow
 def test_rows_that_cannot_be_shared_out_are_a_usage_error(small_text: Path, tmp_path: Path) -> None:
     options = flags(**{**COMMON, "batch_size": 7, "steps": 5})
     meeting = port()
@@ -206,6 +210,7 @@ def test_rows_that_cannot_be_shared_out_are_a_usage_error(small_text: Path, tmp_
     assert not (tmp_path / "m" / "config.json").exists()
 
 
+@pytest.mark.slow
 def test_ranks_with_different_texts_are_refused(small_text: Path, tmp_path: Path) -> None:
     other = tmp_path / "other.txt"
     other.write_text(small_text.read_text("utf-8")[:-1] + "?", "utf-8")

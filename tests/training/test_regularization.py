@@ -259,6 +259,7 @@ class TestAveraging:
         learner.update(0.01, lambda: False)
         assert state.average == {}
 
+    @pytest.mark.slow
     def test_the_average_is_evaluated_and_saved(self, small_text: Path, tmp_path: Path) -> None:
         """Averaging changes nothing in how it learns, so a twin without it knows the weights of every step."""
         events: list[Event] = []
@@ -287,6 +288,7 @@ class TestAveraging:
         measured = charloom.load(tmp_path / "m").evaluate(small_text, protocol="windows-256")
         assert measured.loss == pytest.approx(evaluations[-1].validation_loss, abs=1e-5)
 
+    @pytest.mark.slow
     def test_resumed_is_uninterrupted(self, small_text: Path, tmp_path: Path) -> None:
         options = {**OPTIONS, "averaging": 0.95, "weight_drop": 0.2, "input_dropout": 0.1, "num_layers": 2}
         charloom.train(small_text, tmp_path / "whole", **options)

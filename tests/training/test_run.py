@@ -78,6 +78,7 @@ def no_temporary_files(folder: Path) -> bool:
     return not [path for path in folder.rglob("*") if path.name.endswith(".part")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 def test_over_fits_one_batch(cell: Any) -> None:
     """Random ids can only be memorized: a network that learns brings the loss to near zero."""
@@ -149,6 +150,7 @@ def test_same_seed_same_model_other_seed_other_model(text: Path, uninterrupted: 
     assert (tmp_path / "other" / "model.safetensors").read_bytes() != expected
 
 
+@pytest.mark.slow
 def test_best_weights_are_kept_not_the_last(text: Path, tmp_path: Path) -> None:
     """A learning rate that ruins the model late: the weights saved must be the early ones."""
     events: list[Event] = []
@@ -164,6 +166,7 @@ def test_best_weights_are_kept_not_the_last(text: Path, tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [7, 10, 15, 23])
 def test_resumed_is_uninterrupted_bit_for_bit(text: Path, uninterrupted: Path, tmp_path: Path, steps: int) -> None:
     """Interrupted between evaluations, at one, where an epoch ends, and late."""
@@ -186,6 +189,7 @@ def test_resumed_is_uninterrupted_bit_for_bit(text: Path, uninterrupted: Path, t
     assert not (folder / "training").exists()
 
 
+@pytest.mark.slow
 def test_stopped_before_any_evaluation_it_is_evaluated_and_saved(text: Path, tmp_path: Path) -> None:
     options = {**OPTIONS, "evaluate_every": 30}  # the first look is after step 3
     charloom.train(text, tmp_path / "whole", **options)
@@ -199,6 +203,7 @@ def test_stopped_before_any_evaluation_it_is_evaluated_and_saved(text: Path, tmp
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_resumed_twice_without_options(text: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "m"
     charloom.train(text, folder, should_stop=after(4), **OPTIONS)
@@ -212,6 +217,7 @@ class Crash(BaseException):
     """What a power cut is to the program: nothing can be tidied up in answer to it."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [5, 17])
 def test_resumed_after_a_crash(text: Path, uninterrupted: Path, tmp_path: Path, steps: int) -> None:
     folder = tmp_path / "m"
@@ -232,6 +238,7 @@ def test_resumed_after_a_crash(text: Path, uninterrupted: Path, tmp_path: Path, 
     assert (folder / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_damaged_checkpoint_falls_back_on_the_one_before(text: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "m"
     charloom.train(text, folder, should_stop=after(23), **OPTIONS)
@@ -425,6 +432,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch, folder: Path, pattern: str) -> li
     return met
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vocabulary.json", "model.onnx", "config.json"])
 def test_a_full_disk_while_saving_changes_nothing(
     text: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -573,6 +581,7 @@ def test_the_look_taken_when_stopped_early_leaves_no_trace_in_the_checkpoint(tex
     assert progress["best_step"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [StepTaken, Evaluated, ModelSaved])
 def test_a_listener_that_fails_ends_nothing(
     text: Path, uninterrupted: Path, tmp_path: Path, kind: type, caplog: pytest.LogCaptureFixture

@@ -90,6 +90,7 @@ def test_there_is_one_thread_or_there_are_all(times: list[float], most: int) -> 
     assert most > 1 or not set_to
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("threads", "watched"), [(None, True), (1, False)])
 def test_only_a_run_on_a_clock_that_may_choose_is_watched(
     threads: int | None, watched: bool, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -195,6 +195,7 @@ def test_the_environment_names_the_server(text: Path, tmp_path: Path, monkeypatc
     assert run.info.run_name == "m"
 
 
+@pytest.mark.slow
 def test_overwriting_forgets_event_files_and_keeps_mlflow_runs(
     text: Path, tmp_path: Path, client: MlflowClient
 ) -> None:

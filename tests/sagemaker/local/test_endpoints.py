@@ -82,6 +82,7 @@ def test_what_cannot_be_served_says_why_and_leaves_nothing(trained: Path, tmp_pa
         deploy_here("mine", trained, ttl=0)
 
 
+@pytest.mark.slow
 def test_a_server_that_was_killed_is_noticed_and_replaced(trained: Path) -> None:
     first = deploy_here("mine", trained)
     assert first.process is not None
@@ -93,6 +94,7 @@ def test_a_server_that_was_killed_is_noticed_and_replaced(trained: Path) -> None
     assert delete_here("mine")
 
 
+@pytest.mark.slow
 def test_it_outlives_who_started_it_until_its_time_is_over(trained: Path, own_home: Path) -> None:
     began = time.monotonic()
     deploy_here("measured", trained)

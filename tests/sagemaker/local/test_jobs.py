@@ -32,6 +32,7 @@ def statuses(events: list[Event]) -> list[str]:
     return [event.status for event in events if isinstance(event, StatusChanged)]
 
 
+@pytest.mark.slow
 def test_a_job_trains_with_the_code_that_travels(small_text: Path, tmp_path: Path, own_home: Path) -> None:
     events: list[Event] = []
     request = ("mine", {"training": str(small_text)}, SMALL, tmp_path / "runs" / "model")
@@ -61,6 +62,7 @@ def test_a_job_trains_with_the_code_that_travels(small_text: Path, tmp_path: Pat
     assert find_job("mine") is None
 
 
+@pytest.mark.slow
 def test_a_failure_has_its_reason(small_text: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"the job bad failed: AlgorithmError: .*toaster.*, exit code: 2"):
         run_job_here("bad", {"training": str(small_text)}, {**SMALL, "device": '"toaster"'}, tmp_path / "model")

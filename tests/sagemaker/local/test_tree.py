@@ -33,6 +33,7 @@ def test_a_tree_is_what_a_container_finds(small_text: Path, tmp_path: Path) -> N
     assert (base / "code/charloom/version.py").is_file()
 
 
+@pytest.mark.slow
 def test_a_text_comes_from_s3(account: Account, small_text: Path, tmp_path: Path) -> None:
     bucket = default_bucket(account)
     ensure_bucket(account, bucket)
