@@ -10,12 +10,12 @@ from pydantic import ValidationError
 from charloom.errors import UsageError
 from charloom.settings import (
     CorpusSettings,
+    Duration,
     ModelSettings,
     RunSettings,
     SamplingSettings,
     Settings,
     TrainingSettings,
-    duration_seconds,
     run_settings,
     validate,
 )
@@ -26,14 +26,16 @@ from charloom.settings import (
     [("90", 90), ("30s", 30), ("5m", 300), ("1.5h", 5400), ("1d", 86_400), ("0.001s", 0.001), ("1e3", 1000)],
 )
 def test_durations(text: str, seconds: float) -> None:
-    assert duration_seconds(text) == seconds
-    assert TrainingSettings(checkpoint_every=text).checkpoint_every == text
+    assert Duration(text) == seconds
+    settings = validate(TrainingSettings, {"checkpoint_every": text})
+    assert settings.checkpoint_every == seconds
+    assert settings.model_dump()["checkpoint_every"] == f"{settings.checkpoint_every}" == text
 
 
 @pytest.mark.parametrize("text", ["", "0", "-5s", "m", "5 minutes", "5x", "nan", "inf", "infh", "1e300d", "1h30m"])
 def test_no_durations(text: str) -> None:
     with pytest.raises(ValueError, match="such as 30s, 5m or 1h"):
-        duration_seconds(text)
+        Duration(text)
     with pytest.raises(UsageError, match=r"checkpoint-every = .*: give a time above zero"):
         validate(TrainingSettings, {"checkpoint_every": text})
 
@@ -41,7 +43,7 @@ def test_no_durations(text: str) -> None:
 @given(st.text(max_size=12))
 def test_any_text_is_a_duration_or_refused(text: str) -> None:
     try:
-        seconds = duration_seconds(text)
+        seconds = Duration(text)
     except ValueError:
         return
     assert 0 < seconds < 1e9

@@ -10,6 +10,9 @@ from typing import Literal, TypedDict
 
 from charloom.settings import Cell, CleaningName, TrackerName, ValidationSplit, VocabularyKind
 
+Time = str | float
+"""A time such as "30s" or "5m", or seconds: see `Duration` in `settings.py`."""
+
 
 class SamplingOptions(TypedDict, total=False):
     """Fields of `SamplingSettings`."""
@@ -48,7 +51,7 @@ class LearningOptions(ReadingOptions, total=False):
     input_dropout: float
     weight_drop: float
     window_dropout: bool
-    budget: str | None
+    budget: Time | None
     epochs: float | None
     steps: int | None
     batch_size: int
@@ -64,5 +67,5 @@ class LearningOptions(ReadingOptions, total=False):
     device: str
     threads: int | None
     evaluate_every: int | None
-    checkpoint_every: str
+    checkpoint_every: Time
     track: list[TrackerName]

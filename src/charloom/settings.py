@@ -10,7 +10,6 @@ from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
-    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -18,7 +17,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_core import ErrorDetails
+from pydantic_core import CoreSchema, ErrorDetails, core_schema
 
 from charloom.display import visible
 from charloom.errors import UsageError
@@ -45,28 +44,38 @@ class Settings(BaseModel):
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def duration_seconds(text: str) -> float:
-    """Seconds of a time such as `90`, `30s`, `5m`, `1.5h` or `1d`.
+class Duration(float):
+    """Seconds, of a time such as `90`, `30s`, `5m`, `1.5h` or `1d`; shown and recorded as it was written."""
 
-    Raises:
-        ValueError: it is not such a time, or not above zero.
-    """
-    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
-    try:
-        seconds = float(number) * _UNITS[unit]
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < 1e9:
-        raise ValueError("give a time above zero such as 30s, 5m or 1h")
-    return seconds
+    def __new__(cls, written: str | float) -> Duration:
+        """Read a time.
 
+        Raises:
+            ValueError: it is none, or not above zero.
+        """
+        text = str(written) if isinstance(written, str | Duration) else f"{written}s"
+        number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+        try:
+            seconds = float(number) * _UNITS[unit]
+        except ValueError:
+            seconds = 0.0
+        if not 0 < seconds < 1e9:
+            raise ValueError("give a time above zero such as 30s, 5m or 1h")
+        duration = super().__new__(cls, seconds)
+        duration._text = text
+        return duration
 
-def _a_duration(text: str) -> str:
-    duration_seconds(text)
-    return text
+    _text: str
 
+    def __str__(self) -> str:
+        return self._text
 
-Duration = Annotated[str, AfterValidator(_a_duration)]
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: object, _handler: object) -> CoreSchema:
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, cls) else cls(value),
+            serialization=core_schema.to_string_ser_schema(when_used="always"),
+        )
 
 
 def _split_commas(value: object) -> object:
@@ -173,7 +182,7 @@ class TrainingSettings(Settings):
         le=2**40,
         description="Updates between evaluations (about 20 evaluations a run if not given).",
     )
-    checkpoint_every: Duration = Field("60s", description="Time between checkpoints, as in 30s, 5m or 1h.")
+    checkpoint_every: Duration = Field(Duration("60s"), description="Time between checkpoints, as in 30s, 5m or 1h.")
     track: Annotated[list[TrackerName], BeforeValidator(_split_commas)] = Field(
         default_factory=list,
         description="Where else to record the run: tensorboard, mlflow or both (they need the 'track' extra).",

@@ -19,7 +19,7 @@ def test_flag_over_environment_over_file_over_default(tmp_path: Path) -> None:
     environment = {"CHARLOOM_SERVE_MAX_ROWS": "20", "CHARLOOM_SERVE_MAX_QUEUE": "30", "CHARLOOM_SERVE_API_KEY": "k"}
     found = gather_settings({"max_queue": 300}, environment, file, in_container=False)
     assert (found.port, found.max_rows, found.max_queue, found.max_samples) == (1, 20, 300, 64)
-    assert found.seconds("drain") == 7
+    assert float(found.drain) == 7
     assert found.cors_origin == ["https://a.example"]
     named = {"CHARLOOM_SERVE_CONFIG": str(file), "CHARLOOM_SERVE_CORS_ORIGIN": "https://b.example, https://c.example"}
     assert gather_settings({}, named, None, in_container=False).port == 1
@@ -37,7 +37,7 @@ def test_in_a_container_others_may_come_in(tmp_path: Path) -> None:
     assert not in_container(["runs/a"], environment)
     assert in_container(["runs/a"], {"SAGEMAKER_BIND_TO_PORT": "9000"})
     found = gather_settings({}, {}, None, in_container=True)
-    assert (found.host, found.port, found.seconds("failure_linger")) == ("0.0.0.0", 8080, 30)
+    assert (found.host, found.port, float(found.failure_linger)) == ("0.0.0.0", 8080, 30)
     assert gather_settings({"port": 7}, {"SAGEMAKER_BIND_TO_PORT": "9000"}, None, in_container=True).port == 7
     assert gather_settings({}, {"SAGEMAKER_BIND_TO_PORT": "9000"}, None, in_container=True).port == 9000
 

@@ -7,12 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
+from charloom.settings import Duration
+
 _NAMES: dict[Any, str] = {
     str: "text",
     int: "whole number",
     float: "number",
     bool: "true or false",
     Path: "path",
+    Duration: "time",
     dict: "mapping",
     Any: "anything",
 }

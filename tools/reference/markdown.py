@@ -36,7 +36,7 @@ def shown(value: object) -> str:
         return code("true" if value else "false")
     if isinstance(value, int):
         return code(f"{value:_}") if abs(value) >= 100_000 else code(value)
-    return code(f"{value:g}") if isinstance(value, float) else code(value)
+    return code(f"{value:g}") if type(value) is float else code(value)
 
 
 def prose(text: str) -> str:

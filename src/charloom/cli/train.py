@@ -69,9 +69,9 @@ def train(
     silent = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0"  # of torchrun's processes one speaks
     if silent:
         out = Output(options.model_copy(update={"quiet": True}))
-    chosen: dict[str, Any] = {
-        name: getattr(group, name) for group in (text, network, learning) for name in group.model_fields_set
-    }
+    chosen: dict[str, Any] = {}
+    for group in (text, network, learning):
+        chosen |= group.model_dump(exclude_unset=True)
     specs = corpus_specs(corpus) or [built_in("python-docs")]
     with stop_on_signal(out) as should_stop, TrainingView(out) as view:
         result = charloom.train(

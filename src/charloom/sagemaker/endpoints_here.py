@@ -57,7 +57,7 @@ def deploy_on_this_machine(
     name = checked_name(name or fresh_name(stem_of(model)), "endpoint")
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
         path = _here(model, reach, Path(temporary), notify)
-        made = deploy_here(name, path, ttl=settings.ttl_seconds, notify=notify)
+        made = deploy_here(name, path, ttl=settings.ttl, notify=notify)
     expires = None if made.expires is None else as_tag(made.expires)
     return Deployed(name, model, made.address, LOCAL, 1, LOCAL, 0.0, 0.0, expires)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from charloom.options import LearningOptions
+from charloom.options import LearningOptions, Time
 
 Pairs = list[str] | dict[str, str]
 """Names with values: as a mapping, or each as `name=value`."""
@@ -24,8 +24,8 @@ class JobOptions(ResourceOptions, total=False):
     instance: str
     instances: int
     spot: bool
-    max_runtime: str | None
-    max_wait: str | None
+    max_runtime: Time | None
+    max_wait: Time | None
     role: str | None
     name: str | None
     bucket: str | None
@@ -59,7 +59,7 @@ class EndpointOptions(ResourceOptions, total=False):
     image: str | None
     bucket: str | None
     role: str | None
-    ttl: str | None
+    ttl: Time | None
     scheduler_role: str | None
     startup_timeout: int
     download_timeout: int
@@ -76,5 +76,5 @@ class TransformOptions(ResourceOptions, total=False):
     instances: int
     max_payload: int
     concurrency: int
-    batch_timeout: str
+    batch_timeout: Time
     price: float | None

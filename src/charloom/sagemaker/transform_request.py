@@ -23,16 +23,16 @@ from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3, tag
 from charloom.sagemaker.options import TransformOptions
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.s3 import objects_read
-from charloom.settings import Duration, duration_seconds, validate
+from charloom.settings import Duration, validate
 
 JSON_LINES = "application/jsonlines"
 _LONGEST = 3600  # seconds that Amazon lets one batch take
 
 
-def _within_an_hour(text: str) -> str:
-    if not 1 <= duration_seconds(text) <= _LONGEST:
+def _within_an_hour(time: Duration) -> Duration:
+    if not 1 <= time <= _LONGEST:
         raise ValueError("from a second to an hour")
-    return text
+    return time
 
 
 def _machine(instance: str) -> str:
@@ -52,7 +52,7 @@ class TransformSettings(ResourceSettings):
     max_payload: int = Field(1, ge=1, le=25, description="MB of lines that are sent to the model at a time.")
     concurrency: int = Field(1, ge=1, le=4, description="Such batches at a time on each instance.")
     batch_timeout: Annotated[Duration, AfterValidator(_within_an_hour)] = Field(
-        "1h", description="Time that one batch may take."
+        Duration("1h"), description="Time that one batch may take."
     )
     price: float | None = Field(None, gt=0, le=1e6, description="USD an hour of one instance, if you know it better.")
 
@@ -78,7 +78,7 @@ def transform_request(
         settings: instances and pieces.
         score: measure the prompts of lines that do not say what they want, instead of continuing them.
     """
-    seconds = round(duration_seconds(settings.batch_timeout))
+    seconds = round(settings.batch_timeout)
     key = {} if settings.kms_key is None else {"KmsKeyId": settings.kms_key}
     volume_key = {"VolumeKmsKeyId": settings.kms_key} if key and not has_own_disks(settings.instance) else {}
     place = {"S3DataType": "S3Prefix", "S3Uri": str(source)}

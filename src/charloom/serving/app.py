@@ -47,7 +47,7 @@ def create_app(
     """
     settings = settings or ServeSettings()
     served = Models(models)
-    places = Places(settings.max_large, settings.seconds("request_timeout"))
+    places = Places(settings.max_large, settings.request_timeout)
     server = Context(served, settings, Lifecycle(served), Metrics(served), places)
 
     @asynccontextmanager

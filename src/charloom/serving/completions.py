@@ -130,7 +130,7 @@ def stream_completion(job: Job, server: Context, identity: str, headers: dict[st
     return Streamed(
         _events(job, server, identity),
         event(OUT_OF_TIME.body()),
-        server.settings.seconds("request_timeout"),
+        server.settings.request_timeout,
         "text/event-stream; charset=utf-8",
         {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **headers},
         job,
@@ -257,7 +257,7 @@ async def wait_until_finished(request: Request, job: Job, server: Context) -> No
     """
     with job:
         try:
-            async with asyncio.timeout(server.settings.seconds("request_timeout")):
+            async with asyncio.timeout(server.settings.request_timeout):
                 await unless_gone(request.receive, job.ended())
         except TimeoutError:
             raise OUT_OF_TIME from None

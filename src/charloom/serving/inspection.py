@@ -119,7 +119,7 @@ async def _score_text(request: Request, server: Context, served: Served, text: s
         raise ApiError(503, str(error), code="queue_full") from None
     with continuation:
         try:
-            async with asyncio.timeout(server.settings.seconds("request_timeout")):
+            async with asyncio.timeout(server.settings.request_timeout):
                 await unless_gone(request.receive, continuation.ended())
         except TimeoutError:
             raise OUT_OF_TIME from None

@@ -153,7 +153,7 @@ async def invocations(request: Request) -> Response:
 
 async def _score(request: Request, asked: InvocationRequest, server: Context) -> Response:
     try:
-        async with asyncio.timeout(server.settings.seconds("request_timeout")):
+        async with asyncio.timeout(server.settings.request_timeout):
             return json_response(await unless_gone(request.receive, score_of(asked, server)))
     except TimeoutError:
         raise OUT_OF_TIME from None
@@ -165,7 +165,7 @@ async def _lines(request: Request, server: Context) -> Response:
     return Streamed(
         _answers(body, server, request.scope, scores),
         json_text(OUT_OF_TIME.body()).encode() + b"\n",
-        server.settings.seconds("request_timeout"),
+        server.settings.request_timeout,
         LINES[0],
         {},
     )

@@ -38,5 +38,5 @@ def json_answer(text: str, server: Context, headers: Mapping[str, str] | None = 
     kind = Response if len(text) <= _PIECE else LargeAnswer
     answer = kind(text, 200, headers, "application/json")
     if isinstance(answer, LargeAnswer):
-        answer.seconds = server.settings.seconds("request_timeout")
+        answer.seconds = server.settings.request_timeout
     return answer

@@ -64,7 +64,7 @@ async def read_body(request: Request) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        async with asyncio.timeout(settings.seconds("request_timeout")):
+        async with asyncio.timeout(settings.request_timeout):
             async for part in request.stream():
                 size += len(part)
                 if size > settings.max_body:

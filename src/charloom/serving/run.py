@@ -71,7 +71,7 @@ class _Server(uvicorn.Server):
         if self._deadline is not None:
             self.should_exit = self.force_exit = True
         else:
-            self._deadline = time.monotonic() + self._server.settings.seconds("drain")
+            self._deadline = time.monotonic() + self._server.settings.drain
             self._server.lifecycle.drain()
 
     async def end_when_drained(self, failed_at: float | None = None) -> None:
@@ -89,7 +89,7 @@ class _Server(uvicorn.Server):
                 self.should_exit = self.should_exit or over
             elif self._server.models.failure is not None:
                 failed_at = failed_at or time.monotonic()
-                over = time.monotonic() > failed_at + self._server.settings.seconds("failure_linger")
+                over = time.monotonic() > failed_at + self._server.settings.failure_linger
                 self.should_exit = self.should_exit or over
 
     async def _give_up(self) -> None:
@@ -156,8 +156,8 @@ def _config(app: FastAPI, settings: ServeSettings) -> uvicorn.Config:
         server_header=False,
         ws="none",
         lifespan="on",
-        http=bounded_protocol(openable(settings.max_connections), settings.seconds("head_timeout")),
-        timeout_keep_alive=max(1, round(settings.seconds("keep_alive"))),
+        http=bounded_protocol(openable(settings.max_connections), settings.head_timeout),
+        timeout_keep_alive=max(1, round(settings.keep_alive)),
         timeout_graceful_shutdown=_LAST_ANSWERS,
         backlog=ACCEPTED_AT_ONCE,
     )

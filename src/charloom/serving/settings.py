@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from charloom.errors import UsageError
-from charloom.settings import Duration, Precision, Settings, duration_seconds, validate
+from charloom.settings import Duration, Precision, Settings, validate
 
 PREFIX = "CHARLOOM_SERVE_"
 """A setting such as `max_rows` is `CHARLOOM_SERVE_MAX_ROWS` in the environment."""
@@ -26,11 +26,6 @@ SAGEMAKER_BASE = "SAGEMAKER_BASE_DIR"
 _FILE_LIMIT = 1 << 20
 _HOST = re.compile(r"(\*\.)?[\w-]+(\.[\w-]+)*|[0-9a-fA-F:]*:[0-9a-fA-F:.]*")
 _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\s]+")
-
-
-def _in_words(value: object) -> object:
-    """A file may say 30 instead of "30s"."""
-    return f"{value}s" if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _split_commas(value: object) -> object:
@@ -50,9 +45,6 @@ def _hosts(values: list[str]) -> list[str]:
         if value != "*" and not _HOST.fullmatch(value):
             raise ValueError("give a name without scheme and port, such as llm.example or *.example")
     return values
-
-
-Time = Annotated[Duration, BeforeValidator(_in_words)]
 
 
 class ServeSettings(Settings):
@@ -86,14 +78,18 @@ class ServeSettings(Settings):
     max_logprobs: int = Field(20, ge=0, le=1000, description="Likeliest characters named at each place (logprobs).")
     max_body: int = Field(25 << 20, ge=1024, le=1 << 30, description="Bytes of a request's body.")
     max_connections: int = Field(4096, ge=1, le=1_000_000, description="Connections open at the same time.")
-    request_timeout: Time = Field("300s", description="Time for a request, from its first byte to the answer's last.")
-    head_timeout: Time = Field(
-        "20s", description="Time for the head of a request, from its first byte; a new connection has it to begin."
+    request_timeout: Duration = Field(
+        Duration("300s"), description="Time for a request, from its first byte to the answer's last."
     )
-    keep_alive: Time = Field("65s", description="Time that an idle connection is kept open.")
-    drain: Time = Field("25s", description="Time to finish requests after a signal to end.")
-    failure_linger: Time = Field(
-        "5s", description="How long to answer 503 with the reason before the server ends, after a model failed to load."
+    head_timeout: Duration = Field(
+        Duration("20s"),
+        description="Time for the head of a request, from its first byte; a new connection has it to begin.",
+    )
+    keep_alive: Duration = Field(Duration("65s"), description="Time that an idle connection is kept open.")
+    drain: Duration = Field(Duration("25s"), description="Time to finish requests after a signal to end.")
+    failure_linger: Duration = Field(
+        Duration("5s"),
+        description="How long to answer 503 with the reason before the server ends, after a model failed to load.",
     )
     coalesce: int = Field(20, ge=0, le=10_000, description="Milliseconds of a stream that share one event.")
     api_key_file: Path | None = Field(None, description="A file of keys, one a line: requests must carry one of them.")
@@ -121,10 +117,6 @@ class ServeSettings(Settings):
             if name not in self.model_fields_set and value > getattr(self, name):
                 self.__dict__[name] = value  # the model is frozen for others
         return self
-
-    def seconds(self, name: str) -> float:
-        """A setting that is a time, in seconds."""
-        return duration_seconds(getattr(self, name))
 
 
 def gather_settings(

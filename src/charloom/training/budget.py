@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from charloom.runtime.session import initial_state
-from charloom.settings import ModelSettings, RunSettings, TrainingSettings, duration_seconds
+from charloom.settings import Duration, ModelSettings, RunSettings, TrainingSettings
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.data import TrainingData, model_shape
 from charloom.training.learner import Learner
@@ -48,10 +48,10 @@ _DEFAULT_SECONDS = (20, 300)  # the least and the most, unless the user says how
 _DEFAULT_CHARACTERS_A_SECOND = 4000
 
 
-def default_budget(characters: int) -> str:
-    """How long to train by default: five minutes, less where the text is short, as `--budget` has it."""
+def default_budget(characters: int) -> Duration:
+    """How long to train by default: five minutes, less where the text is short."""
     least, most = _DEFAULT_SECONDS
-    return f"{min(most, max(least, round(characters / _DEFAULT_CHARACTERS_A_SECOND)))}s"
+    return Duration(min(most, max(least, round(characters / _DEFAULT_CHARACTERS_A_SECOND))))
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def choose(
     assert settings.training.budget is not None
     content = b""
     if ranks.writes:
-        seconds = max(1e-3, duration_seconds(settings.training.budget) - spent)
+        seconds = max(1e-3, settings.training.budget - spent)
         best = _best(data, settings, fixed, seconds, _Probes(data, device, ranks))
         training = best.settings.training
         steps = max(1, round(best.passes * data.characters / (training.batch_size * training.bptt)))
@@ -246,7 +246,7 @@ def _measure_speed(data: TrainingData, settings: RunSettings, device: torch.devi
     return batches.characters(0) * ranks.world_size / min(times[1:])
 
 
-def _reason(budget: str, best: _Candidate) -> str:
+def _reason(budget: Duration, best: _Candidate) -> str:
     model, training = best.settings.model, best.settings.training
     return (
         f"in {budget} this machine can read the text {best.passes:.1f} times with {model.cell.upper()} "
@@ -276,10 +276,9 @@ def budget_plan(
     """
     training: TrainingSettings = settings.training
     assert training.budget is not None
-    budget = duration_seconds(training.budget)
     reserve = ranks.share(_final_seconds(data, settings, device) if ranks.writes else 0.0)
-    reserve = min(reserve, _RESERVED_SHARE * budget)
-    return Plan(training, steps, training.evaluate_every, budget, reserve, promised)
+    reserve = min(reserve, _RESERVED_SHARE * training.budget)
+    return Plan(training, steps, training.evaluate_every, training.budget, reserve, promised)
 
 
 def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.device) -> float:

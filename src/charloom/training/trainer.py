@@ -13,7 +13,6 @@ import torch
 from charloom.errors import StorageError
 from charloom.events import Evaluated, Notice, Notify, StepTaken
 from charloom.runtime.evaluation import Evaluation
-from charloom.settings import duration_seconds
 from charloom.training.batches import RingBatches
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.device import ThreadPace
@@ -91,7 +90,6 @@ class Trainer:
         self._ranks = ranks
         self._pace = pace
         self._record_every = max(1, plan.steps // TRAIN_RECORDS)
-        self._checkpoint_seconds = duration_seconds(plan.settings.checkpoint_every)
         self._last_checkpoint = time.monotonic()
         self._counted_until = time.perf_counter()
         self._speed = 0.0
@@ -118,7 +116,7 @@ class Trainer:
                 if not math.isfinite(self.evaluate()) and not self._rescue():
                     return Ending.DIVERGED
                 self.checkpoint()
-            elif self._ranks.share(time.monotonic() - self._last_checkpoint) >= self._checkpoint_seconds:
+            elif self._ranks.share(time.monotonic() - self._last_checkpoint) >= self._plan.settings.checkpoint_every:
                 self.checkpoint()
             if self._plan.is_over(self.state.progress):
                 return Ending.FINISHED

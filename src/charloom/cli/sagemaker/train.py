@@ -97,7 +97,7 @@ def train(
 
 def _chosen(*groups: Settings) -> dict[str, Any]:
     """The settings that were given, by name."""
-    return {name: getattr(group, name) for group in groups for name in group.model_fields_set}
+    return {name: value for group in groups for name, value in group.model_dump(exclude_unset=True).items()}
 
 
 def _may_cost(out: Output, aws: Aws, plan: TrainingPlan, *, yes: bool) -> bool:

@@ -218,7 +218,7 @@ def _plan_deployment(aws: Aws, model: str, choice: EndpointSettings, name: str |
     vendor = choice.isolated and installs_at_start(image)
     data = model_data(aws, model, choice.bucket, notify, vendor=vendor, kms_key=choice.kms_key)
     answers = _prepare_async_output(aws, name, choice)
-    expires = None if choice.ttl_seconds is None else expires_at(choice.ttl_seconds)
+    expires = None if choice.ttl is None else expires_at(choice.ttl)
     return _Plan(name, choice, role, scheduler, image, data, answers, expires)
 
 

@@ -17,7 +17,7 @@ from charloom.sagemaker.instances import (
 )
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.resource_settings import ResourceSettings
-from charloom.settings import Duration, duration_seconds
+from charloom.settings import Duration
 
 DEFAULT_INSTANCE = "ml.c5.large"
 """Two processors without a GPU: the server runs on the CPU, and nothing in the price table is cheaper."""
@@ -50,11 +50,10 @@ def _topic(text: str) -> str:
     return text
 
 
-def _ttl(text: str) -> str:
-    seconds = duration_seconds(text)
-    if seconds > LONGEST_TTL:
+def _ttl(time: Duration) -> Duration:
+    if time > LONGEST_TTL:
         raise ValueError("a year at most")
-    return text
+    return time
 
 
 def _whole_gigabytes(memory: int) -> int:
@@ -139,7 +138,7 @@ class EndpointSettings(ResourceSettings):
         for name in ("async_output", "success_topic", "error_topic"):
             if getattr(self, name) and not self.asynchronous:
                 raise ValueError(f"--{name.replace('_', '-')} needs --async")
-        if self.ttl and not self.local and duration_seconds(self.ttl) < SHORTEST_TTL:
+        if self.ttl and not self.local and self.ttl < SHORTEST_TTL:
             raise ValueError(f"--ttl {self.ttl} is too short: {SHORTEST_TTL / 60:g}m at least, for creating takes time")
         return self
 
@@ -162,11 +161,6 @@ class EndpointSettings(ResourceSettings):
     def scales_to_zero(self) -> bool:
         """Whether it has no instance, and costs nothing, while there is nothing to do."""
         return self.instances == 0
-
-    @property
-    def ttl_seconds(self) -> float | None:
-        """Seconds that it may exist."""
-        return None if self.ttl is None else duration_seconds(self.ttl)
 
     def stated_cost(self, region: str) -> str:
         """What it costs in a region, and for how long, in a line for people."""

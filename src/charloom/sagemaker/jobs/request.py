@@ -24,7 +24,7 @@ from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, tags
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.s3 import default_bucket
 from charloom.sagemaker.source_dir import ENTRY_POINT
-from charloom.settings import LENGTHS, SECTIONS, Duration, RunSettings, duration_seconds, run_settings
+from charloom.settings import LENGTHS, SECTIONS, Duration, RunSettings, run_settings
 
 MOST, LONGEST = 100, 2500
 
@@ -67,7 +67,7 @@ def hyperparameters(options: Mapping[str, Any], recipe: str | None = None) -> di
             sent = {name: value for name, value in sent.items() if name not in LENGTHS}
     run_settings(base, chosen)  # refuses what cannot work, before anything is paid for
     sent |= chosen
-    return encode_values({name: _join_list(value) for name, value in sent.items() if value is not None and value != []})
+    return encode_values({name: _spell(value) for name, value in sent.items() if value is not None and value != []})
 
 
 def encode_values(values: Mapping[str, Any]) -> dict[str, str]:
@@ -100,8 +100,10 @@ def _name(name: str) -> str:
     return name if name.startswith("sagemaker_") else name.replace("_", "-")
 
 
-def _join_list(value: Any) -> Any:
-    """Lists as the command line takes them: SageMaker's toolkit would spell them as Python does."""
+def _spell(value: Any) -> Any:
+    """Lists and times as the command line takes them: SageMaker's toolkit would spell lists as Python does."""
+    if isinstance(value, Duration):
+        return str(value)
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
@@ -301,7 +303,8 @@ def plan_job(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: s
     name = checked_name(asked.name or fresh_name("charloom"), "the job")
     check_validation(options.get("validation"))
     chosen = hyperparameters({key: value for key, value in options.items() if key != "validation"}, recipe)
-    runtime, wait = _times(asked, options.get("budget"))
+    budget = options.get("budget")
+    runtime, wait = _times(asked, None if budget is None else Duration(budget))
     image = asked.image or training_image(aws.region, asked.instance)
     role = role_arn(aws, asked.role)
     place = S3Uri.parse(f"s3://{asked.bucket or default_bucket(aws)}") / JOBS
@@ -341,10 +344,10 @@ def check_validation(file: str | Path | None) -> None:
         raise CorpusError(f"--validation {file}: there is no such file")
 
 
-def _times(asked: JobSettings, budget: str | None) -> tuple[int, int]:
+def _times(asked: JobSettings, budget: Duration | None) -> tuple[int, int]:
     """The longest time to train, and to wait and train, in seconds."""
-    learning = 0 if budget is None else round(duration_seconds(budget))
-    runtime = max(_USUAL, learning + _AROUND) if asked.max_runtime is None else _seconds(asked.max_runtime)
+    learning = 0 if budget is None else round(budget)
+    runtime = max(_USUAL, learning + _AROUND) if asked.max_runtime is None else _whole(asked.max_runtime)
     if learning >= runtime:
         raise UsageError(f"--budget {budget} does not fit into --max-runtime {asked.max_runtime}: allow more")
     if runtime > _LONGEST:
@@ -353,10 +356,10 @@ def _times(asked: JobSettings, budget: str | None) -> tuple[int, int]:
         return runtime, max(2 * runtime, runtime + _USUAL)
     if not asked.spot:
         raise UsageError("--max-wait is for --spot: other machines are not waited for")
-    if _seconds(asked.max_wait) < runtime:
+    if _whole(asked.max_wait) < runtime:
         raise UsageError(f"--max-wait {asked.max_wait} is less than the longest time to train, {runtime:,} s")
-    return runtime, _seconds(asked.max_wait)
+    return runtime, _whole(asked.max_wait)
 
 
-def _seconds(duration: str) -> int:
-    return max(1, round(duration_seconds(duration)))
+def _whole(seconds: float) -> int:
+    return max(1, round(seconds))
