@@ -46,7 +46,7 @@ def test_greedy_text_is_numpys(page: Page, models: Models, name: str, prompt: st
     given = vocabulary.encode(cleaned).tolist()
     expected = reference_greedy(content, given or [vocabulary.opening_id], 200)
     found = written(page, prompt, temperature=0, length=200)
-    decode = vocabulary.decoder().push  # bytes at the end that are no whole character yet are not shown
+    decode = vocabulary.decoder()  # bytes at the end that are no whole character yet are not shown
     assert found == "".join(decode(token) for token in [*given, *expected])
     assert len(expected) == 200
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import charloom
 from charloom.errors import UsageError
 from charloom.runtime.generation import Generation, TextStream, generate_batch
-from charloom.runtime.prompts import READ_AT_ONCE, PromptReader
+from charloom.runtime.prompts import READ_AT_ONCE, Reading, read_prompt
 from charloom.runtime.session import Session
 from charloom.settings import MAX_SEED, SamplingSettings
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary
@@ -189,13 +189,13 @@ def test_a_long_prompt_is_read_in_chunks_with_the_state_carried() -> None:
 
     session = FakeSession(SIZE, score)
     ids = np.arange(2 * READ_AT_ONCE + 5) % SIZE
-    logits, state = PromptReader(session).read(ids)
+    logits, state = read_prompt(session, ids)
     assert logits.shape == (1, SIZE)
     assert logits[0, :2].tolist() == [len(ids), ids[-1]]
     assert state[0].tolist() == [[len(ids)]]
     assert max(run[0] for run in session.runs) <= READ_AT_ONCE
     with pytest.raises(ValueError, match="at least one"):
-        PromptReader(session).read(ids[:0])
+        Reading(ids[:0], state)
 
 
 def test_bytes_are_shown_as_whole_characters() -> None:

@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.runtime.stop_texts import TextAssembler
-from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary
+from charloom.runtime.rows import Row
+from charloom.runtime.stop_texts import StopTexts
+from charloom.settings import SamplingSettings
+from charloom.text.vocabulary import ByteVocabulary
 
 
 def naive(text: str, stops: list[str]) -> tuple[str, bool]:
@@ -18,10 +20,9 @@ def naive(text: str, stops: list[str]) -> tuple[str, bool]:
 
 
 def assemble(text: str, stops: list[str]) -> tuple[list[str], bool]:
-    vocabulary = CharacterVocabulary.from_text(text)
-    assembler = TextAssembler(vocabulary.decoder(), stops)
-    pieces = [assembler.push(int(token)) for token in vocabulary.encode(text)]
-    return [*pieces, assembler.finish()], assembler.stopped
+    held = StopTexts(stops)
+    pieces = [held.release(character) for character in text]
+    return [*pieces, held.rest()], held.met
 
 
 @pytest.mark.parametrize(
@@ -37,7 +38,6 @@ def assemble(text: str, stops: list[str]) -> tuple[list[str], bool]:
         ("xSTOPy", ["STOP", "OPy"], "x"),
         ("xaby", ["ab", "b"], "x"),  # whole at once: the one that begins first
         ("abc", ["abc"], ""),
-        ("abc", [], "abc"),
         ("ab", ["abc"], "ab"),
     ],
 )
@@ -62,21 +62,29 @@ few = st.text(alphabet="ab\n", max_size=40)
 short = st.text(alphabet="ab\n", min_size=1, max_size=5)
 
 
-@given(few, st.lists(short, max_size=4))
+@given(few, st.lists(short, min_size=1, max_size=4))
 def test_pieces_are_the_whole_text_cut(text: str, stops: list[str]) -> None:
     pieces, stopped = assemble(text, stops)
     assert ("".join(pieces), stopped) == naive(text, stops)
 
 
-@given(st.text(alphabet="aé€😀", max_size=20), st.lists(st.text("aé€😀", min_size=1, max_size=3), max_size=2))
+texts = st.text("aé€😀", min_size=1, max_size=20)
+
+
+@given(texts, st.lists(st.text("aé€😀", min_size=1, max_size=3), max_size=2))
 def test_bytes_are_cut_as_characters_are(text: str, stops: list[str]) -> None:
-    vocabulary = ByteVocabulary()
-    assembler = TextAssembler(vocabulary.decoder(), stops)
-    pieces = [assembler.push(int(token)) for token in vocabulary.encode(text)]
-    assert ("".join([*pieces, assembler.finish()]), assembler.stopped) == naive(text, stops)
+    assert row_of_bytes(text.encode(), stops) == naive(text, stops)
 
 
 def test_half_a_character_at_the_end_is_left_out() -> None:
-    assembler = TextAssembler(ByteVocabulary().decoder(), [])
-    pieces = [assembler.push(byte) for byte in "a€".encode()[:-1]]
-    assert "".join(pieces) + assembler.finish() == "a"
+    assert row_of_bytes("a€".encode()[:-1], []) == ("a", False)
+
+
+def row_of_bytes(content: bytes, stops: list[str]) -> tuple[str, bool]:
+    """The text of a row that writes these bytes, and whether it ended at a stop text."""
+    row, pieces = Row(ByteVocabulary(), SamplingSettings(length=len(content), stop=stops), seed=0), []
+    for byte in content:
+        pieces.append(row.push(byte))
+        if row.finish_reason is not None:
+            break
+    return "".join(pieces), row.finish_reason == "stop"

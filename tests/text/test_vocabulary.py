@@ -46,8 +46,8 @@ def test_round_trip(text: str) -> None:
     assert len(ids) == len(text)
     assert 0 not in ids
     assert vocabulary.decode(ids) == text
-    decoder = vocabulary.decoder()
-    assert "".join(decoder.push(int(token)) for token in ids) == text
+    decode = vocabulary.decoder()
+    assert "".join(decode(int(token)) for token in ids) == text
 
 
 @given(st.text())
@@ -56,8 +56,8 @@ def test_bytes_round_trip(text: str) -> None:
     ids = vocabulary.encode(text)
     assert bytes(ids.tolist()) == text.encode()
     assert vocabulary.decode(ids) == text
-    decoder = vocabulary.decoder()
-    assert "".join(decoder.push(int(token)) for token in ids) == text
+    decode = vocabulary.decoder()
+    assert "".join(decode(int(token)) for token in ids) == text
 
 
 @given(st.text(), st.text())
@@ -132,11 +132,11 @@ def test_a_million_characters_need_no_python_loop(text: str) -> None:
 
 
 def test_bytes_decoder_holds_back_what_is_not_whole() -> None:
-    decoder = ByteVocabulary().decoder()
-    assert [decoder.push(byte) for byte in "a€😀".encode()] == ["a", "", "", "€", "", "", "", "😀"]
-    assert decoder.push(0xE2) == ""
-    assert decoder.push(0x41) == "\ufffdA"  # what can never become whole is shown as what it is
-    assert decoder.push(0xFF) == "\ufffd"
+    decode = ByteVocabulary().decoder()
+    assert [decode(byte) for byte in "a€😀".encode()] == ["a", "", "", "€", "", "", "", "😀"]
+    assert decode(0xE2) == ""
+    assert decode(0x41) == "\ufffdA"  # what can never become whole is shown as what it is
+    assert decode(0xFF) == "\ufffd"
 
 
 def test_bytes_vocabulary_gives_damaged_bytes_back() -> None:

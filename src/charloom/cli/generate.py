@@ -62,17 +62,16 @@ def generate(
     if adapt is not None:
         check_adapting(adapt, prompt_file, precision)
     start = _prompt(prompt, prompt_file)
-    chosen: dict[str, Any] = {name: getattr(sampling, name) for name in sampling.model_fields_set}
     loaded, more = load(model, threads=threads, precision=precision), dict[str, Any]()
     if adapt is not None:
         loaded, more["adapted"] = adapt_to_file(out, loaded, adapt)
-    if samples > 1 and sampling.temperature == 0 and "temperature" in chosen:
+    if samples > 1 and sampling.temperature == 0 and "temperature" in sampling.model_fields_set:
         out.warn("at temperature 0 the likeliest character is always taken: all samples are the same")
     if samples > 1:
-        _show_samples(out, loaded.generate_samples(start, samples, **chosen), more)
+        _show_samples(out, loaded.generate_samples(start, samples, sampling), more)
     else:
         wanted = sys.stdout.isatty() if stream is None else stream
-        _show_one(out, loaded, start, chosen, more, stream=wanted and not out.json)
+        _show_one(out, loaded, start, sampling, more, stream=wanted and not out.json)
 
 
 def _prompt(prompt: str | None, file: Path | None) -> str:
@@ -82,9 +81,9 @@ def _prompt(prompt: str | None, file: Path | None) -> str:
 
 
 def _show_one(
-    out: Output, model: Model, prompt: str, chosen: dict[str, Any], more: dict[str, Any], *, stream: bool
+    out: Output, model: Model, prompt: str, sampling: SamplingSettings, more: dict[str, Any], *, stream: bool
 ) -> None:
-    text = model.stream(prompt, **chosen)
+    text = model.stream(prompt, sampling)
     _warn_of_unknown(out, text.unknown)
     if stream:
         out.text(prompt, end="")

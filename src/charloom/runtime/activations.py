@@ -69,8 +69,8 @@ def activations(
             raise UsageError(message, "units")
     hidden = _hidden(session, vocabulary, ids, layer * shape.states_per_layer)
     chosen = list(units) if units is not None else _most_variable(hidden)
-    decoder = vocabulary.decoder()
-    characters = tuple(decoder.push(int(token)) for token in ids)
+    decode = vocabulary.decoder()
+    characters = tuple(decode(int(token)) for token in ids)
     return Activations(layer, characters, tuple(chosen), hidden[:, chosen])
 
 

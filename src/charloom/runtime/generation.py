@@ -9,10 +9,11 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
-from charloom.runtime.prompts import PromptReader, prompt_ids
+from charloom.runtime.prompts import prompt_ids, read_prompt
 from charloom.runtime.rows import FinishReason, Row, Rows
 from charloom.runtime.session import Session
 from charloom.settings import MAX_SEED, SamplingSettings
@@ -55,7 +56,7 @@ def sample_seeds(seed: int | None, samples: int) -> list[int]:
 
 def started_rows(session: Session, vocabulary: Vocabulary, prompt: Ids, rows: Sequence[Row]) -> Rows:
     """Rows that all continue one prompt, ids (T,), read once."""
-    logits, state = PromptReader(session).read(prompt)
+    logits, state = read_prompt(session, prompt)
     together = Rows(session, vocabulary.unknown_id)
     together.join(
         rows, np.repeat(logits, len(rows), axis=0), tuple(np.repeat(part, len(rows), axis=0) for part in state)
@@ -81,27 +82,24 @@ class TextStream(Iterator[str]):
     ) -> None:
         """Prepare to continue `prompt`; nothing is computed before the first piece is asked for."""
         self._started = time.perf_counter()
-        self._prompt = prompt
+        self._session, self._vocabulary = session, vocabulary
+        self._prompt, self._cleaned_prompt = prompt, cleaned_prompt
         self._text: list[str] = []
         self.seed = chosen_seed(settings.seed)
         self.unknown = tuple(vocabulary.unknown_characters(cleaned_prompt))
         self._row = Row(vocabulary, settings, self.seed)
-        self._pieces = self._generate(session, vocabulary, prompt_ids(vocabulary, cleaned_prompt))
 
     @property
     def finish_reason(self) -> FinishReason | None:
         """Why the text has ended; None until it has."""
         return self._row.finish_reason
 
-    def _generate(self, session: Session, vocabulary: Vocabulary, ids: Ids) -> Iterator[str]:
+    @cached_property
+    def _pieces(self) -> Iterator[tuple[Row, str]]:
         if self.finish_reason is not None:
-            return
-        rows = started_rows(session, vocabulary, ids, [self._row])
-        while self.finish_reason is None:
-            for _, piece in rows.step():
-                yield piece
-            if self._row.error is not None:
-                raise self._row.error
+            return iter(())
+        ids = prompt_ids(self._vocabulary, self._cleaned_prompt)
+        return started_rows(self._session, self._vocabulary, ids, [self._row]).write()
 
     def __next__(self) -> str:
         """The next piece of text, never empty.
@@ -110,16 +108,17 @@ class TextStream(Iterator[str]):
             StopIteration: the text has ended.
             ModelDirectoryError: the network's answer is not a number.
         """
-        for piece in self._pieces:
+        for _, piece in self._pieces:
             if piece:
                 self._text.append(piece)
                 return piece
+        if self._row.error is not None:
+            raise self._row.error
         raise StopIteration
 
     def finish(self) -> Generation:
         """Write to the end what has not been read, and return the whole."""
-        for _ in self:
-            pass
+        self._text += [piece for _, piece in self._pieces]
         seconds = time.perf_counter() - self._started
         return finished_generation(self._row, self._prompt, "".join(self._text), seconds, self.unknown)
 
@@ -151,9 +150,8 @@ def generate_batch(
     texts: dict[int, list[str]] = {seed: [] for seed in seeds}
     if settings.length:
         together = started_rows(session, vocabulary, prompt_ids(vocabulary, cleaned_prompt), rows)
-        while pieces := together.step():
-            for row, piece in pieces:
-                texts[row.seed].append(piece)
+        for row, piece in together.write():
+            texts[row.seed].append(piece)
     seconds = time.perf_counter() - started
     unknown = tuple(vocabulary.unknown_characters(cleaned_prompt))
     return [finished_generation(row, prompt, "".join(texts[row.seed]), seconds, unknown) for row in rows]

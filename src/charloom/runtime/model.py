@@ -104,30 +104,39 @@ class Model:
         other._session = OnnxSession(graph, self.config.model, self.threads)
         return other
 
-    def generate(self, prompt: str = "", **options: Unpack[SamplingOptions]) -> Generation:
+    def generate(
+        self, prompt: str = "", settings: SamplingSettings | None = None, **options: Unpack[SamplingOptions]
+    ) -> Generation:
         """Continue a prompt.
 
         Args:
             prompt: what to continue; empty starts as if a line had just ended.
+            settings: how the text is drawn; `options` go over it.
             **options: `length`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `stop`, `regex`; what is
                 not given comes from the model's `generation_config.json`.
 
         Raises:
             UsageError: an unknown option, a value out of its range, or a pattern that cannot be met.
         """
-        return self.stream(prompt, **options).finish()
+        return self.stream(prompt, settings, **options).finish()
 
-    def stream(self, prompt: str = "", **options: Unpack[SamplingOptions]) -> TextStream:
+    def stream(
+        self, prompt: str = "", settings: SamplingSettings | None = None, **options: Unpack[SamplingOptions]
+    ) -> TextStream:
         """Continue a prompt piece by piece: `for piece in model.stream("ROMEO:"): print(piece, end="")`.
 
         Raises:
             UsageError: as `generate`.
         """
-        settings = self._settings(options)
-        return TextStream(self._session, self.vocabulary, prompt, self._clean(prompt), settings)
+        chosen = self._complete(settings, options)
+        return TextStream(self._session, self.vocabulary, prompt, self._clean(prompt), chosen)
 
     def generate_samples(
-        self, prompt: str = "", samples: int = 1, **options: Unpack[SamplingOptions]
+        self,
+        prompt: str = "",
+        samples: int = 1,
+        settings: SamplingSettings | None = None,
+        **options: Unpack[SamplingOptions],
     ) -> list[Generation]:
         """Several continuations of one prompt, made in one batch; sample i has seed + i.
 
@@ -136,9 +145,8 @@ class Model:
         """
         if not 1 <= samples <= MAX_SAMPLES:
             raise UsageError(f"samples = {samples}: give a number from 1 to {MAX_SAMPLES}")
-        settings = self._settings(options)
-        cleaned = self._clean(prompt)
-        return generate_batch(self._session, self.vocabulary, prompt, cleaned, settings, samples)
+        chosen = self._complete(settings, options)
+        return generate_batch(self._session, self.vocabulary, prompt, self._clean(prompt), chosen, samples)
 
     def engine(
         self, *, max_rows: int = 64, max_queue: int = 256, prompt_chunk: int = 128, cache_bytes: int = 64 << 20
@@ -149,7 +157,7 @@ class Model:
         return Engine(
             self._session,
             self.vocabulary,
-            lambda prompt, options: (self._clean(prompt), self._settings(dict(options))),
+            lambda prompt, options: (self._clean(prompt), self._complete(None, options)),
             max_rows=max_rows,
             max_queue=max_queue,
             prompt_chunk=prompt_chunk,
@@ -328,11 +336,13 @@ class Model:
         written = self.generate_samples("", settings.rows, **settings.sampling)
         return novelty(self.vocabulary, [one.text for one in written], searched, settings.seed)
 
-    def _settings(self, options: Mapping[str, Any]) -> SamplingSettings:
+    def _complete(self, settings: SamplingSettings | None, options: Mapping[str, Any]) -> SamplingSettings:
+        """What was given, and the model's own where nothing was."""
         usual = self._sampling.model_dump()
-        if options.get("regex") is not None:
+        given = {**(settings.model_dump(exclude_unset=True) if settings is not None else {}), **options}
+        if given.get("regex") is not None:
             del usual["stop"]  # what ends the text is the pattern
-        return validate(SamplingSettings, {**usual, **options})
+        return validate(SamplingSettings, {**usual, **given})
 
     def _clean(self, prompt: str) -> str:
         return clean_prompt(prompt, self.config.corpus.cleaning)

@@ -112,6 +112,19 @@ def prompt_ids(vocabulary: Vocabulary, cleaned_prompt: str) -> Ids:
     return vocabulary.encode(cleaned_prompt)
 
 
+def read_prompt(session: Session, ids: Ids) -> tuple[Logits, State]:
+    """Read a prompt, ids (T,) with T ≥ 1, in bounded memory: what comes after it (1, V), and the state (1, H)."""
+    state, at_once = initial_state(session.shape, 1), _bounded(session, READ_AT_ONCE)
+    for start in range(0, len(ids), at_once):
+        logits, state = session.run(ids[start : start + at_once, None], state)
+    return logits[-1], state
+
+
+def _bounded(session: Session, at_once: int) -> int:
+    """How many characters to read in one go: a large vocabulary has many logits for each."""
+    return max(1, min(at_once, LOGITS_LIMIT // session.shape.vocab_size))
+
+
 class Reading:
     """One prompt, ids (T,) with T ≥ 1, read as far as `position`.
 
@@ -160,17 +173,16 @@ class Reading:
 
 
 class PromptReader:
-    """Reads prompts, at most so many characters in one go, and remembers what it has read.
+    """Reads the prompts of an engine, at most so many characters in one go, and remembers what it has read.
 
     Attributes:
         cache: the prompts that are remembered.
     """
 
-    def __init__(self, session: Session, *, at_once: int = READ_AT_ONCE, cache_bytes: int = 0) -> None:
+    def __init__(self, session: Session, *, at_once: int, cache_bytes: int = 0) -> None:
         """Read at most `at_once` characters in one go, all prompts together; remember up to `cache_bytes`."""
         self._session = session
-        # A large vocabulary has many logits for each character read.
-        self._at_once = max(1, min(at_once, LOGITS_LIMIT // session.shape.vocab_size))
+        self._at_once = _bounded(session, at_once)
         self.cache = PrefixCache(cache_bytes)
 
     def begin(self, ids: Ids, tokens: Tokens | None = None) -> Reading:
@@ -195,10 +207,3 @@ class PromptReader:
             reading.advance(logits[:, row], tuple(part[row : row + 1].copy() for part in after))
             if reading.logits is not None:
                 self.cache.put(reading.ids, reading.logits, reading.state)
-
-    def read(self, ids: Ids) -> tuple[Logits, State]:
-        """Read a whole prompt: what comes after it (1, V), and the state (1, H)."""
-        reading = self.begin(ids)
-        while reading.logits is None:
-            self.advance([reading])
-        return reading.logits, reading.state

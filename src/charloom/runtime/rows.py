@@ -6,7 +6,7 @@ Legend: B rows, V vocabulary, H hidden units.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from charloom.runtime.logprobs import Thought, ThoughtQueue, Thoughts
 from charloom.runtime.sampling import Sampler, draw
 from charloom.runtime.session import Logits, Session, State, Stepper, no_number
-from charloom.runtime.stop_texts import TextAssembler
+from charloom.runtime.stop_texts import StopTexts
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Vocabulary
 
@@ -64,7 +64,8 @@ class Row:
         self.alternatives = alternatives
         self.thoughts: tuple[Thought, ...] = ()
         self.followed = True
-        self._assembler = TextAssembler(vocabulary.decoder(), settings.stop)
+        self._decode = vocabulary.decoder()
+        self._stops = StopTexts(settings.stop) if settings.stop else None
         self._left = settings.length
         self._constraint: RegexConstraint | None = None
         if settings.regex is not None:
@@ -88,12 +89,13 @@ class Row:
 
         Where the pattern has not been in that place before, `follow` must be called before the next.
         """
-        before = self._assembler.decoded
-        piece = self._assembler.push(token)
+        piece = self._decode(token)
         if self._queue is not None and thought is not None:
-            self._queue.add(thought, self._assembler.decoded - before)
+            self._queue.add(thought, len(piece))
+        if self._stops is not None:
+            piece = self._stops.release(piece)
         self._left -= 1
-        if self._assembler.stopped:
+        if self._stops is not None and self._stops.met:
             self.finish_reason = "stop"
         elif self._left == 0:
             self.finish_reason = "length"
@@ -120,11 +122,11 @@ class Row:
 
     def _certain(self, piece: str) -> str:
         """Take the thoughts of a piece; at the end of the text, with all that was held back."""
-        if self.finish_reason is not None:
-            piece += self._assembler.finish()
+        if self.finish_reason is not None and self._stops is not None:
+            piece += self._stops.rest()
         if self._queue is not None:
             self.thoughts = self._queue.release(len(piece))
-            if self.finish_reason is not None and not self._assembler.stopped:
+            if self.finish_reason is not None and not (self._stops is not None and self._stops.met):
                 self.thoughts += self._queue.rest()
         return piece
 
@@ -157,7 +159,6 @@ class Rows:
     """
 
     def __init__(self, session: Session, unknown_id: int | None) -> None:
-        """There is no row yet."""
         self.work = math.inf
         self._session = session
         self._unknown_id = unknown_id
@@ -196,6 +197,11 @@ class Rows:
         self._rows += [one.row for one in paused]
         self._ids = np.concatenate([self._ids, np.array([one.id for one in paused], dtype=np.int64)])
         self._settle(tuple(np.concatenate(parts) for parts in zip(*states, strict=True)))
+
+    def write(self) -> Iterator[tuple[Row, str]]:
+        """Step until all rows have ended: row after row with the text that is now certain, which may be none."""
+        while pieces := self.step():
+            yield from pieces
 
     def step(self) -> list[tuple[Row, str]]:
         """Draw a character for every row: the rows with the text that is now certain, which may be none.

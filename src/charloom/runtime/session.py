@@ -16,7 +16,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
-from charloom.bundle.config import CONFIG, GRAPH
+from charloom.bundle.config import CONFIG, GRAPH, STEP_GRAPH
 from charloom.errors import ModelDirectoryError
 from charloom.runtime.float32_graph import float32_graph
 from charloom.runtime.int8_graph import int8_graph
@@ -135,7 +135,8 @@ def check_graph(content: bytes, shape: ModelShape, name: str = GRAPH) -> None:
 
 def _check_written_by_us(content: bytes, shape: ModelShape, name: str) -> None:
     """Refuse a graph before ONNX Runtime sees it: one of other operators could run for ever, or take all memory."""
-    graph = next((graph for graph in (float32_graph(shape), int8_graph(shape)) if graph.is_in(content)), None)
+    kinds = (int8_graph, float32_graph) if name == STEP_GRAPH else (float32_graph, int8_graph)
+    graph = next((graph for kind in kinds if (graph := kind(shape)).is_in(content)), None)
     if graph is None:
         raise ModelDirectoryError(
             f"{name} is not the network that {CONFIG} describes, written by charloom: copy the model again or retrain"

@@ -1,57 +1,42 @@
-"""From ids to the text a caller sees: whole characters only, cut at the first stop text."""
+"""Stop texts: a text is cut before the first of them, and nothing is released that could become part of one."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from charloom.text.vocabulary import Decoder
 
-
-class TextAssembler:
-    """Collects the characters of one row and releases what cannot become part of a stop text any more.
+class StopTexts:
+    """Looks for stop texts in a text that comes piece by piece.
 
     Attributes:
-        stopped: a stop text was met; it and what follows are left out.
-        decoded: how many characters the ids so far have made.
+        met: one was found; it and what follows are left out.
     """
 
-    def __init__(self, decoder: Decoder, stops: Sequence[str]) -> None:
-        """Decode with `decoder` and end before the first of `stops`."""
-        self._decoder = decoder
+    def __init__(self, stops: Sequence[str]) -> None:
         self._stops = tuple(stops)
+        self._longest = max(map(len, stops))
         self._held = ""
-        self.stopped = False
-        self.decoded = 0
+        self.met = False
 
-    def push(self, token: int) -> str:
-        """Add one id; return the text that is now certain."""
-        if self.stopped:
+    def release(self, text: str) -> str:
+        """Take in what comes next; return the text that is now certain."""
+        if self.met:
             return ""
-        text = self._decoder.push(token)
-        self.decoded += len(text)
-        if not self._stops:
-            return text
         self._held += text
         found = [place for stop in self._stops if (place := self._held.find(stop)) >= 0]
-        if found:
-            self.stopped = True
-            return self._release(min(found), drop_rest=True)
-        return self._release(len(self._held) - self._possible_stop())
+        self.met = bool(found)
+        certain = min(found) if found else len(self._held) - self._possible_stop()
+        released, self._held = self._held[:certain], self._held[certain:]
+        return released
 
-    def finish(self) -> str:
+    def rest(self) -> str:
         """Nothing more comes: return what was held back for a stop text that did not follow."""
-        return self._release(len(self._held))
+        return "" if self.met else self._held
 
     def _possible_stop(self) -> int:
         """The length of the longest end of the held text that some stop text begins with."""
-        longest = max((len(stop) - 1 for stop in self._stops), default=0)
-        for length in range(min(longest, len(self._held)), 0, -1):
+        for length in range(min(self._longest - 1, len(self._held)), 0, -1):
             tail = self._held[-length:]
             if any(stop.startswith(tail) for stop in self._stops):
                 return length
         return 0
-
-    def _release(self, length: int, *, drop_rest: bool = False) -> str:
-        released, rest = self._held[:length], self._held[length:]
-        self._held = "" if drop_rest else rest
-        return released

@@ -149,7 +149,7 @@ def scored_text(served: Served, tokens: Tokens) -> str:
 
 def _characters(served: Served, tokens: Tokens) -> Iterator[list[dict[str, Any]]]:
     """Tokens as characters, some at a time: of bytes, those of one character are taken together."""
-    decoder = served.model.vocabulary.decoder()
+    decode = served.model.vocabulary.decoder()
     nats, top = 0.0, None
     for start in range(0, len(tokens), _AT_ONCE):
         found: list[dict[str, Any]] = []
@@ -157,7 +157,7 @@ def _characters(served: Served, tokens: Tokens) -> Iterator[list[dict[str, Any]]
             nats -= token.logprob
             if top is None:
                 top = [{"text": text, "probability": math.exp(logprob)} for text, logprob in token.top]
-            text = decoder.push(token.id)
+            text = decode(token.id)
             if text:
                 found.append({"text": text, "bits": nats / math.log(2), "top": top})
                 nats, top = 0.0, None

@@ -254,7 +254,7 @@ class Job:
         prompt = self.plan.prompts[choice // self.plan.samples]
         model = self.plan.served.model
         ids = model.encode(prompt[:64])[:1] if isinstance(prompt, str) else prompt[:1]
-        return model.vocabulary.decoder().push(ids[0]) if ids else ""
+        return model.vocabulary.decoder()(ids[0]) if ids else ""
 
     async def ended(self) -> None:
         """Wait for all texts.

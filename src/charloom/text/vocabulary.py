@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -28,12 +28,8 @@ _CHUNK: Final = 1 << 20  # characters encoded at a time: bounds the temporary ar
 _ASCII: Final = 0x80  # code points below it; in UTF-8 they are single bytes, and no other character has such bytes
 
 
-class Decoder(ABC):
-    """Turns ids into text piece by piece, holding back what is not a whole character yet."""
-
-    @abstractmethod
-    def push(self, token: int) -> str:
-        """The text that `token` completes; empty while a character is still partial."""
+Decode = Callable[[int], str]
+"""From each id of a text in turn to the text that it completes; empty while a character is still partial."""
 
 
 class Vocabulary(ABC):
@@ -60,8 +56,8 @@ class Vocabulary(ABC):
         """The character of one id; empty for a byte that is not a character by itself."""
 
     @abstractmethod
-    def decoder(self) -> Decoder:
-        """A fresh incremental decoder."""
+    def decoder(self) -> Decode:
+        """What decodes a text id by id, from its beginning."""
 
     @abstractmethod
     def unknown_characters(self, text: str) -> list[str]:
@@ -181,8 +177,8 @@ class CharacterVocabulary(Vocabulary):
     def text_of(self, token: int) -> str:
         return self._texts[token]
 
-    def decoder(self) -> Decoder:
-        return _CharacterDecoder(self._texts)
+    def decoder(self) -> Decode:
+        return self._texts.__getitem__
 
     def unknown_characters(self, text: str) -> list[str]:
         return sorted(set(text) - set(self.characters))
@@ -195,14 +191,6 @@ class CharacterVocabulary(Vocabulary):
 
     def to_json(self) -> dict[str, object]:
         return {"kind": self.kind, "characters": [None, *self.characters]}
-
-
-class _CharacterDecoder(Decoder):
-    def __init__(self, characters: tuple[str, ...]) -> None:
-        self._characters = characters
-
-    def push(self, token: int) -> str:
-        return self._characters[token]
 
 
 class ByteVocabulary(Vocabulary):
@@ -231,8 +219,9 @@ class ByteVocabulary(Vocabulary):
     def text_of(self, token: int) -> str:
         return chr(token) if token < _ASCII else ""
 
-    def decoder(self) -> Decoder:
-        return _ByteDecoder()
+    def decoder(self) -> Decode:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        return lambda token: decoder.decode(bytes([token]))
 
     def unknown_characters(self, text: str) -> list[str]:
         return []
@@ -243,14 +232,6 @@ class ByteVocabulary(Vocabulary):
 
     def to_json(self) -> dict[str, object]:
         return {"kind": self.kind}
-
-
-class _ByteDecoder(Decoder):
-    def __init__(self) -> None:
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-    def push(self, token: int) -> str:
-        return self._decoder.decode(bytes([token]))
 
 
 def grow_vocabulary(known: Vocabulary | None, found: Vocabulary) -> Vocabulary:
