@@ -57,10 +57,9 @@ def sample_seeds(seed: int | None, samples: int) -> list[int]:
 def started_rows(session: Session, vocabulary: Vocabulary, prompt: Ids, rows: Sequence[Row]) -> Rows:
     """Rows that all continue one prompt, ids (T,), read once."""
     logits, state = read_prompt(session, prompt)
+    states = tuple(np.repeat(part, len(rows), axis=0) for part in state)
     together = Rows(session, vocabulary.unknown_id)
-    together.join(
-        rows, np.repeat(logits, len(rows), axis=0), tuple(np.repeat(part, len(rows), axis=0) for part in state)
-    )
+    together.join(rows, np.repeat(logits, len(rows), axis=0), states)
     return together
 
 
@@ -118,7 +117,8 @@ class TextStream(Iterator[str]):
 
     def finish(self) -> Generation:
         """Write to the end what has not been read, and return the whole."""
-        self._text += [piece for _, piece in self._pieces]
+        for _, piece in self._pieces:
+            self._text.append(piece)
         seconds = time.perf_counter() - self._started
         return finished_generation(self._row, self._prompt, "".join(self._text), seconds, self.unknown)
 

@@ -100,8 +100,8 @@ class _Int8Builder(GraphBuilder):
         body = self._subgraph(
             f"layer{layer}",
             self._nodes,
-            [*(self._rows(state) for state in states), self._rows(f"x{layer}", width)],
-            [self._rows(name) for name in (*after, f"y{layer}")],
+            [*map(self._rows, states), self._rows(f"x{layer}", width)],
+            list(map(self._rows, [*after, f"y{layer}"])),
         )
         self._nodes = outer
         before = [f"{state}_in" for state in states]
@@ -117,7 +117,7 @@ class _Int8Builder(GraphBuilder):
         """Hochreiter and Schmidhuber, 1997, with a forget gate: c' = f·c + i·g, h' = o·tanh(c')."""
         total = self._node("Add", [gates, f"x{layer}"], f"z{layer}")
         i, f, g, o = self._split(total, [f"{gate}{layer}" for gate in ("input", "forget", "cell", "output")])
-        i, f, o = (self._node("Sigmoid", [gate], f"{gate}_open") for gate in (i, f, o))
+        i, f, o = [self._node("Sigmoid", [gate], f"{gate}_open") for gate in (i, f, o)]
         kept = self._node("Mul", [f, f"c{layer}"], f"kept{layer}")
         added = self._node("Mul", [i, self._node("Tanh", [g], f"{g}_value")], f"added{layer}")
         cell = self._node("Add", [kept, added], f"c{layer}_next")

@@ -130,9 +130,9 @@ class GraphBuilder(ABC):
     def graph(self) -> Graph:
         """The whole graph."""
         self._network()
-        inputs = [_value("ids", _TYPES["int64"], "T", "B"), *map(self._rows, state_names(self._shape, "in"))]
-        outputs = [_value("logits", FLOAT, "T", "B", self._shape.vocab_size)]
-        outputs += map(self._rows, state_names(self._shape, "out"))
+        before, after = state_names(self._shape)
+        inputs = [_value("ids", _TYPES["int64"], "T", "B"), *map(self._rows, before)]
+        outputs = [_value("logits", FLOAT, "T", "B", self._shape.vocab_size), *map(self._rows, after)]
         head = number_field(1, IR_VERSION) + bytes_field(2, "charloom")
         arrays = [part for parts in self._arrays.values() for part in _message(5, parts)]
         graph: _Parts = [_join_fields(1, self._nodes) + bytes_field(2, "charloom"), *arrays]
@@ -176,10 +176,11 @@ class GraphBuilder(ABC):
         return output
 
 
-def state_names(shape: ModelShape, suffix: str) -> list[str]:
-    """The graph's names for the state, in order: h0_in, c0_in, h1_in, ... or the same with _out."""
+def state_names(shape: ModelShape) -> tuple[list[str], list[str]]:
+    """The graph's names for the state before and after, in order: h0_in, c0_in, h1_in, ... and h0_out, ..."""
     letters = "hc"[: shape.states_per_layer]
-    return [f"{letter}{layer}_{suffix}" for layer in range(shape.num_layers) for letter in letters]
+    names = [f"{letter}{layer}" for layer in range(shape.num_layers) for letter in letters]
+    return [f"{name}_in" for name in names], [f"{name}_out" for name in names]
 
 
 def _join_fields(field: int, contents: Sequence[bytes | str]) -> bytes:

@@ -114,7 +114,8 @@ def prompt_ids(vocabulary: Vocabulary, cleaned_prompt: str) -> Ids:
 
 def read_prompt(session: Session, ids: Ids) -> tuple[Logits, State]:
     """Read a prompt, ids (T,) with T ≥ 1, in bounded memory: what comes after it (1, V), and the state (1, H)."""
-    state, at_once = initial_state(session.shape, 1), _bounded(session, READ_AT_ONCE)
+    at_once = _bounded(session, READ_AT_ONCE)
+    state = initial_state(session.shape, 1)
     for start in range(0, len(ids), at_once):
         logits, state = session.run(ids[start : start + at_once, None], state)
     return logits[-1], state

@@ -109,8 +109,8 @@ class OnnxSession(Session):
         except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
             reason = str(error).splitlines()[0][:200]
             raise ModelDirectoryError(f"{name} cannot be loaded: {reason}") from None
-        self._inputs = ["ids", *state_names(shape, "in")]
-        self._outputs = ["logits", *state_names(shape, "out")]
+        before, after = state_names(shape)
+        self._inputs, self._outputs = ["ids", *before], ["logits", *after]
 
     def run(self, ids: Ids, state: State) -> tuple[Logits, State]:
         feeds: dict[str, NDArray[Any]] = dict(zip(self._inputs, (ids.astype(np.int64), *state), strict=True))
