@@ -116,6 +116,7 @@ def test_several_processes_as_the_page_starts_them(workplace: Path) -> None:
     assert len(ran.stdout.splitlines()) <= 2, "one process speaks"
 
 
+@pytest.mark.slow
 def test_the_page_on_patterns_writes_what_matches(workplace: Path, trained: Path) -> None:
     for name in ("names", "prose", "log"):
         shutil.copytree(trained, workplace / "runs" / name)

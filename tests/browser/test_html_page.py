@@ -36,6 +36,7 @@ def test_stop_works_at_once(page: Page, models: Models) -> None:
     assert len(written(page, "", length=10)) == 10, "and it goes on"
 
 
+@pytest.mark.slow
 def test_an_alternative_clicked_is_gone_on_from(page: Page, models: Models) -> None:
     opened(page, models.page("lstm"))
     before = written(page, "The price", temperature=0, length=120)
@@ -111,6 +112,7 @@ def branched_by_keyboard(page: Page, before: str, place: int) -> None:
     expect(page.locator("#guesses button").first).to_be_focused()
 
 
+@pytest.mark.slow
 def test_what_is_wrong_is_said_and_nothing_is_written(page: Page, models: Models) -> None:
     opened(page, models.page("gru"))
     for name, value in (("length", "-1"), ("temperature", ""), ("top_p", "0"), ("min_p", "2"), ("seed", "0.5")):

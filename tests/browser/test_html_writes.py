@@ -51,6 +51,7 @@ def test_greedy_text_is_numpys(page: Page, models: Models, name: str, prompt: st
     assert len(expected) == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "one-hot", "cleaned"])
 def test_the_model_is_the_float32_model_but_for_rounding(models: Models, name: str) -> None:
     content = read_page(models.page(name))

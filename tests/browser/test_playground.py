@@ -175,6 +175,7 @@ def test_everything_by_keyboard(page: Page) -> None:
     assert written(page)[:5] == text[:5]
 
 
+@pytest.mark.slow
 def test_a_screen_reader_hears_sentences(page: Page) -> None:
     page.evaluate(
         """() => {
@@ -202,6 +203,7 @@ def test_an_error_is_one_line_near_the_form(page: Page) -> None:
     assert re.fullmatch("[a-z]{5}", written(page))
 
 
+@pytest.mark.slow
 def test_settings_are_in_the_address_and_nowhere_else(browser: Browser, page: Page, address: str) -> None:
     page.locator("#temperature").fill("0.35")
     text = write(page, 'a "b" & c')
@@ -237,6 +239,7 @@ def test_another_model_can_be_chosen(page: Page) -> None:
     write(page, PROMPT)
 
 
+@pytest.mark.slow
 def test_the_request_as_shown_gives_the_text(page: Page) -> None:
     text = write(page, "it's a \"")
     page.get_by_text("The same by program").click()
@@ -280,6 +283,7 @@ def unlock(page: Page, address: str, settings: str, key: str = "open-sesame") ->
     page.get_by_role("button", name="Use it").click()
 
 
+@pytest.mark.slow
 def test_a_server_that_wants_a_key_is_given_it(browser: Browser, keyed: str) -> None:
     with watched(browser) as page:
         unlock(page, keyed, "length=40", "wrong")
@@ -319,6 +323,7 @@ def test_each_layer_has_its_units(browser: Browser, keyed: str) -> None:
         expect(page.locator("#neuron-figures")).to_contain_text("of layer 1")
 
 
+@pytest.mark.slow
 def test_the_page_about_it_says_what_works(model: Model, tmp_path: Path, browser: Browser) -> None:
     page = (ROOT / "docs" / "how-to" / "playground.md").read_text("utf-8")
     serve = re.findall(r"^charloom serve (.*)$", page, re.M)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Page, expect
 
 
+@pytest.mark.slow
 def test_search_works_on_files(page: Page, site: Path) -> None:
     page.goto((site / "how-to" / "serve.html").as_uri())
     expect(page.get_by_role("heading", level=1)).to_contain_text("Serve a model")

@@ -187,6 +187,7 @@ def test_streams_that_are_closed_or_full(trained: Path, how: str, status: int, s
     assert (ran.returncode, ran.stderr) == (status, says)
 
 
+@pytest.mark.slow
 def test_the_next_command_is_one_the_model_can_read(charloom: Charloom, tmp_path: Path) -> None:
     for name, line, says in (
         ("english", "The cat sat on the mat.\\n", "--prompt 'The '\n"),

@@ -82,6 +82,7 @@ def test_told_twice_to_end_it_finishes_nothing(trained: Path, second: signal.Sig
             assert process.wait(300) == (130 if second == signal.SIGINT else 0)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_in_the_time_is_given_up(trained: Path) -> None:
     limits = ("--drain", "0.2s", "--max-tokens", "10000000")
     with started(trained, *limits) as (process, address), httpx.Client(base_url=address, timeout=30) as client:
@@ -164,6 +165,7 @@ def test_a_setting_of_keys_that_holds_none_starts_nothing(
     assert "CHARLOOM_SERVE_API_KEY is set and holds no key" in one_line(ran)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", ["fastapi", "prometheus_client"])
 def test_without_the_extra_it_says_what_to_install(trained: Path, package: str) -> None:
     code = f"import sys; sys.modules[{package!r}] = None; from charloom.cli.main import main; main()"

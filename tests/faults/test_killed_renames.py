@@ -107,6 +107,7 @@ def test_a_model_that_replaces_another(trained: Path, tmp_path: Path, same_numbe
             return
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("same_number", [True, False])
 def test_a_prepared_corpus_that_replaces_another(small_text: Path, tmp_path: Path, same_number: bool) -> None:
     """Wherever it is killed, and whatever fails after that, `--overwrite` gives the whole corpus."""

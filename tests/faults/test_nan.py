@@ -72,6 +72,7 @@ def crash_after(updates: int) -> Callable[[], bool]:
     return crash
 
 
+@pytest.mark.slow
 def test_one_bad_update_is_rescued(
     text: Path, undisturbed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -193,6 +194,7 @@ def test_for_ever_it_gives_up_after_three_rescues(
     assert model.evaluate(text, protocol="windows-256").loss == pytest.approx(losses(undisturbed)[20], abs=1e-5)
 
 
+@pytest.mark.slow
 def test_the_rescue_survives_a_crash(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = {**OPTIONS, **EVERY_STEP}
     expected: list[Event] = []

@@ -83,6 +83,7 @@ def answer(path: Path, text: Path) -> str:
     return json.dumps([model.generate("The", length=30, temperature=0).text, evaluated])
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="on Windows a file that is being read cannot be replaced")
 def test_two_read_while_a_third_replaces(trained: Path, other: Path, tmp_path: Path) -> None:
     """Every load gives one of the two models whole: its writing and its measuring belong together."""

@@ -58,6 +58,7 @@ def test_random_walks_end_in_a_match_within_the_length(pattern: str, choice: ran
     assert re.fullmatch(pattern, LETTERS.decode(np.array(ids, dtype=np.int64)))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(
@@ -193,6 +194,7 @@ def test_what_would_be_too_large_is_refused(pattern: str) -> None:
         RegexConstraint(pattern, LETTERS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "pattern",
     [

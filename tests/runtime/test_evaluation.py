@@ -81,6 +81,7 @@ def test_how_pieces_are_batched_changes_nothing(lengths: list[int], protocol: Pr
     assert together.loss == pytest.approx(nats / sum(lengths), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_memory_for_scores_is_bounded() -> None:
     vocabulary = CharacterVocabulary(chr(0x4E00 + index) for index in range(2_000))
     session = uniform(vocabulary.size)

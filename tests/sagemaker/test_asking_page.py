@@ -44,6 +44,7 @@ def test_its_commands(endpoints: FakeAmazon, cli: Charloom, language: str) -> No
         assert endpoints.calls == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["python charloom", "python boto3"])
 def test_its_python(endpoints: FakeAmazon, language: str, capsys: pytest.CaptureFixture[str]) -> None:
     (code,) = blocks(PAGE, language)

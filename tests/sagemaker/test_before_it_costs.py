@@ -217,6 +217,7 @@ def test_a_prepared_corpus_must_be_alone(cli: Charloom, there: FakeAmazon, small
     assert cli("sagemaker", "train", "s3://texts/own/", "--yes", "--no-wait").status == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("address", "told"),
     [
@@ -306,6 +307,7 @@ def test_an_endpoint_without_a_network_brings_its_packages(
     assert not [name for name in _packed(there, tmp_path)[1] if "wheels" in name], "that image has them"
 
 
+@pytest.mark.slow
 def test_packages_that_cannot_be_had_are_known_before_it_costs(
     cli: Charloom, there: FakeAmazon, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

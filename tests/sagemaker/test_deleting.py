@@ -39,6 +39,7 @@ def theirs(name: str = "theirs") -> None:
     sagemaker.create_endpoint(EndpointName=name, EndpointConfigName=name)
 
 
+@pytest.mark.slow
 def test_all_goes_and_again_is_no_mistake(aws: Account, fake: FakeAmazon) -> None:
     put(aws, ttl="1h", max_instances=2)
     removed = ("endpoint mine", "configuration mine", "model mine", "autoscaling", "schedule")

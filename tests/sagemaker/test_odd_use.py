@@ -79,6 +79,7 @@ def closed() -> io.TextIOWrapper:
     return stream
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stdin", [lambda: None, closed, io.StringIO], ids=["none", "closed", "empty"])
 @pytest.mark.parametrize("command", STARTING.values(), ids=STARTING)
 def test_without_an_answer_nothing_starts(

@@ -34,6 +34,7 @@ def test_the_page(trained: Path, tmp_path: Path) -> None:
     assert (tmp_path / "runs/back/config.json").is_file()
 
 
+@pytest.mark.slow
 def test_the_commands_for_an_account(tmp_path: Path) -> None:
     building = blocks(PAGE, "sh aws")
     assert len(building) == 2

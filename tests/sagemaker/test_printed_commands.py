@@ -101,6 +101,7 @@ def test_the_next_steps_of_texts_and_jobs(
     assert "reading" in logs.out
 
 
+@pytest.mark.slow
 def test_a_batch_is_looked_at_where_it_runs(cli: Charloom, shell: FakeAmazon, server: str) -> None:
     shell.connect_model("m", server)
     shell.put("s3://bucket/lines/a.jsonl", b'{"prompt": "The "}\n')
@@ -127,6 +128,7 @@ def test_errors_lead_to_the_right_place(cli: Charloom, shell: FakeAmazon) -> Non
     assert all(ran.status == 0 for ran in run_printed(cli, shell, *wrong).values())
 
 
+@pytest.mark.slow
 def test_what_could_not_be_taken_back_is_deleted_by_what_is_printed(cli: Charloom, shell: FakeAmazon) -> None:
     shell.next_endpoint(["Creating", "Failed"], failure="no")
     shell.refuse("DeleteEndpoint", "AccessDeniedException", "no")

@@ -89,6 +89,7 @@ def test_an_upload_is_encrypted_and_sent_again_under_another_key(
     assert upload(account, small_text, kms_key="alias/ours").uploaded == 3, "an alias cannot be compared"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", [TRAIN, DEPLOY, TRANSFORM], ids=lambda command: command[1])
 @pytest.mark.parametrize(
     ("options", "told"),

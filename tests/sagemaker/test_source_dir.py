@@ -97,6 +97,7 @@ def test_the_archive_holds_the_same_files(source: Path, tmp_path: Path) -> None:
     assert files(tmp_path / "unpacked") == files(source)
 
 
+@pytest.mark.slow
 def test_pip_is_asked_for_nothing_that_an_image_has(source: Path, tmp_path: Path) -> None:
     """torch above all; and never for charloom, which is on no index. pip is started in another folder on endpoints."""
     names = [
@@ -122,6 +123,7 @@ def test_the_entry_point_trains_from_anywhere(source: Path, small_text: Path, tm
     assert {"inference.py", "requirements.txt"} <= {path.name for path in (tmp_path / "ml/model/code").iterdir()}
 
 
+@pytest.mark.slow
 def test_importing_the_entry_point_trains_nothing_and_gives_the_four_functions(source: Path, trained: Path) -> None:
     """As an endpoint does that an estimator deployed: no channels, no hyperparameters, and train.py by its name."""
     code = (

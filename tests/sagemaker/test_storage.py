@@ -148,6 +148,7 @@ def test_a_clock_that_is_wrong_and_throttling(fake: FakeAmazon, tmp_path: Path) 
     assert fake.operations("s3").count("GetObject") == 4
 
 
+@pytest.mark.slow
 def test_a_dry_run_needs_no_boto3(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("a text of some length, with more than one character\n" * 5)
     code = """

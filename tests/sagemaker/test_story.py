@@ -86,6 +86,7 @@ def test_the_whole_way(prose: Path, tmp_path: Path) -> None:
     assert list((tmp_path / "scratch").glob("charloom*")) == []
 
 
+@pytest.mark.slow
 def test_what_fails_leaves_nothing(tmp_path: Path) -> None:
     ran = tell(tmp_path, tmp_path / "nothing.txt")
     assert ran.returncode == 1

@@ -92,6 +92,7 @@ def test_a_job_trains_and_leaves_a_model_that_deploys(
     assert "is finished" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_a_finished_model_that_is_not_whole_is_trained_again(
     text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -199,6 +200,7 @@ def test_a_prepared_corpus_trains(small_text: Path, tmp_path: Path) -> None:
     assert open_model_directory(base / "model").config.corpus.characters == 20_000
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_a_model_in_a_channel(
     trained: Path, text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -128,6 +128,7 @@ def test_exactly_that_length(client: httpx.Client, start: str, more: int) -> Non
         assert len(answer.content.decode()) == total
 
 
+@pytest.mark.slow
 def test_exactly_that_length_from_bytes(tmp_path: Path) -> None:
     text = tmp_path / "text.txt"
     text.write_text("Überall schöne Öfen, süße Äpfel und ☃. " * 80, "utf-8")
@@ -174,6 +175,7 @@ def test_lines_wait_where_the_queue_is_full(trained: Path) -> None:
         assert [len(json.loads(line)["choices"]) for line in answer.text.splitlines()] == [2] * 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("vocabulary", ["characters", "bytes"])
 def test_lines_that_are_scored(trained: Path, small_text: Path, tmp_path: Path, vocabulary: str) -> None:
     """As `charloom score --lines` measures them; a line may say otherwise than the body's head."""

@@ -99,6 +99,7 @@ def refused(specs: list[str], choices: ReadingSettings) -> str:
     return ""
 
 
+@pytest.mark.slow
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(contents, choices, st.integers(1, 9), st.booleans())
 def test_prepared_is_what_is_read_into_memory(

@@ -142,6 +142,7 @@ def test_end_to_end(text: Path, tmp_path: Path) -> None:
     assert losses(tmp_path / "m") == {event.step: event.validation_loss for event in evaluations}
 
 
+@pytest.mark.slow
 def test_same_seed_same_model_other_seed_other_model(text: Path, uninterrupted: Path, tmp_path: Path) -> None:
     charloom.train(text, tmp_path / "same", **OPTIONS)
     charloom.train(text, tmp_path / "other", **{**OPTIONS, "seed": 4})
@@ -250,6 +251,7 @@ def test_a_damaged_checkpoint_falls_back_on_the_one_before(text: Path, uninterru
     assert (folder / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_what_a_killed_process_left_does_not_make_a_finished_run_unfinished(
     text: Path, uninterrupted: Path, tmp_path: Path
 ) -> None:
@@ -265,6 +267,7 @@ def test_what_a_killed_process_left_does_not_make_a_finished_run_unfinished(
     assert (folder / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
 
 
+@pytest.mark.slow
 def test_resuming_a_short_text_keeps_its_batch(text: Path, tmp_path: Path) -> None:
     """Batch 64 was asked for, so the window shrank; resumed without options it must shrink the same way."""
     options = {**OPTIONS, "batch_size": 64}
@@ -280,6 +283,7 @@ def test_resuming_a_short_text_keeps_its_batch(text: Path, tmp_path: Path) -> No
     ).read_bytes()
 
 
+@pytest.mark.slow
 def test_resuming_a_finished_run_returns_at_once(text: Path, tmp_path: Path) -> None:
     folder = tmp_path / "m"
     first = charloom.train(text, folder, **OPTIONS)
@@ -304,6 +308,7 @@ def interrupted(text: Path, tmp_path: Path) -> Path:
     return tmp_path / "m"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("option", "value"), [("hidden_size", 25), ("seed", 4), ("steps", 31), ("clean", ["lowercase"])]
 )
@@ -317,6 +322,7 @@ def test_resume_with_another_recipe_is_refused(text: Path, interrupted: Path) ->
         charloom.train(text, interrupted, resume=True, recipe="tiny")
 
 
+@pytest.mark.slow
 def test_resume_with_other_threads_is_allowed(text: Path, interrupted: Path) -> None:
     result = charloom.train(text, interrupted, resume=True, threads=1, checkpoint_every="5m")
     assert result.steps == 30
@@ -341,6 +347,7 @@ def test_resume_and_overwrite_is_refused(text: Path, tmp_path: Path) -> None:
         charloom.train(text, tmp_path / "m", resume=True, overwrite=True)
 
 
+@pytest.mark.slow
 def test_a_taken_folder_is_refused_and_can_be_overwritten(text: Path, interrupted: Path) -> None:
     with pytest.raises(TrainingError, match=r"unfinished training run.*--resume"):
         charloom.train(text, interrupted, **OPTIONS)
@@ -505,6 +512,7 @@ def test_validation_on_a_file_of_its_own(text: Path, tmp_path: Path) -> None:
         model.evaluate(text)
 
 
+@pytest.mark.slow
 def test_bytes_vocabulary_end_to_end(tmp_path: Path) -> None:
     path = tmp_path / "greek.txt"
     path.write_bytes(("καλημέρα κόσμε 🌍\n" * 120).encode() + b"\xff\xfe")

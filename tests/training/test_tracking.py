@@ -153,6 +153,7 @@ def test_mlflow_holds_the_whole_run(text: Path, tmp_path: Path, client: MlflowCl
     assert not (folder / "training").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_is_killed_and_then_goes_on(text: Path, tmp_path: Path, client: MlflowClient) -> None:
     folder = tmp_path / "m"
     charloom.train(text, folder, should_stop=after(12), track=["mlflow"], **OPTIONS)
@@ -173,6 +174,7 @@ def test_a_diverged_run_has_failed(
     assert run.info.status == "FAILED"
 
 
+@pytest.mark.slow
 def test_a_moved_folder_begins_another_mlflow_run(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
     charloom.train(text, tmp_path / "old", should_stop=after(12), track=["mlflow"], **OPTIONS)
@@ -210,6 +212,7 @@ def test_overwriting_forgets_event_files_and_keeps_mlflow_runs(
     assert [path.name for path in (folder / "tensorboard").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_tracking_does_not_change_what_is_learned(text: Path, tmp_path: Path) -> None:
     charloom.train(text, tmp_path / "plain", **OPTIONS)
     charloom.train(text, tmp_path / "m", track=["tensorboard", "mlflow"], **OPTIONS)
@@ -217,6 +220,7 @@ def test_tracking_does_not_change_what_is_learned(text: Path, tmp_path: Path) ->
     assert plain.read_bytes() == tracked.read_bytes()
 
 
+@pytest.mark.slow
 def test_tracking_can_be_changed_when_resumed(text: Path, tmp_path: Path, client: MlflowClient) -> None:
     folder = tmp_path / "m"
     charloom.train(text, folder, should_stop=after(12), track=["tensorboard"], **OPTIONS)
@@ -225,6 +229,7 @@ def test_tracking_can_be_changed_when_resumed(text: Path, tmp_path: Path, client
     assert min(metric(client, runs(client)[0], "train_loss")) == 13
 
 
+@pytest.mark.slow
 def test_a_server_that_is_down_is_told_once(
     text: Path, tmp_path: Path, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

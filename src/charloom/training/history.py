@@ -96,7 +96,7 @@ def draw_losses(records: Iterable[Record]) -> bytes:
 
     style: Any = {**matplotlib.rcParamsDefault, **_STYLE, "backend": "svg"}
     with matplotlib.rc_context(style):
-        figure = Figure(figsize=(7.2, 4.8), layout="constrained")
+        figure = Figure(figsize=(7.2, 4.8))
         _draw(figure, list(records))
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
@@ -112,6 +112,8 @@ def _keep_the_list_of_fonts_in_our_cache() -> None:
 
 def _draw(figure: Figure, records: list[Record]) -> None:
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3.6, 1])
+    figure.subplots_adjust(left=0.11, right=0.91, bottom=0.1, top=0.97, hspace=0.08)
+    figure.align_ylabels()
     _draw_loss(upper, records)
     _draw_rate(lower, records)
     _scale(lower, records)
@@ -166,8 +168,8 @@ def _draw_rate(axes: Axes, records: list[Record]) -> None:
     axes.set_xlabel("step")
     axes.grid(linewidth=0.8)
     axes.set_ylim(0, max(rates, default=1.0) * 1.15 or 1.0)
-    axes.ticklabel_format(axis="y", style="sci", scilimits=(-2, 3), useMathText=True)
     axes.locator_params(axis="y", nbins=3)
+    axes.yaxis.set_major_formatter("{x:.3g}")
 
 
 def _scale(axes: Axes, records: list[Record]) -> None:

@@ -129,6 +129,7 @@ def running_job() -> LocalJob:
     return job
 
 
+@pytest.mark.slow
 def test_a_runner_that_was_killed_loses_nothing(
     runner: subprocess.Popen[str], small_text: Path, tmp_path: Path
 ) -> None:
