@@ -13,6 +13,7 @@ import pytest
 
 import charloom
 from charloom.events import Event, LogLine
+from charloom.sagemaker import status, stop
 from charloom.sagemaker.local import job as jobs
 from charloom.sagemaker.local.job_runs import run_job_here
 
@@ -64,7 +65,7 @@ def test_both_end_when_the_job_is_stopped(small_text: Path, tmp_path: Path) -> N
         try:
             job = until_it_saves("two", tmp_path / "home", runner)
             assert job.process is not None
-            assert jobs.stop("two")
+            assert stop(None, "two")
             assert runner.wait(60) == 130
             with pytest.raises(ProcessLookupError):
                 os.killpg(job.process.pid, 0)
@@ -83,17 +84,17 @@ def test_ctrl_c_stops_it_and_the_same_name_goes_on(small_text: Path, tmp_path: P
             assert not job.trains
         finally:
             runner.kill()
-    assert jobs.describe("mine")["TrainingJobStatus"] == "Stopped"
+    assert status(None, "mine").status == "Stopped"
     lines: list[str] = []
 
     def stop_once_resumed(event: Event) -> None:
         if isinstance(event, LogLine):
             lines.append(event.message)
             if ", from step " in event.message:
-                jobs.stop("mine")
+                stop(None, "mine")
 
     again = ("mine", {"training": str(small_text)}, LONG, tmp_path / "other")
     assert run_job_here(*again, notify=stop_once_resumed) == 130
     assert ", resumed from step " in "\n".join(lines)
     assert jobs.artifact("mine").is_file(), "the best so far"
-    assert jobs.describe("mine")["TrainingJobStatus"] == "Stopped"
+    assert status(None, "mine").status == "Stopped"

@@ -10,11 +10,9 @@ import pytest
 
 from charloom.errors import CloudError, UsageError
 from charloom.events import Event, Notice
-from charloom.sagemaker import deployed
+from charloom.sagemaker import delete, deploy, deployed, endpoints, reap
 from charloom.sagemaker.aws import Account
-from charloom.sagemaker.hosting.delete import NO_ENDPOINT, delete, reap
-from charloom.sagemaker.hosting.deploy import deploy
-from charloom.sagemaker.hosting.inventory import endpoints
+from charloom.sagemaker.hosting.delete import NO_ENDPOINT
 from charloom.sagemaker.hosting.parts import Kind, remove
 
 from .fake_amazon import FakeAmazon

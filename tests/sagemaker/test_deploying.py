@@ -13,12 +13,12 @@ import pytest
 
 from charloom.errors import CloudError, ModelDirectoryError, UsageError
 from charloom.events import Event, LogLine, Notice, StatusChanged
+from charloom.sagemaker import Deployed, create_model, deploy
 from charloom.sagemaker.aws import Account
 from charloom.sagemaker.hosting import deploy as deploying
 from charloom.sagemaker.hosting import states as endpoint_states
-from charloom.sagemaker.hosting.deploy import Deployed, create_model, deploy
-from charloom.sagemaker.hosting.parts import from_tag, tags_of
-from charloom.sagemaker.names import EXPIRES, OURS, OWNER
+from charloom.sagemaker.hosting.parts import tags_of
+from charloom.sagemaker.names import EXPIRES, OURS, OWNER, from_tag
 from charloom.sagemaker.s3 import default_bucket
 
 from .fake_amazon import FakeAmazon

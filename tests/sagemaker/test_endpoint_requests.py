@@ -14,9 +14,7 @@ from charloom.errors import UsageError
 from charloom.sagemaker.aws import DryRun, Request, owner
 from charloom.sagemaker.hosting.parts import (
     MARK,
-    as_tag,
     expires_at,
-    from_tag,
     policy_request,
     schedule_name,
     schedule_request,
@@ -24,7 +22,7 @@ from charloom.sagemaker.hosting.parts import (
 )
 from charloom.sagemaker.hosting.requests import configuration_request, endpoint_request, model_request
 from charloom.sagemaker.hosting.settings import EndpointSettings
-from charloom.sagemaker.names import EXPIRES, OWNER, tags
+from charloom.sagemaker.names import EXPIRES, OWNER, as_tag, from_tag, tags
 from charloom.settings import validate
 
 from .validation import assert_valid

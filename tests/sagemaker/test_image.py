@@ -146,6 +146,7 @@ class Scripted:
 
     dry = False
     region, account_id, profile = REGION, "111122223333", None
+    caller = "arn:aws:iam::111122223333:user/me"
 
     def __init__(self, *builds: Answer, interrupted: bool = False) -> None:
         self.builds = list(builds)

@@ -17,6 +17,7 @@ from charloom.runtime.session import Logits, Session, State
 from charloom.sagemaker.aws import Account, DryRun, Request
 from charloom.sagemaker.channels import async_request, completion_body, invoke_request, local_address, payload_body
 from charloom.sagemaker.invocation import collect, invoke, invoke_later, invoke_stream, invoke_text
+from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.names import S3Uri
 from charloom.text.vocabulary import Ids
 from tests.cli.conftest import Charloom, one_line
@@ -144,7 +145,7 @@ def test_an_endpoint_of_this_machine(server: str, model: Model, cli: Charloom, m
     """The same command without an account; where such an endpoint is, the local part knows."""
     here = {"here": server, "gone": "http://127.0.0.1:9"}
     monkeypatch.setattr("charloom.sagemaker.channels.local_address", here.get)
-    monkeypatch.setattr("charloom.cli.sagemaker.invoke.is_endpoint_here", here.__contains__)
+    monkeypatch.setattr(Local, "has_endpoint", lambda self, name: name in here)
     expected = model.generate("The ", length=40, seed=2).text
     assert invoke(None, "here", "The ", length=40, seed=2).text == expected
     assert list(invoke_stream(None, "here", "The ", length=40, seed=2))

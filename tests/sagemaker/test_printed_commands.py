@@ -14,9 +14,11 @@ from types import SimpleNamespace
 import boto3
 import pytest
 
-from charloom.sagemaker import TrainedHere, batch_transform
+from charloom.sagemaker import JobStatus, batch_transform
 from charloom.sagemaker.hosting import deploy as deploying
 from charloom.sagemaker.hosting import parts, states
+from charloom.sagemaker.jobs.start import TrainingRequest
+from charloom.sagemaker.local.backend import Local
 from tests.cli.conftest import Charloom, Ran
 
 from .conftest import REGION
@@ -156,11 +158,11 @@ def test_a_job_of_this_machine_that_was_stopped_is_resumed_by_what_is_printed(
 ) -> None:
     ran: list[str] = []
 
-    def stopped(specs: list[str], output: Path, *, name: str = "fresh", **options: object) -> TrainedHere:
-        ran.append(name)
-        return TrainedHere(name, 130, None)
+    def stopped(self: Local, request: TrainingRequest, output: Path, **options: object) -> JobStatus:
+        ran.append(request.job.name or "fresh")
+        return JobStatus(ran[-1], "Stopped")
 
-    monkeypatch.setattr("charloom.cli.sagemaker.train.train_here", stopped)
+    monkeypatch.setattr(Local, "train", stopped)
     first = cli("sagemaker", "train", small_text, "--instance", "local", "--steps", "9", "-o", "odd name")
     assert first.status == 130
     again = first.err.splitlines()[-1].strip()

@@ -17,6 +17,7 @@ from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, plan_job, training_job_request
 from charloom.sagemaker.names import S3Uri, tags
 from charloom.sagemaker.transform_request import TransformSettings, transform_request
+from charloom.settings import RunSettings
 from tests.cli.conftest import Charloom, one_line
 
 from .fake_amazon import FakeAmazon
@@ -137,7 +138,7 @@ OWN = {
 @given(own=st.fixed_dictionaries(OWN), instance=st.sampled_from(["ml.m5.large", "ml.g5.xlarge", "ml.g4dn.xlarge"]))
 def test_amazon_accepts_every_request(own: dict[str, Any], instance: str) -> None:
     """Given as Python has them, each to every kind of request; disks that encrypt themselves get no key."""
-    job = plan_job(Here(lambda request: None, "eu-west-1"), JobSettings(instance=instance, **own), {}, None)
+    job = plan_job(Here(lambda request: None, "eu-west-1"), JobSettings(instance=instance, **own), RunSettings(), None)
     job = TrainingJob(**{**vars(job), "channels": {"training": "s3://bucket/a/"}, "source": "s3://bucket/s.tar.gz"})
     training = training_job_request(job)
     assert_valid("sagemaker", "create_training_job", training)

@@ -240,14 +240,14 @@ def test_what_amazon_refuses(fake: FakeAmazon, aws: Account, small_text: Path) -
 def test_waiting_outlives_throttling_and_a_log_that_may_not_be_read(
     fake: FakeAmazon, aws: Account, small_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("charloom.sagemaker.jobs.follow._PATIENCE", 2)
     started(aws, small_text)
     fake.refuse("DescribeTrainingJob", "ThrottlingException", "Rate exceeded", times=20)
     fake.refuse("FilterLogEvents", "AccessDeniedException", "no", times=1)
     events: list[Event] = []
     assert wait(aws, "job", every=0, notify=events.append).status == "Completed"
     told = messages(events, Notice)
-    assert [one[:26] for one in told] == ["cannot ask for job just now"[:26]] * 2 + ["the job's log cannot be re"]
+    assert [one[:26] for one in told] == ["cannot ask for job just now"[:26], "the job's log cannot be re"]
+    monkeypatch.setattr("charloom.sagemaker.waiting.PATIENCE", 0.01)
     fake.refuse("DescribeTrainingJob", "ThrottlingException", "Rate exceeded", times=None)
     with pytest.raises(CloudError, match="too many requests"):
         wait(aws, "job", every=0)

@@ -21,6 +21,7 @@ from charloom.sagemaker.jobs.request import (
     plan_job,
     training_job_request,
 )
+from charloom.sagemaker.jobs.start import TrainingRequest
 from charloom.settings import RunSettings, run_settings
 
 from .validation import assert_valid
@@ -95,7 +96,7 @@ def test_every_job_that_can_be_asked_for_is_one_that_amazon_takes(
 ) -> None:
     aws = Here(lambda request: None, region)
     wanted = JobSettings(**asked, **network, spot=spot, **({"max_wait": "100d"} if spot and wait else {}))
-    job = plan_job(aws, wanted, options, recipe)
+    job = plan_job(aws, wanted, run_settings(RunSettings(), options), recipe)
     filled = {name: f"s3://bucket/{name}/" for name in ("training", *channels)}
     job = TrainingJob(**{**vars(job), "channels": filled, "source": "s3://bucket/source.tar.gz"})
     request = training_job_request(job)
@@ -128,19 +129,19 @@ def test_what_amazon_would_not_take_is_refused_with_the_reason() -> None:
     with pytest.raises(UsageError, match="surrogate"):
         encode_values({"text": "\ud800"})
     with pytest.raises(UsageError, match="hidden-size = 0"):
-        hyperparameters({"hidden_size": 0})
-    with pytest.raises(UsageError, match="no training option called 'nonsense'"):
-        hyperparameters({"nonsense": 1})
+        TrainingRequest.parse("text", None, None, {"hidden_size": 0})
+    with pytest.raises(UsageError, match="no option called 'nonsense'"):
+        TrainingRequest.parse("text", None, None, {"nonsense": 1})  # type: ignore[typeddict-unknown-key]
     with pytest.raises(UsageError, match="track cannot be set"):
-        hyperparameters({"track": ["mlflow"]})
+        hyperparameters(run_settings(RunSettings(), {"track": ["mlflow"]}))
     with pytest.raises(UsageError, match="no such recipe: grand; choose article, base"):
-        hyperparameters({}, "grand")
+        hyperparameters(RunSettings(), "grand")
 
 
 def test_a_recipe_of_ones_own_is_sent_setting_by_setting(tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"
     recipe.write_text("corpus: {clean: [nfc, lowercase]}\nmodel: {cell: gru, num_layers: 2}\ntraining: {epochs: 9}\n")
-    found = hyperparameters({"num_layers": 3, "steps": 10}, str(recipe))
+    found = hyperparameters(run_settings(RunSettings(), {"num_layers": 3, "steps": 10}), str(recipe))
     sent = {name.replace("-", "_"): json.loads(value) for name, value in found.items()}
     assert sent == {"clean": "nfc,lowercase", "cell": "gru", "num_layers": 3, "steps": 10}
     assert run_settings(RunSettings(), {**sent, "clean": [sent["clean"]]}).corpus.clean == ["nfc", "lowercase"]
@@ -148,7 +149,9 @@ def test_a_recipe_of_ones_own_is_sent_setting_by_setting(tmp_path: Path) -> None
 
 def planned_with(**asked: Any) -> TrainingJob:
     options = asked.pop("options", {})
-    return plan_job(Here(lambda request: None, "eu-west-1"), JobSettings(**asked), options, None)
+    return plan_job(
+        Here(lambda request: None, "eu-west-1"), JobSettings(**asked), run_settings(RunSettings(), options), None
+    )
 
 
 def test_times() -> None:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from charloom.errors import CloudError, UsageError
 from charloom.events import Event, LogLine, StatusChanged
 from charloom.runtime.model import Model
+from charloom.sagemaker import EndpointSettings
 from charloom.sagemaker.aws import Account, DryRun, Request
 from charloom.sagemaker.batch_transform import stop_transform, transform, transform_status
 from charloom.sagemaker.names import S3Uri
@@ -75,12 +76,12 @@ def test_a_job_that_fails(batch: FakeAmazon, account: Account) -> None:
 def test_a_model_that_is_made_goes_with_the_job(
     batch: FakeAmazon, account: Account, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def create_model(aws: Account, model: str, **options: Any) -> str:
-        assert options["role"] == "R"
+    def make_model(aws: Account, model: object, choice: EndpointSettings, **options: Any) -> str:
+        assert choice.role == "R"
         batch.connect_model("made", server)
         return "made"
 
-    monkeypatch.setattr("charloom.sagemaker.hosting.deploy.create_model", create_model)
+    monkeypatch.setattr("charloom.sagemaker.hosting.deploy.make_model", make_model)
     place = ("s3://models/model.tar.gz", "s3://lines/in/a.jsonl", "s3://lines/out")
     assert transform(account, *place, role="R").model == "made"
     assert ("Model", "made") not in batch.taken

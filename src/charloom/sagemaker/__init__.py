@@ -11,6 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from charloom.sagemaker.aws import Account, Aws, DryRun, connect
+    from charloom.sagemaker.backend import (
+        attach,
+        delete,
+        deploy,
+        endpoints,
+        list_jobs,
+        logs,
+        reap,
+        status,
+        stop,
+        train,
+        wait,
+    )
     from charloom.sagemaker.batch_transform import (
         Transformed,
         TransformStatus,
@@ -18,21 +31,20 @@ if TYPE_CHECKING:
         transform,
         transform_status,
     )
-    from charloom.sagemaker.cloudwatch import WrittenLine, logs
-    from charloom.sagemaker.hosting.delete import Deleted, delete, reap
-    from charloom.sagemaker.hosting.deploy import Deployed, create_model, deploy
+    from charloom.sagemaker.cloudwatch import WrittenLine
+    from charloom.sagemaker.hosting.delete import Deleted
+    from charloom.sagemaker.hosting.deploy import Deployed, create_model
     from charloom.sagemaker.hosting.endpoint import Endpoint, deployed
-    from charloom.sagemaker.hosting.inventory import EndpointState, endpoints
+    from charloom.sagemaker.hosting.inventory import EndpointState
     from charloom.sagemaker.hosting.settings import EndpointSettings
     from charloom.sagemaker.images import ServingImage, build_image, serving_image
     from charloom.sagemaker.instances import Cost, price_per_hour
     from charloom.sagemaker.invocation import Answer, collect, invoke, invoke_later, invoke_stream, invoke_text
-    from charloom.sagemaker.jobs.attach import AttachedModel, attach
-    from charloom.sagemaker.jobs.follow import JobStatus, status, stop, wait
-    from charloom.sagemaker.jobs.inventory import list_jobs
+    from charloom.sagemaker.jobs.attach import AttachedModel
+    from charloom.sagemaker.jobs.follow import JobStatus
     from charloom.sagemaker.jobs.request import JobSettings
-    from charloom.sagemaker.jobs.start import StartedJob, train
-    from charloom.sagemaker.jobs_here import TrainedHere, delete_job_here, local_jobs, train_here
+    from charloom.sagemaker.jobs.start import StartedJob
+    from charloom.sagemaker.local.backend import TrainedHere, delete_job_here, local_jobs, train_here
     from charloom.sagemaker.local.endpoints import LocalEndpoint, delete_here, deploy_here
     from charloom.sagemaker.local.job import LocalJob
     from charloom.sagemaker.notebook import show
@@ -41,67 +53,33 @@ if TYPE_CHECKING:
     from charloom.sagemaker.unpacking import unpack_model
     from charloom.sagemaker.uploads import UploadedCorpus, upload
 
-_HOMES = {
-    "Account": "aws",
-    "Answer": "invocation",
-    "AttachedModel": "jobs.attach",
-    "Aws": "aws",
-    "Cost": "instances",
-    "Deleted": "hosting.delete",
-    "Deployed": "hosting.deploy",
-    "DryRun": "aws",
-    "Endpoint": "hosting.endpoint",
-    "EndpointSettings": "hosting.settings",
-    "EndpointState": "hosting.inventory",
-    "JobSettings": "jobs.request",
-    "JobStatus": "jobs.follow",
-    "LocalEndpoint": "local.endpoints",
-    "LocalJob": "local.job",
-    "Package": "packaging",
-    "ServingImage": "images",
-    "StartedJob": "jobs.start",
-    "TrainedHere": "jobs_here",
-    "TransformStatus": "batch_transform",
-    "Transformed": "batch_transform",
-    "UploadedCorpus": "uploads",
-    "WrittenLine": "cloudwatch",
-    "attach": "jobs.attach",
-    "build_image": "images",
-    "collect": "invocation",
-    "connect": "aws",
-    "create_model": "hosting.deploy",
-    "delete": "hosting.delete",
-    "delete_here": "local.endpoints",
-    "delete_job_here": "jobs_here",
-    "deploy": "hosting.deploy",
-    "deploy_here": "local.endpoints",
-    "deployed": "hosting.endpoint",
-    "endpoints": "hosting.inventory",
-    "invoke": "invocation",
-    "invoke_later": "invocation",
-    "invoke_stream": "invocation",
-    "invoke_text": "invocation",
-    "list_jobs": "jobs.inventory",
-    "local_jobs": "jobs_here",
-    "logs": "cloudwatch",
-    "pack_source": "source_dir",
-    "package": "packaging",
-    "price_per_hour": "instances",
-    "reap": "hosting.delete",
-    "serving_image": "images",
-    "show": "notebook",
-    "status": "jobs.follow",
-    "stop": "jobs.follow",
-    "stop_transform": "batch_transform",
-    "train": "jobs.start",
-    "train_here": "jobs_here",
-    "transform": "batch_transform",
-    "transform_status": "batch_transform",
-    "unpack_model": "unpacking",
-    "upload": "uploads",
-    "wait": "jobs.follow",
-    "write_source": "source_dir",
+_NAMES = {
+    "aws": "Account Aws DryRun connect",
+    "backend": "attach delete deploy endpoints list_jobs logs reap status stop train wait",
+    "batch_transform": "TransformStatus Transformed stop_transform transform transform_status",
+    "cloudwatch": "WrittenLine",
+    "hosting.delete": "Deleted",
+    "hosting.deploy": "Deployed create_model",
+    "hosting.endpoint": "Endpoint deployed",
+    "hosting.inventory": "EndpointState",
+    "hosting.settings": "EndpointSettings",
+    "images": "ServingImage build_image serving_image",
+    "instances": "Cost price_per_hour",
+    "invocation": "Answer collect invoke invoke_later invoke_stream invoke_text",
+    "jobs.attach": "AttachedModel",
+    "jobs.follow": "JobStatus",
+    "jobs.request": "JobSettings",
+    "jobs.start": "StartedJob",
+    "local.backend": "TrainedHere delete_job_here local_jobs train_here",
+    "local.endpoints": "LocalEndpoint delete_here deploy_here",
+    "local.job": "LocalJob",
+    "notebook": "show",
+    "packaging": "Package package",
+    "source_dir": "pack_source write_source",
+    "unpacking": "unpack_model",
+    "uploads": "UploadedCorpus upload",
 }
+_HOMES = {name: module for module, names in _NAMES.items() for name in names.split()}
 
 __all__ = [
     "Account",

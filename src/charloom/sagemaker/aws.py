@@ -31,6 +31,29 @@ _NOT_IN_TAGS = re.compile(r"[^\w\s.:/=+@-]")
 _LIMIT = 256
 
 
+_MISSING = frozenset(
+    ("404", "NoSuchKey", "NoSuchBucket", "NotFound", "ResourceNotFound", "ResourceNotFoundException")
+) | {"ObjectNotFoundException"}
+_MISSING_WORDS = ("not found", "could not find", "does not exist", "no scalable target")
+_TRANSIENT = frozenset((
+    "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "ServiceUnavailable",
+    "ServiceUnavailableException", "InternalFailure", "InternalError", "InternalServerError", "EndpointConnectionError",
+    "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", "RequestTimeout", "503", "500",
+))  # fmt: skip
+
+
+def is_missing(error: CloudError) -> bool:
+    """Whether Amazon says that there is nothing of that name, or at that address."""
+    words = (error.reason or str(error)).lower()
+    is_said = error.code in ("ValidationException", "ValidationError") and any(said in words for said in _MISSING_WORDS)
+    return error.code in _MISSING or is_said
+
+
+def is_transient(error: CloudError) -> bool:
+    """Whether the same request may succeed in a moment: the network is away, or Amazon is busy."""
+    return error.code in _TRANSIENT
+
+
 class Aws(Protocol):
     """An account in a region.
 
@@ -51,6 +74,10 @@ class Aws(Protocol):
     @property
     def account_id(self) -> str:
         """Twelve digits."""
+
+    @property
+    def caller(self) -> str:
+        """The full name (ARN) of the user or the role's session that asks."""
 
     def call(self, service: str, operation: str, **request: Any) -> Answer:
         """Send a request and give the answer.
@@ -85,16 +112,22 @@ class DryRun:
         """Show requests by `show`; the region is the environment's if none is given, else a placeholder."""
         self._show = show
         self.profile = profile
-        self._account_asked = False
         self.region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or UNKNOWN_REGION
 
     @property
     def account_id(self) -> str:
         """A placeholder: asking would need credentials."""
-        if not self._account_asked:
-            self._account_asked = True
-            self.call("sts", "get_caller_identity")
-        return UNKNOWN_ACCOUNT
+        return str(self._identity["Account"])
+
+    @property
+    def caller(self) -> str:
+        """A placeholder, too."""
+        return str(self._identity["Arn"])
+
+    @cached_property
+    def _identity(self) -> Answer:
+        self.call("sts", "get_caller_identity")
+        return {"Account": UNKNOWN_ACCOUNT, "Arn": "OWNER"}
 
     def call(self, service: str, operation: str, **request: Any) -> Answer:
         """Show it; the answer is empty."""
@@ -138,10 +171,19 @@ class Account:
         self._clients: dict[str, Any] = {}
         self.region: str = session.region_name
 
-    @cached_property
+    @property
     def account_id(self) -> str:
-        """Twelve digits, asked for once."""
-        return str(self.call("sts", "get_caller_identity")["Account"])
+        """Twelve digits."""
+        return str(self._identity["Account"])
+
+    @property
+    def caller(self) -> str:
+        """The full name of who asks."""
+        return str(self._identity.get("Arn", ""))
+
+    @cached_property
+    def _identity(self) -> Answer:
+        return self.call("sts", "get_caller_identity")
 
     def client(self, service: str) -> Any:
         """The boto3 client of a service, for what `call` cannot do (transfers in parts)."""
@@ -226,9 +268,6 @@ def role_arn(aws: Aws, role: str | None) -> str:
         aws: the account.
         role: its name or full name; CHARLOOM_SAGEMAKER_ROLE in the environment if none is given, else the role of the
             notebook or session that this runs in, if SageMaker may assume it.
-
-    Raises:
-        UsageError: none is given anywhere, and it is not a dry run.
     """
     from charloom.sagemaker.execution_role import execution_role
 
@@ -245,9 +284,6 @@ def named_role(aws: Aws, role: str | None, variable: str, needed: str) -> str:
         role: its name or full name; what the environment's variable says if none is given.
         variable: CHARLOOM_..., whose last words stand for the role in a dry run.
         needed: what to say where none is given anywhere.
-
-    Raises:
-        UsageError: none is given anywhere, and it is not a dry run.
     """
     role = role or os.environ.get(variable) or (variable.removeprefix("CHARLOOM_") if aws.dry else None)
     if role is None:
@@ -256,10 +292,5 @@ def named_role(aws: Aws, role: str | None, variable: str, needed: str) -> str:
 
 
 def owner(aws: Aws) -> str:
-    """The caller's full name, as a tag may hold it.
-
-    Raises:
-        CloudError: there are no credentials, or they are not valid.
-    """
-    caller = str(aws.call("sts", "get_caller_identity").get("Arn", "OWNER"))
-    return _NOT_IN_TAGS.sub("-", caller)[:_LIMIT]
+    """The caller's full name, as a tag may hold it."""
+    return _NOT_IN_TAGS.sub("-", aws.caller)[:_LIMIT]

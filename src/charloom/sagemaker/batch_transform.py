@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Unpack
 
 from charloom.errors import CloudError
-from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
-from charloom.sagemaker.aws import Answer, Aws
-from charloom.sagemaker.cloudwatch import TRANSFORMS, Log, absent, plain
+from charloom.events import Notice, Notify, ignore
+from charloom.sagemaker.aws import Answer, Aws, is_missing
+from charloom.sagemaker.cloudwatch import TRANSFORMS, Log, explain_failure, plain
 from charloom.sagemaker.creations import note_created
 from charloom.sagemaker.hosting.parts import look, remove
 from charloom.sagemaker.instances import price_per_hour
@@ -22,19 +21,17 @@ from charloom.sagemaker.transform_request import (
     TransformJobOptions,
     TransformPlan,
     answer_to,
-    names_model,
     plan_transform,
     transform_request,
 )
+from charloom.sagemaker.waiting import States, looks
+from charloom.settings import validate
 
 POLL = 10.0
 """Seconds between two looks at a job."""
 
 FAILED = "Failed"
 """The code of the error that says that a job has failed."""
-
-_LINES = 20
-_NOTICE_EVERY = 60.0  # seconds: a sign of life while nothing changes
 
 
 @dataclass(frozen=True)
@@ -97,7 +94,7 @@ def transform(
 def start_transform(aws: Aws, plan: TransformPlan, *, wait: bool = True, notify: Notify = ignore) -> Transformed:
     """Start a planned batch, and follow it to its end if that is wanted; raises as `transform` does."""
     made = _make_model(aws, plan, notify)
-    model = made or plan.model
+    model = made or plan.model.text
     request = transform_request(plan.job, model, plan.source, plan.output, plan.settings, score=plan.score)
     note_created(aws, "transform", plan.job)
     try:
@@ -131,35 +128,32 @@ def _remove(aws: Aws, made: str | None) -> None:
 
 def _make_model(aws: Aws, plan: TransformPlan, notify: Notify) -> str | None:
     """The name of a model that had to be made; None where one of that name is there."""
-    model = plan.model
-    if names_model(model) and (look(aws, "model", checked_name(model, "model")) is not None or aws.dry):
+    name = plan.model.place
+    if isinstance(name, str) and (look(aws, "model", name) is not None or aws.dry):
         return None
-    from charloom.sagemaker.hosting.deploy import create_model
+    from charloom.sagemaker.hosting.deploy import make_model
+    from charloom.sagemaker.hosting.settings import EndpointSettings
 
-    return create_model(aws, model, notify=notify, role=plan.role, image=plan.image, **plan.settings.carried())
+    carried = {"role": plan.role, "image": plan.image, **plan.settings.carried()}
+    choice = validate(EndpointSettings, carried)
+    return make_model(aws, plan.model, choice, notify=notify)
 
 
 def follow(aws: Aws, job: str, *, notify: Notify = ignore) -> Transformed:
-    """Wait for a transform job.
-
-    Raises:
-        CloudError: it failed (`notify` has received its log's last lines), or there is none of that name.
-    """
-    began = last_notice = time.monotonic()
-    status = ""
-    while True:
-        found = aws.call("sagemaker", "describe_transform_job", TransformJobName=job)
+    """Wait for a transform job."""
+    states = States(job, notify)
+    look = partial(aws.call, "sagemaker", "describe_transform_job", TransformJobName=job)
+    for found in looks(look, job, notify, every=POLL):
         if aws.dry:
-            return Transformed(job, "MODEL", "InProgress", "")
-        now, changed = time.monotonic(), found["TransformJobStatus"] != status
-        if changed or now - last_notice >= _NOTICE_EVERY:
-            status, last_notice = found["TransformJobStatus"], now
-            notify(StatusChanged(job, status, "" if changed else f"for {(now - began) / 60:.0f} min"))
-        if status == FAILED:
-            raise _failure(aws, job, found, notify)
-        if status in ("Completed", "Stopped"):
+            break
+        states.report(found["TransformJobStatus"])
+        if found["TransformJobStatus"] == FAILED:
+            log = Log(aws, TRANSFORMS, f"{job}/")
+            reason = found.get("FailureReason", "no reason given")
+            raise explain_failure(f"the transform job {job} failed", reason, log, FAILED, notify)
+        if found["TransformJobStatus"] in ENDED:
             return _finished_transform(aws, job, found)
-        time.sleep(POLL)
+    return Transformed(job, "MODEL", "InProgress", "")
 
 
 def _finished_transform(aws: Aws, job: str, found: dict[str, Any]) -> Transformed:
@@ -174,23 +168,6 @@ def _answers(aws: Aws, found: dict[str, Any], output: S3Uri) -> Iterator[str]:
     """Where the answers to a job's files lie."""
     source = S3Uri.parse(found["TransformInput"]["DataSource"]["S3DataSource"]["S3Uri"])
     return (str(answer_to(source, output, one)) for one in objects_under(aws, source))
-
-
-def _failure(aws: Aws, job: str, found: dict[str, Any], notify: Notify) -> CloudError:
-    reason = " ".join(str(found.get("FailureReason", "no reason given")).split())
-    lines = _last_lines(aws, job)
-    for line in lines:
-        notify(LogLine(line))
-    where = "" if lines else f"; nothing was written to {TRANSFORMS}"
-    return CloudError(f"the transform job {job} failed: {reason}{where}", FAILED, reason)
-
-
-def _last_lines(aws: Aws, job: str) -> list[str]:
-    """The last lines that a job's containers have written; none where they cannot be read."""
-    try:
-        return list(deque((line.message for line in Log(aws, TRANSFORMS, f"{job}/").new_lines()), maxlen=_LINES))
-    except CloudError:  # no permission: the failure itself is what matters
-        return []
 
 
 @dataclass(frozen=True)
@@ -249,7 +226,7 @@ def transform_status(aws: Aws, name: str, *, price: float | None = None) -> Tran
     try:
         response = aws.call("sagemaker", "describe_transform_job", TransformJobName=name)
     except CloudError as error:
-        if not absent(error):
+        if not is_missing(error):
             raise
         return None
     return _status({"TransformJobName": name, **response}, aws.region, price)
@@ -287,7 +264,7 @@ def stop_transform(aws: Aws, name: str) -> bool:
     try:
         aws.call("sagemaker", "stop_transform_job", TransformJobName=name)
     except CloudError as error:
-        if absent(error) or "status" not in error.reason.lower():
+        if is_missing(error) or "status" not in error.reason.lower():
             raise
         return False
     return True

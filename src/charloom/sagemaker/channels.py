@@ -40,9 +40,6 @@ def completion_body(prompt: str, sampling: Mapping[str, Any], *, stream: bool = 
         prompt: what is continued.
         sampling: fields of `SamplingSettings`; what is not given is the model's own, the length 500.
         stream: whether the answer comes as it is written.
-
-    Raises:
-        UsageError: an option has no such name, or a value out of its range.
     """
     settings = validate(SamplingSettings, sampling)
     body: dict[str, Any] = {"prompt": prompt, "max_tokens": settings.length}
@@ -53,11 +50,7 @@ def completion_body(prompt: str, sampling: Mapping[str, Any], *, stream: bool = 
 
 
 def payload_body(payload: str) -> bytes:
-    """The article's payload: `<total length>-<start text>`.
-
-    Raises:
-        UsageError: it cannot be written as UTF-8.
-    """
+    """The article's payload: `<total length>-<start text>`."""
     try:
         return payload.encode()
     except UnicodeEncodeError as error:
@@ -65,11 +58,7 @@ def payload_body(payload: str) -> bytes:
 
 
 def invoke_request(name: str, body: bytes, content_type: str, accept: str = "") -> dict[str, Any]:
-    """For InvokeEndpoint and InvokeEndpointWithResponseStream.
-
-    Raises:
-        UsageError: the body is larger than Amazon takes, or the name cannot be one.
-    """
+    """For InvokeEndpoint and InvokeEndpointWithResponseStream."""
     if len(body) > REAL_TIME_LIMIT:
         raise UsageError(
             f"the request has {len(body):,} bytes, an endpoint takes {REAL_TIME_LIMIT:,}: give the prompt's last part"
@@ -79,11 +68,7 @@ def invoke_request(name: str, body: bytes, content_type: str, accept: str = "") 
 
 
 def async_request(name: str, source: S3Uri, content_type: str, accept: str = "") -> dict[str, Any]:
-    """For InvokeEndpointAsync, with an input in S3.
-
-    Raises:
-        UsageError: the name cannot be one.
-    """
+    """For InvokeEndpointAsync, with an input in S3."""
     request = {
         "EndpointName": checked_name(name, "endpoint"),
         "ContentType": content_type,
@@ -160,26 +145,14 @@ class Channel(Protocol):
     """An endpoint that can be asked."""
 
     def ask(self, body: bytes, content_type: str, accept: str = "") -> bytes:
-        """The whole answer.
-
-        Raises:
-            CloudError: the endpoint is not there, not ready, or has refused or failed.
-        """
+        """The whole answer."""
 
     def stream(self, body: bytes, content_type: str, accept: str = "") -> Iterator[bytes]:
-        """The answer as it comes, cut anywhere.
-
-        Raises:
-            CloudError: as `ask`; or the answer broke off.
-        """
+        """The answer as it comes, cut anywhere."""
 
 
 def channel(aws: Aws | None, name: str) -> Channel:
-    """The way to an endpoint of an account, or where none is given to one of this machine.
-
-    Raises:
-        CloudError: there is none of that name on this machine, or it does not serve.
-    """
+    """The way to an endpoint of an account, or where none is given to one of this machine."""
     if aws is not None:
         return AmazonChannel(aws, name)
     here = local_address(name)
@@ -189,12 +162,7 @@ def channel(aws: Aws | None, name: str) -> Channel:
 
 
 def local_address(name: str) -> str | None:
-    """Where an endpoint of this machine listens; None where there is none of that name.
-
-    Raises:
-        UsageError: the name cannot be one.
-        CloudError: there is one, and it does not serve.
-    """
+    """Where an endpoint of this machine listens; None where there is none of that name."""
     from charloom.sagemaker.local.endpoints import find
 
     found = find(name)
@@ -243,11 +211,7 @@ def _whole(stream: Any, region: str) -> bytes:
 
 
 def _pieces(frames: Any, name: str, region: str) -> Iterator[bytes]:
-    """What the frames of an event stream hold.
-
-    Raises:
-        CloudError: one of them is an error, or the connection broke.
-    """
+    """What the frames of an event stream hold."""
     from urllib3.exceptions import HTTPError
 
     from charloom.sagemaker.refusals import refusals

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from operator import itemgetter
 from typing import Any
 
 from charloom.display import visible
-from charloom.errors import CloudError, UsageError
-from charloom.sagemaker.aws import Aws
+from charloom.errors import CloudError
+from charloom.events import LogLine, Notify
+from charloom.sagemaker.aws import Aws, is_missing
 from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.hosting.parts import look
@@ -26,6 +28,7 @@ _EARLY = 3_600_000  # milliseconds: all jobs of an account share a log group, wh
 _LATE = 60_000  # milliseconds: how much later than others' a machine's line may arrive
 _STRAGGLING = 3  # looks for lines that arrive after the end
 _REMEMBERED = 50_000  # lines whose ids are kept, so that none is shown twice
+_LAST_LINES = 20  # shown of what has failed
 _LONGEST = 4096  # characters of a line that are shown
 
 
@@ -34,12 +37,12 @@ class WrittenLine:
     """A line of a log.
 
     Attributes:
-        time: when it was written, UTC.
-        host: the machine that wrote it, such as algo-1; an endpoint's instance.
+        time: when it was written, UTC; None on this machine.
+        host: the machine that wrote it, such as algo-1; an endpoint's instance; "" on this machine.
         message: the line; what could steer a terminal is replaced.
     """
 
-    time: datetime
+    time: datetime | None
     host: str
     message: str
 
@@ -61,11 +64,7 @@ class Log:
         self._ids: set[str] = set()
 
     def new_lines(self) -> Iterator[WrittenLine]:
-        """Lines that were not given before; none while there is no log.
-
-        Raises:
-            CloudError: it cannot be read.
-        """
+        """Lines that were not given before; none while there is no log."""
         start = max(self._first, self._latest - _LATE)
         try:
             for page in self._aws.pages("logs", "filter_log_events", **self._request, startTime=start):
@@ -74,7 +73,7 @@ class Log:
                         self._latest = max(self._latest, event["timestamp"])
                         yield self._line(event)
         except CloudError as error:
-            if error.code != "ResourceNotFoundException":
+            if not is_missing(error):
                 raise
 
     def _is_new(self, identity: str) -> bool:
@@ -102,20 +101,8 @@ def endpoint_log(aws: Aws, name: str) -> Log:
     return Log(aws, f"{ENDPOINTS}/{name}")
 
 
-def logs(aws: Aws, name: str, *, last: int | None = None) -> Iterator[WrittenLine]:
-    """What a training job, a transform job or an endpoint has written so far.
-
-    Args:
-        aws: the account.
-        name: a job's or an endpoint's; a training job's comes first, then a transform job's.
-        last: only so many lines of the end.
-
-    Raises:
-        UsageError: that is no name, or `last` is below 1.
-        CloudError: nothing has that name, or it has written nothing so far.
-    """
-    if last is not None and last < 1:
-        raise UsageError(f"{last} lines: give a number from 1 on")
+def read_log(aws: Aws, name: str, *, last: int | None = None) -> Iterator[WrittenLine]:
+    """What something has written so far; see `charloom.sagemaker.logs`."""
     log = log_of(aws, checked_name(name, "the name"))
     lines = _some(aws, name, log, log.new_lines())
     yield from (lines if last is None else deque(lines, maxlen=last))
@@ -131,10 +118,6 @@ def follow_log(aws: Aws, name: str, *, last: int | None = None, every: float = 5
         name: a job's or an endpoint's; a training job's comes first, then a transform job's.
         last: begin with only so many lines of what is there.
         every: seconds between looks.
-
-    Raises:
-        UsageError: that is no name.
-        CloudError: nothing has that name, it has written nothing to its end, or the log cannot be read.
     """
     log = log_of(aws, checked_name(name, "the name"))
     yield from _some(aws, name, log, _growing(aws, name, log, last, every))
@@ -168,22 +151,18 @@ def _is_there(aws: Aws, group: str, name: str) -> bool:
 
 
 def log_of(aws: Aws, name: str) -> Log:
-    """The log of the training job or, if none has that name, of the transform job, or else of the endpoint.
-
-    Raises:
-        CloudError: it cannot be asked.
-    """
+    """The log of the training job or, if none has that name, of the transform job, or else of the endpoint."""
     try:
         response = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
         return job_log(aws, name, response.get("CreationTime"))
     except CloudError as error:
-        if not absent(error):
+        if not is_missing(error):
             raise
     try:
         response = aws.call("sagemaker", "describe_transform_job", TransformJobName=name)
         return Log(aws, TRANSFORMS, f"{name}/", response.get("CreationTime"))
     except CloudError as error:
-        if not absent(error):
+        if not is_missing(error):
             raise
     return endpoint_log(aws, name)
 
@@ -202,12 +181,16 @@ def _some(aws: Aws, name: str, log: Log, lines: Iterator[WrittenLine]) -> Iterat
     raise CloudError(f"there is no job or endpoint {name} {shown_place(aws)}: {advice}", "NoLog")
 
 
-def absent(error: CloudError) -> bool:
-    """Whether SageMaker says that there is nothing of that name."""
-    words = (error.reason or str(error)).lower()
-    return error.code in ("ValidationException", "ResourceNotFound", "ResourceNotFoundException") and (
-        "not found" in words or "could not find" in words or "does not exist" in words
-    )
+def explain_failure(what: str, reason: object, log: Log, code: str, notify: Notify) -> CloudError:
+    """The error that says why something failed; `notify` receives its last log lines, if they can be read."""
+    lines: list[str] = []
+    with contextlib.suppress(CloudError):  # no permission: the failure itself is what matters
+        lines = [line.message for line in deque(log.new_lines(), maxlen=_LAST_LINES)]
+    for line in lines:
+        notify(LogLine(line))
+    said = " ".join(str(reason).split())
+    where = "" if lines else f"; nothing was written to {log.group}"
+    return CloudError(f"{what}: {said}{where}", code, said)
 
 
 def plain(message: str) -> str:

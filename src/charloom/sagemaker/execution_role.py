@@ -29,7 +29,7 @@ def execution_role(aws: Aws) -> str | None:
     if aws.dry:
         return None
     try:
-        session = _SESSION.fullmatch(str(aws.call("sts", "get_caller_identity").get("Arn")))
+        session = _SESSION.fullmatch(aws.caller)
     except CloudError:  # whoever needs the account next says why
         return None
     return None if session is None else _role_of(aws, *session.groups(), in_notebook=notebook is not None)

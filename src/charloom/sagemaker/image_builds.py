@@ -6,17 +6,17 @@ import base64
 import json
 import os
 import subprocess
-import time
 from collections import deque
 from pathlib import Path
 from typing import Any
 
 from charloom.errors import CharloomError, CloudError
 from charloom.events import LogLine, Notify, StatusChanged
-from charloom.sagemaker.aws import Answer, Aws
+from charloom.sagemaker.aws import Answer, Aws, is_missing
 from charloom.sagemaker.names import S3Uri, tags
 from charloom.sagemaker.packaging import files_under, write_zip
 from charloom.sagemaker.s3 import default_bucket, ensure_bucket, upload_file
+from charloom.sagemaker.waiting import looks
 
 DOCKERFILE = "docker/serve.Dockerfile"
 """Where it is in what Docker is sent."""
@@ -56,10 +56,6 @@ def build_with_docker(aws: Aws, context: Path, image: str, names: list[str], not
         image: its address in the registry, without a tag.
         names: the tags.
         notify: receives what Docker says.
-
-    Raises:
-        CharloomError: Docker is not there, or failed.
-        CloudError: the registry gave no right to push.
     """
     response = aws.call("ecr", "get_authorization_token")
     if aws.dry:
@@ -75,11 +71,7 @@ def build_with_docker(aws: Aws, context: Path, image: str, names: list[str], not
 
 
 def _docker(arguments: list[str], folder: Path, notify: Notify, given: str = "") -> None:
-    """Run Docker and pass on what it says.
-
-    Raises:
-        CharloomError: it failed; its last lines are in the message.
-    """
+    """Run Docker and pass on what it says."""
     last: deque[str] = deque(maxlen=_LAST_LINES)
     try:
         with subprocess.Popen(
@@ -179,9 +171,6 @@ def build_with_codebuild(
         role: the full name of the role that CodeBuild takes on.
         bucket: where the context is put; SageMaker's default bucket if None.
         notify: receives phases and lines.
-
-    Raises:
-        CloudError: a request was refused, or the build failed, with its reason and last lines.
     """
     place = bucket or default_bucket(aws)
     ensure_bucket(aws, place)
@@ -218,26 +207,22 @@ class _Following:
         self._last: deque[str] = deque(maxlen=_LAST_LINES)
 
     def to_the_end(self) -> None:
-        """Pass on phases and lines.
-
-        Raises:
-            CloudError: it did not succeed.
-        """
-        while True:
-            found = self._aws.call("codebuild", "batch_get_builds", ids=[self._identity]).get("builds", [])
-            build: Answer = found[0] if found else {}
-            if build.get("currentPhase", self._phase) != self._phase:
-                self._phase = build["currentPhase"]
-                self._notify(StatusChanged(PROJECT, self._phase))
+        """Pass on phases and lines."""
+        for build in looks(self._look, PROJECT, self._notify, every=_LOOK_EVERY):
             status = build.get("buildStatus", "UNKNOWN")
-            self._pass_on_lines(build.get("logs", {}))
-            if self._aws.dry:
+            if self._aws.dry or status == "SUCCEEDED":
                 return
             if status != "IN_PROGRESS":
-                break
-            time.sleep(_LOOK_EVERY)
-        if status != "SUCCEEDED":
-            raise CloudError(f"the image was not built: {status}: {self._why(build)}", status, self._why(build))
+                raise CloudError(f"the image was not built: {status}: {self._why(build)}", status, self._why(build))
+
+    def _look(self) -> Answer:
+        found = self._aws.call("codebuild", "batch_get_builds", ids=[self._identity]).get("builds", [])
+        build: Answer = found[0] if found else {}
+        if build.get("currentPhase", self._phase) != self._phase:
+            self._phase = build["currentPhase"]
+            self._notify(StatusChanged(PROJECT, self._phase))
+        self._pass_on_lines(build.get("logs", {}))
+        return build
 
     def _pass_on_lines(self, logs: Answer) -> None:
         group, stream = logs.get("groupName"), logs.get("streamName")
@@ -260,7 +245,7 @@ class _Following:
         try:
             return self._aws.call("logs", "get_log_events", **place, **self._token)
         except CloudError as error:
-            if error.code != "ResourceNotFoundException":
+            if not is_missing(error):
                 raise
             return {}
 

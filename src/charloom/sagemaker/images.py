@@ -109,12 +109,7 @@ def build_image(
 
 
 def write_context(folder: Path) -> None:
-    """Write what `docker/serve.Dockerfile` needs of an installed charloom: its wheel, and the versions it runs with.
-
-    Raises:
-        CharloomError: charloom is not installed.
-        StorageError: the folder cannot be written.
-    """
+    """Write what `docker/serve.Dockerfile` needs of an installed charloom: its wheel, and the versions it runs with."""
     build_wheel(folder)
     (folder / "constraints.txt").write_text("\n".join([*pins("serve"), ""]), "utf-8")
     (folder / "docker").mkdir()
@@ -146,12 +141,7 @@ def installs_at_start(image: str) -> bool:
 
 
 def chosen_image(aws: Aws, image: str | None, notify: Notify) -> str:
-    """The image to serve with; `notify` receives what AWS's lacks.
-
-    Raises:
-        UsageError: the account has none, and none of AWS's is known for the region.
-        CloudError: the account's registry may not be asked.
-    """
+    """The image to serve with; `notify` receives what AWS's lacks."""
     if image:
         return image
     if found := serving_image(aws):

@@ -44,10 +44,6 @@ def model_fn(model_dir: str) -> InProcess:
     """Load the model, and let it write a first character.
 
     Settings of the server may stand in the environment: CHARLOOM_SERVE_MAX_TOKENS and others.
-
-    Raises:
-        CharloomError: it cannot be loaded.
-        MissingExtraError: the server is not installed.
     """
     try:
         from charloom.serving.in_process import InProcess
@@ -76,9 +72,6 @@ def output_fn(prediction: Answer, accept: str, context: Any = None) -> tuple[byt
 
     A mistake of the client's becomes the same 4xx as our server's. Toolkits that give no context get an
     error; those that give one add a traceback to errors, so there the status is set and the answer is the body.
-
-    Raises:
-        Exception: the toolkit's own error, or `RefusedError` without a toolkit.
     """
     if prediction.status >= HTTPStatus.BAD_REQUEST:
         if context is None:

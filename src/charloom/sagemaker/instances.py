@@ -53,10 +53,6 @@ def refuse_unfit(instance: str, use: Use) -> None:
     """See that an instance type is one that charloom can run on today, and that SageMaker has for that use.
 
     A type that the installed botocore does not list at all may be new: see `unlisted_warning`.
-
-    Raises:
-        UsageError: it is not a type's name, is obsolete (a replacement is named), has chips that PyTorch and ONNX
-            Runtime do not run on as they are, or is for another use.
     """
     family, _ = _parts(instance)
     instead = _OBSOLETE.get(family, "ml.g5.xlarge") if use == "training" else _TO_SERVE
@@ -76,9 +72,6 @@ def refuse_arm(instance: str, image: str | None) -> None:
     Args:
         instance: the type.
         image: one of the user's own, which may be for Arm; None: one that charloom chooses.
-
-    Raises:
-        UsageError: it has Arm processors, and the image is one that charloom chooses.
     """
     if image is None and has_arm(instance):
         raise UsageError(
@@ -108,38 +101,22 @@ def _listed_types() -> dict[Use, frozenset[str]]:
 
 
 def has_arm(instance: str) -> bool:
-    """Whether a machine has Arm processors, which run none of the x86 images.
-
-    Raises:
-        UsageError: that is not an instance type's name.
-    """
+    """Whether a machine has Arm processors, which run none of the x86 images."""
     return _ARM.fullmatch(_parts(instance)[0]) is not None
 
 
 def has_own_disks(instance: str) -> bool:
-    """Whether a machine has disks of its own, which it encrypts by itself: Amazon refuses a key for them.
-
-    Raises:
-        UsageError: that is not an instance type's name.
-    """
+    """Whether a machine has disks of its own, which it encrypts by itself: Amazon refuses a key for them."""
     return _OWN_DISKS.fullmatch(_parts(instance)[0]) is not None
 
 
 def has_gpu(instance: str) -> bool:
-    """Whether a machine has a GPU of NVIDIA's.
-
-    Raises:
-        UsageError: that is not an instance type's name.
-    """
+    """Whether a machine has a GPU of NVIDIA's."""
     return gpus(instance) > 0
 
 
 def gpus(instance: str) -> int:
-    """How many GPUs a machine has.
-
-    Raises:
-        UsageError: that is not an instance type's name.
-    """
+    """How many GPUs a machine has."""
     family, size = _parts(instance)
     if not _GPU_FAMILY.fullmatch(family):
         return 0
@@ -274,30 +251,18 @@ _ACCOUNTS = {
 
 
 def amazon_registry(region: str) -> str:
-    """The address of the registry that Amazon keeps its own images in.
-
-    Raises:
-        UsageError: none is known for that region.
-    """
+    """The address of the registry that Amazon keeps its own images in."""
     if region not in _ACCOUNTS:
         raise UsageError(f"it is not known where Amazon keeps its images in {region!r}: give the image with --image")
     return f"{_ACCOUNTS[region]}.dkr.ecr.{region}.{dns_suffix(region)}"
 
 
 def training_image(region: str, instance: str) -> str:
-    """Amazon's image for training with PyTorch on such a machine.
-
-    Raises:
-        UsageError: none is known for that region, or it is not an instance type.
-    """
+    """Amazon's image for training with PyTorch on such a machine."""
     kind = "cu133" if has_gpu(instance) else "cpu"
     return f"{amazon_registry(region)}/{_REPOSITORY}:{_RELEASE}-{kind}-amzn2023-sagemaker"
 
 
 def four_function_image(region: str) -> str:
-    """The address of Amazon's last image that serves through model_fn, input_fn, predict_fn and output_fn.
-
-    Raises:
-        UsageError: none is known for that region.
-    """
+    """The address of Amazon's last image that serves through model_fn, input_fn, predict_fn and output_fn."""
     return f"{amazon_registry(region)}/{_FOUR_FUNCTIONS}"

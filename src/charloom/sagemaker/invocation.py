@@ -14,7 +14,7 @@ from typing import Unpack
 from charloom.errors import CloudError, UsageError
 from charloom.events import Notify, StatusChanged, ignore
 from charloom.options import SamplingOptions
-from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.aws import Aws, is_missing
 from charloom.sagemaker.channels import (
     ASYNC_LIMIT,
     JSON,
@@ -27,13 +27,12 @@ from charloom.sagemaker.channels import (
     payload_body,
 )
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name
-from charloom.sagemaker.s3 import default_bucket, ensure_bucket
+from charloom.sagemaker.s3 import FORBIDDEN, default_bucket, ensure_bucket
 
 _EVENT_LIMIT = 1 << 22  # bytes of one event of a stream
 
 LONGEST = 3600.0
 """Seconds that Amazon lets an asynchronous answer take at most."""
-_NOT_THERE = ("404", "NoSuchKey", "NotFound", "403", "AccessDenied")  # 403: it is not there, and we may not list
 _PAUSES = (1.0, 2.0, 4.0, 5.0)  # seconds between looks; the last goes on
 
 
@@ -80,11 +79,7 @@ def invoke(aws: Aws | None, name: str, prompt: str, **sampling: Unpack[SamplingO
 
 
 def answer_of(name: str, prompt: str, content: bytes, seconds: float) -> Answer:
-    """Read a completion; nothing is an empty answer.
-
-    Raises:
-        CloudError: it is none.
-    """
+    """Read a completion; nothing is an empty answer."""
     if not content:
         return Answer(name, prompt, "", None, None, 0, seconds)
     try:
@@ -133,11 +128,7 @@ class AnswerStream:
         return piece
 
     def finish(self) -> Answer:
-        """Read what is left; the whole answer.
-
-        Raises:
-            CloudError: it broke off.
-        """
+        """Read what is left; the whole answer."""
         for _ in self:
             pass
         text, seconds = "".join(self._written), time.monotonic() - self._began
@@ -183,11 +174,7 @@ def invoke_stream(aws: Aws | None, name: str, prompt: str, **sampling: Unpack[Sa
 
 
 def _events(pieces: Iterator[bytes], name: str) -> Iterator[str]:
-    """The data of server-sent events, however they are cut.
-
-    Raises:
-        CloudError: what comes is no such stream.
-    """
+    """The data of server-sent events, however they are cut."""
     waiting = b""
     for piece in pieces:
         *events, waiting = (waiting + piece.replace(b"\r\n", b"\n")).split(b"\n\n")
@@ -306,7 +293,7 @@ def _object(aws: Aws, uri: S3Uri) -> bytes | None:
     try:
         body = aws.call("s3", "get_object", Bucket=uri.bucket, Key=uri.key)["Body"]
     except CloudError as error:
-        if error.code in _NOT_THERE:
+        if is_missing(error) or error.code in FORBIDDEN:  # forbidden: it is not there, and we may not list
             return None
         raise
     with body:

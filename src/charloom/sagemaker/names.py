@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from secrets import token_hex
 
 from charloom.errors import UsageError
@@ -40,11 +41,7 @@ def dns_suffix(region: str) -> str:
 
 
 def checked_name(name: str, what: str) -> str:
-    """A name of a job, model or endpoint.
-
-    Raises:
-        UsageError: SageMaker does not allow it.
-    """
+    """A name of a job, model or endpoint."""
     if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
         raise UsageError(
             f"{what} {name[:80]!r}: letters, digits and single hyphens between them, {_NAME_LIMIT} at most"
@@ -64,6 +61,20 @@ def tags(**more: str) -> list[dict[str, str]]:
     return [{"Key": key, "Value": value} for key, value in {OURS: __version__, **more}.items()]
 
 
+def as_tag(moment: datetime) -> str:
+    """A moment as a tag has it: 2026-11-25T10:00:00Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def from_tag(text: str | None) -> datetime | None:
+    """The moment that a tag names, or None where it names none."""
+    try:
+        moment = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
 @dataclass(frozen=True)
 class S3Uri:
     """An address in S3: `s3://bucket/key`. A key may be empty, and ends in a slash where it names a folder."""
@@ -73,11 +84,7 @@ class S3Uri:
 
     @classmethod
     def parse(cls, text: str) -> S3Uri:
-        """Read an address.
-
-        Raises:
-            UsageError: it is none.
-        """
+        """Read an address."""
         scheme, _, rest = text.partition("://")
         bucket, _, key = rest.partition("/")
         if scheme.lower() != "s3":

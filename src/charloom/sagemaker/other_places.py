@@ -8,10 +8,8 @@ from charloom.errors import CharloomError, CloudError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import Place, command, shown_place
 from charloom.sagemaker.creations import Creation, Kind, creations
-from charloom.sagemaker.hosting.inventory import tagged_endpoints
 from charloom.sagemaker.hosting.parts import is_ours, look
-from charloom.sagemaker.jobs import follow
-from charloom.sagemaker.jobs.inventory import list_jobs
+from charloom.sagemaker.jobs.follow import NO_JOB, training_status
 
 _MOST = 8  # places that are asked; those used before them are named
 
@@ -36,10 +34,13 @@ def others(asked: Place | None, reach: Callable[[str, str | None], Aws]) -> Iter
 
 def _contents(reach: Callable[[str, str | None], Aws], place: Place) -> str:
     """What a place holds, in words; "" where it holds nothing."""
+    from charloom.sagemaker.hosting.inventory import tagged_endpoints
+    from charloom.sagemaker.jobs.inventory import account_jobs
+
     try:
         aws = reach(place.region, place.profile)
         endpoints = sum(1 for _, tags in tagged_endpoints(aws) if is_ours(tags))
-        running = len(list_jobs(aws, ended=False))
+        running = len(account_jobs(aws, ended=False))
     except CharloomError as error:
         return f"was used before, and could not be asked ({error})"
     parts = [f"{count} {what}{'s' * (count > 1)}" for count, what in ((endpoints, "endpoint"), (running, "running job"))
@@ -67,10 +68,10 @@ def job_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
     running = None
     if aws is not None:
         try:
-            status = follow.status(aws, name)
+            status = training_status(aws, name, "status")
             running = "" if status.over else f"runs ({status.status})"
         except CloudError as error:
-            running = "" if error.code == follow.NO_JOB else None
+            running = "" if error.code == NO_JOB else None
     there = [(aws, running)] if running and aws is not None else []
     return [
         f"a job {name} {what} {shown_place(place)} too: {command(place, 'stop', name)}"

@@ -40,11 +40,7 @@ _FROM_ELSEWHERE = {"charloom/sagemaker/serve.Dockerfile": "docker/serve.Dockerfi
 
 
 def write_archive(path: Path, members: Mapping[str, Path | bytes]) -> None:
-    """Write a `.tar.gz` of files under their names, in the order of the names; it appears when it is whole.
-
-    Raises:
-        StorageError: a file cannot be read, or the archive not be written.
-    """
+    """Write a `.tar.gz` of files under their names, in the order of the names; it appears when it is whole."""
     with (
         atomic_write(path) as file,
         gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=file, mtime=0) as packed,
@@ -55,11 +51,7 @@ def write_archive(path: Path, members: Mapping[str, Path | bytes]) -> None:
 
 
 def write_zip(path: Path, members: Mapping[str, bytes]) -> None:
-    """Write a zip of contents under their names, in the order they are given; it appears when it is whole.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
+    """Write a zip of contents under their names, in the order they are given; it appears when it is whole."""
     with atomic_write(path) as file, zipfile.ZipFile(file, "w") as archive:
         for name, content in members.items():
             member = zipfile.ZipInfo(name, _ALWAYS)
@@ -86,10 +78,6 @@ def build_wheel(folder: Path) -> Path:
 
     Returns:
         The wheel's path.
-
-    Raises:
-        CharloomError: charloom is not installed, but run from its source alone.
-        StorageError: it cannot be written.
     """
     path = folder / f"charloom-{__version__}-py3-none-any.whl"
     write_zip(path, library_files())
@@ -97,11 +85,7 @@ def build_wheel(folder: Path) -> Path:
 
 
 def library_files() -> dict[str, bytes]:
-    """The installed charloom, with its metadata, by the names that its files have in a wheel.
-
-    Raises:
-        CharloomError: charloom is not installed, but run from its source alone.
-    """
+    """The installed charloom, with its metadata, by the names that its files have in a wheel."""
     found = _installed_charloom()
     info = f"charloom-{__version__}.dist-info"
     contents = {name: path.read_bytes() for name, path in _package_files()}
@@ -111,11 +95,7 @@ def library_files() -> dict[str, bytes]:
 
 
 def carried_file(name: str) -> Path:
-    """A file that the build puts into the package, such as `charloom/sagemaker/serve.Dockerfile`, wherever it is.
-
-    Raises:
-        CharloomError: it is nowhere.
-    """
+    """A file that the build puts into the package, such as `charloom/sagemaker/serve.Dockerfile`, wherever it is."""
     for path in (_PACKAGE.parent / name, _PACKAGE.parents[1] / _FROM_ELSEWHERE[name]):
         if path.is_file():
             return path
@@ -208,10 +188,6 @@ def write_code(folder: Path, *, vendor: bool = False, container: Container = Con
         folder: the `code` folder of a model's archive; created if it is not there.
         vendor: put the required packages' wheels beside them, for networks without an index.
         container: where they will run.
-
-    Raises:
-        CharloomError: charloom is not installed, or a wheel cannot be had.
-        StorageError: the folder cannot be written.
     """
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -273,11 +249,7 @@ def package(
 
 
 def has_wheels(archive: Path) -> bool:
-    """Whether a model's archive brings the packages that its code needs.
-
-    Raises:
-        ModelDirectoryError: it is not an archive.
-    """
+    """Whether a model's archive brings the packages that its code needs."""
     try:
         with tarfile.open(archive, "r:gz") as members:
             return any(member.name.startswith(f"{_CODE}/{_WHEELS}/") for member in members)
@@ -286,12 +258,7 @@ def has_wheels(archive: Path) -> bool:
 
 
 def _check(archive: Path, folder: Path) -> None:
-    """Let the package answer one request.
-
-    Raises:
-        ModelDirectoryError: it does not.
-        MissingExtraError: the server is not installed.
-    """
+    """Let the package answer one request."""
     from charloom.sagemaker import inference
 
     unpack_model(archive, folder)

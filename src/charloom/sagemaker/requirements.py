@@ -35,11 +35,7 @@ class Container:
     platform: str = "manylinux_2_28_x86_64"
 
     def __post_init__(self) -> None:
-        """Refuse what is no such place.
-
-        Raises:
-            UsageError: the version or the platform is not written so.
-        """
+        """Refuse what is no such place."""
         try:
             Version(self.python)
         except InvalidVersion:
@@ -130,11 +126,7 @@ def _needed_packages(requires: list[str], extras: set[str], environment: dict[st
 
 
 def fetch_wheels(lines: list[str], folder: Path, container: Container) -> None:
-    """Fetch the wheels of pinned requirements, for another machine, through pip.
-
-    Raises:
-        CharloomError: a package is not pinned, or pip cannot get it.
-    """
+    """Fetch the wheels of pinned requirements, for another machine, through pip."""
     loose = [line for line in lines if "==" not in line]
     if loose:
         raise CharloomError(f"cannot pack {', '.join(loose)}: not installed here; pip install 'charloom[serve]'")

@@ -39,11 +39,7 @@ def _split(pairs: list[str]) -> dict[str, str]:
 
 
 def _pairs_by_name(pairs: list[str], example: str) -> dict[str, str]:
-    """The pairs by their names.
-
-    Raises:
-        ValueError: one has no name, or a name comes twice.
-    """
+    """The pairs by their names."""
     for pair in pairs:
         if not pair.partition("=")[1] or not pair.partition("=")[0]:
             raise ValueError(f"{pair[:60]!r} is not a pair of a name and a value: give one such as {example}")

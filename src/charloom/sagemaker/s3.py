@@ -11,13 +11,13 @@ from pathlib import Path
 from charloom.errors import CloudError, UsageError
 from charloom.events import Notify, TransferProgress, ignore
 from charloom.files import TEMPORARY_SUFFIX, sha256_of_file, storage_errors
-from charloom.sagemaker.aws import Account, Aws
+from charloom.sagemaker.aws import Account, Aws, is_missing
 from charloom.sagemaker.names import S3Uri
-from charloom.text.prepared import IDS, RECORD, VOCABULARY
 
 _CHECKSUM = "charloom-sha256"  # kept as the object's metadata: S3's own checksum of a file in parts is not the file's
 
-_ABSENT, _FORBIDDEN = ("404", "NoSuchKey", "NoSuchBucket", "NotFound"), ("403", "AccessDenied", "Forbidden")
+FORBIDDEN = ("403", "AccessDenied", "Forbidden")
+"""Codes of S3's refusal to say even whether something is there."""
 
 _MOST = 10_000  # objects that are looked at
 
@@ -28,19 +28,15 @@ def default_bucket(aws: Aws) -> str:
 
 
 def ensure_bucket(aws: Aws, bucket: str) -> None:
-    """Create a bucket if it is not there, and see that it is the account's own, in this region.
-
-    Raises:
-        CloudError: it belongs to somebody else, is elsewhere, or may not be created.
-    """
+    """Create a bucket if it is not there, and see that it is the account's own, in this region."""
     try:
         found = aws.call("s3", "head_bucket", Bucket=bucket, ExpectedBucketOwner=aws.account_id)
     except CloudError as error:
-        if error.code in _FORBIDDEN:
+        if error.code in FORBIDDEN:
             raise CloudError(
                 f"the bucket {bucket} is not yours, or you may not read it: name another with --bucket", error.code
             ) from error
-        if error.code not in _ABSENT:
+        if not is_missing(error):
             raise
         found = {}
         _create_bucket(aws, bucket)
@@ -110,15 +106,11 @@ def download_file(aws: Aws, uri: S3Uri, path: Path, notify: Notify = ignore, *, 
         path: the file; folders above it are made.
         notify: receives how far it is.
         most: bytes that are fetched at most; any number if None.
-
-    Raises:
-        CloudError: there is none, it has more than `most` bytes, or it could not be fetched.
-        StorageError: the file cannot be written.
     """
     try:
         found = aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key)
     except CloudError as error:
-        if error.code in _ABSENT:
+        if is_missing(error):
             raise CloudError(f"{uri} is not there", error.code) from error
         raise
     if not isinstance(aws, Account):
@@ -151,7 +143,7 @@ def _is_there(aws: Account, uri: S3Uri, checksum: str, kms_key: str | None, owne
     try:
         found = aws.call("s3", "head_object", Bucket=uri.bucket, Key=uri.key, **owner)
     except CloudError as error:
-        if error.code in (*_ABSENT, *_FORBIDDEN):  # forbidden: it is not there, and we may not list
+        if is_missing(error) or error.code in FORBIDDEN:  # forbidden: it is not there, and we may not list
             return False
         raise
     key = str(found.get("SSEKMSKeyId", ""))
@@ -192,12 +184,7 @@ def _counting(name: str, total: int, notify: Notify) -> Callable[[int], None]:
 
 
 def objects_read(aws: Aws, address: S3Uri) -> list[S3Uri]:
-    """The objects that a job reads at an address; of very many, the first. Nothing in a dry run.
-
-    Raises:
-        UsageError: the address names a file or folder, and is the beginning of another's address too.
-        CloudError: there is nothing, or S3 refused.
-    """
+    """The objects that a job reads at an address; of very many, the first. Nothing in a dry run."""
     found = [one for one in islice(objects_under(aws, address), _MOST) if not one.key.endswith("/")]  # S3's "folders"
     if not found and not aws.dry:
         raise CloudError(f"there is nothing at {address}: look whether it is spelled as in S3", "404")
@@ -225,10 +212,9 @@ def refuse_mixed_corpora(address: S3Uri, found: list[S3Uri]) -> None:
     Args:
         address: where the text is.
         found: the objects there.
-
-    Raises:
-        UsageError: there is a prepared corpus among other things, or too deep for the job to find.
     """
+    from charloom.text.prepared import IDS, RECORD, VOCABULARY
+
     keys = {one.key for one in found}
     folders = sorted({key.removesuffix(RECORD) for key in keys if f"/{key}".endswith(f"/{RECORD}")})
     corpora = [folder for folder in folders if {folder + IDS, folder + VOCABULARY} <= keys]

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Annotated, Any, Unpack
 
 from pydantic import AfterValidator, Field
 
 from charloom.errors import UsageError
 from charloom.sagemaker.aws import Aws, role_arn
-from charloom.sagemaker.hosting.model_data import check_model
 from charloom.sagemaker.instances import (
     has_own_disks,
     price_note,
@@ -19,10 +17,11 @@ from charloom.sagemaker.instances import (
     shown_price,
     unlisted_warning,
 )
-from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, is_s3, tags
+from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, tags
 from charloom.sagemaker.options import TransformOptions
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.s3 import objects_read
+from charloom.sagemaker.sources import ModelSource
 from charloom.settings import Duration, validate
 
 JSON_LINES = "application/jsonlines"
@@ -108,7 +107,7 @@ class TransformPlan:
 
     Attributes:
         job: its name.
-        model: the name of a SageMaker model, or what one is made from.
+        model: the name of a SageMaker model, where it is a name; else what one is made from.
         source: the address of a file, or what the addresses of several begin with.
         output: the folder of the answers.
         score: whether lines are measured instead of continued.
@@ -118,18 +117,13 @@ class TransformPlan:
     """
 
     job: str
-    model: str
+    model: ModelSource
     source: S3Uri
     output: S3Uri
     score: bool
     settings: TransformSettings
     role: str | None
     image: str | None
-
-
-def names_model(model: str) -> bool:
-    """Whether this has the form of a name in the account, and is nothing of this machine or in S3."""
-    return not is_s3(model) and not Path(model).expanduser().exists()
 
 
 class TransformJobOptions(TransformOptions, total=False):
@@ -168,20 +162,16 @@ def plan_transform(
         role: for a model that is made: the role it runs under.
         image: for a model that is made: its container image.
         **chosen: single settings, which go over `settings`.
-
-    Raises:
-        UsageError: a choice cannot work, or the answers would lie in the input.
-        CloudError: there is no input.
     """
     choice = validate(TransformSettings, {**(settings.model_dump(exclude_unset=True) if settings else {}), **chosen})
     begin, end = S3Uri.parse(source), S3Uri.parse(output)
-    job = checked_name(name or fresh_name(Path(model).name), "the job")
-    check_model(model)
-    if not names_model(model):
-        role_arn(aws, role)
+    served = ModelSource.parse(model)
+    job = checked_name(name or fresh_name(served.stem), "the job")
+    if not isinstance(served.place, str):
+        role = role_arn(aws, role)
     refuse_output_in_input(begin, end, [begin])
     refuse_output_in_input(begin, end, objects_read(aws, begin))
-    return TransformPlan(job, model, begin, end, score, choice, role, image)
+    return TransformPlan(job, served, begin, end, score, choice, role, image)
 
 
 def answer_to(source: S3Uri, output: S3Uri, line_file: S3Uri) -> S3Uri:
@@ -191,11 +181,7 @@ def answer_to(source: S3Uri, output: S3Uri, line_file: S3Uri) -> S3Uri:
 
 
 def refuse_output_in_input(source: S3Uri, output: S3Uri, files: list[S3Uri]) -> None:
-    """See that no answer will lie where the input is: the next run would read it as lines.
-
-    Raises:
-        UsageError: one will.
-    """
+    """See that no answer will lie where the input is: the next run would read it as lines."""
     for file in files:
         answer = answer_to(source, output, file)
         if answer.bucket == source.bucket and answer.key.startswith(source.key):

@@ -75,11 +75,7 @@ def _unpack(archive: Path, folder: Path) -> None:
 
 
 def _decompress(archive: Path, plain: IO[bytes]) -> None:
-    """Unpack gzip's part, as far as a model can be large.
-
-    Raises:
-        ValueError: it is larger.
-    """
+    """Unpack gzip's part, as far as a model can be large."""
     most = min(_MOST_BYTES, max(_SMALL, _MOST_DENSE * archive.stat().st_size))
     done = 0
     with GzipFile(archive) as packed:
@@ -91,11 +87,7 @@ def _decompress(archive: Path, plain: IO[bytes]) -> None:
 
 
 def _checked_members(opened: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo, str]]:
-    """The members with their names made plain, each looked at before it is given out.
-
-    Raises:
-        ValueError: one of them has no place in a model.
-    """
+    """The members with their names made plain, each looked at before it is given out."""
     seen: set[str] = set()
     for number, member in enumerate(opened):
         shown = repr(member.name[:80])
@@ -114,11 +106,7 @@ def _checked_members(opened: tarfile.TarFile) -> Iterator[tuple[tarfile.TarInfo,
 
 
 def _verify(archive: Path, folder: Path) -> None:
-    """See that a whole model was unpacked.
-
-    Raises:
-        ModelDirectoryError: it was not.
-    """
+    """See that a whole model was unpacked."""
     try:
         damaged = [file for file in open_model_directory(folder).check_files() if not file.harmless]
     except ModelDirectoryError as error:

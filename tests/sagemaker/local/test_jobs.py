@@ -11,6 +11,7 @@ import pytest
 import charloom
 from charloom.errors import CharloomError, CorpusError, TrainingError, UsageError
 from charloom.events import Event, LogLine, Notice, StatusChanged
+from charloom.sagemaker import status, stop
 from charloom.sagemaker.local import job as jobs
 from charloom.sagemaker.local.job import LocalJob, find_job
 from charloom.sagemaker.local.job_runs import run_job_here
@@ -40,10 +41,12 @@ def test_a_job_trains_with_the_code_that_travels(small_text: Path, tmp_path: Pat
     assert statuses(events) == ["Downloading", "Training", "Uploading", "Completed"]
     assert any(isinstance(event, LogLine) for event in events)
     assert charloom.load(tmp_path / "runs" / "model").generate("The ", length=5, seed=1).text
-    told = jobs.describe("mine")
-    assert told["TrainingJobStatus"] == "Completed"
-    assert told["ModelArtifacts"] == {"S3ModelArtifacts": str(jobs.artifact("mine"))}
-    assert told["TrainingEndTime"] > told["TrainingStartTime"]
+    found = status(None, "mine")
+    assert found.status == "Completed"
+    assert found.artifact == str(jobs.artifact("mine"))
+    assert found.ended is not None
+    assert found.created is not None
+    assert found.ended > found.created
     folder = own_home / "jobs" / "mine"
     assert last_lines(folder / LOG)
     assert sorted(entry.name for entry in folder.iterdir()) == ["log.txt", "opt", "output", "record.json"]
@@ -57,7 +60,7 @@ def test_a_job_trains_with_the_code_that_travels(small_text: Path, tmp_path: Pat
     assert (tmp_path / "again" / "config.json").is_file()
     with pytest.raises(UsageError, match="another text or other settings"):
         run_job_here("mine", {"training": str(small_text)}, {**SMALL, "steps": "21"}, tmp_path / "other")
-    assert not jobs.stop("mine")
+    assert not stop(None, "mine")
     assert jobs.delete_job("mine")
     assert find_job("mine") is None
 
@@ -67,9 +70,9 @@ def test_a_failure_has_its_reason(small_text: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"the job bad failed: AlgorithmError: .*toaster.*, exit code: 2"):
         run_job_here("bad", {"training": str(small_text)}, {**SMALL, "device": '"toaster"'}, tmp_path / "model")
     assert not (tmp_path / "model").exists()
-    told = jobs.describe("bad")
-    assert told["TrainingJobStatus"] == "Failed"
-    assert "toaster" in told["FailureReason"]
+    found = status(None, "bad")
+    assert found.status == "Failed"
+    assert "toaster" in found.failure_reason
     with pytest.raises(CharloomError, match=r"it failed: .*toaster"):
         jobs.artifact("bad")
 
@@ -82,9 +85,9 @@ def test_what_cannot_begin_is_said(small_text: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="instances = 0"):
         run_job_here("c", {"training": str(small_text)}, SMALL, tmp_path / "model", instances=0)
     with pytest.raises(CharloomError, match="no job absent on this machine"):
-        jobs.describe("absent")
+        status(None, "absent")
     with pytest.raises(UsageError, match="letters, digits"):
-        jobs.describe("../up")
+        status(None, "../up")
     assert recorded_names("jobs") == ["a", "b"]
 
 
@@ -136,13 +139,13 @@ def test_a_runner_that_was_killed_loses_nothing(
     job = running_job()
     runner.kill()
     runner.wait()
-    assert jobs.describe("mine")["TrainingJobStatus"] == "InProgress", "the training itself goes on"
+    assert status(None, "mine").status == "InProgress", "the training itself goes on"
     with pytest.raises(UsageError, match="is running"):
         run_job_here("mine", {"training": str(small_text)}, LONG, tmp_path / "other")
-    assert jobs.stop("mine")
+    assert stop(None, "mine")
     assert not job.trains
-    assert jobs.describe("mine")["TrainingJobStatus"] == "Stopped"
+    assert status(None, "mine").status == "Stopped"
     write_record(job.folder, job)
-    told = jobs.describe("mine")
-    assert told["TrainingJobStatus"] == "Failed", "it says that it runs, and nothing does"
-    assert "the same --name" in told["FailureReason"]
+    found = status(None, "mine")
+    assert found.status == "Failed", "it says that it runs, and nothing does"
+    assert "the same --name" in found.failure_reason

@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from pydantic import Field
 
 from charloom.cli.arguments import Destination
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudView, reach_account
+from charloom.cli.sagemaker.cloud import CloudView
 from charloom.cli.sagemaker.job_views import job_data, wait_for_job
-from charloom.cli.sagemaker.places import PlaceOptions, acts_here
+from charloom.cli.sagemaker.places import PlaceOptions, find_backend, note_elsewhere
 from charloom.display import typed
-from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.creations import made_elsewhere
+from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.instances import shown_price
 from charloom.sagemaker.jobs.attach import AttachedModel, check_output
-from charloom.sagemaker.jobs.attach import attach as attach_model
-from charloom.sagemaker.jobs.follow import Watch, look_for
-from charloom.sagemaker.jobs_here import attach_here, is_here, status_here
+from charloom.sagemaker.jobs.follow import Watch, training_status
+from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.other_places import job_elsewhere
 
 
@@ -50,48 +48,40 @@ def attach(
         USD an hour of one machine, if you know better than charloom's table.
     """
     out = Output(options)
-    if acts_here(place, f"job {name}", there_is=is_here(name)):
-        if place.dry_run:
-            out.say(f"the model of the job {name} of this machine would be unpacked: no request would be sent")
-            return 0
-        for sentence in job_elsewhere(name) if not place.here else ():
-            out.say(f"note: {sentence}", style="yellow")
-        with CloudView(out) as view:
-            attach_here(name, output, overwrite=overwrite, notify=view)
-        report(out, output, job_data(status_here(name)))
+    backend = find_backend(place, out, "job", name, "attach", would="be attached", output=output)
+    if backend is None:
         return 0
-    aws = reach_account(
-        place,
-        out,
-        not_here=f"there is no job {name}",
-        elsewhere=lambda: made_elsewhere(None, name, "attach", output=output),
-    )
-    check_output(output.expanduser(), overwrite)
-    if wait and not aws.dry and not look_for(aws, name, "attach", output=output).over:
-        view = CloudView(out)
-        ended = wait_for_job(out, aws, Watch(aws, name, price=price, notify=view), name, output)
-        if isinstance(ended, int):
-            return ended
-    return fetch_model(out, aws, name, output, overwrite, price)
-
-
-def fetch_model(out: Output, aws: Aws, name: str, output: Path, overwrite: bool, price: float | None) -> int:
-    """Fetch the model of a job that has ended, and show it; the exit status."""
-    with CloudView(out) as view:
-        found = attach_model(aws, name, output, overwrite=overwrite, waiting=False, price=price, notify=view)
-    if found is not None:
-        report(out, output, job_data(found.job), found)
+    note_elsewhere(out, place, backend, job_elsewhere(name))
+    if backend.aws is not None and wait and not backend.dry:
+        check_output(output.expanduser(), overwrite)
+        if not training_status(backend.aws, name, "attach", output=output).over:
+            watch = Watch(backend.aws, name, price=price, notify=CloudView(out))
+            ended = wait_for_job(out, backend.aws, watch, name, output)
+            if isinstance(ended, int):
+                return ended
+    fetch_model(out, backend, name, output, overwrite, price)
     return 0
 
 
-def report(out: Output, output: Path, job: dict[str, Any], found: AttachedModel | None = None) -> None:
+def fetch_model(
+    out: Output, backend: Amazon | Local, name: str, output: Path, overwrite: bool, price: float | None
+) -> None:
+    """Fetch the model of a job that has ended; show it, what its job cost, and the next command."""
+    with CloudView(out) as view:
+        found = backend.attach(name, output.expanduser(), overwrite=overwrite, waiting=False, price=price, notify=view)
+    if found is not None:
+        report(out, output, found)
+
+
+def report(out: Output, output: Path, found: AttachedModel) -> None:
     """The model that was fetched, what its job cost, and the next command."""
-    figures = {} if found is None else {
-        "bytes": found.bytes, "bits_per_char": found.bits_per_char, "protocol": found.protocol
-    }  # fmt: skip
+    job = job_data(found.job)
     if out.json:
+        figures = {"bytes": found.bytes, "bits_per_char": found.bits_per_char, "protocol": found.protocol}
         out.result({"model": str(output), **figures, **job})
     else:
-        reached_loss = "" if found is None else f": {found.bits_per_char:.3f} bits per character ({found.protocol})"
-        out.text(f"{output}{reached_loss}\n{job['job']}: {job['status']}, {shown_price(job['price'])}")
+        out.text(
+            f"{output}: {found.bits_per_char:.3f} bits per character ({found.protocol})\n"
+            f"{job['job']}: {job['status']}, {shown_price(job['price'])}"
+        )
     out.say(f"now try:\n    {typed('charloom', 'generate', output, '--prompt', 'The ')}", style="bold")

@@ -41,9 +41,6 @@ def reach_account(cloud: CloudOptions, out: Output, *, not_here: str = "", elsew
         not_here: what was sought on this machine and not found, if anything was: an account that cannot be reached
             may not be what is wrong.
         elsewhere: gives what is on record of that in any account, or "".
-
-    Raises:
-        CloudError: no region is set, or there is no such profile.
     """
     if cloud.dry_run:
         return DryRun(lambda request: _show(request, out), cloud.region, cloud.profile)

@@ -22,9 +22,6 @@ def may_cost(out: Output, aws: Aws, price: str, most: float | None, question: st
         most: USD that it can cost in all; None where that is unknown, or where only deleting it ends it.
         question: such as "deploy it?".
         yes: the answer, given beforehand.
-
-    Raises:
-        UsageError: it has to be asked, and there is no terminal to ask at.
     """
     if yes or aws.dry or (most is not None and most <= ASKED_ABOVE):
         out.say(price)
@@ -40,9 +37,6 @@ def ask_agreement(out: Output, question: str, *, yes: bool, about: str = "") -> 
         question: what is asked.
         yes: the answer, given beforehand.
         about: what must be known to answer; it is shown even where little else is.
-
-    Raises:
-        UsageError: there is no terminal to ask at.
     """
     if yes:
         return True

@@ -9,17 +9,14 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudView, reach_account
-from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
+from charloom.cli.sagemaker.cloud import CloudView
+from charloom.cli.sagemaker.places import PlaceOptions, find_backend, other_account
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import NO_REGION
 from charloom.sagemaker.commands import HERE, command
-from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.endpoints_here import delete_on_this_machine, is_endpoint_here
 from charloom.sagemaker.hosting.delete import NO_ENDPOINT, Deleted
-from charloom.sagemaker.hosting.delete import delete as delete_endpoint
 from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.jobs_here import delete_job_here, is_here, status_here
+from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.other_places import endpoint_elsewhere
 
 
@@ -47,43 +44,30 @@ def delete(
     out = Output(options)
     if job:
         _delete_job(out, name, place)
-    elif acts_here(place, f"endpoint {name}", there_is=is_endpoint_here(name)):
-        _delete_here(out, name, place)
-    else:
-        _delete_there(out, name, place, force=force)
+        return
+    try:
+        backend = find_backend(place, out, "endpoint", name, "delete", would="be deleted")
+        if backend is None:
+            return
+        with CloudView(out) as view:
+            deleted = backend.delete(name, force=force, notify=view)
+    except CloudError as error:
+        if error.code not in (NO_ENDPOINT, NO_REGION) or not Local().has_job(name):
+            raise
+        advice = f"{name} is a job of this machine: {command(HERE, 'delete', name, job=True)}"
+        raise CloudError(f"{error}; {advice}", error.code) from error
+    if not backend.dry:
+        asks = backend.aws is None and not place.here
+        tell_deleted(out, deleted, endpoint_elsewhere(name, other_account(place)) if asks else ())
 
 
 def _delete_job(out: Output, name: str, place: PlaceOptions) -> None:
     if place.region is not None or place.profile is not None:
         raise UsageError("Amazon keeps jobs forever, and one that has ended costs nothing: --job is for this machine")
     if place.dry_run:
-        out.say(f"on this machine: the job {status_here(name).name} would be deleted; no request would be sent")
+        out.say(f"on this machine: the job {Local().status(name).name} would be deleted; no request would be sent")
     else:
-        tell_deleted(out, delete_job_here(name))
-
-
-def _delete_here(out: Output, name: str, place: PlaceOptions) -> None:
-    if place.dry_run:
-        out.say(f"on this machine: the endpoint {name} would be deleted; no request would be sent")
-        return
-    deleted = delete_on_this_machine(name)
-    tell_deleted(out, deleted, endpoint_elsewhere(name, other_account(place)) if not place.here else ())
-
-
-def _delete_there(out: Output, name: str, place: PlaceOptions, *, force: bool) -> None:
-    try:
-        aws = reach_account(
-            place, out, not_here=f"there is no endpoint {name}", elsewhere=lambda: made_elsewhere(None, name, "delete")
-        )
-        with CloudView(out) as view:
-            deleted = delete_endpoint(aws, name, force=force, notify=view)
-    except CloudError as error:
-        if error.code not in (NO_ENDPOINT, NO_REGION) or not is_here(name):
-            raise
-        advice = f"{name} is a job of this machine: {command(HERE, 'delete', name, job=True)}"
-        raise CloudError(f"{error}; {advice}", error.code) from error
-    if not aws.dry:
-        tell_deleted(out, deleted)
+        tell_deleted(out, Local().delete_job(name))
 
 
 def tell_deleted(out: Output, deleted: Deleted, elsewhere: Sequence[str] = ()) -> None:

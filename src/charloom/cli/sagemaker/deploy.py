@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
@@ -13,13 +13,13 @@ from charloom.cli.sagemaker.consent import may_cost
 from charloom.cli.sagemaker.places import other_account
 from charloom.interrupts import end_as_interrupt
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.commands import HERE, command
-from charloom.sagemaker.endpoints_here import deploy_on_this_machine
-from charloom.sagemaker.hosting.deploy import Deployed, check_deployment, put_in_service
-from charloom.sagemaker.hosting.model_data import check_model
+from charloom.sagemaker.commands import HERE, Where, command
+from charloom.sagemaker.hosting.deploy import Deployed, plan_deployment, put_in_service
 from charloom.sagemaker.hosting.settings import EndpointSettings
-from charloom.sagemaker.names import is_s3
+from charloom.sagemaker.local.backend import Local
+from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.other_places import endpoint_elsewhere
+from charloom.sagemaker.sources import ModelSource
 
 _ENDPOINT = Group("Endpoint", sort_key=10)
 
@@ -48,31 +48,32 @@ def deploy(
         Do not ask whether it may cost that much.
     """
     out = Output(options)
+    source = ModelSource.parse(model)
     if endpoint.local:
-        _deploy_here(out, model, name, endpoint, cloud)
+        _deploy_here(out, source, name, endpoint, cloud)
         return 0
     aws = reach_account(cloud, out)
-    check_deployment(aws, model, endpoint, name)
+    plan = plan_deployment(aws, source, endpoint, name)
     if not _may_cost(out, aws, endpoint, yes=yes):
         out.say("nothing was created")
         return 1
     with CloudView(out) as view, end_as_interrupt():
-        made = put_in_service(aws, model, endpoint, name=name, notify=view)
+        made = put_in_service(aws, plan, view)
     if not aws.dry:
         _tell(out, aws, made, endpoint)
     return 0
 
 
-def _deploy_here(out: Output, model: str, name: str | None, endpoint: EndpointSettings, cloud: CloudOptions) -> None:
+def _deploy_here(
+    out: Output, model: ModelSource, name: str | None, endpoint: EndpointSettings, cloud: CloudOptions
+) -> None:
     if cloud.dry_run:
-        check_model(model)
         out.say("this machine: no request would be sent")
         return
+    missing = f"{model.text}: there is no such model directory, archive or job"
+    here = Local(lambda: reach_account(cloud, out, not_here="" if isinstance(model.place, S3Uri) else missing))
     with CloudView(out) as view, end_as_interrupt():
-        missing = "" if is_s3(model) else f"{model}: there is no such model directory, archive or job"
-        made = deploy_on_this_machine(
-            model, endpoint, reach=lambda: reach_account(cloud, out, not_here=missing), name=name, notify=view
-        )
+        made = here.deploy(model, endpoint, name=name, notify=view)
     _tell(out, HERE, made, endpoint)
     for sentence in endpoint_elsewhere(made.name, other_account(cloud)):
         out.warn(sentence)
@@ -82,7 +83,7 @@ def _may_cost(out: Output, aws: Aws, endpoint: EndpointSettings, *, yes: bool) -
     return may_cost(out, aws, endpoint.stated_cost(aws.region), None, "deploy it?", yes=yes)
 
 
-def _tell(out: Output, where: Aws | Literal["here"], made: Deployed, endpoint: EndpointSettings) -> None:
+def _tell(out: Output, where: Where, made: Deployed, endpoint: EndpointSettings) -> None:
     if out.json:
         out.result(asdict(made))
         return

@@ -10,14 +10,12 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import CloudView, reach_account
-from charloom.cli.sagemaker.places import PlaceOptions, acts_here
+from charloom.cli.sagemaker.cloud import CloudView
+from charloom.cli.sagemaker.places import PlaceOptions, find_backend, note_elsewhere
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, shown_place
-from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.endpoints_here import is_endpoint_here
 from charloom.sagemaker.invocation import Answer, collect, invoke_later, invoke_stream, invoke_text
 from charloom.sagemaker.invocation import invoke as ask
 from charloom.sagemaker.other_places import endpoint_elsewhere
@@ -62,19 +60,13 @@ def invoke(
     chosen: dict[str, Any] = {one: getattr(sampling, one) for one in sampling.model_fields_set}
     _check(prompt, prompt_file, payload, chosen, stream=stream, later=later, wait=wait)
     start = (prompt or "") if prompt_file is None else read_text(prompt_file, "the prompt")
-    if acts_here(place, f"endpoint {name}", there_is=is_endpoint_here(name)):
-        if later:
-            raise UsageError(f"endpoint {name} is of this machine and answers at once: leave --async out")
-        if place.dry_run:
-            out.say(f"the endpoint {name} of this machine would be asked: no request would be sent to an account")
-            return
-        aws = None
-        for sentence in endpoint_elsewhere(name) if not place.here else ():
-            out.say(f"note: {sentence}", style="yellow")
-    else:
-        aws = reach_account(
-            place, out, not_here=f"there is no endpoint {name}", elsewhere=lambda: made_elsewhere(None, name, "invoke")
-        )
+    backend = find_backend(place, out, "endpoint", name, "invoke", would="be asked")
+    if backend is None:
+        return
+    aws = backend.aws
+    if later and aws is None:
+        raise UsageError(f"endpoint {name} is of this machine and answers at once: leave --async out")
+    note_elsewhere(out, place, backend, endpoint_elsewhere(name))
     if later and aws is not None:
         _ask_later(out, aws, name, start if payload is None else payload, payload is not None, chosen, wait)
     elif payload is not None:

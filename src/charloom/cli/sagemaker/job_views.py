@@ -15,7 +15,7 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.batch_transform import TransformStatus
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.instances import LOCAL, UNKNOWN, shown_price
-from charloom.sagemaker.jobs.follow import JobStatus, Watch, stop
+from charloom.sagemaker.jobs.follow import JobStatus, Watch, stop_training
 
 
 def job_data(found: JobStatus | TransformStatus) -> dict[str, Any]:
@@ -80,7 +80,7 @@ def wait_for_job(out: Output, aws: Aws, watch: Watch, name: str, output: Path | 
                 return INTERRUPTED
             stopping = True
             out.say("stopping it; it saves what it has, which takes up to two minutes")
-            stop(aws, name)
+            stop_training(aws, name)
 
 
 def _is_to_stop(name: str) -> bool:

@@ -12,16 +12,15 @@ from charloom.cli.sagemaker.cloud import reach_account
 from charloom.cli.sagemaker.job_views import job_data
 from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.errors import CloudError
+from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.aws import NO_REGION, Aws, connect
 from charloom.sagemaker.batch_transform import TransformStatus
 from charloom.sagemaker.commands import HERE, command, shown_place
-from charloom.sagemaker.endpoints_here import endpoints_here
-from charloom.sagemaker.hosting.inventory import EndpointState, endpoints
-from charloom.sagemaker.hosting.parts import as_tag
+from charloom.sagemaker.hosting.inventory import EndpointState
 from charloom.sagemaker.instances import LOCAL, shown_price
 from charloom.sagemaker.jobs.follow import JobStatus
-from charloom.sagemaker.jobs.inventory import list_jobs
-from charloom.sagemaker.jobs_here import local_jobs
+from charloom.sagemaker.local.backend import Local
+from charloom.sagemaker.names import as_tag
 from charloom.sagemaker.other_places import others
 
 Job = JobStatus | TransformStatus
@@ -41,13 +40,14 @@ def list_endpoints(
     that have ended the newest are shown. Other regions and profiles that were used from here are looked into as well.
     """
     out = Output(options)
-    states, jobs = ([], []) if place.dry_run else (endpoints_here(), list[Job](local_jobs()))
+    here = Local()
+    states, jobs = ([], []) if place.dry_run else (here.endpoints(), here.jobs())
     aws: Aws | None = None
     try:
         if not place.here:
             aws = reach_account(place, out)
-            states += endpoints(aws)
-            jobs += list_jobs(aws)
+            states += Amazon(aws).endpoints()
+            jobs += Amazon(aws).jobs()
             if aws.dry:
                 return
     except CloudError as error:  # what is on this machine is seen all the same

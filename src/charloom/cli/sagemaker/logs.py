@@ -8,12 +8,7 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import reach_account
-from charloom.cli.sagemaker.places import PlaceOptions, acts_here
-from charloom.sagemaker.cloudwatch import WrittenLine, follow_log
-from charloom.sagemaker.cloudwatch import logs as written
-from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.jobs_here import logs_here, writes_here
+from charloom.cli.sagemaker.places import PlaceOptions, find_backend
 
 
 def logs(
@@ -38,23 +33,15 @@ def logs(
         Only so many lines of the end.
     """
     out = Output(options)
-    if acts_here(place, f"job or endpoint {name}", there_is=writes_here(name)):
+    backend = find_backend(place, out, "job or endpoint", name, "logs", would="be shown")
+    if backend is None:
+        return
+    if backend.aws is None:
         out.say(f"(the log of {name} on this machine)", style="dim")
-        if place.dry_run:
-            return
-        logs_here(name, lambda line: _show(out, None, line), last=last, follow=follow)
-        return
-    aws = reach_account(
-        place, out, not_here=f"there is no job or endpoint {name}", elsewhere=lambda: made_elsewhere(None, name, "logs")
-    )
-    for line in (follow_log if follow else written)(aws, name, last=last):
-        _show(out, line, line.message)
-
-
-def _show(out: Output, line: WrittenLine | None, message: str) -> None:
-    if not out.json:
-        host = "" if line is None else f"{line.time:%Y-%m-%d %H:%M:%S} {line.host}  "
-        out.text(f"{host}{message}")
-        return
-    found = {} if line is None else {"time": line.time.isoformat(), "host": line.host}
-    out.result({**found, "message": message})
+    for line in backend.log(name, last=last, follow=follow):
+        if out.json:
+            origin = {} if line.time is None else {"time": line.time.isoformat(), "host": line.host}
+            out.result({**origin, "message": line.message})
+        else:
+            head = "" if line.time is None else f"{line.time:%Y-%m-%d %H:%M:%S} {line.host}  "
+            out.text(f"{head}{line.message}")

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
 
 from cyclopts import Parameter
 from pydantic import Field
 
-from charloom.cli.sagemaker.cloud import CLOUD_GROUP, CloudOptions
+from charloom.cli.output import Output
+from charloom.cli.sagemaker.cloud import CLOUD_GROUP, CloudOptions, reach_account
 from charloom.errors import CharloomError, UsageError
+from charloom.events import Notice
+from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.aws import Aws, connect
 from charloom.sagemaker.commands import HERE, command
+from charloom.sagemaker.creations import made_elsewhere
+from charloom.sagemaker.local.backend import Local
+
+What = Literal["job", "endpoint", "job or endpoint"]
 
 
 @Parameter(name="*", group=CLOUD_GROUP)
@@ -22,26 +32,51 @@ class PlaceOptions(CloudOptions):
     )
 
 
-def acts_here(place: PlaceOptions, what: str, *, there_is: bool) -> bool:
-    """Whether a command acts on this machine: as the options say, or because what it is about is here.
+def find_backend(
+    place: PlaceOptions, out: Output, what: What, name: str, verb: str, *, would: str, **options: Path
+) -> Amazon | Local | None:
+    """The back end that a command acts on: this machine, as the options say or because it has that name; or an account.
 
     Args:
         place: the options.
-        what: what it is about, such as "endpoint mine".
-        there_is: whether this machine has it.
+        out: where a dry run is shown.
+        what: what is meant by the name.
+        name: what the command is about.
+        verb: the command, with its `options`: it is advised where something of that name was made elsewhere.
+        would: what a dry run would do on this machine, such as "be stopped".
+        **options: of that command.
 
-    Raises:
-        UsageError: the options contradict each other.
-        CharloomError: only this machine is meant, and there is none.
+    Returns:
+        None: it was a dry run on this machine.
     """
+    here = Local()
+    is_here = (what != "endpoint" and here.has_job(name)) or (what != "job" and here.has_endpoint(name))
+    if acts_here(place, f"{what} {name}", is_here=is_here):
+        if not place.dry_run:
+            return here
+        out.say(f"on this machine: the {what} {name} would {would}; no request would be sent")
+        return None
+    elsewhere = partial(made_elsewhere, None, name, verb, **options)
+    return Amazon(reach_account(place, out, not_here=f"there is no {what} {name}", elsewhere=elsewhere))
+
+
+def acts_here(place: PlaceOptions, what: str, *, is_here: bool) -> bool:
+    """Whether a command acts on this machine, which has what the command is about or not; raises as `find_backend`."""
     in_account = place.region is not None or place.profile is not None
     if not place.here:
-        return there_is and not in_account
+        return is_here and not in_account
     if in_account:
         raise UsageError("--here is this machine, --region and --profile are an account: leave one out")
-    if not there_is:
+    if not is_here:
         raise CharloomError(f"there is no {what} on this machine: {command(HERE, 'list')} shows what there is")
     return True
+
+
+def note_elsewhere(out: Output, place: PlaceOptions, backend: Amazon | Local, sentences: Iterable[str]) -> None:
+    """Say what of the same name is on record in accounts, where a command acts on this machine and was not made to."""
+    if backend.aws is None and not place.here:
+        for sentence in sentences:
+            out.note(Notice(sentence))
 
 
 def other_account(cloud: CloudOptions) -> Aws | None:

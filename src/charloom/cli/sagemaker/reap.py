@@ -6,9 +6,9 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudView, reach_account
 from charloom.cli.sagemaker.delete import tell_deleted
 from charloom.cli.sagemaker.places import PlaceOptions
-from charloom.sagemaker.commands import shown_place
-from charloom.sagemaker.endpoints_here import reap_this_machine
-from charloom.sagemaker.hosting.delete import reap as reap_endpoints
+from charloom.sagemaker.amazon import Amazon
+from charloom.sagemaker.commands import HERE, shown_place
+from charloom.sagemaker.local.backend import Local
 
 
 def reap(
@@ -21,18 +21,22 @@ def reap(
     In the region, and on this machine; with --here on this machine alone. An endpoint without a ttl does not expire.
     """
     out = Output(options)
-    reaped = [] if place.dry_run else reap_this_machine()
-    for deleted in reaped:
-        tell_deleted(out, deleted)
-    where = "on this machine"
+    reaped = 0 if place.dry_run else _reap(out, Local())
+    where = shown_place(HERE)
     if not place.here:
-        aws = reach_account(place, out)
-        with CloudView(out) as view:
-            more = reap_endpoints(aws, notify=view)
-        if aws.dry:
+        account = Amazon(reach_account(place, out))
+        reaped += _reap(out, account)
+        if account.dry:
             return
-        for deleted in more:
-            tell_deleted(out, deleted)
-        reaped, where = reaped + more, f"{shown_place(aws)}, nor {where}"
+        where = f"{shown_place(account.where)}, nor {where}"
     if not reaped:
         out.say(f"nothing has expired {where}")
+
+
+def _reap(out: Output, backend: Amazon | Local) -> int:
+    """Reap in one place, and say what was deleted there; how much."""
+    with CloudView(out) as view:
+        found = backend.reap(notify=view)
+    for deleted in [] if backend.dry else found:
+        tell_deleted(out, deleted)
+    return len(found)

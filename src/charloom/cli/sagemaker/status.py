@@ -7,18 +7,11 @@ from typing import Annotated
 from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import reach_account
 from charloom.cli.sagemaker.job_views import job_data, job_text
-from charloom.cli.sagemaker.places import PlaceOptions, acts_here
+from charloom.cli.sagemaker.places import PlaceOptions, acts_here, find_backend, note_elsewhere
 from charloom.errors import CharloomError
-from charloom.sagemaker.batch_transform import TransformStatus
 from charloom.sagemaker.commands import HERE, command
-from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.endpoints_here import is_endpoint_here
-from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.jobs.follow import JobStatus
-from charloom.sagemaker.jobs.inventory import any_status
-from charloom.sagemaker.jobs_here import is_here, status_here
+from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.other_places import job_elsewhere
 
 
@@ -41,24 +34,17 @@ def status(
         USD an hour of one machine, if you know better than charloom's table.
     """
     out = Output(options)
-    found: JobStatus | TransformStatus
-    if acts_here(place, f"job {name}", there_is=is_here(name)):
-        if place.dry_run:
-            out.say(f"the job {name} is of this machine: no request would be sent")
-            return
-        found, region = status_here(name), LOCAL
-        for sentence in job_elsewhere(name) if not place.here else ():
-            out.say(f"note: {sentence}", style="yellow")
-    else:
-        if acts_here(place, "", there_is=is_endpoint_here(name)):
-            raise CharloomError(f"{name} is an endpoint of this machine, not a job: {command(HERE, 'list')}")
-        aws = reach_account(
-            place, out, not_here=f"there is no job {name}", elsewhere=lambda: made_elsewhere(None, name, "status")
-        )
-        found, region = any_status(aws, name, price=price), aws.region
-        if aws.dry:
-            return
+    here = Local()
+    if not here.has_job(name) and acts_here(place, f"job {name}", is_here=here.has_endpoint(name)):
+        raise CharloomError(f"{name} is an endpoint of this machine, not a job: {command(HERE, 'list')}")
+    backend = find_backend(place, out, "job", name, "status", would="be shown")
+    if backend is None:
+        return
+    note_elsewhere(out, place, backend, job_elsewhere(name))
+    found = backend.status(name, price=price)
+    if backend.dry:
+        return
     if out.json:
-        out.result(job_data(found) | {"region": region})
+        out.result(job_data(found) | {"region": backend.region})
     else:
-        out.text(job_text(found, region))
+        out.text(job_text(found, backend.region))

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.cloud import reach_account
-from charloom.cli.sagemaker.places import PlaceOptions, acts_here, other_account
-from charloom.sagemaker.commands import HERE, Where, shown_place
-from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.instances import LOCAL
-from charloom.sagemaker.jobs.inventory import stop_any
-from charloom.sagemaker.jobs_here import is_here, stop_here
+from charloom.cli.sagemaker.places import PlaceOptions, find_backend, other_account
+from charloom.sagemaker.commands import shown_place
 from charloom.sagemaker.other_places import job_elsewhere
 
 
@@ -30,25 +25,17 @@ def stop(
         The job's name.
     """
     out = Output(options)
-    elsewhere: list[str] = []
-    where: Where = HERE
-    if acts_here(place, f"job {name}", there_is=is_here(name)):
-        if place.dry_run:
-            out.say(f"the job {name} of this machine would be stopped: no request would be sent")
-            return
-        stopped = stop_here(name)
-        elsewhere = [] if place.here else job_elsewhere(name, other_account(place))
-    else:
-        where = aws = reach_account(
-            place, out, not_here=f"there is no job {name}", elsewhere=lambda: made_elsewhere(None, name, "stop")
-        )
-        stopped = stop_any(aws, name)
-        if aws.dry:
-            return
+    backend = find_backend(place, out, "job", name, "stop", would="be stopped")
+    if backend is None:
+        return
+    stopped = backend.stop(name)
+    if backend.dry:
+        return
+    where = shown_place(backend.where)
     if out.json:
-        out.result({"job": name, "stopped": stopped, "region": LOCAL if where == HERE else aws.region})
+        out.result({"job": name, "stopped": stopped, "region": backend.region})
     else:
-        done = f"is stopping {shown_place(where)}"
-        out.text(f"{name} {done if stopped else f'does not run {shown_place(where)}: there is nothing to stop'}")
-    for sentence in elsewhere:
-        out.warn(sentence)
+        out.text(f"{name} {f'is stopping {where}' if stopped else f'does not run {where}: there is nothing to stop'}")
+    if backend.aws is None and not place.here:
+        for sentence in job_elsewhere(name, other_account(place)):
+            out.warn(sentence)

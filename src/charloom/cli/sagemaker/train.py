@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
@@ -16,17 +16,20 @@ from charloom.cli.sagemaker.consent import may_cost
 from charloom.cli.sagemaker.job_views import job_data, job_text, wait_for_job
 from charloom.display import typed
 from charloom.errors import UsageError
+from charloom.events import Notice
 from charloom.interrupts import INTERRUPTED
+from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.instances import LOCAL, refuse_unfit, unlisted_warning
-from charloom.sagemaker.jobs.attach import check_output
+from charloom.sagemaker.jobs.attach import attached_model, check_output
 from charloom.sagemaker.jobs.follow import Watch
 from charloom.sagemaker.jobs.request import JobSettings
-from charloom.sagemaker.jobs.start import StartedJob, TrainingPlan, plan_training, start_training
-from charloom.sagemaker.jobs_here import status_here, train_here
+from charloom.sagemaker.jobs.start import StartedJob, TrainingPlan, TrainingRequest, plan_training, start_training
+from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.other_places import job_elsewhere
-from charloom.settings import CorpusSettings, ModelSettings, Settings, TrainingSettings
+from charloom.sagemaker.sources import CorpusSource, parse_origin
+from charloom.settings import CorpusSettings, ModelSettings, RunSettings, TrainingSettings
 
 _JOB = Group("Job", sort_key=5)
 _CORPUS = Group("Text", sort_key=10)
@@ -73,12 +76,15 @@ def train(
         Do not ask whether it may cost that much.
     """
     out = Output(options)
-    specs = corpus_specs(corpus)
-    if not specs:
-        raise UsageError("name a corpus to train on: an address in S3, or what charloom train takes")
-    chosen = _chosen(job, text, network, learning)
+    request = TrainingRequest(
+        CorpusSource.parse(corpus_specs(corpus)),
+        job,
+        RunSettings(corpus=text, model=network, training=learning),
+        recipe,
+        parse_origin(init_from),
+    )
     if job.instance == LOCAL:
-        return _here(out, specs, output, cloud, recipe, init_from, overwrite, chosen)
+        return _train_here(out, request, output, cloud, overwrite)
     refuse_unfit(job.instance, "training")
     if output is not None:
         if not wait:
@@ -86,26 +92,21 @@ def train(
         check_output(output.expanduser(), overwrite)
     aws = reach_account(cloud, out)
     with CloudView(out) as view:
-        plan = plan_training(aws, specs, recipe=recipe, init_from=init_from, notify=view, **chosen)
+        plan = plan_training(aws, request, notify=view)
     if not _may_cost(out, aws, plan, yes=yes):
         out.say("nothing was started")
         return 1
     with CloudView(out) as view:
         started = start_training(aws, plan, notify=view)
-    return _rest(out, aws, started, output, wait, overwrite, job.price)
-
-
-def _chosen(*groups: Settings) -> dict[str, Any]:
-    """The settings that were given, by name."""
-    return {name: value for group in groups for name, value in group.model_dump(exclude_unset=True).items()}
+    return _finish(out, aws, started, output, wait, overwrite, job.price)
 
 
 def _may_cost(out: Output, aws: Aws, plan: TrainingPlan, *, yes: bool) -> bool:
-    most = None if unlisted_warning(plan.job.instance, "training") else plan.cost.most
+    most = None if unlisted_warning(plan.request.job.instance, "training") else plan.cost.most
     return may_cost(out, aws, f"{plan.cost}; {plan.cost.note}", most, "start it?", yes=yes)
 
 
-def _rest(
+def _finish(
     out: Output, aws: Aws, started: StartedJob, output: Path | None, wait: bool, overwrite: bool, price: float | None
 ) -> int:
     """Wait for it and fetch its model, as far as that was asked for; the exit status."""
@@ -117,7 +118,8 @@ def _rest(
     if isinstance(ended, int):
         return ended
     if output is not None:
-        return fetch_model(out, aws, name, output, overwrite, price)
+        fetch_model(out, Amazon(aws), name, output, overwrite, price)
+        return 0
     if aws.dry:
         return 0
     if out.json:
@@ -150,27 +152,23 @@ def _again(name: str) -> str:
     return typed("charloom", *words[:2], *named, *words[2:])
 
 
-def _here(
-    out: Output,
-    specs: list[str],
-    output: Path | None,
-    cloud: CloudOptions,
-    recipe: str | None,
-    init_from: str | None,
-    overwrite: bool,
-    chosen: dict[str, Any],
+def _train_here(
+    out: Output, request: TrainingRequest, output: Path | None, cloud: CloudOptions, overwrite: bool
 ) -> int:
+    """Run the job to its end; the exit status."""
     if output is None:
         raise UsageError("--instance local needs -o, the model directory to write")
-    for sentence in job_elsewhere(chosen["name"]) if chosen.get("name") else ():
-        out.say(f"note: {sentence}", style="yellow")
+    for sentence in job_elsewhere(request.job.name) if request.job.name else ():
+        out.note(Notice(sentence))
     if cloud.dry_run:
         out.say("a job on this machine sends no requests")
         return 0
     with CloudView(out) as view:
-        ran = train_here(specs, output, recipe=recipe, init_from=init_from, overwrite=overwrite, notify=view, **chosen)
-    if ran.status != 0:
-        out.say(f"stopped. To resume from its checkpoint:\n    {_again(ran.name)}", style="bold")
+        ended = Local(lambda: reach_account(cloud, out)).train(
+            request, output.expanduser(), overwrite=overwrite, notify=view
+        )
+    if ended.status == "Stopped":
+        out.say(f"stopped. To resume from its checkpoint:\n    {_again(ended.name)}", style="bold")
         return INTERRUPTED
-    report(out, output, job_data(status_here(ran.name)))
+    report(out, output, attached_model(output.expanduser(), ended, Path(ended.artifact).stat().st_size))
     return 0

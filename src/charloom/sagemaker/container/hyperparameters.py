@@ -30,20 +30,13 @@ def read_hyperparameters(environ: Mapping[str, str], arguments: Sequence[str]) -
 
     Returns:
         Values by the names that Python gives them, as in `hidden_size`.
-
-    Raises:
-        UsageError: there is no such hyperparameter, or no sense in the text.
     """
     text = environ.get("SM_HPS")
     return check_hyperparameters(_of_command_line(arguments) if text is None else _of_json(text))
 
 
 def check_hyperparameters(given: Mapping[str, Any]) -> dict[str, Any]:
-    """The hyperparameters that are ours, each known and given once.
-
-    Raises:
-        UsageError: one is unknown, or given twice.
-    """
+    """The hyperparameters that are ours, each known and given once."""
     values: dict[str, Any] = {}
     for written, value in given.items():
         name = written.replace("-", "_")

@@ -69,11 +69,7 @@ def run_job(base: Path) -> int:
 
 
 def job_environment(base: Path, environ: Mapping[str, str]) -> dict[str, str]:
-    """An environment with the variables that SageMaker's toolkit would set for the tree in `base`.
-
-    Raises:
-        UsageError: a file of its configuration is missing or makes no sense.
-    """
+    """An environment with the variables that SageMaker's toolkit would set for the tree in `base`."""
     hyperparameters = {name: _decode(value) for name, value in _read(base, "hyperparameters.json").items()}
     channels = _read(base, "inputdataconfig.json")
     resources = _read(base, "resourceconfig.json")

@@ -65,9 +65,6 @@ def text_in(folder: Path) -> Path:
     """What a channel's folder gives to read: a prepared corpus, its only file, or all its texts.
 
     A prepared corpus may stand one level down, as it does where a whole folder was uploaded.
-
-    Raises:
-        UsageError: it cannot be looked into, or a prepared corpus is beside something else.
     """
     if holds_prepared(folder):
         return folder

@@ -42,9 +42,6 @@ def launch_command(environ: Mapping[str, str], device: str, module: str, argumen
         device: the setting of that name; only `auto` and `cuda` mean all GPUs.
         module: what to start.
         arguments: what to start it with.
-
-    Raises:
-        UsageError: the variables make no sense.
     """
     if "TORCHELASTIC_RUN_ID" in environ:
         return None
@@ -113,10 +110,6 @@ def run(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
 
     Returns:
         0, or `INTERRUPTED` if SIGTERM or SIGINT ended it early.
-
-    Raises:
-        UsageError: a hyperparameter or a channel cannot work.
-        CharloomError: training failed, or the model cannot be written.
     """
     places, options = Places.of(environ), read_hyperparameters(environ, arguments)
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, signals_as_request() as should_stop:

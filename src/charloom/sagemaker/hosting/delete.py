@@ -23,7 +23,6 @@ from charloom.sagemaker.hosting.parts import (
     WORDS,
     Kind,
     cancel_deletion,
-    from_tag,
     is_ours,
     look,
     remove,
@@ -33,7 +32,7 @@ from charloom.sagemaker.hosting.parts import (
 )
 from charloom.sagemaker.hosting.settings import LONGEST_TTL
 from charloom.sagemaker.hosting.states import end_endpoint
-from charloom.sagemaker.names import EXPIRES, checked_name
+from charloom.sagemaker.names import EXPIRES, checked_name, from_tag
 
 NO_ENDPOINT = "NoEndpoint"
 """The code of the error that says that there is no endpoint of that name, nor anything left of one."""
@@ -100,12 +99,7 @@ def is_expired(tags: dict[str, str], now: datetime | None = None) -> bool:
 
 
 def check_free(aws: Aws, name: str, notify: Notify) -> None:
-    """See that a name can be had for an endpoint; what an expired one of ours left under it is removed.
-
-    Raises:
-        UsageError: it is taken.
-        CloudError: Amazon may not be asked.
-    """
+    """See that a name can be had for an endpoint; what an expired one of ours left under it is removed."""
     if found := look(aws, "endpoint", name):
         being = "is just being deleted: wait a minute, or" if found["EndpointStatus"] == "Deleting" else "exists:"
         raise UsageError(
@@ -143,22 +137,8 @@ class Deleted:
     gone: str = ""
 
 
-def delete(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore) -> Deleted:
-    """Delete an endpoint, its configuration, model, schedule and autoscaling.
-
-    One that was deployed from this machine, and is gone already, is not an error.
-
-    Args:
-        aws: the account.
-        name: the endpoint's.
-        force: delete an endpoint that charloom did not make, too; its configuration and model are left.
-        notify: receives what is waited for.
-
-    Raises:
-        UsageError: charloom did not make it, and `force` is not given.
-        CloudError: there is nothing of that name, and there was nothing as far as is known (`code` is NoEndpoint); or
-            Amazon refused something.
-    """
+def delete_endpoint(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore) -> Deleted:
+    """Delete an endpoint of an account; see `charloom.sagemaker.delete`."""
     endpoint = look(aws, "endpoint", checked_name(name, "endpoint"))
     if endpoint is not None and not is_ours(tags_of(aws, endpoint["EndpointArn"])):
         if not force:
@@ -222,22 +202,13 @@ def _foreign(aws: Aws, kind: Kind, name: str) -> bool:
     return tags is not None and not is_ours(tags)
 
 
-def reap(aws: Aws, *, notify: Notify = ignore, now: datetime | None = None) -> list[Deleted]:
-    """Delete every endpoint of ours whose time is over, and what those that ended by themselves have left.
-
-    Args:
-        aws: the account.
-        notify: receives what is waited for, and what could not be deleted.
-        now: the time to compare with.
-
-    Raises:
-        CloudError: the endpoints may not be listed, or some could not be deleted; the others were.
-    """
+def reap_endpoints(aws: Aws, *, notify: Notify = ignore, now: datetime | None = None) -> list[Deleted]:
+    """Delete the endpoints of an account whose time is over; see `charloom.sagemaker.reap`."""
     now = now or datetime.now(UTC)
     deleted, failed = [], []
     for name in _expired_names(aws, now):
         try:
-            deleted.append(delete(aws, name, notify=notify))
+            deleted.append(delete_endpoint(aws, name, notify=notify))
         except CloudError as error:
             if error.code == NO_ENDPOINT:  # its schedule was quicker
                 continue

@@ -2,30 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_hex
 from typing import Any, Unpack
 
-from charloom.errors import CharloomError, CloudError, UsageError
+from charloom.errors import CharloomError, CloudError
 from charloom.events import Notice, Notify, ignore
 from charloom.sagemaker.aws import Aws, owner, role_arn
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.creations import note_created, note_deleted
 from charloom.sagemaker.hosting import parts
 from charloom.sagemaker.hosting.delete import Parts, check_free, remove_parts
-from charloom.sagemaker.hosting.model_data import check_model, model_data, stem_of
-from charloom.sagemaker.hosting.parts import as_tag, expires_at, let_grow, schedule_deletion, scheduler_role_arn
+from charloom.sagemaker.hosting.model_data import model_data
+from charloom.sagemaker.hosting.parts import expires_at, let_grow, schedule_deletion, scheduler_role_arn
 from charloom.sagemaker.hosting.requests import configuration_request, endpoint_request, model_request
-from charloom.sagemaker.hosting.settings import EndpointSettings
+from charloom.sagemaker.hosting.settings import EndpointSettings, settings_of
 from charloom.sagemaker.hosting.states import wait_in_service
 from charloom.sagemaker.images import chosen_image, installs_at_start
 from charloom.sagemaker.instances import has_arm, has_gpu
 from charloom.sagemaker.local.twins import notice_twin
-from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, checked_name, fresh_name, tags
+from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, as_tag, checked_name, fresh_name, tags
 from charloom.sagemaker.options import EndpointOptions
-from charloom.settings import validate
+from charloom.sagemaker.sources import ModelSource
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,17 @@ class _Making:
         return (parts.tags_by_name(self.aws, kind, self.name) or {}).get(parts.MARK) == self.mark
 
 
+@contextmanager
+def _making(aws: Aws, name: str, notify: Notify) -> Iterator[_Making]:
+    """What is created inside the block is removed again if the block fails."""
+    making = _Making(aws, name, notify)
+    try:
+        yield making
+    except BaseException:
+        making.take_back()
+        raise
+
+
 class DeployOptions(EndpointOptions, total=False):
     """What `deploy` takes by name, except `notify`."""
 
@@ -121,137 +133,65 @@ class DeployOptions(EndpointOptions, total=False):
     name: str | None
 
 
-def settings_of(settings: EndpointSettings | None, chosen: EndpointOptions) -> EndpointSettings:
-    """Settings with single choices over them.
-
-    Raises:
-        UsageError: they cannot work, or do not go together.
-    """
-    given = {} if settings is None else {name: getattr(settings, name) for name in settings.model_fields_set}
-    return validate(EndpointSettings, given | chosen)
-
-
-def deploy(
-    aws: Aws,
-    model: str,
-    settings: EndpointSettings | None = None,
-    *,
-    name: str | None = None,
-    notify: Notify = ignore,
-    **chosen: Unpack[EndpointOptions],
-) -> Deployed:
-    """Put a model behind an endpoint, and wait until it is in service.
-
-    It does not ask: `notify` gets the price, and it costs from here on.
-
-    If anything fails, or Ctrl-C comes, before it is in service, all that was created is removed again (Amazon cannot
-    delete an endpoint that is just being created: that is waited for). An uploaded archive stays in S3.
-
-    Args:
-        aws: the account.
-        model: a model directory, a model.tar.gz, the address of one in S3, or the name of a finished training job.
-        settings: what it runs on, how it grows, when it ends.
-        name: what to call it; made from the model's if None.
-        notify: receives what happens.
-        **chosen: single settings, which go over `settings`: `instance="ml.m5.large", ttl="2h"`.
-
-    Raises:
-        UsageError: a choice cannot work, a role is missing, or the name is taken.
-        ModelDirectoryError: the model is not whole.
-        CloudError: Amazon refused something, or the endpoint failed; `notify` has received the container's last lines.
-    """
-    choice = settings_of(settings, chosen)
-    notify(Notice(choice.stated_cost(aws.region)))
-    return put_in_service(aws, model, choice, name=name, notify=notify)
-
-
-def put_in_service(
-    aws: Aws, model: str, choice: EndpointSettings, *, name: str | None = None, notify: Notify = ignore
-) -> Deployed:
-    """Do what `deploy` does, without saying what it costs: see there."""
-    plan = _plan_deployment(aws, model, choice, name, notify)
-    making = _Making(aws, plan.name, notify)
-    try:
-        _create(making, plan)
-    except BaseException:
-        making.take_back()
-        raise
-    return _describe_deployed(aws, plan)
-
-
 @dataclass(frozen=True)
-class _Plan:
-    """Everything that is to be known before anything is created."""
+class Deployment:
+    """An endpoint that was looked over. Nothing has been sent for it, and nothing is paid for yet.
 
+    Attributes:
+        model: what it serves.
+        name: the endpoint's.
+        choice: what it runs on, how it grows, when it ends.
+        role: the full name of the role it runs under.
+        scheduler: that of the role that deletes it when its time is over; "" where it has no end.
+    """
+
+    model: ModelSource
     name: str
     choice: EndpointSettings
     role: str
     scheduler: str
-    image: str
-    data: str
-    answers: str
-    expires: datetime | None
 
 
-def check_deployment(aws: Aws, model: str, choice: EndpointSettings, name: str | None) -> tuple[str, str]:
-    """See, before anybody is asked and anything is sent, that an endpoint is worth it; the two roles' full names.
-
-    Raises:
-        UsageError: the name cannot be one, or a role is missing.
-        ModelDirectoryError: there is no such model.
-    """
-    if name is not None:
-        checked_name(name, "endpoint")
-    check_model(model)
+def plan_deployment(aws: Aws, model: ModelSource, choice: EndpointSettings, name: str | None) -> Deployment:
+    """Look an endpoint over, before anybody is asked and anything is sent."""
+    name = checked_name(name or fresh_name(model.stem), "endpoint")
     role = role_arn(aws, choice.role)
-    return role, scheduler_role_arn(aws, choice.scheduler_role) if choice.ttl else ""
+    scheduler = scheduler_role_arn(aws, choice.scheduler_role) if choice.ttl else ""
+    return Deployment(model, name, choice, role, scheduler)
 
 
-def _plan_deployment(aws: Aws, model: str, choice: EndpointSettings, name: str | None, notify: Notify) -> _Plan:
-    """What costs nothing, checks and the upload, in the order in which mistakes are cheapest."""
-    _check(choice, notify)
-    role, scheduler = check_deployment(aws, model, choice, name)
-    name = checked_name(name or fresh_name(stem_of(model)), "endpoint")
+def put_in_service(aws: Aws, plan: Deployment, notify: Notify) -> Deployed:
+    """Send and create what a planned endpoint needs, and wait for it; raises as `charloom.sagemaker.deploy`.
+
+    What costs nothing comes first, in the order in which mistakes are cheapest.
+    """
+    name, choice = plan.name, plan.choice
+    _notice_waste(choice, notify)
     check_free(aws, name, notify)
     notice_twin(name, "endpoint", notify)
     image = chosen_image(aws, choice.image, notify)
     vendor = choice.isolated and installs_at_start(image)
-    data = model_data(aws, model, choice.bucket, notify, vendor=vendor, kms_key=choice.kms_key)
+    data = str(model_data(aws, plan.model, choice.bucket, notify, vendor=vendor, kms_key=choice.kms_key))
     answers = _prepare_async_output(aws, name, choice)
     expires = None if choice.ttl is None else expires_at(choice.ttl)
-    return _Plan(name, choice, role, scheduler, image, data, answers, expires)
-
-
-def _create(making: _Making, plan: _Plan) -> None:
-    """Model, configuration, schedule, endpoint; then wait, and let it grow."""
-    aws, name, choice = making.aws, plan.name, plan.choice
-    marks = _tags(aws, choice, making.mark, plan.expires)
-    making.create("model", model_request(name, plan.image, plan.data, plan.role, choice, marks, aws.region))
-    making.create("endpoint_config", configuration_request(name, name, choice, marks, plan.answers))
-    if (expires := plan.expires) is not None:
-        making.step("schedule", lambda: schedule_deletion(aws, name, expires, plan.scheduler))
-    note_created(aws, "endpoint", name)
-    making.create("endpoint", endpoint_request(name, name, marks))
-    wait_in_service(aws, name, making.notify)
-    if choice.max_instances is not None:
-        making.step("scaling", lambda: let_grow(aws, name, choice))
-
-
-def _describe_deployed(aws: Aws, plan: _Plan) -> Deployed:
-    choice, cost = plan.choice, plan.choice.cost(aws.region)
+    with _making(aws, name, notify) as making:
+        marks = _tags(aws, choice, making.mark, expires)
+        making.create("model", model_request(name, image, data, plan.role, choice, marks, aws.region))
+        making.create("endpoint_config", configuration_request(name, name, choice, marks, answers))
+        if expires is not None:
+            making.step("schedule", lambda: schedule_deletion(aws, name, expires, plan.scheduler))
+        note_created(aws, "endpoint", name)
+        making.create("endpoint", endpoint_request(name, name, marks))
+        wait_in_service(aws, name, notify)
+        if choice.max_instances is not None:
+            making.step("scaling", lambda: let_grow(aws, name, choice))
+    cost = choice.cost(aws.region)
     instance, count = ("serverless", 0) if choice.serverless else (choice.instance_type, max(1, choice.instances))
-    until = None if plan.expires is None else as_tag(plan.expires)
-    return Deployed(plan.name, plan.data, plan.image, instance, count, aws.region, cost.per_hour, cost.per_month, until)
+    until = None if expires is None else as_tag(expires)
+    return Deployed(name, data, image, instance, count, aws.region, cost.per_hour, cost.per_month, until)
 
 
-def _check(settings: EndpointSettings, notify: Notify) -> None:
-    """Refuse what belongs elsewhere, and say what is a waste.
-
-    Raises:
-        UsageError: the instance is this machine.
-    """
-    if settings.local:
-        raise UsageError("instance = 'local' is for charloom.sagemaker.local.endpoints.deploy_here")
+def _notice_waste(settings: EndpointSettings, notify: Notify) -> None:
     if settings.serverless:
         return
     if settings.image and has_arm(settings.instance_type):
@@ -306,16 +246,18 @@ def create_model(
         ModelDirectoryError: the model is not whole.
         CloudError: Amazon refused something.
     """
-    choice = settings_of(settings, chosen)
-    name = checked_name(name or fresh_name(stem_of(model)), "model")
+    return make_model(aws, ModelSource.parse(model), settings_of(settings, chosen), name=name, notify=notify)
+
+
+def make_model(
+    aws: Aws, model: ModelSource, choice: EndpointSettings, *, name: str | None = None, notify: Notify = ignore
+) -> str:
+    """Do what `create_model` does, for a model that is recognized: see there."""
+    name = checked_name(name or fresh_name(model.stem), "model")
     role = role_arn(aws, choice.role)
     image = chosen_image(aws, choice.image, notify)
-    data = model_data(aws, model, choice.bucket, notify, kms_key=choice.kms_key)
-    making = _Making(aws, name, notify)
-    marks = _tags(aws, choice, making.mark, None)
-    try:
+    data = str(model_data(aws, model, choice.bucket, notify, kms_key=choice.kms_key))
+    with _making(aws, name, notify) as making:
+        marks = _tags(aws, choice, making.mark, None)
         making.create("model", model_request(name, image, data, role, choice, marks, aws.region))
-    except BaseException:
-        making.take_back()
-        raise
     return name

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Unpack
 
 from charloom.errors import CharloomError, CloudError
 from charloom.events import Notice, Notify, ignore
 from charloom.options import SamplingOptions
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.commands import command
-from charloom.sagemaker.hosting.delete import NO_ENDPOINT, delete
-from charloom.sagemaker.hosting.deploy import Deployed, DeployOptions, deploy
+from charloom.sagemaker.backend import delete, deploy
+from charloom.sagemaker.commands import HERE, command
+from charloom.sagemaker.hosting.delete import NO_ENDPOINT
+from charloom.sagemaker.hosting.deploy import Deployed, DeployOptions
+from charloom.sagemaker.instances import LOCAL
 
 
 class Endpoint:
     """An endpoint in service that can be asked."""
 
-    def __init__(self, aws: Aws, about: Deployed) -> None:
+    def __init__(self, aws: Aws | None, about: Deployed) -> None:
         """Ask the endpoint that `about` describes."""
-        self._aws = aws
+        self._aws = None if about.region == LOCAL else aws
         self.about = about
 
     @property
@@ -43,17 +46,30 @@ class Endpoint:
 
         return invoke(self._aws, self.name, prompt, **sampling).text
 
-    def delete(self) -> None:
+    def delete(self, notify: Notify = ignore) -> None:
         """Delete it now, with all that belongs to it; one that is gone already is not an error.
 
         Raises:
             CloudError: Amazon refused something.
         """
-        _delete(self._aws, self.name)
+        try:
+            delete(self._aws, self.name, notify=notify)
+        except CloudError as error:
+            if error.code != NO_ENDPOINT:
+                raise
+
+    def _delete_anyway(self, notify: Notify) -> None:
+        try:
+            self.delete(notify)
+        except CharloomError as error:
+            again = command(HERE if self._aws is None else self._aws, "delete", self.name)
+            notify(Notice(f"the endpoint {self.name} could not be deleted ({error}): {again}"))
 
 
 @contextmanager
-def deployed(aws: Aws, model: str, *, notify: Notify = ignore, **options: Unpack[DeployOptions]) -> Iterator[Endpoint]:
+def deployed(
+    aws: Aws | None, model: str | Path, *, notify: Notify = ignore, **options: Unpack[DeployOptions]
+) -> Iterator[Endpoint]:
     """Deploy a model for the time of a block, and delete the endpoint with all that belongs to it at the end.
 
     It is deleted after an exception and after Ctrl-C too. A process that is killed deletes nothing: give `ttl` as well.
@@ -62,7 +78,7 @@ def deployed(aws: Aws, model: str, *, notify: Notify = ignore, **options: Unpack
             print(endpoint.generate("Once "))
 
     Args:
-        aws: the account.
+        aws: the account; for an endpoint of this machine it may be None.
         model: as for `deploy`.
         notify: receives what happens.
         **options: as for `deploy`.
@@ -74,21 +90,6 @@ def deployed(aws: Aws, model: str, *, notify: Notify = ignore, **options: Unpack
     try:
         yield endpoint
     except BaseException:
-        _delete_anyway(aws, endpoint.name, notify)
+        endpoint._delete_anyway(notify)
         raise
-    _delete(aws, endpoint.name, notify)
-
-
-def _delete(aws: Aws, name: str, notify: Notify = ignore) -> None:
-    try:
-        delete(aws, name, notify=notify)
-    except CloudError as error:
-        if error.code != NO_ENDPOINT:
-            raise
-
-
-def _delete_anyway(aws: Aws, name: str, notify: Notify) -> None:
-    try:
-        _delete(aws, name, notify)
-    except CharloomError as error:
-        notify(Notice(f"the endpoint {name} could not be deleted ({error}): {command(aws, 'delete', name)}"))
+    endpoint.delete(notify)

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from charloom.sagemaker.aws import Answer, Aws, arn
-from charloom.sagemaker.hosting.parts import from_tag, is_ours, look, tags_of
+from charloom.sagemaker.hosting.parts import is_ours, look, tags_of
 from charloom.sagemaker.instances import price_per_hour
-from charloom.sagemaker.names import EXPIRES, OWNER, PRICE
+from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, from_tag
 
 ANY = "ENDPOINT"
 """In place of a name in a dry run."""
@@ -49,27 +49,15 @@ class EndpointState:
     reason: str
 
 
-def endpoints(aws: Aws, *, now: datetime | None = None) -> list[EndpointState]:
-    """Every endpoint of ours in the account's region, the oldest first.
-
-    Args:
-        aws: the account.
-        now: the time that ages are counted to.
-
-    Raises:
-        CloudError: Amazon may not be asked.
-    """
+def account_endpoints(aws: Aws, *, now: datetime | None = None) -> list[EndpointState]:
+    """Every endpoint of ours in the account's region, the oldest first."""
     now = now or datetime.now(UTC)
     found = [_state(aws, name, tags, now) for name, tags in tagged_endpoints(aws) if is_ours(tags) or aws.dry]
     return sorted((state for state in found if state is not None), key=lambda state: (state.created, state.name))
 
 
 def tagged_endpoints(aws: Aws) -> Iterator[tuple[str, dict[str, str]]]:
-    """Every endpoint's name and tags, of ours and of others.
-
-    Raises:
-        CloudError: Amazon may not be asked.
-    """
+    """Every endpoint's name and tags, of ours and of others."""
     for page in aws.pages("sagemaker", "list_endpoints"):
         for endpoint in page["Endpoints"]:
             yield endpoint["EndpointName"], tags_of(aws, endpoint["EndpointArn"])

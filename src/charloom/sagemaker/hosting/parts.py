@@ -18,7 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from charloom.errors import CloudError, UsageError
-from charloom.sagemaker.aws import Answer, Aws, named_role
+from charloom.sagemaker.aws import Answer, Aws, is_missing, named_role
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.hosting.settings import VARIANT, EndpointSettings
 from charloom.sagemaker.names import OURS, partition
@@ -63,22 +63,13 @@ def field(kind: Kind, suffix: str = "Name") -> str:
     return "".join(part.title() for part in kind.split("_")) + suffix
 
 
-def is_missing(error: CloudError) -> bool:
-    """Whether Amazon says that there is no such thing."""
-    return "could not find" in error.reason.lower() or error.code in ("ResourceNotFound", "ResourceNotFoundException")
-
-
 def is_taken(error: CloudError) -> bool:
     """Whether Amazon says that the name is taken."""
     return "already exist" in error.reason.lower() or error.code in ("ResourceInUse", "ConflictException")
 
 
 def look(aws: Aws, kind: Kind, name: str) -> Answer | None:
-    """What Amazon says of a resource; None where there is none (and in a dry run).
-
-    Raises:
-        CloudError: it may not be asked for.
-    """
+    """What Amazon says of a resource; None where there is none (and in a dry run)."""
     try:
         return _DESCRIBE[kind](aws, name) or None
     except CloudError as error:
@@ -88,11 +79,7 @@ def look(aws: Aws, kind: Kind, name: str) -> Answer | None:
 
 
 def tags_of(aws: Aws, arn: str) -> dict[str, str]:
-    """The tags of a resource, by its full name.
-
-    Raises:
-        CloudError: they may not be read.
-    """
+    """The tags of a resource, by its full name."""
     pages = aws.pages("sagemaker", "list_tags", ResourceArn=arn)
     return {tag["Key"]: tag["Value"] for page in pages for tag in page.get("Tags", [])}
 
@@ -112,10 +99,6 @@ def create(aws: Aws, kind: Kind, request: dict[str, Any], mark: str) -> None:
     """Create a resource that carries a mark; one that this very run has made already is as good.
 
     That happens when an answer is lost on its way and the request is sent again.
-
-    Raises:
-        UsageError: the name is taken.
-        CloudError: it was refused.
     """
     name = request[field(kind)]
     try:
@@ -131,11 +114,7 @@ def create(aws: Aws, kind: Kind, request: dict[str, Any], mark: str) -> None:
 
 
 def remove(aws: Aws, kind: Kind, name: str) -> bool:
-    """Delete a resource; whether there was one.
-
-    Raises:
-        CloudError: it was refused.
-    """
+    """Delete a resource; whether there was one."""
     try:
         _DELETE[kind](aws, name)
     except CloudError as error:
@@ -225,11 +204,7 @@ def _waking(name: str) -> str:
 
 
 def let_grow(aws: Aws, name: str, settings: EndpointSettings) -> None:
-    """Let an endpoint that is in service grow to `max_instances`, and wake up where it may shrink to nothing.
-
-    Raises:
-        CloudError: it was refused.
-    """
+    """Let an endpoint that is in service grow to `max_instances`, and wake up where it may shrink to nothing."""
     aws.call("application-autoscaling", "register_scalable_target", **target_request(name, settings))
     aws.call("application-autoscaling", "put_scaling_policy", **policy_request(name, settings))
     if settings.scales_to_zero:
@@ -238,11 +213,7 @@ def let_grow(aws: Aws, name: str, settings: EndpointSettings) -> None:
 
 
 def stop_growing(aws: Aws, name: str) -> bool:
-    """Remove the scalable target, with it its policies, and the alarm that wakes; whether there was a target.
-
-    Raises:
-        CloudError: something was refused; the other was removed all the same.
-    """
+    """Remove the scalable target, with it its policies, and the alarm that wakes; whether there was a target."""
     try:
         return _deregister(aws, name)
     finally:
@@ -261,7 +232,7 @@ def _deregister(aws: Aws, name: str) -> bool:
     try:
         aws.call("application-autoscaling", "deregister_scalable_target", **_target(name))
     except CloudError as error:
-        if error.code != "ObjectNotFoundException" and "no scalable target" not in error.reason.lower():
+        if not is_missing(error):
             raise
         return False
     return True
@@ -273,20 +244,6 @@ _RETRIES, _RETRIED_FOR = 185, 86_400  # an endpoint that is being updated cannot
 def expires_at(seconds: float, now: datetime | None = None) -> datetime:
     """The moment, in UTC and whole seconds, that lies so many seconds ahead."""
     return ((now or datetime.now(UTC)).astimezone(UTC) + timedelta(seconds=seconds)).replace(microsecond=0)
-
-
-def as_tag(moment: datetime) -> str:
-    """A moment as a tag has it: 2026-11-25T10:00:00Z."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def from_tag(text: str | None) -> datetime | None:
-    """The moment that a tag names, or None where it names none."""
-    try:
-        moment = datetime.fromisoformat(text or "")
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def schedule_name(endpoint: str) -> str:
@@ -323,9 +280,6 @@ def scheduler_role_arn(aws: Aws, role: str | None) -> str:
     Args:
         aws: the account.
         role: its name or full name; CHARLOOM_SCHEDULER_ROLE in the environment if none is given.
-
-    Raises:
-        UsageError: none is given anywhere, and it is not a dry run.
     """
     needed = (
         "--ttl needs a role that EventBridge Scheduler may take on to delete the endpoint: --scheduler-role NAME, "
@@ -335,24 +289,16 @@ def scheduler_role_arn(aws: Aws, role: str | None) -> str:
 
 
 def schedule_deletion(aws: Aws, endpoint: str, moment: datetime, role: str) -> None:
-    """Have an endpoint deleted at a moment.
-
-    Raises:
-        CloudError: it was refused.
-    """
+    """Have an endpoint deleted at a moment."""
     aws.call("scheduler", "create_schedule", **schedule_request(endpoint, moment, role, aws.region))
 
 
 def cancel_deletion(aws: Aws, endpoint: str) -> bool:
-    """Remove an endpoint's schedule; whether there was one.
-
-    Raises:
-        CloudError: it was refused.
-    """
+    """Remove an endpoint's schedule; whether there was one."""
     try:
         aws.call("scheduler", "delete_schedule", Name=schedule_name(endpoint), GroupName=_GROUP)
     except CloudError as error:
-        if error.code != "ResourceNotFoundException":
+        if not is_missing(error):
             raise
         return False
     return True

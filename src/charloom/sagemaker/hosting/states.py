@@ -1,84 +1,45 @@
-"""Endpoints that come and go: wait until one is in service, read its last words, end it."""
+"""Endpoints that come and go: wait until one is in service, end one."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from functools import partial
 
 from charloom.errors import CloudError
-from charloom.events import LogLine, Notice, Notify, StatusChanged
-from charloom.sagemaker.aws import Answer, Aws
-from charloom.sagemaker.cloudwatch import ENDPOINTS, endpoint_log
+from charloom.events import Notice, Notify
+from charloom.sagemaker.aws import Aws
+from charloom.sagemaker.cloudwatch import endpoint_log, explain_failure
 from charloom.sagemaker.hosting.parts import look, remove
+from charloom.sagemaker.waiting import States, looks
 
 POLL = 10.0
 """Seconds between two looks."""
 
-_NOTICE_EVERY = 60.0  # seconds: a sign of life while nothing changes
 _PATIENCE = 90 * 60.0  # seconds: Amazon itself gives up on an endpoint within an hour
-_SILENCE = 10 * 60.0  # seconds that the network may be away while an endpoint comes to be
-_NO_NETWORK = ("EndpointConnectionError", "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError")
 _BUSY = ("Creating", "Updating", "SystemUpdating", "RollingBack")
-_LINES = 20
 
 
-def wait_in_service(aws: Aws, name: str, notify: Notify) -> Answer:
-    """Wait until an endpoint is in service, and give its description.
-
-    Raises:
-        CloudError: it has failed (`notify` has received its container's last lines), vanished, or takes too long.
-    """
-    began = last_notice = heard = time.monotonic()
-    status = ""
-    while True:
-        try:
-            found = look(aws, "endpoint", name)
-            heard = time.monotonic()
-        except CloudError as error:
-            if error.code not in _NO_NETWORK or time.monotonic() - heard > _SILENCE:
-                raise
-            time.sleep(POLL)
-            continue
+def wait_in_service(aws: Aws, name: str, notify: Notify) -> None:
+    """Wait until an endpoint is in service; if it fails, `notify` receives its container's last lines."""
+    began, states = time.monotonic(), States(name, notify)
+    for found in looks(partial(look, aws, "endpoint", name), name, notify, every=POLL):
         if aws.dry:
-            return {}
-        now = time.monotonic()
+            return
         if found is None:
             raise CloudError(f"the endpoint {name} has been deleted while it was being created", "Deleted")
-        if found["EndpointStatus"] != status or now - last_notice >= _NOTICE_EVERY:
-            same, status, last_notice = found["EndpointStatus"] == status, found["EndpointStatus"], now
-            notify(StatusChanged(name, status, f"for {(now - began) / 60:.0f} min" if same else ""))
+        status = found["EndpointStatus"]
+        states.report(status)
         if status == "InService":
-            return found
+            return
         if status not in _BUSY:
-            raise _failure(aws, name, found, notify)
-        if now - began > _PATIENCE:
+            reason = found.get("FailureReason", "no reason given")
+            raise explain_failure(f"the endpoint {name} is {status}", reason, endpoint_log(aws, name), status, notify)
+        if time.monotonic() - began > _PATIENCE:
             raise CloudError(f"the endpoint {name} is still {status} after {_PATIENCE / 60:.0f} minutes", "Timeout")
-        time.sleep(POLL)
-
-
-def _failure(aws: Aws, name: str, found: Answer, notify: Notify) -> CloudError:
-    status, reason = found["EndpointStatus"], " ".join(str(found.get("FailureReason", "no reason given")).split())
-    lines = last_log_lines(aws, name)
-    for line in lines:
-        notify(LogLine(line))
-    where = "" if lines else f"; its container wrote nothing to {ENDPOINTS}/{name}"
-    return CloudError(f"the endpoint {name} is {status}: {reason}{where}", status, reason)
-
-
-def last_log_lines(aws: Aws, name: str, limit: int = _LINES) -> list[str]:
-    """The last lines that an endpoint's containers have written; none where they cannot be read."""
-    try:
-        return [line.message for line in deque(endpoint_log(aws, name).new_lines(), maxlen=limit)]
-    except CloudError:  # no permission: the failure itself is what matters
-        return []
 
 
 def end_endpoint(aws: Aws, name: str, notify: Notify) -> bool:
-    """Delete an endpoint; whether there was one. One that is being created or updated is waited for.
-
-    Raises:
-        CloudError: it was refused, or the endpoint does not settle.
-    """
+    """Delete an endpoint; whether there was one. One that is being created or updated is waited for."""
     began, is_notified = time.monotonic(), False
     while True:
         try:

@@ -15,7 +15,7 @@ from charloom.events import Notice, Notify, ignore
 from charloom.files import TEMPORARY_SUFFIX, storage_errors
 from charloom.folders import claim_folder, contents_of, sweep
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.jobs.follow import JobStatus, failure_of, look_for, wait
+from charloom.sagemaker.jobs.follow import JobStatus, failure_of
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.s3 import default_bucket, download_file
 from charloom.sagemaker.unpacking import unpack_model
@@ -45,59 +45,8 @@ class AttachedModel:
     protocol: str
 
 
-def attach(
-    aws: Aws,
-    name: str,
-    output: Path | str,
-    *,
-    overwrite: bool = False,
-    waiting: bool = True,
-    follow: bool = True,
-    price: float | None = None,
-    every: float = 5.0,
-    notify: Notify = ignore,
-) -> AttachedModel | None:
-    """Fetch the model of a job into a model directory, which appears when it is whole and verified.
-
-    Args:
-        aws: the account.
-        name: the job's, started now or long ago.
-        output: the model directory to write.
-        overwrite: replace the model that is there.
-        waiting: wait for a job that still runs.
-        follow: while waiting, pass on the lines of its log.
-        price: USD an hour of one machine, where charloom's table is not to be asked.
-        every: seconds between looks while waiting.
-        notify: receives what happens.
-
-    Returns:
-        The model; None in a dry run.
-
-    Raises:
-        UsageError: the folder is taken, or the job runs and is not to be waited for.
-        CloudError: there is no such job, it failed, or it left no model.
-        ModelDirectoryError: what it left is no whole model, or is hostile. The folder is as it was.
-        StorageError: the folder cannot be written.
-    """
-    output = Path(output).expanduser()
-    check_output(output, overwrite)
-    found = look_for(aws, name, "attach", price=price, output=output)
-    if aws.dry:
-        download_file(aws, S3Uri(default_bucket(aws)) / f"{JOBS}/{name}/output/model.tar.gz", output)
-        return None
-    if not found.over:
-        if not waiting:
-            raise UsageError(f"the job {name} still runs ({found.secondary_status}): wait for it, or try again later")
-        found = wait(aws, name, follow=follow, price=price, every=every, notify=notify)
-    return _fetch(aws, found, output, overwrite, notify)
-
-
 def check_output(output: Path, overwrite: bool) -> None:
-    """See that a model directory may be written there.
-
-    Raises:
-        UsageError: something is there; with `overwrite`, something that is not a model of charloom's.
-    """
+    """See that a model directory may be written there."""
     refusal = model_refusal(output, overwrite=overwrite)
     if refusal is None and contents_of(output).run:
         refusal = f"{output} holds an unfinished training run: choose another folder for the model"
@@ -110,10 +59,6 @@ def received_model(output: Path, overwrite: bool, notify: Notify = ignore) -> It
     """A folder, not there yet, to make a model directory in; it is moved to `output` when the block ends well.
 
     Of what `output` holds only the files of an older model are replaced. No other process may write there meanwhile.
-
-    Raises:
-        UsageError: `output` is taken.
-        StorageError: it cannot be written; it is as it was.
     """
     with claim_folder(output, lambda: check_output(output, overwrite), notify):
         sweep(output.parent, only=output.name)
@@ -131,7 +76,15 @@ def received_model(output: Path, overwrite: bool, notify: Notify = ignore) -> It
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _fetch(aws: Aws, found: JobStatus, output: Path, overwrite: bool, notify: Notify) -> AttachedModel:
+def attach_model(
+    aws: Aws, found: JobStatus, output: Path, *, overwrite: bool, notify: Notify = ignore
+) -> AttachedModel | None:
+    """Fetch the model of a job that has ended; raises as `charloom.sagemaker.attach`."""
+    if aws.dry:
+        download_file(aws, S3Uri(default_bucket(aws)) / f"{JOBS}/{found.name}/output/model.tar.gz", output)
+        return None
+    if not found.over:
+        raise UsageError(f"the job {found.name} still runs ({found.secondary_status}): wait for it, or try again later")
     if found.status == "Failed":
         raise failure_of(aws, found)
     if not found.artifact:
@@ -144,5 +97,10 @@ def _fetch(aws: Aws, found: JobStatus, output: Path, overwrite: bool, notify: No
         download_file(aws, uri, archive, notify, most=_MOST_BYTES)
         size = archive.stat().st_size
         unpack_model(archive, made)
+    return attached_model(output, found, size)
+
+
+def attached_model(output: Path, job: JobStatus, size: int) -> AttachedModel:
+    """What was fetched: the model directory, the job that trained it, and the size of its archive."""
     protocol, headline = next(iter(open_model_directory(output).config.losses.items()))
-    return AttachedModel(output, found, size, headline.bits_per_char, protocol)
+    return AttachedModel(output, job, size, headline.bits_per_char, protocol)

@@ -13,24 +13,19 @@ from typing import Any
 
 from charloom.errors import CloudError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore
-from charloom.sagemaker.aws import Answer, Aws
-from charloom.sagemaker.cloudwatch import Log, absent, job_log, plain
+from charloom.sagemaker.aws import Answer, Aws, is_missing, is_transient
+from charloom.sagemaker.cloudwatch import Log, job_log, plain
 from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.instances import price_per_hour
 from charloom.sagemaker.names import ENDED, checked_name
+from charloom.sagemaker.waiting import looks
 
 NO_JOB = "NoJob"
 """The code of the error that says that there is no training job of that name."""
 
 _LAST_LINES = 20  # shown of a job that failed while it was not followed
 _STRAGGLING = 3  # looks for lines that arrive after the end
-_PATIENCE = 10  # looks in a row that may fail while a job is waited for
-_TRANSIENT = (
-    "Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded", "ServiceUnavailable",
-    "ServiceUnavailableException", "InternalFailure", "InternalError", "InternalServerError", "EndpointConnectionError",
-    "ConnectTimeoutError", "ReadTimeoutError", "ConnectionClosedError", "RequestTimeout", "503", "500",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -81,31 +76,28 @@ class JobStatus:
         return self.status in ENDED
 
 
-def status(aws: Aws, name: str, *, price: float | None = None) -> JobStatus:
-    """How a training job is, started now or long ago.
+def training_status(aws: Aws, name: str, verb: str, *, price: float | None = None, **options: Path) -> JobStatus:
+    """How a training job is.
 
     Args:
         aws: the account.
         name: the job's.
+        verb: the command that asks, with its `options`: where there is no such job, it is advised for another place.
         price: USD an hour of one machine, where charloom's table is not to be asked.
+        **options: of that command.
 
     Raises:
         UsageError: that is no name.
-        CloudError: there is no such job.
+        CloudError: there is no such job (`code` is `NO_JOB`).
     """
-    return look_for(aws, name, "status", price=price)
-
-
-def look_for(aws: Aws, name: str, verb: str, *, price: float | None = None, **options: Path) -> JobStatus:
-    """As `status`; where there is no such job, the error advises that command with these options."""
     checked_name(name, "the job")
     try:
         response = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
     except CloudError as error:
-        if absent(error):
+        if is_missing(error):
             raise CloudError(_no_job(aws, name, verb, **options), NO_JOB, error.reason) from None
         raise
-    return job_status({"TrainingJobName": name, **response}, aws.region, price)
+    return _job_status({"TrainingJobName": name, **response}, aws.region, price)
 
 
 def _no_job(aws: Aws, name: str, verb: str, **options: Path) -> str:
@@ -114,7 +106,7 @@ def _no_job(aws: Aws, name: str, verb: str, **options: Path) -> str:
     return f"there is no job {name} {shown_place(aws)}: {advice}"
 
 
-def job_status(response: Answer, region: str, price: float | None = None) -> JobStatus:
+def _job_status(response: Answer, region: str, price: float | None = None) -> JobStatus:
     """What DescribeTrainingJob has said, as we say it."""
     resources = response.get("ResourceConfig", {})
     instance, instances = str(resources.get("InstanceType", "")), int(resources.get("InstanceCount", 1))
@@ -146,14 +138,9 @@ def job_status(response: Answer, region: str, price: float | None = None) -> Job
     )
 
 
-def stop(aws: Aws, name: str) -> bool:
-    """Stop a training job; whether it was running. Stopping what has ended is no error.
-
-    Raises:
-        UsageError: that is no name.
-        CloudError: there is no such job, or it may not be stopped.
-    """
-    found = look_for(aws, name, "stop")
+def stop_training(aws: Aws, name: str) -> bool:
+    """Stop a training job; whether it was running. Stopping what has ended is no error."""
+    found = training_status(aws, name, "stop")
     if found.over or found.status == "Stopping":
         return False
     try:
@@ -165,29 +152,6 @@ def stop(aws: Aws, name: str) -> bool:
     return True
 
 
-def wait(
-    aws: Aws, name: str, *, follow: bool = True, price: float | None = None, every: float = 5.0, notify: Notify = ignore
-) -> JobStatus:
-    """Wait until a training job has ended.
-
-    Args:
-        aws: the account.
-        name: the job's.
-        follow: pass on its log's lines as they come, not only its states.
-        price: USD an hour of one machine, where charloom's table is not to be asked.
-        every: seconds between looks.
-        notify: receives states and lines.
-
-    Returns:
-        How it ended: Completed or Stopped.
-
-    Raises:
-        CloudError: there is no such job; or it failed: `code` is JobFailed, `reason` its failure's; if its log was not
-            followed, `notify` receives its last lines before.
-    """
-    return Watch(aws, name, follow=follow, price=price, every=every, notify=notify).until_ended()
-
-
 def failure_of(aws: Aws, found: JobStatus) -> CloudError:
     """The error that says why a job failed."""
     reason = found.failure_reason or "SageMaker gives no reason"
@@ -197,35 +161,31 @@ def failure_of(aws: Aws, found: JobStatus) -> CloudError:
 
 
 class Watch:
-    """Waits for a job as `wait` does; a wait that was interrupted can go on and shows nothing twice."""
+    """Waits for a job; a wait that was interrupted can go on and shows nothing twice."""
 
     def __init__(
         self, aws: Aws, name: str, *, follow: bool = True, price: float | None = None, every: float = 5.0,
         notify: Notify = ignore,
     ) -> None:  # fmt: skip
-        """As `wait`."""
+        """Wait for the job of that name, as `charloom.sagemaker.wait` does."""
         self._aws, self._name, self._price, self._every, self._notify = aws, name, price, every, notify
         self._follow = follow
         self._log: Log | None = None
         self._shown = ("", "")
-        self._failures = 0
         self._several = False
 
     def until_ended(self) -> JobStatus:
-        """How it ended, once it has.
-
-        Raises:
-            CloudError: as `wait`.
-        """
-        while True:
-            found = self._look()
-            if found is not None and self._aws.dry:
-                return found
-            if found is not None:
-                self._tell(found)
-                if found.over:
-                    return self._end(found)
-            time.sleep(self._every)
+        """How it ended, once it has; raises as `charloom.sagemaker.wait`."""
+        for found in looks(self._look, self._name, self._notify, every=self._every):
+            if self._aws.dry:
+                break
+            shown = (found.secondary_status or found.status, found.message)
+            if shown != self._shown:
+                self._shown = shown
+                self._notify(StatusChanged(self._name, *shown))
+            if found.over:
+                return self._end(found)
+        return found
 
     def _end(self, found: JobStatus) -> JobStatus:
         self._tell_stragglers()
@@ -237,28 +197,14 @@ class Watch:
                 self._notify(LogLine(line))
         raise failure_of(self._aws, found)
 
-    def _look(self) -> JobStatus | None:
-        """How it is, and its new lines; None where Amazon could not be asked just now."""
-        try:
-            found = status(self._aws, self._name, price=self._price)
-            self._several = found.instances > 1
-            if self._follow and self._log is None:
-                self._log = job_log(self._aws, self._name, found.created)
-            self._tell_lines()
-        except CloudError as error:
-            self._failures += 1
-            if error.code not in _TRANSIENT or self._failures > _PATIENCE:
-                raise
-            self._notify(Notice(f"cannot ask for {self._name} just now, and go on trying: {error}"))
-            return None
-        self._failures = 0
+    def _look(self) -> JobStatus:
+        """How it is; its new lines are reported."""
+        found = training_status(self._aws, self._name, "status", price=self._price)
+        self._several = found.instances > 1
+        if self._follow and self._log is None:
+            self._log = job_log(self._aws, self._name, found.created)
+        self._tell_lines()
         return found
-
-    def _tell(self, found: JobStatus) -> None:
-        shown = (found.secondary_status or found.status, found.message)
-        if shown != self._shown:
-            self._shown = shown
-            self._notify(StatusChanged(self._name, *shown))
 
     def _tell_lines(self) -> int:
         count = 0
@@ -283,7 +229,7 @@ def _lines(log: Log, notify: Notify, *, several: bool = False) -> Iterator[str]:
         for line in log.new_lines():
             yield f"{line.host}: {line.message}" if several else line.message
     except CloudError as error:
-        if error.code in _TRANSIENT:
+        if is_transient(error):
             raise
         notify(Notice(f"the job's log cannot be read: {error}"))
 

@@ -7,7 +7,7 @@ in the job.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -24,14 +24,9 @@ from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, tags
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.s3 import default_bucket
 from charloom.sagemaker.source_dir import ENTRY_POINT
-from charloom.settings import LENGTHS, SECTIONS, Duration, RunSettings, run_settings
+from charloom.settings import SECTIONS, Duration, RunSettings, run_settings
 
 MOST, LONGEST = 100, 2500
-
-_NOT_IN_A_JOB = {
-    "track": "the job's own log has the losses as graphs in CloudWatch",
-    "validation": "it travels as a channel of its own",
-}
 
 CHECKPOINTS = "/opt/ml/checkpoints"
 """The folder that SageMaker keeps equal to its copy in S3, also over spot interruptions."""
@@ -40,42 +35,36 @@ _AROUND = 1800  # seconds beside a budget: installing, reading, evaluating, pack
 _LONGEST = 28 * 86_400  # seconds that SageMaker lets a job run
 
 
-def hyperparameters(options: Mapping[str, Any], recipe: str | None = None) -> dict[str, str]:
+def hyperparameters(learning: RunSettings, recipe: str | None = None) -> dict[str, str]:
     """What was chosen for a training, as hyperparameters: names with hyphens, values as JSON.
 
     Args:
-        options: settings as `charloom.train` takes them; None means one that was not chosen.
+        learning: the settings that were given, but for a validation text, which is a channel of its own.
         recipe: one that comes with charloom, or the path of a YAML file, whose settings are sent one by one.
-
-    Raises:
-        UsageError: a setting cannot work, has no place in a job, or is too long for SageMaker.
-        MissingExtraError: a recipe's file cannot be read without the 'train' extra.
     """
-    chosen = {name: value for name, value in options.items() if value is not None}
-    for name, why in _NOT_IN_A_JOB.items():
-        if chosen.get(name):
-            raise UsageError(f"{name} cannot be set for a job on SageMaker: {why}")
-    base = RunSettings()
+    chosen = given_settings(learning)
+    chosen.pop("validation", None)
+    if chosen.get("track"):
+        raise UsageError(
+            "track cannot be set for a job on SageMaker: the job's own log has the losses as graphs in CloudWatch"
+        )
     sent: dict[str, Any] = {}
     if recipe is not None and recipe in _shipped_recipes():
         sent["recipe"] = recipe
     elif recipe is not None:
-        base = _own_recipe(recipe)
-        sections = {name: getattr(base, name).model_dump(exclude_unset=True) for name in SECTIONS}
-        sent |= {name: value for section in sections.values() for name, value in section.items()}
-        if any(name in chosen for name in LENGTHS):
-            sent = {name: value for name, value in sent.items() if name not in LENGTHS}
-    run_settings(base, chosen)  # refuses what cannot work, before anything is paid for
+        sent = given_settings(run_settings(_own_recipe(recipe), chosen))
     sent |= chosen
     return encode_values({name: _spell(value) for name, value in sent.items() if value is not None and value != []})
 
 
-def encode_values(values: Mapping[str, Any]) -> dict[str, str]:
-    """Values as JSON, under names with hyphens (those that begin with `sagemaker_` keep their own).
+def given_settings(settings: RunSettings) -> dict[str, Any]:
+    """The settings of the network, the text and the training that were given, by name."""
+    sections = [getattr(settings, name).model_dump(exclude_unset=True) for name in SECTIONS]
+    return {name: value for section in sections for name, value in section.items() if value is not None}
 
-    Raises:
-        UsageError: there are more than SageMaker takes, or one is too long.
-    """
+
+def encode_values(values: Mapping[str, Any]) -> dict[str, str]:
+    """Values as JSON, under names with hyphens (those that begin with `sagemaker_` keep their own)."""
     found = {_name(name): json.dumps(value, ensure_ascii=False) for name, value in values.items()}
     refuse_too_many(found)
     for name, text in found.items():
@@ -87,11 +76,7 @@ def encode_values(values: Mapping[str, Any]) -> dict[str, str]:
 
 
 def refuse_too_many(found: Mapping[str, str]) -> None:
-    """See that SageMaker takes so many.
-
-    Raises:
-        UsageError: it does not.
-    """
+    """See that SageMaker takes so many."""
     if len(found) > MOST:
         raise UsageError(f"{len(found)} hyperparameters: SageMaker takes {MOST} at most; use a recipe")
 
@@ -122,125 +107,6 @@ def _own_recipe(recipe: str) -> RunSettings:
     except ModuleNotFoundError as error:
         raise MissingExtraError("a recipe of your own", "train") from error
     return load_recipe(recipe)
-
-
-@dataclass(frozen=True)
-class TrainingJob:
-    """All that makes a training job.
-
-    Attributes:
-        name: unique in the account and region.
-        region: where it runs.
-        image: the container's address.
-        role: the full name of the role it runs under.
-        channels: addresses in S3 by the channel's name.
-        source: the address of the code's archive.
-        output: the folder in S3 for `NAME/output/model.tar.gz`.
-        checkpoints: the folder in S3 that checkpoints are kept in.
-        hyperparameters: as `hyperparameters` gives them.
-        instance: the kind of machine.
-        instances: how many of them.
-        spot: take machines that others leave idle: cheaper, and may be taken away.
-        max_runtime: seconds of training at most.
-        max_wait: seconds of waiting for spot machines and training together, at most.
-        volume: gigabytes of disk for each machine.
-        subnets: of a VPC to run in; none: in none.
-        security_groups: there.
-        kms_key: what encrypts disks and the model; None: Amazon's own key.
-        own_tags: the user's.
-        environment: variables of the container.
-        encrypt_traffic: encrypt what several machines send each other.
-    """
-
-    name: str
-    region: str
-    image: str
-    role: str
-    channels: Mapping[str, str]
-    source: str
-    output: str
-    checkpoints: str
-    hyperparameters: Mapping[str, str] = field(default_factory=dict)
-    instance: str = "ml.m5.large"
-    instances: int = 1
-    spot: bool = False
-    max_runtime: int = 3600
-    max_wait: int = 7200
-    volume: int = 30
-    subnets: Sequence[str] = ()
-    security_groups: Sequence[str] = ()
-    kms_key: str | None = None
-    own_tags: Mapping[str, str] = field(default_factory=dict)
-    environment: Mapping[str, str] = field(default_factory=dict)
-    encrypt_traffic: bool = False
-
-
-def training_job_request(job: TrainingJob) -> dict[str, Any]:
-    """What CreateTrainingJob is sent.
-
-    Raises:
-        UsageError: there are more hyperparameters than SageMaker takes.
-    """
-    stopping = {"MaxRuntimeInSeconds": job.max_runtime}
-    if job.spot:
-        stopping["MaxWaitTimeInSeconds"] = job.max_wait
-    network: dict[str, Any] = {}
-    if job.subnets:
-        network["VpcConfig"] = {"Subnets": list(job.subnets), "SecurityGroupIds": list(job.security_groups)}
-    key = {} if job.kms_key is None else {"KmsKeyId": job.kms_key}
-    volume_key = {} if job.kms_key is None or has_own_disks(job.instance) else {"VolumeKmsKeyId": job.kms_key}
-    return {
-        "TrainingJobName": job.name,
-        "AlgorithmSpecification": {
-            "TrainingImage": job.image,
-            "TrainingInputMode": "File",
-            "MetricDefinitions": [{"Name": name, "Regex": regex} for name, regex in LOG_METRICS.items()],
-            "EnableSageMakerMetricsTimeSeries": True,
-        },
-        "RoleArn": job.role,
-        "InputDataConfig": [_channel(name, uri) for name, uri in job.channels.items()],
-        "OutputDataConfig": {"S3OutputPath": job.output, **key},
-        "ResourceConfig": {
-            "InstanceType": job.instance,
-            "InstanceCount": job.instances,
-            "VolumeSizeInGB": job.volume,
-            **volume_key,
-        },
-        "StoppingCondition": stopping,
-        "EnableManagedSpotTraining": job.spot,
-        "CheckpointConfig": {"S3Uri": job.checkpoints, "LocalPath": CHECKPOINTS},
-        "HyperParameters": add_toolkit_values(job),
-        **network,
-        **({"Environment": dict(job.environment)} if job.environment else {}),
-        **({"EnableInterContainerTrafficEncryption": True} if job.encrypt_traffic else {}),
-        "Tags": tags(**job.own_tags),
-    }
-
-
-def add_toolkit_values(job: TrainingJob) -> dict[str, str]:
-    """The hyperparameters, and those that tell SageMaker's toolkit what to run and how.
-
-    Raises:
-        UsageError: there are more than SageMaker takes.
-    """
-    toolkit: dict[str, Any] = {
-        "sagemaker_program": ENTRY_POINT,
-        "sagemaker_submit_directory": job.source,
-        "sagemaker_region": job.region,
-        "sagemaker_job_name": job.name,
-        "sagemaker_container_log_level": 20,
-    }
-    if job.instances > 1 or gpus(job.instance) > 1:
-        toolkit["sagemaker_torch_distributed_enabled"] = True
-        toolkit["sagemaker_distribution_instance_groups"] = ["homogeneousCluster"]
-    together = {**job.hyperparameters, **encode_values(toolkit)}
-    refuse_too_many(together)
-    return together
-
-
-def _channel(name: str, uri: str) -> dict[str, Any]:
-    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
-    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
 
 
 class JobSettings(ResourceSettings):
@@ -285,26 +151,115 @@ class JobSettings(ResourceSettings):
         return self
 
 
-def plan_job(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: str | None) -> TrainingJob:
+@dataclass(frozen=True)
+class TrainingJob:
+    """All that makes a training job.
+
+    Attributes:
+        name: unique in the account and region.
+        region: where it runs.
+        settings: as they were given; what follows was found out for those that were not.
+        image: the container's address.
+        role: the full name of the role it runs under.
+        output: the folder in S3 for `NAME/output/model.tar.gz`.
+        checkpoints: the folder in S3 that checkpoints are kept in.
+        hyperparameters: as `hyperparameters` gives them.
+        max_runtime: seconds of training at most.
+        max_wait: seconds of waiting for spot machines and training together, at most.
+        channels: addresses in S3 by the channel's name.
+        source: the address of the code's archive.
+    """
+
+    name: str
+    region: str
+    settings: JobSettings
+    image: str
+    role: str
+    output: str
+    checkpoints: str
+    hyperparameters: Mapping[str, str]
+    max_runtime: int
+    max_wait: int
+    channels: Mapping[str, str] = field(default_factory=dict)
+    source: str = ""
+
+
+def training_job_request(job: TrainingJob) -> dict[str, Any]:
+    """What CreateTrainingJob is sent."""
+    settings = job.settings
+    stopping = {"MaxRuntimeInSeconds": job.max_runtime}
+    if settings.spot:
+        stopping["MaxWaitTimeInSeconds"] = job.max_wait
+    network: dict[str, Any] = {}
+    if settings.subnets:
+        network["VpcConfig"] = {"Subnets": settings.subnets, "SecurityGroupIds": settings.security_groups}
+    key = {} if settings.kms_key is None else {"KmsKeyId": settings.kms_key}
+    volume_key = {"VolumeKmsKeyId": settings.kms_key} if key and not has_own_disks(settings.instance) else {}
+    return {
+        "TrainingJobName": job.name,
+        "AlgorithmSpecification": {
+            "TrainingImage": job.image,
+            "TrainingInputMode": "File",
+            "MetricDefinitions": [{"Name": name, "Regex": regex} for name, regex in LOG_METRICS.items()],
+            "EnableSageMakerMetricsTimeSeries": True,
+        },
+        "RoleArn": job.role,
+        "InputDataConfig": [_channel(name, uri) for name, uri in job.channels.items()],
+        "OutputDataConfig": {"S3OutputPath": job.output, **key},
+        "ResourceConfig": {
+            "InstanceType": settings.instance,
+            "InstanceCount": settings.instances,
+            "VolumeSizeInGB": settings.volume,
+            **volume_key,
+        },
+        "StoppingCondition": stopping,
+        "EnableManagedSpotTraining": settings.spot,
+        "CheckpointConfig": {"S3Uri": job.checkpoints, "LocalPath": CHECKPOINTS},
+        "HyperParameters": add_toolkit_values(job),
+        **network,
+        **({"Environment": settings.environment} if settings.environment else {}),
+        **({"EnableInterContainerTrafficEncryption": True} if settings.encrypt_traffic else {}),
+        "Tags": tags(**settings.own_tags),
+    }
+
+
+def add_toolkit_values(job: TrainingJob) -> dict[str, str]:
+    """The hyperparameters, and those that tell SageMaker's toolkit what to run and how."""
+    toolkit: dict[str, Any] = {
+        "sagemaker_program": ENTRY_POINT,
+        "sagemaker_submit_directory": job.source,
+        "sagemaker_region": job.region,
+        "sagemaker_job_name": job.name,
+        "sagemaker_container_log_level": 20,
+    }
+    if job.settings.instances > 1 or gpus(job.settings.instance) > 1:
+        toolkit["sagemaker_torch_distributed_enabled"] = True
+        toolkit["sagemaker_distribution_instance_groups"] = ["homogeneousCluster"]
+    together = {**job.hyperparameters, **encode_values(toolkit)}
+    refuse_too_many(together)
+    return together
+
+
+def _channel(name: str, uri: str) -> dict[str, Any]:
+    source = {"S3DataType": "S3Prefix", "S3Uri": uri, "S3DataDistributionType": "FullyReplicated"}
+    return {"ChannelName": name, "DataSource": {"S3DataSource": source}, "InputMode": "File"}
+
+
+def plan_job(aws: Aws, asked: JobSettings, learning: RunSettings, recipe: str | None) -> TrainingJob:
     """The job, but for its text and code, which have still to be sent.
 
     Args:
         aws: the account.
         asked: where it runs.
-        options: settings of the training, as `charloom.train` takes them; `validation`, a file, travels apart.
+        learning: the settings of the training that were given.
         recipe: as `hyperparameters` takes it.
-
-    Raises:
-        UsageError: it cannot work.
-        CorpusError: there is no such validation text.
     """
     refuse_unfit(asked.instance, "training")
     refuse_arm(asked.instance, asked.image)
     name = checked_name(asked.name or fresh_name("charloom"), "the job")
-    check_validation(options.get("validation"))
-    chosen = hyperparameters({key: value for key, value in options.items() if key != "validation"}, recipe)
-    budget = options.get("budget")
-    runtime, wait = _times(asked, None if budget is None else Duration(budget))
+    check_validation(learning.corpus.validation)
+    chosen = hyperparameters(learning, recipe)
+    runtime, wait = _times(asked, learning.training.budget)
     image = asked.image or training_image(aws.region, asked.instance)
     role = role_arn(aws, asked.role)
     place = S3Uri.parse(f"s3://{asked.bucket or default_bucket(aws)}") / JOBS
@@ -312,34 +267,19 @@ def plan_job(aws: Aws, asked: JobSettings, options: Mapping[str, Any], recipe: s
     return TrainingJob(
         name=name,
         region=aws.region,
+        settings=asked,
         image=image,
         role=role,
-        channels={},
-        source="",
         output=str(place),
         checkpoints=str(kept),
         hyperparameters=chosen,
-        instance=asked.instance,
-        instances=asked.instances,
-        spot=asked.spot,
         max_runtime=runtime,
         max_wait=wait,
-        volume=asked.volume,
-        subnets=asked.subnets,
-        security_groups=asked.security_groups,
-        kms_key=asked.kms_key,
-        own_tags=asked.own_tags,
-        environment=asked.environment,
-        encrypt_traffic=asked.encrypt_traffic,
     )
 
 
-def check_validation(file: str | Path | None) -> None:
-    """See that the validation text is there, where one is named.
-
-    Raises:
-        CorpusError: it is not.
-    """
+def check_validation(file: str | None) -> None:
+    """See that the validation text is there, where one is named."""
     if file is not None and not Path(file).expanduser().is_file():
         raise CorpusError(f"--validation {file}: there is no such file")
 

@@ -72,11 +72,7 @@ def start_server(folder: Path, port: int, ttl: float | None, environment: Mappin
 
 
 def wait_until_serving(process: Process, folder: Path) -> int:
-    """Wait until the server says that it can answer; the port that it listens on.
-
-    Raises:
-        NotServing: it cannot, or not within four minutes.
-    """
+    """Wait until the server says that it can answer; the port that it listens on."""
     deadline = time.monotonic() + _READY_WITHIN
     while time.monotonic() < deadline:
         if not process.alive:
@@ -249,12 +245,7 @@ def _unpack(model: Path, folder: Path, notify: Notify) -> None:
 
 
 def find(name: str) -> LocalEndpoint | None:
-    """The endpoint of that name, running or not; None where there is none.
-
-    Raises:
-        UsageError: no endpoint can have that name.
-        StorageError: its record is damaged.
-    """
+    """The endpoint of that name, running or not; None where there is none."""
     return read_record(folder_of("endpoints", name), LocalEndpoint)
 
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 import shutil
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel
 
 from charloom.errors import CharloomError
 from charloom.files import storage_errors
+from charloom.sagemaker.cloudwatch import plain
 from charloom.sagemaker.commands import HERE, command
+from charloom.sagemaker.instances import LOCAL
+from charloom.sagemaker.jobs.follow import JobStatus
 from charloom.sagemaker.local.records import Process, folder_of, read_record, write_record
 
 STOP_PATIENCE = 120.0  # seconds between SIGTERM and SIGKILL, as StopTrainingJob has it
@@ -90,66 +93,45 @@ class LocalJob(BaseModel):
 
 
 def find_job(name: str) -> LocalJob | None:
-    """The job of that name; None where there is none.
-
-    Raises:
-        UsageError: no job can have that name.
-        StorageError: its record is damaged.
-    """
+    """The job of that name; None where there is none."""
     return read_record(folder_of("jobs", name), LocalJob)
 
 
 def existing_job(name: str) -> LocalJob:
-    """The job of that name.
-
-    Raises:
-        UsageError: no job can have that name.
-        CharloomError: there is none here.
-    """
+    """The job of that name."""
     job = find_job(name)
     if job is None:
         raise CharloomError(f"there is no job {name} on this machine: {command(HERE, 'list')} shows what there is")
     return job
 
 
-def describe(name: str) -> dict[str, Any]:
-    """How a job is, in the words of SageMaker's DescribeTrainingJob; what it costs is nothing.
+def job_status(job: LocalJob) -> JobStatus:
+    """How a job is; it costs nothing."""
+    state = job.state
+    failure = job.failure_reason or _KILLED if state == "Failed" else ""
+    seconds = ((job.ended or datetime.now(UTC)) - job.started).total_seconds()
+    return JobStatus(
+        name=job.name,
+        status=state,
+        secondary_status=job.stage if state == "InProgress" else state,
+        created=job.started,
+        ended=job.ended,
+        instance=LOCAL,
+        instances=job.instances,
+        seconds=max(0.0, seconds) if job.ended is None else round(seconds),
+        seconds_billed=0,
+        price_per_hour=0.0,
+        price=0.0,
+        failure_reason=plain(" ".join(failure.split())),
+        artifact="" if job.artifact is None else str(job.artifact),
+    )
 
-    Raises:
-        CharloomError: there is no such job here.
+
+def stop_job(job: LocalJob) -> bool:
+    """Make a job save a checkpoint and end; whether it was running.
+
+    The command that follows it waits for it, two minutes at most; where it is not followed, this waits.
     """
-    job = existing_job(name)
-    response: dict[str, Any] = {
-        "TrainingJobName": job.name,
-        "TrainingJobStatus": job.state,
-        "SecondaryStatus": job.stage if job.state == "InProgress" else job.state,
-        "CreationTime": job.started,
-        "TrainingStartTime": job.started,
-        "HyperParameters": job.hyperparameters,
-        "ResourceConfig": {"InstanceType": "local", "InstanceCount": job.instances, "VolumeSizeInGB": 0},
-        "BillableTimeInSeconds": 0,
-    }
-    if job.ended is not None:
-        response |= {
-            "TrainingEndTime": job.ended,
-            "TrainingTimeInSeconds": round((job.ended - job.started).total_seconds()),
-        }
-    if job.state == "Failed":
-        response["FailureReason"] = job.failure_reason or _KILLED
-    if job.artifact is not None:
-        response["ModelArtifacts"] = {"S3ModelArtifacts": str(job.artifact)}
-    return response
-
-
-def stop(name: str) -> bool:
-    """Tell a job to save a checkpoint and end; whether it was running.
-
-    Who follows it waits for it, two minutes at most; where it is not followed, this waits.
-
-    Raises:
-        CharloomError: there is no such job here.
-    """
-    job = existing_job(name)
     if job.status != "InProgress" or not job.trains:
         return False
     with storage_errors(job.folder):
@@ -163,11 +145,7 @@ def stop(name: str) -> bool:
 
 
 def artifact(name: str) -> Path:
-    """The model.tar.gz of a job that has one.
-
-    Raises:
-        CharloomError: there is no such job here, or it has none (yet); says why.
-    """
+    """The model.tar.gz of a job that has one."""
     job = existing_job(name)
     if job.artifact is not None and job.artifact.is_file():
         return job.artifact

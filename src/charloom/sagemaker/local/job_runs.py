@@ -14,15 +14,16 @@ import sys
 import tarfile
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from charloom.errors import CharloomError, CloudError, CorpusError, TrainingError, UsageError
-from charloom.events import Notice, Notify, StatusChanged, ignore, unfailing
+from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore, unfailing
 from charloom.files import atomic_write, storage_errors
 from charloom.interrupts import INTERRUPTED, end_as_interrupt
+from charloom.sagemaker.aws import Aws, connect
 from charloom.sagemaker.local.job import STOP_PATIENCE, STOPPING, LocalJob, artifact
 from charloom.sagemaker.local.records import (
     LOG,
@@ -49,7 +50,12 @@ _ENTRY = ["-m", "charloom.sagemaker.container.job"]  # what `docker run IMAGE tr
 
 
 def build_tree(
-    base: Path, channels: Mapping[str, str], hyperparameters: Mapping[str, str], instances: int, notify: Notify
+    base: Path,
+    channels: Mapping[str, str],
+    hyperparameters: Mapping[str, str],
+    instances: int,
+    notify: Notify,
+    reach: Callable[[], Aws] = connect,
 ) -> None:
     """Make the tree of a job: configuration, data, code, and empty folders for what comes out.
 
@@ -61,12 +67,7 @@ def build_tree(
         hyperparameters: as SageMaker has them, JSON in strings.
         instances: how many processes share the work.
         notify: receives how far downloads are.
-
-    Raises:
-        UsageError: an address is not a valid one.
-        CorpusError: a path leads nowhere.
-        CloudError: S3 has not what was named.
-        StorageError: the tree cannot be written.
+        reach: gives the account that data in S3 is fetched from.
     """
     with storage_errors(base):
         for name in ("input", "model", "output", "code"):
@@ -77,7 +78,7 @@ def build_tree(
         with atomic_write(base / "input" / "config" / file) as opened:
             opened.write(json.dumps(content, ensure_ascii=False, indent=1).encode())
     for name, source in channels.items():
-        _fill(base / "input" / "data" / _channel(name), source, notify)
+        _fill(base / "input" / "data" / _channel(name), source, notify, reach)
     _unpack_code(base / "code")
 
 
@@ -106,10 +107,10 @@ def _channel(name: str) -> str:
     return name
 
 
-def _fill(folder: Path, source: str, notify: Notify) -> None:
+def _fill(folder: Path, source: str, notify: Notify, reach: Callable[[], Aws]) -> None:
     """Put the data of a channel in its place: downloaded, or a link to where it is."""
     if is_s3(source):
-        _download(S3Uri.parse(source), folder, notify)
+        _download(reach(), S3Uri.parse(source), folder, notify)
         return
     path = Path(source).expanduser().absolute()
     if not path.exists():
@@ -122,13 +123,12 @@ def _fill(folder: Path, source: str, notify: Notify) -> None:
             (folder / path.name).symlink_to(path)
 
 
-def _download(uri: S3Uri, folder: Path, notify: Notify) -> None:
-    from charloom.sagemaker.aws import connect
+def _download(aws: Aws, uri: S3Uri, folder: Path, notify: Notify) -> None:
     from charloom.sagemaker.s3 import download_file, objects_under
 
-    account, found = connect(), False
+    found = False
     below = uri.key.rstrip("/") + "/" if uri.key else ""
-    for address in objects_under(account, uri):
+    for address in objects_under(aws, uri):
         if address.key.endswith("/"):  # a marker of a folder, which consoles make
             continue
         if address.key == uri.key:
@@ -139,7 +139,7 @@ def _download(uri: S3Uri, folder: Path, notify: Notify) -> None:
             continue
         if any(part in ("", ".", "..") for part in name.split("/")) or "\0" in name:
             raise CloudError(f"{address} has a name that no file can have here: rename it", "Name")
-        download_file(account, address, folder / name, notify)
+        download_file(aws, address, folder / name, notify)
         found = True
     if not found:
         raise CloudError(f"{uri}: there is nothing there", "404")
@@ -156,11 +156,7 @@ def _unpack_code(folder: Path) -> None:
 
 
 def pack_model(model: Path, archive: Path) -> None:
-    """Write `model.tar.gz` as SageMaker does when a job has ended: all that is in the model folder.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
+    """Write `model.tar.gz` as SageMaker does when a job has ended: all that is in the model folder."""
     with storage_errors(archive):
         archive.parent.mkdir(parents=True, exist_ok=True)
     with atomic_write(archive) as file, tarfile.open(fileobj=file, mode="w:gz") as packed:
@@ -172,12 +168,13 @@ def run_job_here(
     name: str,
     channels: Mapping[str, str],
     hyperparameters: Mapping[str, str],
-    output: Path,
+    output: Path | None = None,
     *,
     instances: int = 1,
+    reach: Callable[[], Aws] = connect,
     notify: Notify = ignore,
 ) -> int:
-    """Run a training job on this machine as SageMaker would, and unpack its model.
+    """Run a training job on this machine as SageMaker would, and unpack its model where an output is given.
 
     Ctrl-C, SIGTERM or `stop` make it save a checkpoint and end. The same name, text and settings again go on
     from there.
@@ -186,22 +183,17 @@ def run_job_here(
         name: what to call it.
         channels: the data by channel: a path, or an address in S3 (AWS_ENDPOINT_URL is honoured).
         hyperparameters: as SageMaker has them, JSON in strings.
-        output: the model directory to write; nothing may stand there.
+        output: the model directory to write; nothing may be there.
         instances: how many processes share the work, each as one machine's; torchrun starts them.
+        reach: gives the account that data in S3 is fetched from.
         notify: receives its states, and each line that it writes.
 
     Returns:
         The exit status: 0, or 130 if it was stopped.
-
-    Raises:
-        UsageError: a name, channel or number cannot work, the name belongs to another job, or `output` is taken.
-        TrainingError: it failed; the message has its reason.
-        CloudError: the data could not be fetched.
-        StorageError: something cannot be written.
     """
     if not 1 <= instances <= _MOST_INSTANCES:
         raise UsageError(f"instances = {instances}: from 1 to {_MOST_INSTANCES} on one machine")
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    if output is not None and output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise UsageError(f"{output} is there already: give another --output, or remove it")
     folder = make_folder("jobs", name)
     job = LocalJob(
@@ -220,7 +212,7 @@ def run_job_here(
                 notify(Notice(f"the job {name} is finished: there is nothing to train"))
                 _unpack(artifact(name), output)
                 return 0
-        return _Run(job, output, unfailing(notify)).run()
+        return _Run(job, output, reach, unfailing(notify)).run()
 
 
 def _absolute(source: str) -> str:
@@ -228,11 +220,7 @@ def _absolute(source: str) -> str:
 
 
 def _check_earlier(earlier: LocalJob, job: LocalJob) -> None:
-    """What has this name already must be the same job, and must not run.
-
-    Raises:
-        UsageError: it is another one, or it runs.
-    """
+    """What has this name already must be the same job, and must not run."""
     if earlier.trains and earlier.status == "InProgress":
         raise UsageError(f"the job {job.name} is running: wait for it, stop it, or give another --name")
     if not earlier.same_request(job):
@@ -242,9 +230,10 @@ def _check_earlier(earlier: LocalJob, job: LocalJob) -> None:
 class _Run:
     """One run of a job, from its tree to its archive."""
 
-    def __init__(self, job: LocalJob, output: Path, notify: Notify) -> None:
+    def __init__(self, job: LocalJob, output: Path | None, reach: Callable[[], Aws], notify: Notify) -> None:
         self._job = job
         self._output = output
+        self._reach = reach
         self._notify = notify
         self._deadline = math.inf
         self._marker = job.folder / STOPPING
@@ -259,7 +248,7 @@ class _Run:
         try:
             self._stage("Downloading")
             job = self._job
-            build_tree(job.base, job.channels, job.hyperparameters, job.instances, self._notify)
+            build_tree(job.base, job.channels, job.hyperparameters, job.instances, self._notify, self._reach)
             self._stage("Training")
             status = self._trained()
             if self._marker.exists():
@@ -291,7 +280,7 @@ class _Run:
             command = [sys.executable, "-P", *torchrun, several, *_ENTRY, "train"]
         contract = {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": self._job.name}
         environment = container_environment(contract, str(base / "code"))
-        followed = Followed(self._log, self._notify)
+        followed = Followed(self._log)
         with contextlib.closing(followed), self._log.open("ab") as log:
             process = start(command, base / "code", environment, log, log)
             try:
@@ -299,7 +288,7 @@ class _Run:
                 self._wait(process, followed)
             finally:
                 process.end(0)
-            followed.tell(last=True)
+            self._tell(followed, last=True)
         status = process.status()
         return 1 if status is None else status
 
@@ -309,7 +298,7 @@ class _Run:
             try:
                 if not process.alive or time.monotonic() > self._deadline:
                     return
-                followed.tell()
+                self._tell(followed)
                 if self._marker.exists():
                     self._deadline = min(self._deadline, time.monotonic() + STOP_PATIENCE)
                 time.sleep(_TICK)
@@ -319,6 +308,10 @@ class _Run:
                 self._marker.touch()
                 self._notify(StatusChanged(self._job.name, "Stopping"))
                 process.terminate()
+
+    def _tell(self, followed: Followed, *, last: bool = False) -> None:
+        for line in followed.lines(last=last):
+            self._notify(LogLine(line))
 
     def _reason(self, status: int) -> str:
         """Why it failed, as SageMaker says it."""
@@ -360,7 +353,8 @@ class _Run:
         write_record(self._job.folder, self._job)
 
 
-def _unpack(archive: Path, output: Path) -> None:
+def _unpack(archive: Path, output: Path | None) -> None:
     from charloom.sagemaker.unpacking import unpack_model
 
-    unpack_model(archive, output)
+    if output is not None:
+        unpack_model(archive, output)

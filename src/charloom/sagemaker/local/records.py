@@ -18,7 +18,6 @@ import platformdirs
 from pydantic import BaseModel, Field, ValidationError
 
 from charloom.errors import StorageError, UsageError
-from charloom.events import LogLine, Notify
 from charloom.files import atomic_write, storage_errors
 from charloom.sagemaker.names import checked_name
 
@@ -48,21 +47,12 @@ def home() -> Path:
 
 
 def folder_of(kind: Kind, name: str) -> Path:
-    """The folder of one job or endpoint, there or not.
-
-    Raises:
-        UsageError: SageMaker would not allow that name.
-    """
+    """The folder of one job or endpoint, there or not."""
     return home() / kind / checked_name(name, kind[:-1])
 
 
 def make_folder(kind: Kind, name: str) -> Path:
-    """The folder of one job or endpoint, made if it is not there; no other user may look into it.
-
-    Raises:
-        UsageError: SageMaker would not allow that name.
-        StorageError: it cannot be made.
-    """
+    """The folder of one job or endpoint, made if it is not there; no other user may look into it."""
     folder = folder_of(kind, name)
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -76,21 +66,13 @@ def recorded_names(kind: Kind) -> list[str]:
 
 
 def write_record(folder: Path, record: BaseModel) -> None:
-    """Write the record of a job or endpoint, whole.
-
-    Raises:
-        StorageError: it cannot be written.
-    """
+    """Write the record of a job or endpoint, whole."""
     with atomic_write(folder / _RECORD) as file:
         file.write(record.model_dump_json(indent=1).encode())
 
 
 def read_record(folder: Path, kind: type[AnyRecord]) -> AnyRecord | None:
-    """The record in a folder, or None where there is none.
-
-    Raises:
-        StorageError: it is damaged.
-    """
+    """The record in a folder, or None where there is none."""
     path = folder / _RECORD
     try:
         with path.open("rb") as file:
@@ -106,11 +88,7 @@ def read_record(folder: Path, kind: type[AnyRecord]) -> AnyRecord | None:
 
 @contextlib.contextmanager
 def hold_folder(folder: Path) -> Iterator[None]:
-    """Keep the folder of a job or endpoint to ourselves inside the block; the system lets go of it if we are killed.
-
-    Raises:
-        UsageError: another process holds it.
-    """
+    """Keep the folder of a job or endpoint to ourselves inside the block; the system lets go of it if we are killed."""
     import fcntl  # not on every system, and only what runs here needs it
 
     descriptor = os.open(folder, os.O_RDONLY)
@@ -255,21 +233,20 @@ def last_lines(path: Path, limit: int = 10_000) -> list[str]:
 
 
 class Followed:
-    """A log that somebody else writes: `tell` tells the lines that have come since the last time."""
+    """A log that another process writes: `lines` gives those that have come since the last time."""
 
-    def __init__(self, path: Path, notify: Notify) -> None:
+    def __init__(self, path: Path) -> None:
         """Begin at what is its end now."""
         self._file = path.open("rb")
         self._file.seek(0, 2)
-        self._notify = notify
         self._rest = b""
 
-    def tell(self, *, last: bool = False) -> None:
-        """Tell the whole lines that have come; with `last` also one that has no end."""
+    def lines(self, *, last: bool = False) -> Iterator[str]:
+        """The whole lines that have come; with `last` also one that has no end."""
         for line in self._lines():
-            self._notify(LogLine(line.decode("utf-8", "replace").rstrip("\r\n")))
+            yield line.decode("utf-8", "replace").rstrip("\r\n")
         if last and self._rest:
-            self._notify(LogLine(self._rest.decode("utf-8", "replace")))
+            yield self._rest.decode("utf-8", "replace")
             self._rest = b""
 
     def close(self) -> None:
