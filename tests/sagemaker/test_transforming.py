@@ -77,7 +77,7 @@ def test_a_model_that_is_made_goes_with_the_job(
     batch: FakeAmazon, account: Account, server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make_model(aws: Account, model: object, choice: EndpointSettings, **options: Any) -> str:
-        assert choice.role == "R"
+        assert choice.role == "arn:aws:iam::123456789012:role/R"
         batch.connect_model("made", server)
         return "made"
 
