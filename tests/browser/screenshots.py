@@ -19,7 +19,7 @@ from tests.browser.watching import served, visit, watched, write
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 PROMPT = "ROMEO:\n"
-PLACES = {"playground": 20, "page": 25}  # the character whose alternatives are shown, counted from the prompt's end
+PLACES = {"playground": 20, "page": 25}  # the character whose alternatives are shown
 
 
 def take_playground(browser: Browser, address: str, folder: Path) -> list[Path]:
@@ -46,8 +46,8 @@ def take_page(browser: Browser, model: Path, folder: Path) -> Path:
         export_html(open_model_directory(model), file)
         opened(page, file)
         written(page, PROMPT, length=300, temperature=0.7, seed=4)
-        page.locator("#text span").nth(len(PROMPT) + PLACES["page"]).hover()
-        expect(page.locator("#guesses")).to_be_visible()
+        page.locator("#written [role=option]").nth(PLACES["page"]).hover()
+        expect(page.locator(".panel:visible")).to_have_count(1)
         return _taken(page, folder / "html-page.png")
 
 

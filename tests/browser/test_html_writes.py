@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +19,25 @@ from tests.browser.pages import PageContent, read_page, reference_greedy, refere
 
 
 def opened(page: Page, file: Path) -> None:
+    """Open an exported page, and its filters, and wait until it can write."""
     page.goto(file.as_uri())
+    page.get_by_text("Filters").click()
     expect(page.locator("#generate")).to_be_enabled()
 
 
 def written(page: Page, prompt: str = "", **settings: object) -> str:
-    """Fill in the form, generate, wait for the end; the whole text, the given part included."""
+    """Fill in the form, generate, wait for the end; the whole text, the prompt included."""
     page.fill("#prompt", prompt)
     for name, value in settings.items():
         page.fill(f"#{name}", str(value))
     page.click("#generate")
-    expect(page.locator("#status")).to_contain_text("Done", timeout=30_000)
-    return page.locator("#text").evaluate("text => text.textContent")  # type: ignore[no-any-return]
+    expect(page.locator("#live")).to_contain_text("Done: ", timeout=30_000)
+    return text_of(page)
+
+
+def text_of(page: Page) -> str:
+    """The text that was written, the prompt included."""
+    return page.locator("#written").evaluate("text => text.textContent")  # type: ignore[no-any-return]
 
 
 def vocabulary_of(models: Models, name: str) -> Any:
@@ -47,7 +55,7 @@ def test_greedy_text_is_numpys(page: Page, models: Models, name: str, prompt: st
     expected = reference_greedy(content, given or [vocabulary.opening_id], 200)
     found = written(page, prompt, temperature=0, length=200)
     decode = vocabulary.decoder()  # bytes at the end that are no whole character yet are not shown
-    assert found == "".join(decode(token) for token in [*given, *expected])
+    assert found == prompt + "".join(decode(token) for token in expected)
     assert len(expected) == 200
 
 
@@ -77,21 +85,31 @@ def test_bits_and_alternatives_are_the_models_own(page: Page, models: Models) ->
     """Whatever the temperature and the filters are."""
     content, vocabulary = read_page(models.page("lstm")), vocabulary_of(models, "lstm")
     opened(page, models.page("lstm"))
-    text = written(page, "The price ", temperature=2, top_k=40, length=60, seed=3)
+    prompt = "The price "
+    text = written(page, prompt, temperature=2, top_k=40, length=60, seed=3)
     ids = vocabulary.encode(text).tolist()
     expected = surprise(content, ids)
-    figure = float(page.locator("#bits").inner_text())
-    assert figure == pytest.approx(np.mean([bits for bits in expected[10:] if bits is not None]), abs=0.006)
-    for place in (1, 9, 10, 40):
-        page.locator("#text span").nth(place).hover()
-        shown = page.locator("#guesses").inner_text()
-        assert f"{expected[place]:.2f} bits" in shown or f"{expected[place]:.1f} bits" in shown
-        logits = reference_logits(content, ids[:place], [])
-        order = [token for token in np.argsort(-logits, kind="stable").tolist() if token]
-        names = {" ": "space", "\n": "line end"}
-        best = [vocabulary.decode(np.array([token])) for token in order[:5]]
-        marks = page.locator("#guesses .mark").all_inner_texts()
-        assert marks == [names.get(character, character) for character in best]
+    mean = np.mean([bits for bits in expected[len(prompt) :] if bits is not None])
+    figure = re.search(r"([\d.]+) bits a character", page.locator("#figures").inner_text())
+    assert figure is not None
+    assert float(figure[1]) == pytest.approx(mean, abs=0.006)
+    for place in (10, 11, 40):
+        page.locator("#written [role=option]").nth(place - len(prompt)).hover()
+        assert f"{expected[place]:.2f} bits" in page.locator(".panel:visible").inner_text()
+        assert glyphs(page) == likeliest(content, vocabulary, ids[:place])
+
+
+def glyphs(page: Page) -> list[str]:
+    """The alternatives that are shown."""
+    return page.locator(".panel:visible button .glyph").all_inner_texts()
+
+
+def likeliest(content: PageContent, vocabulary: Any, ids: list[int]) -> list[str]:
+    """The five likeliest characters after these ids, as they are shown."""
+    logits = reference_logits(content, ids, [])
+    order = [token for token in np.argsort(-logits, kind="stable").tolist() if token]
+    best = [vocabulary.decode(np.array([token])) for token in order[:5]]
+    return [{" ": "␣", "\n": "⏎"}.get(character, character) for character in best]
 
 
 def test_a_seed_gives_the_same_text_and_settings_matter(page: Page, models: Models) -> None:
@@ -108,15 +126,42 @@ def test_unknown_characters_are_named_and_never_written(page: Page, models: Mode
     opened(page, models.page("rnn"))
     text = written(page, "世a界", temperature=1000, length=2000, seed=1)
     assert page.locator("#unknown").inner_text().endswith("世 界")
-    assert text.startswith("\ufffda\ufffd")
-    assert "\ufffd" not in text[3:]
+    assert text.startswith("世a界")
+    assert not {"世", "界", "\ufffd"} & set(text[3:])
     assert len(text) == 2003
 
 
-def test_a_prompt_alone_is_scored(page: Page, models: Models) -> None:
+@pytest.mark.slow
+def test_a_text_is_scored(page: Page, models: Models) -> None:
+    """From the state after a line end, also while another is being written; and it can be continued from a place."""
     content, vocabulary = read_page(models.page("lstm")), vocabulary_of(models, "lstm")
     opened(page, models.page("lstm"))
-    assert written(page, "The price", length=0) == "The price"
-    page.locator("#text span").nth(5).hover()
-    expected = surprise(content, vocabulary.encode("The price").tolist())[5]
-    assert f"{expected:.2f} bits" in page.locator("#guesses").inner_text()
+    page.fill("#length", "3000")
+    page.click("#generate")
+    text = "The price世"
+    ids = [vocabulary.opening_id, *vocabulary.encode(text).tolist()]
+    bits = surprise(content, ids)[1:]
+    page.get_by_role("tab", name="Score my text").click()
+    page.get_by_label("Your text", exact=True).fill(text)
+    page.get_by_role("button", name="Score", exact=True).click()
+    expect(page.locator("#score-figures")).to_contain_text(
+        f"{np.mean([one for one in bits if one is not None]):.2f} bits a character · 10 characters · 1 the model"
+    )
+    expect(page.locator("#written [role=option]")).to_have_count(3000)
+    assert page.locator("#scored").evaluate("text => text.textContent") == "The price\ufffd"
+    page.locator("#scored [role=option]").nth(5).focus()
+    assert f"{bits[5]:.2f} bits" in page.locator(".panel:visible").inner_text()
+    alternatives = glyphs(page)
+    assert alternatives == likeliest(content, vocabulary, ids[:6])
+    page.keyboard.press("2")
+    expect(page.locator("#live")).to_contain_text("Done: 3,006 characters")
+    assert text_of(page)[:6] == "The p" + {"␣": " ", "⏎": "\n"}.get(alternatives[1], alternatives[1])
+
+
+def test_bytes_make_whole_characters(page: Page, models: Models) -> None:
+    opened(page, models.page("bytes"))
+    page.get_by_role("tab", name="Score my text").click()
+    page.get_by_label("Your text", exact=True).fill("naïve €5")
+    page.get_by_role("button", name="Score", exact=True).click()
+    expect(page.locator("#scored [role=option]")).to_have_count(8)
+    assert page.locator("#scored").evaluate("text => text.textContent") == "naïve €5"

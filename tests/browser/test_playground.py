@@ -20,10 +20,20 @@ from charloom.runtime.model import Model
 from tests.browser.conftest import Models
 from tests.browser.pages import starts
 from tests.browser.screenshots import take_page, take_playground
-from tests.browser.watching import characters, install_axe, served, violations, visit, watched, write, written
+from tests.browser.watching import (
+    STOP_AFTER_20,
+    characters,
+    install_axe,
+    served,
+    violations,
+    visit,
+    watched,
+    write,
+    written,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "src" / "charloom" / "serving" / "playground"
+FRONT = ROOT / "src" / "charloom" / "runtime" / "browser"
 PROMPT = "The "
 
 
@@ -67,14 +77,6 @@ def test_a_seeded_text_is_the_models_with_its_bits(page: Page, model: Model) -> 
     expect(page.locator("#figures")).to_contain_text("seed 7")
 
 
-# In the page itself: where the browser has little of the machine, a click from outside may come after the text's end.
-STOP_AFTER_20 = """() => new MutationObserver((changes, observer) => {
-  if (document.querySelectorAll("#written [role=option]").length <= 20) return;
-  observer.disconnect();
-  document.getElementById("stop").click();
-}).observe(document.getElementById("written"), { childList: true, subtree: true })"""
-
-
 def test_stop_ends_it_at_once(page: Page) -> None:
     page.locator("#length").fill("10000")
     page.get_by_label("Prompt").fill(PROMPT)
@@ -91,7 +93,7 @@ def test_stop_ends_it_at_once(page: Page) -> None:
 def test_an_alternative_branches_from_there(page: Page, model: Model) -> None:
     text = write(page, PROMPT)
     page.locator("#written [role=option]").nth(30).hover()
-    panel = page.get_by_role("group", name="What else could stand here").first
+    panel = page.get_by_role("group", name="What else could be here").first
     expect(panel).to_be_visible()
     choices = panel.get_by_role("button")
     assert choices.count() in (5, 6)
@@ -141,7 +143,7 @@ def test_a_unit_colours_the_text_by_its_values(page: Page) -> None:
 
 def test_everything_by_keyboard(page: Page) -> None:
     page.keyboard.press("Tab")
-    expect(page.get_by_role("link", name="Skip to the playground")).to_be_focused()
+    expect(page.get_by_role("link", name="Skip to the text")).to_be_focused()
     for _ in range(10):
         if page.evaluate("document.activeElement.id") == "prompt":
             break
@@ -334,7 +336,7 @@ def test_the_page_about_it_says_what_works(model: Model, tmp_path: Path, browser
         with served(*names) as address, watched(browser) as opened:
             visit(opened, address)
     for label in re.findall(r"\*\*([^*]+)\*\*", page):
-        assert label in (FOLDER / "index.html").read_text("utf-8"), label
+        assert label in (FRONT / "index.html").read_text("utf-8"), label
 
 
 @pytest.mark.slow

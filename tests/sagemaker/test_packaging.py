@@ -52,7 +52,7 @@ def test_the_wheel_is_ours_and_the_same_every_time(tmp_path: Path) -> None:
         about = email.message_from_bytes(wheel.read(f"charloom-{__version__}.dist-info/METADATA"))
     assert len(record) == len(names)
     assert {"train", "serve", "sagemaker"} <= set(about.get_all("Provides-Extra", []))
-    for data in ("py.typed", "recipes/tiny.yaml", "serving/playground/index.html", "runtime/browser/page.html"):
+    for data in ("py.typed", "recipes/tiny.yaml", "serving/playground/main.js", "runtime/browser/index.html"):
         assert f"charloom/{data}" in names
     assert "charloom/sagemaker/serve.Dockerfile" in names
     assert not [name for name in names if "__pycache__" in name or name.endswith(".pyc")]

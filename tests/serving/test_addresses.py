@@ -20,7 +20,7 @@ def addresses(client: httpx.Client, method: str) -> list[str]:
     """All addresses of this method that are described, and the pages."""
     paths = client.get("/openapi.json").json()["paths"]
     described = [path.replace("{name}", "small") for path, found in paths.items() if method in found]
-    return described + (["/", "/docs", "/docs/api.js", "/main.js", "/openapi.json"] if method == "get" else [])
+    return described + (["/", "/docs", "/main.js", "/style.css", "/openapi.json"] if method == "get" else [])
 
 
 def test_head_wherever_get(client: httpx.Client) -> None:

@@ -136,7 +136,20 @@ def test_the_page_of_the_interface_needs_nothing_from_elsewhere(client: httpx.Cl
     assert not re.findall(r"(?:https?:)?//\w", page.text)
     assert not re.findall(r"<script(?![^>]*\bsrc=)|<style|style=|\son\w+=", page.text)
     addresses = re.findall(r'(?:src|href)="([^"]+)"', page.text)
-    assert {"docs/api.js", "docs/api.css", "openapi.json"} == set(addresses)
+    assert {"colours.css", "style.css", "extras.css", "icon.svg", "openapi.json"} == set(addresses)
     for address in addresses:
         assert client.get(f"/{address}").status_code == 200, address
-    assert client.get("/docs/api.js").headers["content-type"].startswith("text/javascript")
+    assert client.get("/main.js").headers["content-type"].startswith("text/javascript")
+
+
+def test_the_page_of_the_interface_lists_every_address_and_field(client: httpx.Client) -> None:
+    page = client.get("/docs").text
+    description = client.get("/openapi.json").json()
+    for path, methods in description["paths"].items():
+        for method in methods:
+            assert f"<h2>{method.upper()} <code>{path}</code></h2>" in page
+    for name in ("CompletionRequest", "Completion", "ScoreRequest", "ModelFacts"):
+        for field in description["components"]["schemas"][name]["properties"]:
+            assert f"<code>{field}</code>" in page
+    row = page.partition(">temperature</code></th>")[2].partition("</tr>")[0]
+    assert re.sub("<[^>]+>", " ", row).split()[:6] == ["number", "≥", "0", "≤", "1000", "or"]

@@ -110,7 +110,7 @@ def test_keys(trained: Path, tmp_path: Path) -> None:
 
 
 def test_headers_on_everything(client: httpx.Client) -> None:
-    answers = [client.get(path) for path in ("/health", "/docs", "/docs/api.js", "/nothing", "/openapi.json")]
+    answers = [client.get(path) for path in ("/health", "/docs", "/main.js", "/nothing", "/openapi.json")]
     answers.append(client.post("/v1/completions", json={"prompt": "", "stream": True}))
     answers.append(client.post("/v1/completions", json={"n": 0}))
     for answer in answers:

@@ -1,9 +1,9 @@
 """A model as one HTML file that runs it in any browser, without a network or a server.
 
-The page is the readable sources in `browser/`, joined. An ES module cannot be imported from inside the same file, so
-modules are joined: those that others import come first, and the words `import` and `export` go. The page's own policy
-allows these very scripts and styles, by their hashes, and a worker made of the page's own text; every address is
-forbidden.
+The page is the sources in `browser/`, which the server's playground shares, joined, without comments and what only a
+server has. An ES module cannot be imported from inside the same file, so modules are joined: those that others import
+come first, and the words `import` and `export` go. The page's own policy allows these very scripts and styles, by their
+hashes, and a worker made of the page's own text; every address is forbidden.
 
 Weights are int8 with scales, all tensors in one piece of bytes. The matrices that multiply are stored by output,
 (O, I), with a scale for each output; the characters' vectors, (V, E) or, one-hot, (V, G·H), with a scale for each
@@ -41,6 +41,8 @@ from charloom.text.vocabulary import CharacterVocabulary
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+\.js)";\n', re.M)
 _EXPORT = re.compile(r"^export ", re.M)
+_COMMENT = re.compile(r"^ *//[^\n]*\n|(?:^ *)?/\*\*(?:(?!\*/).)*\*/\s?", re.M | re.S)
+_SERVER_ONLY = re.compile(r" *<!-- server -->\n.*?<!-- /server -->\n", re.S)
 
 _LONGEST = 20_000  # characters that the page writes at a time
 
@@ -51,8 +53,9 @@ def browser_source(name: str) -> str:
 
 
 def join_modules(entry: str) -> str:
-    """A module and all that it imports, directly or not, as one script."""
-    return "\n".join(_EXPORT.sub("", _IMPORT.sub("", browser_source(name))) for name in _in_order(entry, []))
+    """A module and all that it imports, directly or not, as one script without comments."""
+    source = "\n".join(_IMPORT.sub("", browser_source(name)) for name in _in_order(entry, []))
+    return _EXPORT.sub("", _COMMENT.sub("", source))
 
 
 def _in_order(name: str, before: list[str]) -> list[str]:
@@ -76,22 +79,22 @@ def assemble_page(name: str, description: Mapping[str, object], weights: bytes) 
         description: what the page knows of the model, put in as JSON.
         weights: put in as base64.
     """
-    style = browser_source("colours.css") + browser_source("style.css")
-    script = join_modules("view.js")
+    style = "".join(map(browser_source, ("colours.css", "style.css", "text.css")))
+    script = join_modules("standalone.js")
     policy = (
         f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; worker-src blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-    parts = {
-        "policy": policy,
-        "name": html.escape(name),
-        "style": style,
-        "description": _json(description),
-        "weights": base64.b64encode(weights).decode("ascii"),
-        "worker": join_modules("worker.js"),
-        "script": script,
-    }
-    return re.sub(r"\{\{(\w+)\}\}", lambda found: parts[found[1]], browser_source("page.html"))
+    start, body, end = re.split(r"(?=</head>|</body>)", _SERVER_ONLY.sub("", browser_source("index.html")))
+    return f"""{start}<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="referrer" content="no-referrer">
+<title>{html.escape(name)} – a character-level language model</title>
+<style>{style}</style>
+{body}<script type="application/json" id="description">{_json(description)}</script>
+<script type="text/plain" id="weights">{base64.b64encode(weights).decode("ascii")}</script>
+<script type="text/plain" id="worker">{join_modules("worker.js")}</script>
+<script type="module">{script}</script>
+{end}"""
 
 
 def _json(data: Mapping[str, object]) -> str:
@@ -229,8 +232,8 @@ def export_html(directory: ModelDirectory, file: Path, *, overwrite: bool = Fals
     """
     check_target(directory, file, overwrite)
     packed = pack_weights(directory.config.model, read_arrays(directory))
-    name = directory.path.resolve().name
     description = {**_description(directory), "tensors": [asdict(tensor) for tensor in packed.tensors]}
+    name = directory.path.resolve().name
     content = assemble_page(name, description, packed.content).encode("utf-8")
     with atomic_write(file) as stream:
         stream.write(content)
@@ -241,6 +244,7 @@ def _description(directory: ModelDirectory) -> dict[str, object]:
     vocabulary, sampling = directory.vocabulary, directory.sampling
     known = vocabulary.characters if isinstance(vocabulary, CharacterVocabulary) else ()
     return {
+        "name": directory.path.resolve().name,
         "shape": directory.config.model.model_dump(),
         "vocabulary": {"kind": vocabulary.kind, "characters": "".join(known)},
         "unknown_id": vocabulary.unknown_id,
@@ -254,11 +258,26 @@ def _description(directory: ModelDirectory) -> dict[str, object]:
             "min_p": sampling.min_p,
             **({} if sampling.seed is None else {"seed": sampling.seed}),
         },
+        "longest": _LONGEST,
         "facts": _facts(directory),
+        "card": _card(directory),
     }
 
 
 def _facts(directory: ModelDirectory) -> list[tuple[str, str]]:
+    """What a person would ask first, in pairs of a name and a value."""
+    shape, corpus, losses = directory.config.model, directory.config.corpus, directory.config.losses
+    facts = [
+        ("Network", f"{shape.cell.upper()}, {shape.num_layers} × {shape.hidden_size}"),
+        ("Vocabulary", f"{shape.vocab_size:,} {corpus.vocabulary}"),
+        ("Trained on", f"{corpus.characters:,} characters"),
+    ]
+    for protocol, loss in list(losses.items())[:1]:
+        facts.append((f"Bits a character ({protocol})", f"{loss.bits_per_char:.3f}"))
+    return facts
+
+
+def _card(directory: ModelDirectory) -> list[tuple[str, str]]:
     """What the model card says first, in pairs of a name and a value."""
     config = directory.config
     shape, corpus = config.model, config.corpus

@@ -2,18 +2,21 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ticks, linesOf } from "./modules/curve.js";
-import { movement } from "./modules/notes.js";
-import * as surprise from "./modules/surprise.js";
+import { activationStep } from "./modules/neurons.js";
+import { atTemperature, movement } from "./modules/notes.js";
+import * as surprise from "./modules/characters.js";
+import { charactersOf } from "./modules/server.js";
 
 test("bits are minus the binary logarithm, and never minus zero", () => {
-  assert.equal(surprise.bitsOf(Math.log(0.25)), 2);
-  assert.ok(Object.is(surprise.bitsOf(0), 0));
+  const bitsOf = (logprob) => charactersOf({ text: "a", logprobs: { tokens: ["a"], token_logprobs: [logprob] } })[0].bits;
+  assert.equal(bitsOf(Math.log(0.25)), 2);
+  assert.ok(Object.is(bitsOf(0), 0));
 });
 
 test("steps of the ramps begin where they say", () => {
   assert.deepEqual([0, 0.49, 0.5, 1, 2, 4, 6, 7.9, 8, 40].map(surprise.surpriseStep), [0, 0, 1, 2, 3, 4, 5, 5, 6, 6]);
   assert.equal(surprise.surpriseStep(null), 0);
-  assert.deepEqual([-1, -0.5, -0.09, 0, 0.1, 0.3, 0.55, 0.8, 1.2].map(surprise.activationStep), [-4, -2, 0, 0, 1, 2, 3, 4, 4]);
+  assert.deepEqual([-1, -0.5, -0.09, 0, 0.1, 0.3, 0.55, 0.8, 1.2].map(activationStep), [-4, -2, 0, 0, 1, 2, 3, 4, 4]);
 });
 
 test("bits per character leave out what was not measured", () => {
@@ -33,7 +36,7 @@ test("a percentage is never a false 0 or 100", () => {
 
 test("a temperature bends shares by the power of its inverse", () => {
   const top = [["a", 0.6], ["b", 0.3], ["c", 0.1]];
-  const shares = (temperature) => surprise.atTemperature(top, temperature).map(([, share]) => share);
+  const shares = (temperature) => atTemperature(top, temperature).map(([, share]) => share);
   assert.deepEqual(shares(0), [1, 0, 0]);
   const half = [0.36, 0.09, 0.01].map((weight) => weight / 0.46);
   shares(0.5).forEach((share, index) => assert.ok(Math.abs(share - half[index]) < 1e-12));
@@ -41,7 +44,7 @@ test("a temperature bends shares by the power of its inverse", () => {
   for (const temperature of [0.001, 0.7, 2, 1000]) {
     assert.ok(Math.abs(shares(temperature).reduce((sum, share) => sum + share) - 1) < 1e-9);
   }
-  assert.deepEqual(surprise.atTemperature([], 1), []);
+  assert.deepEqual(atTemperature([], 1), []);
 });
 
 test("characters have names that can be heard and shapes that can be seen", () => {

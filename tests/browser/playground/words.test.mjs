@@ -2,20 +2,19 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { sentences } from "./modules/announce.js";
-import { charactersOf, events, joined } from "./modules/api.js";
-import { mainFacts, markdownBlocks } from "./modules/card.js";
 import { asCurl, asPython } from "./modules/request.js";
-import { USUAL, fromHash, requestBody, toHash } from "./modules/settings.js";
+import { charactersOf, events, joined, requestBody } from "./modules/server.js";
+import { USUAL, fromHash, toHash } from "./modules/settings.js";
 
 test("settings go into the address and come back", () => {
-  assert.equal(toHash(USUAL), "");
+  assert.equal(toHash(USUAL, USUAL), "");
   const settings = { ...USUAL, prompt: "a&b=ü #\n+", seed: 0, temperature: 0, regex: "[a-z]+&?", top_k: 5, model: "m" };
-  assert.deepEqual(fromHash(`#${toHash(settings)}`), settings);
+  assert.deepEqual(fromHash(`#${toHash(settings, USUAL)}`, USUAL), settings);
 });
 
 test("an address that says nonsense is passed over", () => {
-  assert.deepEqual(fromHash("#temperature=warm&seed=&length=1e999&constructor=1&top_p"), USUAL);
-  assert.deepEqual(fromHash(""), USUAL);
+  assert.deepEqual(fromHash("#temperature=warm&seed=&length=1e999&constructor=1&top_p", USUAL), USUAL);
+  assert.deepEqual(fromHash("", USUAL), USUAL);
 });
 
 test("a request says what differs from what the server would take", () => {
@@ -53,7 +52,7 @@ test("events are whole, however they were cut", async () => {
       },
     });
     const found = [];
-    for await (const event of events(body)) found.push(event);
+    for await (const some of events(body)) found.push(...some);
     assert.deepEqual(found, ['{"a": "é"}', "[DONE]"]);
   }
 });
@@ -71,20 +70,4 @@ test("a choice becomes characters, its alternatives likeliest first", () => {
   assert.equal(one.bits, 1);
   assert.deepEqual(one.top.map(([character, share]) => [character, Number(share.toFixed(6))]), [["1", 0.5], ["2", 0.2]]);
   assert.deepEqual(charactersOf({ text: "x" }), [{ text: "x", bits: null, top: [] }]);
-});
-
-test("a card's Markdown is cut into blocks, and what stands in it stays text", () => {
-  const source = "# T\n\nA\nb <script>\n\n![x](loss.svg)\n\n| a | b |\n|---|---|\n| 1 | 2 |\n\n~~~text\n# no\n~~~\n- x\n- y";
-  assert.deepEqual(markdownBlocks(source), [
-    { kind: "heading", level: 1, text: "T" },
-    { kind: "paragraph", text: "A b <script>" },
-    { kind: "table", lines: ["| a | b |", "|---|---|", "| 1 | 2 |"] },
-    { kind: "code", text: "# no" },
-    { kind: "list", lines: ["x", "y"] },
-  ]);
-  assert.deepEqual(markdownBlocks("~~~\nno end"), [{ kind: "code", text: "no end" }]);
-});
-
-test("facts that are missing are left out", () => {
-  assert.deepEqual(mainFacts({}), []);
 });

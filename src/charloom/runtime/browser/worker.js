@@ -1,12 +1,14 @@
-// The thread that computes. It works in short stretches and looks for messages in between, so that Stop works at once.
+// The thread that computes, one text after another. It works in short stretches and looks for messages in between, so
+// that a stop works at once. Every message has the number of its run, 0 for loading.
 
-import { Network, unpackedTensors } from "./model.js";
-import { Writer } from "./writer.js";
+import { Generator } from "./generation.js";
+import { Network, unpackedTensors } from "./network.js";
 
 const STRETCH = 16; // milliseconds
 
-let writer = null;
-let current = 0; // the run that is being written; another number or 0 ends it
+let generator = null;
+let last = Promise.resolve(); // the run that others wait for
+const stopped = new Set();
 
 const channel = new MessageChannel(); // unlike setTimeout it does not wait
 const nextTurn = () =>
@@ -15,17 +17,10 @@ const nextTurn = () =>
     channel.port2.postMessage(null);
   });
 
-function load({ description, weights, longest }) {
-  const network = new Network(description.shape, unpackedTensors(weights, description.tensors));
-  writer = new Writer(network, description.unknown_id, longest);
-  postMessage({ kind: "ready" });
-}
-
 async function write({ run, ids, from, length, settings }) {
-  current = run;
-  const pieces = writer.write(ids, from, length, settings);
+  const pieces = generator.write(ids, from, length, settings);
   let ended = false;
-  while (!ended && current === run) {
+  while (!ended && !stopped.has(run)) {
     const tokens = [];
     for (const until = performance.now() + STRETCH; performance.now() < until; ) {
       const { value, done } = pieces.next();
@@ -33,19 +28,20 @@ async function write({ run, ids, from, length, settings }) {
       if (done) break;
       if (value) tokens.push(value);
     }
-    if (tokens.length) postMessage({ kind: "tokens", run, tokens });
+    if (tokens.length) postMessage({ run, tokens });
     if (!ended) await nextTurn();
   }
-  if (ended) postMessage({ kind: "end", run });
+  postMessage({ run, ended: true });
+}
+
+async function load({ run, description, weights, longest }) {
+  const network = new Network(description.shape, unpackedTensors(weights, description.tensors));
+  generator = new Generator(network, description.unknown_id, longest);
+  postMessage({ run });
 }
 
 onmessage = ({ data }) => {
-  const failed = (error) => postMessage({ kind: "failed", message: String(error?.message ?? error) });
-  try {
-    if (data.kind === "load") load(data);
-    else if (data.kind === "write") write(data).catch(failed);
-    else current = 0;
-  } catch (error) {
-    failed(error);
-  }
+  if (data.stop) return stopped.add(data.run);
+  const failed = (error) => postMessage({ run: data.run, error: String(error?.message ?? error) });
+  last = last.then(() => (data.run ? write(data) : load(data))).catch(failed);
 };

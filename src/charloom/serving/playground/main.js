@@ -1,234 +1,153 @@
-/** The page put together: models, settings, and what happens when something is written. */
+/** The playground of a server: what it has beside writing and scoring. Models, a key, notes, neurons, the request. */
 
-import { Announcer } from "./announce.js";
-import { ApiError, activations, hasKey, modelFacts, modelNames, nextCharacters, useKey } from "./api.js";
-import { factList, fromMarkdown, mainFacts } from "./card.js";
+import { BackendError } from "./backend.js";
 import { lossCurve } from "./curve.js";
-import { byId, element, fill } from "./dom.js";
-import { Neurons } from "./neuron.js";
+import { byId, element, factList } from "./dom.js";
+import { Neurons } from "./neurons.js";
 import { temperatureNote, unitNotes } from "./notes.js";
+import { Page } from "./page.js";
 import { connectCopying, showRequest } from "./request.js";
-import { connectScoring } from "./score.js";
-import { USUAL, fromForm, fromHash, toForm, toHash } from "./settings.js";
-import { connectTabs } from "./tabs.js";
-import { Writer } from "./write.js";
+import { Server, requestBody } from "./server.js";
+import { fromHash } from "./settings.js";
 
 const CONTEXT = 1000; // characters of the text that the notes look at
 
-const form = byId("settings");
-const announcer = new Announcer(byId("live"));
-/** @type {string[]} */
-let names = [];
-/** @type {any} */
-let facts = null;
 /** @type {{unit: number, layer: number} | null} */
 let chosenUnit = null;
 /** @type {[string, number][]} */
-let nextTop = [];
+let nextTop = []; // what may follow the prompt
+let cell = "";
 let looks = 0; // inside the model: of several on the way the last one counts
 
-const settings = () => {
-  const given = fromForm(form);
-  return { ...given, model: byId("model").value || names[0] || "" };
-};
-
-const own = () => facts?.sampling ?? {};
-
-const writer = new Writer({
-  settings,
-  own,
-  usePrompt: (prompt) => {
-    form.elements.namedItem("prompt").value = prompt;
-    settingsChanged();
+const server = new Server();
+const page = new Page(server, {
+  changed: () => {
+    program();
+    temperature();
   },
-  announcer,
-  failed,
-  began,
-  changed: (ended) => {
-    temperatureNote(writer.top.length ? writer.top : nextTop, settings().temperature);
-    if (!ended) return;
-    seedButton(settings().seed);
-    showRequest(settings(), writer.seed, own(), hasKey());
+  ended: () => {
+    program();
+    temperature();
     lookInside();
   },
-});
-
-const neurons = new Neurons({
-  model: () => settings().model,
-  written: () => writer.text,
-  failed,
-  began,
-  say: (message) => announcer.say(message),
-  chose: (unit, layer) => {
-    chosenUnit = { unit, layer };
-    lookInside();
+  opened: (id) => {
+    byId("surprise").hidden = id === "neurons-view"; // which has colours of its own
+    if (id === "neurons-view") neurons.opened();
+  },
+  addressed: () => {
+    if (byId("model").value !== byId("model-name").textContent) modelChanged();
+  },
+  failed: (error) => {
+    if (!(error instanceof BackendError) || error.status !== 401) return;
+    byId("key-form").hidden = false;
+    byId("key").focus();
   },
 });
-
-const openTab = connectTabs(byId("views"), (id) => {
-  byId("surprise").hidden = id === "neurons-view"; // which has colours of its own
-  if (id === "neurons-view") neurons.opened();
+const neurons = new Neurons(page, server, (unit, layer) => {
+  chosenUnit = { unit, layer };
+  lookInside();
 });
 
-connectScoring({
-  model: () => settings().model,
-  failed,
-  began,
-  say: (message) => announcer.say(message),
-  branch: (before, character, top) => {
-    openTab("write-view");
-    writer.branchFromScored(before, character, top);
-  },
+page.writer.panel.onShow = temperature;
+connectCopying((message) => page.announcer.say(message));
+byId("prompt").addEventListener("change", () => page.writer.text || lookAhead());
+byId("model").addEventListener("change", () => {
+  page.settingsChanged();
+  modelChanged();
 });
-
-connectCopying((message) => announcer.say(message));
-connectForm();
 byId("key-form").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
-  useKey(byId("key").value.trim());
+  server.key = byId("key").value.trim();
   byId("key-form").hidden = true;
   start();
 });
-toForm(form, fromHash(location.hash));
 start();
 
-function connectForm() {
-  form.addEventListener("submit", (/** @type {Event} */ event) => {
-    event.preventDefault();
-    writer.generate();
-  });
-  form.addEventListener("input", settingsChanged);
-  byId("prompt").addEventListener("change", () => writer.view.characters.length || aheadOfText());
-  byId("prompt").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
-  });
-  byId("new-seed").addEventListener("click", () => {
-    byId("seed").value = byId("seed").value === "" && writer.seed !== null ? writer.seed : "";
-    settingsChanged();
-  });
-  byId("usual").addEventListener("click", () => {
-    toForm(form, { ...USUAL, prompt: settings().prompt });
-    settingsChanged();
-  });
-  byId("model").addEventListener("change", () => {
-    settingsChanged();
-    modelChanged();
-  });
-  window.addEventListener("hashchange", () => {
-    const given = fromHash(location.hash);
-    if (toHash(given) === addressed()) return;
-    const another = given.model && given.model !== settings().model;
-    toForm(form, given);
-    if (names.includes(given.model)) byId("model").value = given.model;
-    settingsChanged();
-    if (another) modelChanged();
-  });
-}
-
-/** What the address says: the model only where there is a choice. */
-function addressed() {
-  const now = settings();
-  return toHash(names.length > 1 && now.model !== names[0] ? now : { ...now, model: "" });
-}
-
-function settingsChanged() {
-  const now = settings();
-  for (const output of form.querySelectorAll("output")) output.value = form.elements.namedItem(output.htmlFor.value).value;
-  seedButton(now.seed);
-  history.replaceState(null, "", `#${addressed()}`);
-  showRequest(now, writer.seed, own(), hasKey());
-  temperatureNote(writer.top.length ? writer.top : nextTop, now.temperature);
-}
-
-/** @param {number | null} seed that is set. */
-function seedButton(seed) {
-  byId("new-seed").textContent = seed === null ? "Keep this seed" : "Draw anew";
-  byId("new-seed").disabled = seed === null && writer.seed === null;
-}
-
 async function start() {
+  const wished = fromHash(location.hash, server.usual).model;
+  let names;
   try {
-    names = await modelNames();
+    names = await server.models();
   } catch (error) {
-    failed(error);
-    if (error instanceof ApiError && error.status === 503) setTimeout(start, 1000 * Math.max(1, error.retryAfter));
+    page.failed(error);
+    if (error instanceof BackendError && error.status === 503) setTimeout(start, 1000 * Math.max(1, error.retryAfter));
     return;
   }
-  began();
-  const wished = fromHash(location.hash).model;
-  fill(byId("model"), ...names.map((name) => element("option", { value: name, text: name })));
+  page.began();
+  byId("model").replaceChildren(...names.map((name) => element("option", { value: name, text: name })));
   byId("model").value = names.includes(wished) ? wished : names[0];
   byId("model-field").hidden = names.length < 2;
   byId("model-name").hidden = names.length > 1;
-  settingsChanged();
+  page.settingsChanged();
   await modelChanged();
 }
 
 async function modelChanged() {
-  const { model } = settings();
+  const { model } = page.settings;
+  byId("model").value = model; // also where the address names one that is not here
   byId("model-name").textContent = model;
   chosenUnit = null;
   neurons.reset();
   unitNotes(null);
-  let found;
+  let facts;
   try {
-    found = await modelFacts(model);
+    facts = await server.facts(model);
   } catch (error) {
-    return failed(error);
+    return page.failed(error);
   }
-  if (settings().model !== model) return; // another one was chosen meanwhile
-  facts = found;
-  showRequest(settings(), writer.seed, own(), hasKey());
-  fill(byId("facts"), factList(mainFacts(facts)));
-  fill(byId("curve"), lossCurve(facts.history ?? []) ?? element("p", { class: "soft", text: "There is no history of its training." }));
-  fill(byId("card"), ...fromMarkdown(facts.card ?? ""));
-  await Promise.all([aheadOfText(), lookInside()]);
+  if (page.settings.model !== model) return; // another one was chosen meanwhile
+  cell = facts.config.model.cell;
+  program();
+  byId("facts").replaceChildren(factList(mainFacts(facts)));
+  byId("curve").replaceChildren(lossCurve(facts.history) ?? element("p", { class: "soft", text: "There is no history of its training." }));
+  byId("card").replaceChildren(element("pre", { tabindex: "0", role: "region", "aria-label": "Card of the model", text: facts.card ?? "" }));
+  await Promise.all([lookAhead(), lookInside()]);
+}
+
+/** Show the request for the settings, with the seed of the last text where none is set. */
+function program() {
+  const { settings, writer } = page;
+  showRequest(requestBody(settings, settings.seed ?? writer.seed, server.sampling), server.key !== "");
+}
+
+function temperature() {
+  temperatureNote(page.writer.top.length ? page.writer.top : nextTop, page.settings.temperature);
 }
 
 /** Ask what may follow the prompt, so that the first note has something to show before a text is written. */
-async function aheadOfText() {
-  const { model, prompt, temperature } = settings();
-  /** @type {[string, number][]} */
-  let found = [];
-  try {
-    found = await nextCharacters(model, prompt);
-  } catch {
-    // the note does without
-  }
-  if (settings().model !== model) return;
+async function lookAhead() {
+  const { settings } = page;
+  const found = await server.next(settings).catch(() => []); // the note does without
+  if (page.settings.model !== settings.model) return;
   nextTop = found;
-  temperatureNote(writer.top.length ? writer.top : nextTop, temperature);
+  temperature();
 }
 
 /** Fetch the values for the notes on the hidden state and the gates. */
 async function lookInside() {
-  const text = (writer.text || settings().prompt).slice(-CONTEXT);
+  const { model, prompt } = page.settings;
+  const text = (page.writer.text || prompt).slice(-CONTEXT);
   if (!text) return unitNotes(null);
   const where = chosenUnit ? { layer: chosenUnit.layer, units: [chosenUnit.unit] } : {};
   looks += 1;
   const look = looks;
-  try {
-    const found = await activations({ model: settings().model, text, ...where });
-    const [{ unit, values }] = found.units;
-    if (look === looks) unitNotes({ characters: found.characters, values, unit, cell: facts?.config?.model?.cell ?? "" });
-  } catch {
-    if (look === looks) unitNotes(null); // the text itself is what matters
-  }
+  const found = await server.activations({ model, text, ...where }).catch(() => null); // the text itself is what matters
+  if (look === looks) unitNotes(found && { characters: found.characters, ...found.units[0], cell });
 }
 
-function began() {
-  byId("error").textContent = "";
-  byId("error").hidden = true;
-}
-
-/** One line near the form. @param {unknown} error */
-function failed(error) {
-  const known = error instanceof ApiError;
-  const later = known && error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
-  byId("error").textContent = known ? `${error.message}${later}` : `something went wrong in this page: ${error}`;
-  byId("error").hidden = false;
-  if (known && error.status === 401) {
-    byId("key-form").hidden = false;
-    byId("key").focus();
-  }
+/**
+ * The name and value of what a person would ask first.
+ * @param {any} facts of /api/models/NAME.
+ * @returns {[string, string][]}
+ */
+function mainFacts({ config: { model, corpus }, losses }) {
+  const protocol = "stateful" in losses ? "stateful" : Object.keys(losses)[0];
+  /** @type {[string, string][]} */
+  const found = [
+    ["Network", `${model.cell.toUpperCase()}, ${model.num_layers} × ${model.hidden_size}`],
+    ["Vocabulary", `${model.vocab_size.toLocaleString("en")} ${corpus.vocabulary}`],
+    ["Trained on", `${corpus.characters.toLocaleString("en")} characters`],
+  ];
+  if (protocol) found.push([`Bits a character (${protocol})`, losses[protocol].bits_per_char.toFixed(3)]);
+  return found;
 }

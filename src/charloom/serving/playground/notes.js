@@ -1,9 +1,9 @@
 /** Three short notes that teach on live values: what a temperature, a hidden state and a gate are. */
 
-import { glyph } from "./alternatives.js";
-import { byId, drawn, element, fill } from "./dom.js";
-import { signed } from "./neuron.js";
-import { atTemperature, percent, shownAlone, spokenName } from "./surprise.js";
+import { percent, shownAlone, spokenName } from "./characters.js";
+import { byId, drawn, element } from "./dom.js";
+import { signed } from "./neurons.js";
+import { glyph } from "./panel.js";
 
 const SHOWN = 24; // characters in a drawing
 
@@ -14,7 +14,7 @@ const SHOWN = 24; // characters in a drawing
  */
 export function temperatureNote(top, temperature) {
   const place = byId("temperature-live");
-  if (!top.length) return fill(place, element("p", { class: "soft", text: "Write a text to see its next characters here." }));
+  if (!top.length) return place.replaceChildren(element("p", { class: "soft", text: "Write a text to see its next characters here." }));
   const now = atTemperature(top, temperature);
   const own = atTemperature(top, 1);
   const rows = now.map(([character, share], index) => {
@@ -30,7 +30,7 @@ export function temperatureNote(top, temperature) {
       element("span", { class: "share", text: percent(share) }),
     );
   });
-  fill(place, element("ol", { class: "bars" }, ...rows));
+  place.replaceChildren(element("ol", { class: "bars" }, ...rows));
   const effect = temperature === 0 ? "the likeliest is always taken" : temperature < 1 ? "likely characters gain" : temperature > 1 ? "unlikely ones gain" : "nothing is changed";
   byId("temperature-said").textContent = `At ${temperature}, ${effect}. The outline is temperature 1. Shares are among these ${now.length} alone.`;
 }
@@ -42,7 +42,7 @@ export function temperatureNote(top, temperature) {
 export function unitNotes(live) {
   if (!live || live.values.length < 2) {
     for (const id of ["state-live", "gate-live"]) {
-      fill(byId(id), element("p", { class: "soft", text: "Write a text, and its own values stand here." }));
+      byId(id).replaceChildren(element("p", { class: "soft", text: "Write a text, and its own values are shown here." }));
     }
     byId("state-said").textContent = byId("gate-said").textContent = "";
     return;
@@ -50,11 +50,11 @@ export function unitNotes(live) {
   const characters = live.characters.slice(-SHOWN);
   const values = live.values.slice(-SHOWN);
   const last = values[values.length - 1];
-  fill(byId("state-live"), bars(characters, values, `Unit ${live.unit} over the last ${values.length} characters`, -1));
+  byId("state-live").replaceChildren(bars(characters, values, `Unit ${live.unit} over the last ${values.length} characters`, -1));
   byId("state-said").textContent = `Unit ${live.unit} is at ${signed(last)} after ${inWords(characters[characters.length - 1])}.`;
   const { moves, kept, strongest } = movement(live.values.slice(-SHOWN - 1));
   const seen = live.characters.slice(-moves.length);
-  fill(byId("gate-live"), bars(seen, moves, `How far each character moved unit ${live.unit}`, 0));
+  byId("gate-live").replaceChildren(bars(seen, moves, `How far each character moved unit ${live.unit}`, 0));
   byId("gate-said").textContent = gateSentence(live.cell, live.unit, kept, moves, seen[strongest], strongest);
 }
 
@@ -107,4 +107,21 @@ function bars(characters, values, label, least) {
     );
   });
   return picture;
+}
+
+/**
+ * The distribution at a temperature, of the characters that are known, as if there were no others.
+ * @param {[string, number][]} top characters and their probabilities at temperature 1.
+ * @param {number} temperature 0 takes the likeliest.
+ * @returns {[string, number][]} shares that sum to 1.
+ */
+export function atTemperature(top, temperature) {
+  const best = Math.max(...top.map(([, share]) => share));
+  const likeliest = top.findIndex(([, share]) => share === best);
+  const weights = top.map(([, share], index) => {
+    if (temperature <= 0) return index === likeliest ? 1 : 0;
+    return share > 0 ? Math.exp(Math.log(share / best) / temperature) : 0;
+  });
+  const sum = weights.reduce((total, weight) => total + weight, 0);
+  return top.map(([character], index) => [character, weights[index] / sum]);
 }

@@ -1,9 +1,6 @@
 /** The request as a person would write it elsewhere: for curl, and for the openai client in Python. */
 
 import { byId } from "./dom.js";
-import { requestBody } from "./settings.js";
-
-/** @typedef {import("./settings.js").Settings} Settings */
 
 const KNOWN_TO_OPENAI = new Set(["model", "prompt", "max_tokens", "temperature", "top_p", "seed"]);
 
@@ -50,15 +47,8 @@ function literal(value) {
   return JSON.stringify(value);
 }
 
-/**
- * Show the request for these settings in the page.
- * @param {Settings} settings
- * @param {number | null} seed of the last text, where none is set.
- * @param {Record<string, any>} own the model's own sampling.
- * @param {boolean} keyed
- */
-export function showRequest(settings, seed, own, keyed) {
-  const body = requestBody(settings, settings.seed ?? seed, own);
+/** Show a request in the page. @param {Record<string, unknown>} body @param {boolean} keyed whether the server wants a key. */
+export function showRequest(body, keyed) {
   const server = new URL(".", document.baseURI).href.replace(/\/$/, "");
   byId("curl").textContent = asCurl(server, body, keyed);
   byId("python").textContent = asPython(server, body);
@@ -89,4 +79,3 @@ async function copied(text, source) {
     return false;
   }
 }
-

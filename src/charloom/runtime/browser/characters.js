@@ -1,9 +1,9 @@
-/** Numbers of a character: how surprising it was, on which step of the ramp, and how they are written. */
+/** A character of a text: how surprising it was, on which step of the ramp, and how it is written and said. */
 
 /**
  * A character of a text with what the model thought of it.
  * @typedef {object} Character
- * @property {string} text one character (or a token's).
+ * @property {string} text
  * @property {number | null} bits −log2 of its probability; null where the model was not asked.
  * @property {[string, number][]} top the likeliest characters with their probabilities, likeliest first.
  * @property {boolean} [branched] whether a person chose it.
@@ -12,21 +12,10 @@
 /** Bits from which the next step of the surprise ramp is used; step 0 is below the first. The classes are in colours.css. */
 export const SURPRISE_STEPS = [0.5, 1, 2, 4, 6, 8];
 
-/** @param {number} logprob natural logarithm of a probability. @returns {number} bits, never −0. */
-export function bitsOf(logprob) {
-  return Math.max(0, -logprob / Math.LN2);
-}
-
 /** @param {number | null} bits @returns {number} the step of the ramp, 0 to 6. */
 export function surpriseStep(bits) {
   if (bits === null || Number.isNaN(bits)) return 0;
   return SURPRISE_STEPS.filter((least) => bits >= least).length;
-}
-
-/** @param {number} value from −1 to 1. @returns {number} the step of the diverging ramp, −4 to 4. */
-export function activationStep(value) {
-  const size = Math.min(1, Math.abs(value));
-  return Math.sign(value) * [0.1, 0.3, 0.55, 0.8].filter((least) => size >= least).length + 0;
 }
 
 /** @param {Character[]} characters @returns {number | null} bits per character over those that were measured. */
@@ -64,20 +53,10 @@ export function shownAlone(character) {
   return { " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽" }[character] ?? character;
 }
 
-/**
- * The distribution at a temperature, of the characters that are known, as if there were no others.
- * @param {[string, number][]} top characters and their probabilities at temperature 1.
- * @param {number} temperature 0 takes the likeliest.
- * @returns {[string, number][]} shares that sum to 1.
- */
-export function atTemperature(top, temperature) {
-  if (!top.length) return [];
-  const best = Math.max(...top.map(([, share]) => share));
-  const likeliest = top.findIndex(([, share]) => share === best);
-  const weights = top.map(([, share], index) => {
-    if (temperature <= 0) return index === likeliest ? 1 : 0;
-    return share > 0 ? Math.exp(Math.log(share / best) / temperature) : 0;
-  });
-  const sum = weights.reduce((total, weight) => total + weight, 0);
-  return top.map(([character], index) => [character, weights[index] / sum]);
+/** What a screen reader says for a character of a text. @param {Character} one */
+export function spokenSurprise(one) {
+  const name = spokenName(one.text);
+  if (one.bits === null) return name;
+  const top = one.top.slice(0, 3).map(([character, share]) => `${spokenName(character)} ${percent(share)}`);
+  return `${name}, ${one.bits.toFixed(1)} bits${top.length ? `; likeliest: ${top.join(", ")}` : ""}`;
 }

@@ -1,19 +1,18 @@
 /** A text shown character by character: coloured, and walked through with the arrow keys by one tab stop. */
 
 import { element } from "./dom.js";
-import { shownAlone } from "./surprise.js";
 
-/** @typedef {import("./surprise.js").Character} Character */
+/** @typedef {import("./characters.js").Character} Character */
 
 /**
  * @typedef {object} Manner
  * @property {(one: Character, index: number) => string} look classes of a character.
  * @property {(one: Character, index: number) => string} name what a screen reader says for it.
  * @property {(index: number) => void} [chosen] Enter or a space was pressed on it.
- * @property {(index: number, key: string) => void} [key] another key was pressed on it.
+ * @property {(index: number, digit: number) => void} [digit] 1 to 9 was pressed on it.
  */
 
-/** The view. Dispatches nothing: `onShow(index, element)` and `onLeave()` are called for hover and focus. */
+/** The view. `onShow(index, element)` and `onLeave()` are called for hover and focus. */
 export class TextView {
   /**
    * @param {HTMLElement} place gets the class `text`; emptied.
@@ -26,7 +25,8 @@ export class TextView {
     /** @type {Character[]} */
     this.characters = [];
     this.current = -1;
-    /** @type {(index: number, at: HTMLElement, how: "hover" | "focus") => void} */
+    this.follows = true; // whether the end is in sight, and stays so while text comes
+    /** @type {(index: number, at: HTMLElement) => void} */
     this.onShow = () => {};
     this.onLeave = () => {};
     this.before = element("span", { class: "given" });
@@ -54,7 +54,6 @@ export class TextView {
   /** @param {Character[]} characters to add at the end. */
   append(characters) {
     if (!characters.length) return;
-    const stays = this.place.scrollHeight - this.place.scrollTop - this.place.clientHeight < 40;
     const made = document.createDocumentFragment();
     for (const one of characters) {
       made.append(this.#span(one, this.characters.length));
@@ -63,21 +62,9 @@ export class TextView {
     this.list.append(made);
     this.list.hidden = false;
     if (this.current < 0) this.#moveTabStop(0);
-    if (stays) this.place.scrollTop = this.place.scrollHeight;
-  }
-
-  /** Take back everything from a character on. @param {number} index */
-  cut(index) {
-    this.characters.length = index;
-    while (this.list.children.length > index) this.list.lastElementChild?.remove();
-    if (this.current >= index) this.current = -1;
-    this.list.hidden = !index;
-    if (index && this.current < 0) this.#moveTabStop(index - 1);
-  }
-
-  /** Colour everything again. */
-  repaint() {
-    this.characters.forEach((one, index) => this.#paint(this.at(index), one, index));
+    requestAnimationFrame(() => {
+      if (this.follows) this.place.scrollTop = this.place.scrollHeight;
+    });
   }
 
   /** @param {number} index @returns {HTMLElement} */
@@ -95,16 +82,10 @@ export class TextView {
 
   /** @param {Character} one @param {number} index */
   #span(one, index) {
-    const made = element("span", { role: "option", tabindex: "-1", "aria-selected": "false" });
-    made.textContent = one.text === "\n" ? `${shownAlone("\n")}\n` : one.text;
-    this.#paint(made, one, index);
-    return made;
-  }
-
-  /** @param {HTMLElement} made @param {Character} one @param {number} index */
-  #paint(made, one, index) {
-    made.className = `${this.manner.look(one, index)}${one.text === "\n" ? " line-end" : ""}`;
-    made.setAttribute("aria-label", this.manner.name(one, index));
+    return element("span", {
+      role: "option", tabindex: "-1", "aria-selected": "false", text: one.text,
+      class: `${this.manner.look(one, index)}${one.text === "\n" ? " line-end" : ""}`, "aria-label": this.manner.name(one, index),
+    });
   }
 
   /** @param {number} index */
@@ -115,6 +96,9 @@ export class TextView {
   }
 
   #listen() {
+    this.place.addEventListener("scroll", () => {
+      this.follows = this.place.scrollHeight - this.place.scrollTop - this.place.clientHeight < 40;
+    });
     /** @param {Event} event */
     const indexOf = (event) => {
       const option = /** @type {Element} */ (event.target).closest('[role="option"]');
@@ -122,14 +106,14 @@ export class TextView {
     };
     this.list.addEventListener("pointerover", (event) => {
       const index = indexOf(event);
-      if (index >= 0) this.onShow(index, this.at(index), "hover");
+      if (index >= 0) this.onShow(index, this.at(index));
     });
     this.list.addEventListener("pointerleave", () => this.onLeave());
     this.list.addEventListener("focusin", (event) => {
       const index = indexOf(event);
       if (index < 0) return;
       this.#moveTabStop(index);
-      this.onShow(index, this.at(index), "focus");
+      this.onShow(index, this.at(index));
     });
     this.list.addEventListener("focusout", () => this.onLeave());
     this.list.addEventListener("keydown", (event) => this.#pressed(/** @type {KeyboardEvent} */ (event), indexOf(event)));
@@ -148,13 +132,13 @@ export class TextView {
     }[event.key];
     if (goal !== undefined) this.focus(goal);
     else if (event.key === "Enter" || event.key === " ") this.manner.chosen?.(index);
-    else if (/^[1-9]$/.test(event.key) || event.key === "Escape") this.manner.key?.(index, event.key);
+    else if (/^[1-9]$/.test(event.key)) this.manner.digit?.(index, Number(event.key));
     else return;
     event.preventDefault();
   }
 
   /**
-   * The character nearest to one, on the line above or below it as they stand on the screen.
+   * The character nearest to one, on the line above or below it on the screen.
    * @param {number} index @param {1 | -1} way
    */
   #lineAway(index, way) {

@@ -1,10 +1,10 @@
-/** What else could have stood in a place: a small panel at the character that is hovered over or focused. */
+/** What else could be in a place: a small panel at the character that is hovered over or focused. */
 
+import { percent, shownAlone, spokenName, spokenSurprise, surpriseStep } from "./characters.js";
 import { element } from "./dom.js";
-import { percent, shownAlone, spokenName } from "./surprise.js";
+import { TextView } from "./text.js";
 
-/** @typedef {import("./surprise.js").Character} Character */
-/** @typedef {import("./text.js").TextView} TextView */
+/** @typedef {import("./characters.js").Character} Character */
 
 const GRACE = 220; // milliseconds in which the pointer may travel from the character to the panel
 
@@ -20,6 +20,7 @@ export class Panel {
     this.content = content;
     this.index = -1;
     this.timer = 0;
+    this.onShow = () => {};
     this.place = element("div", { class: "panel", role: "group", "aria-label": label });
     this.place.hidden = true;
     view.place.after(this.place);
@@ -44,7 +45,8 @@ export class Panel {
     at.classList.add("looked-at");
     this.place.replaceChildren(...this.content(this.view.characters[index], index));
     this.place.hidden = false;
-    this.#stand(at);
+    this.#put(at);
+    this.onShow();
   }
 
   hide() {
@@ -65,7 +67,7 @@ export class Panel {
     if (!at) return;
     const [rect, frame] = [at.getClientRects()[0], this.view.place.getBoundingClientRect()];
     if (rect.bottom < frame.top || rect.top > frame.bottom) this.hide();
-    else this.#stand(at);
+    else this.#put(at);
   }
 
   #unmark() {
@@ -90,7 +92,7 @@ export class Panel {
   }
 
   /** Below the character, or above it where there is no room; never over the sides. @param {HTMLElement} at */
-  #stand(at) {
+  #put(at) {
     const around = /** @type {HTMLElement} */ (this.place.offsetParent ?? this.place.parentElement);
     const frame = around.getBoundingClientRect();
     const rect = at.getClientRects()[0];
@@ -104,12 +106,34 @@ export class Panel {
 }
 
 /**
+ * A text coloured by surprise, with a panel of what else could be in each place.
+ * @param {HTMLElement} place
+ * @param {string} label of the text, for screen readers.
+ * @param {string} title of the panel, for screen readers.
+ * @param {(index: number, character: string) => void} branch another character was chosen for a place.
+ * @returns {Panel} its `view` is the text.
+ */
+export function surpriseView(place, label, title, branch) {
+  const view = new TextView(place, label, {
+    look: (one) => `surprise-${surpriseStep(one.bits)}${one.branched ? " branched" : ""}`,
+    name: spokenSurprise,
+    chosen: () => panel.enter(),
+    digit: (index, digit) => {
+      const alternative = view.characters[index].top[digit - 1];
+      if (alternative) branch(index, alternative[0]);
+    },
+  });
+  const panel = new Panel(view, title, (one, index) => alternativesOf(one, (character) => branch(index, character)));
+  return panel;
+}
+
+/**
  * The likeliest characters of a place, each a button that branches from there.
  * @param {Character} one
  * @param {(character: string) => void} branch
  * @returns {Node[]}
  */
-export function alternativesOf(one, branch) {
+function alternativesOf(one, branch) {
   const what = element("p", { class: "what" }, ...glyph(one.text), ` ${surpriseOf(one)}`);
   if (!one.top.length) return [what];
   const list = element("ol", { on: { keydown: /** @type {EventListener} */ (/** @type {unknown} */ (walk)) } });
@@ -129,14 +153,6 @@ export function alternativesOf(one, branch) {
     list.append(element("li", {}, button));
   }
   return [what, list];
-}
-
-/** What a screen reader says for a character. @param {Character} one */
-export function spokenSurprise(one) {
-  const name = spokenName(one.text);
-  if (one.bits === null) return name;
-  const top = one.top.slice(0, 3).map(([character, share]) => `${spokenName(character)} ${percent(share)}`);
-  return `${name}, ${one.bits.toFixed(1)} bits${top.length ? `; likeliest: ${top.join(", ")}` : ""}`;
 }
 
 /** @param {Character} one */

@@ -1,13 +1,13 @@
 // Reads a beginning and continues it, and remembers states on the way, so that a text which shares its beginning
 // with the last one (a branch of it) is not read again from the start.
 
-import { copiedState } from "./model.js";
+import { copiedState } from "./network.js";
 import { expectations, nextId, seededUniforms } from "./sampling.js";
 
 const ALTERNATIVES = 5;
 const KEPT_BYTES = 64 << 20; // of remembered states
 
-export class Writer {
+export class Generator {
   /** Writes with a network; texts are of at most `longest` ids. */
   constructor(network, unknownId, longest) {
     this.network = network;
@@ -18,7 +18,7 @@ export class Writer {
     this.kept = []; // kept[n]: the state after (n + 1) · stride of them
   }
 
-  /** Read `ids`, then write `length` more. Yields {index, id, bits, likeliest} for each id from `from` on, or null for
+  /** Read `ids`, then write `length` more. Yields {id, bits, likeliest} for each id from `from` on, or null for
    *  an id that was only read; bits and likeliest are null for the first one, which nothing precedes. */
   *write(ids, from, length, settings) {
     const uniform = seededUniforms(settings.seed);
@@ -32,7 +32,7 @@ export class Writer {
       if (position >= ids.length) id = nextId(logits, settings, this.unknownId, uniform());
       yield position < from
         ? null
-        : { index: position, id, bits: expected?.bits(id) ?? null, likeliest: expected?.likeliest ?? null };
+        : { id, bits: expected?.bits(id) ?? null, likeliest: expected?.likeliest ?? null };
       if (position + 1 >= end) return;
       logits = this.network.step(id, state);
       this.read[position++] = id;

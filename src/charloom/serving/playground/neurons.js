@@ -1,14 +1,13 @@
 /** The neuron explorer: one unit of the hidden state, over a text. */
 
-import { Panel, glyph } from "./alternatives.js";
-import { activations } from "./api.js";
-import { byId, element, fill } from "./dom.js";
-import { activationStep, spokenName } from "./surprise.js";
+import { spokenName } from "./characters.js";
+import { byId, element } from "./dom.js";
+import { Panel, glyph } from "./panel.js";
 import { TextView } from "./text.js";
 
-/** @typedef {import("./api.js").Activations} Activations */
+/** @typedef {import("./server.js").Activations} Activations */
 
-export const LONGEST = 5000; // characters that the server takes
+const LONGEST = 5000; // characters that the server takes
 
 /** A value with its sign, as it is read. @param {number} value */
 export function signed(value) {
@@ -19,16 +18,14 @@ export function signed(value) {
 
 export class Neurons {
   /**
-   * @param {object} page
-   * @param {() => string} page.model
-   * @param {() => string} page.written the text that was written last.
-   * @param {(error: unknown) => void} page.failed
-   * @param {() => void} page.began
-   * @param {(message: string) => void} page.say
-   * @param {(unit: number, layer: number) => void} page.chose
+   * @param {import("./page.js").Page} page
+   * @param {import("./server.js").Server} server
+   * @param {(unit: number, layer: number) => void} chose a unit was chosen.
    */
-  constructor(page) {
+  constructor(page, server, chose) {
     this.page = page;
+    this.server = server;
+    this.chose = chose;
     /** @type {number[]} */
     this.values = [];
     this.view = new TextView(byId("activated"), "The text, coloured by the unit", {
@@ -48,21 +45,21 @@ export class Neurons {
   /** Another model was chosen. */
   reset() {
     byId("unit").value = "";
-    fill(byId("layer"));
-    fill(byId("most-variable"));
+    byId("layer").replaceChildren();
+    byId("most-variable").replaceChildren();
     this.view.clear();
   }
 
   /** Look at the text that was written last. */
   take() {
-    const written = this.page.written().slice(-LONGEST);
+    const written = this.page.writer.text.slice(-LONGEST);
     if (written) byId("neuron-text").value = written;
     this.show(null);
   }
 
   /** The explorer was opened. */
   opened() {
-    if (!byId("neuron-text").value && this.page.written()) this.take();
+    if (!byId("neuron-text").value && this.page.writer.text) this.take();
   }
 
   /**
@@ -75,8 +72,8 @@ export class Neurons {
     this.page.began();
     const layer = byId("layer").value === "" ? undefined : Number(byId("layer").value);
     try {
-      const found = await activations({
-        model: this.page.model(), text, ...(layer === undefined ? {} : { layer }), ...(unit === null ? {} : { units: [unit] }),
+      const found = await this.server.activations({
+        model: this.page.settings.model, text, ...(layer === undefined ? {} : { layer }), ...(unit === null ? {} : { units: [unit] }),
       });
       this.#layers(found);
       if (unit === null) this.#offer(found);
@@ -101,17 +98,17 @@ export class Neurons {
     const where = found.layers > 1 ? ` of layer ${found.layer + 1}` : "";
     const message = `Unit ${unit}${where}: from ${signed(least)} to ${signed(most)}`;
     byId("neuron-figures").textContent = message;
-    this.page.say(message);
-    this.page.chose(unit, found.layer);
+    this.page.announcer.say(message);
+    this.chose(unit, found.layer);
   }
 
   /** @param {Activations} found */
   #layers(found) {
     const select = byId("layer");
-    byId("unit").max = found.size - 1;
+    byId("unit").max = found.hidden_size - 1;
     byId("layer-field").hidden = found.layers < 2;
     if (select.options.length === found.layers) return;
-    fill(select, ...Array.from({ length: found.layers }, (_, at) => element("option", { value: at, text: at + 1 })));
+    select.replaceChildren(...Array.from({ length: found.layers }, (_, at) => element("option", { value: at, text: at + 1 })));
     select.value = String(found.layer);
   }
 
@@ -120,7 +117,7 @@ export class Neurons {
     const buttons = found.units.map(({ unit }) =>
       element("button", { type: "button", value: unit, text: unit, "aria-label": `Unit ${unit}`, on: { click: () => this.show(unit) } }),
     );
-    fill(byId("most-variable"), ...buttons);
+    byId("most-variable").replaceChildren(...buttons);
   }
 
   /** @param {string} character @param {number} index */
@@ -133,6 +130,12 @@ export class Neurons {
       element("div", { class: "scale", "aria-hidden": "true" }, mark),
     ];
   }
+}
+
+/** @param {number} value from −1 to 1. @returns {number} the step of the diverging ramp, −4 to 4. */
+export function activationStep(value) {
+  const size = Math.min(1, Math.abs(value));
+  return Math.sign(value) * [0.1, 0.3, 0.55, 0.8].filter((least) => size >= least).length + 0;
 }
 
 /** @param {number} value */

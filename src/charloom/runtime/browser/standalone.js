@@ -1,0 +1,149 @@
+/** The page by itself: the model is in it, and a thread of its own (worker.js) computes. */
+
+import { BackendError } from "./backend.js";
+import { byId, element, factList } from "./dom.js";
+import { Page } from "./page.js";
+import { USUAL } from "./settings.js";
+import { Vocabulary, cleanedPrompt } from "./vocabulary.js";
+
+/**
+ * @typedef {import("./characters.js").Character} Character
+ * @typedef {{id: number, bits: number | null, likeliest: [number, number][] | null}} Token
+ */
+
+const LONGEST = 50_000; // ids of a text, its beginning included
+
+/** The network in a worker. It works on one text at a time; another waits. */
+export class Standalone {
+  /** @param {any} description of the model. @param {string} weights as base64. @param {string} script of the worker. */
+  constructor(description, weights, script) {
+    this.description = description;
+    this.usual = { ...USUAL, ...description.sampling };
+    this.vocabulary = new Vocabulary(description.vocabulary);
+    this.run = 0;
+    /** @type {Map<number, (data: any) => void>} */
+    this.receivers = new Map();
+    this.worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
+    this.worker.onmessage = ({ data }) => this.receivers.get(data.run)?.(data);
+    /** @type {Promise<void>} */
+    this.ready = new Promise((loaded, failed) => {
+      this.receivers.set(0, (data) => (data.error ? failed(new BackendError(data.error)) : loaded()));
+      this.worker.onerror = (event) => failed(new BackendError(event.message || "the thread that computes did not start"));
+    });
+    this.worker.postMessage({ run: 0, description, weights, longest: LONGEST + 1 });
+  }
+
+  /** @param {import("./settings.js").Settings} settings @param {number} seed @param {AbortSignal} signal */
+  async *generate(settings, seed, signal) {
+    const prompt = this.#cleaned(settings.prompt);
+    showUnknown(this.vocabulary.unknownCharacters(prompt));
+    const read = this.vocabulary.encode(prompt);
+    const ids = read.length ? read : [this.description.opening_id]; // without a prompt: after a line end
+    if (read.length + settings.length > LONGEST) {
+      throw new BackendError(`this page writes texts of at most ${LONGEST.toLocaleString("en")} characters, the prompt included: choose a smaller length`);
+    }
+    yield* this.#characters({ ids, from: ids.length, length: settings.length, settings: { ...settings, seed } }, signal);
+  }
+
+  /** @param {string} text @returns {Promise<import("./backend.js").Score>} */
+  async score(text) {
+    const ids = this.vocabulary.encode(this.#cleaned(text));
+    if (ids.length > LONGEST) throw new BackendError(`this page scores texts of at most ${LONGEST.toLocaleString("en")} characters`);
+    const characters = [];
+    const request = { ids: [this.description.opening_id, ...ids], from: 1, length: 0, settings: { ...this.usual, seed: 0 } };
+    for await (const some of this.#characters(request)) characters.push(...some);
+    const bits = characters.reduce((sum, one) => sum + Number(one.bits), 0);
+    const unknown = ids.filter((id) => id === this.vocabulary.unknownId).length;
+    return { characters, bitsPerChar: characters.length ? bits / characters.length : null, unknown };
+  }
+
+  /** @param {string} text */
+  #cleaned(text) {
+    return cleanedPrompt(text, this.description.cleaning);
+  }
+
+  /**
+   * What the worker reads or writes from the id number `from` on: bytes as the characters that they make.
+   * @param {object} request @param {AbortSignal} [signal]
+   * @returns {AsyncGenerator<Character[]>}
+   */
+  async *#characters(request, signal) {
+    const decode = this.vocabulary.decoder();
+    /** @type {Character | null} */
+    let partial = null;
+    for await (const tokens of this.#tokens(request, signal)) {
+      const characters = [];
+      for (const { id, bits, likeliest } of tokens) {
+        /** @type {Character} */
+        const one = partial ?? { text: "", bits: null, top: this.#alternatives(likeliest ?? []) };
+        if (bits !== null) one.bits = Number(one.bits) + bits;
+        one.text = decode(id);
+        partial = one.text ? null : one;
+        if (one.text) characters.push(one);
+      }
+      if (characters.length) yield characters;
+    }
+  }
+
+  /** Without bytes that are not characters by themselves. @param {[number, number][]} likeliest @returns {[string, number][]} */
+  #alternatives(likeliest) {
+    return likeliest.flatMap(([id, share]) => (this.vocabulary.text(id) ? [[this.vocabulary.text(id), share]] : []));
+  }
+
+  /** @param {object} request @param {AbortSignal} [signal] @returns {AsyncGenerator<Token[]>} */
+  async *#tokens(request, signal) {
+    const run = ++this.run;
+    /** @type {any[]} */
+    const waiting = [];
+    let wake = () => {};
+    this.receivers.set(run, (data) => {
+      waiting.push(data);
+      wake();
+    });
+    signal?.addEventListener("abort", () => wake());
+    this.worker.postMessage({ run, ...request });
+    try {
+      while (!signal?.aborted) {
+        if (!waiting.length) await new Promise((resolve) => (wake = () => resolve(null)));
+        const some = waiting.splice(0); // all that came, so that a page that is slow to show it does so at once
+        const failed = some.find((data) => data.error);
+        if (failed) throw new BackendError(failed.error);
+        yield some.flatMap((data) => data.tokens ?? []);
+        if (some.some((data) => data.ended)) return;
+      }
+    } finally {
+      this.receivers.delete(run);
+      this.worker.postMessage({ run, stop: true });
+    }
+  }
+}
+
+/** Say which characters of the prompt are read as unknown, under it. @param {string[]} unknown */
+function showUnknown(unknown) {
+  byId("unknown").hidden = !unknown.length;
+  byId("unknown").textContent = `Not in this model’s vocabulary, read as unknown: ${unknown.slice(0, 20).join(" ")}`;
+}
+
+async function start() {
+  const description = JSON.parse(byId("description").textContent);
+  const backend = new Standalone(description, byId("weights").textContent, byId("worker").textContent);
+  byId("weights").remove(); // megabytes that are not needed twice
+  const page = new Page(backend);
+  byId("model-name").textContent = description.name;
+  byId("model-name").after(element("p", { class: "soft", text: "It runs in this page, and nothing leaves your computer." }));
+  byId("about").open = true;
+  byId("length").max = description.longest;
+  byId("facts").replaceChildren(factList(description.facts));
+  byId("card").replaceChildren(factList(description.card, "card"));
+  byId("generate").disabled = true;
+  byId("figures").textContent = "Loading …";
+  try {
+    await backend.ready;
+    byId("generate").disabled = false;
+    byId("figures").textContent = "Nothing is written yet.";
+  } catch (error) {
+    page.failed(error);
+  }
+}
+
+start();
