@@ -8,18 +8,7 @@
  * @returns {HTMLElement}
  */
 export function element(name, attributes = {}, ...children) {
-  return /** @type {HTMLElement} */ (filled(document.createElement(name), attributes, children));
-}
-
-/**
- * The same for a drawing.
- * @param {string} name
- * @param {Record<string, unknown>} [attributes]
- * @param {...(Node | string)} children
- * @returns {SVGElement}
- */
-export function drawn(name, attributes = {}, ...children) {
-  return /** @type {SVGElement} */ (filled(document.createElementNS("http://www.w3.org/2000/svg", name), attributes, children));
+  return filled(document.createElement(name), attributes, children);
 }
 
 /** The element of the page with this id. @param {string} id @returns {any} */
@@ -34,8 +23,13 @@ export function factList(facts, look = "facts") {
   return element("dl", { class: look }, ...facts.map(([name, value]) => element("div", {}, element("dt", { text: name }), element("dd", { text: value }))));
 }
 
-/** @param {Element} made @param {Record<string, unknown>} attributes @param {(Node | string)[]} children */
-function filled(made, attributes, children) {
+/**
+ * An element with attributes and children, as `element` takes them.
+ * @template {Element} Kind
+ * @param {Kind} made @param {Record<string, unknown>} attributes @param {(Node | string)[]} children
+ * @returns {Kind}
+ */
+export function filled(made, attributes, children) {
   for (const [name, value] of Object.entries(attributes)) {
     if (value === null || value === undefined || value === false) continue;
     if (name === "text") made.textContent = String(value);
