@@ -193,10 +193,8 @@ def test_nothing_moves_for_those_who_asked(browser: Browser, models: Models) -> 
     context = browser.new_context(reduced_motion="reduce")
     page = context.new_page()
     opened(page, models.page("gru"))
-    page.fill("#length", "20000")
-    page.click("#generate")
+    page.evaluate("document.getElementById('written').classList.add('running')")
     assert page.evaluate("getComputedStyle(document.getElementById('written'), '::after').animationName") == "none"
-    page.click("#stop")
     context.close()
 
 
