@@ -31,6 +31,7 @@ import charloom
 from article_loop import HIDDEN_SIZE, ArticleLoop, Point
 from charloom.events import Evaluated, Event, Notice, StepTaken, TrainingStarted
 from charloom.settings import CorpusSettings, Protocol
+from charloom.text.corpus import CorpusSource
 from charloom.training.data import prepare_data
 
 PUBLISHED_LOSS = 1.4477
@@ -83,7 +84,7 @@ class Clock:
 def run_article(arguments: argparse.Namespace, watch: Callable[[Point], None]) -> Record:
     """The article's side."""
     corpus = CorpusSettings(clean=["article"], validation_split="row-tail")
-    data = prepare_data([arguments.text], corpus, lambda event: None)
+    data = prepare_data(CorpusSource([arguments.text]), corpus, lambda event: None)
     torch.set_num_threads(arguments.threads)
     loop = ArticleLoop(data.split.train, data.split.validation, data.vocabulary.size, arguments.article_hidden_size)
     points = loop.run(arguments.article_epochs, arguments.article_every, watch)

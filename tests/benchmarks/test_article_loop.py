@@ -9,6 +9,7 @@ from article_loop import ROWS, WINDOW, ArticleLoop
 from charloom.bundle import ModelShape
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.settings import CorpusSettings
+from charloom.text.corpus import CorpusSource
 from charloom.training.data import TrainingData, prepare_data
 from charloom.training.model import CharacterModel
 from charloom.training.torch_session import TorchSession
@@ -18,7 +19,7 @@ HIDDEN = 12
 
 def prepared(path: Path) -> TrainingData:
     settings = CorpusSettings(clean=["article"], validation_split="row-tail")
-    return prepare_data([str(path)], settings, lambda event: None)
+    return prepare_data(CorpusSource([str(path)]), settings, lambda event: None)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 
 from charloom.errors import CharloomError, CorpusError, UsageError
 from charloom.settings import CorpusSettings, ReadingSettings
-from charloom.text.corpus import encoded_corpus, load_corpus
+from charloom.text.corpus import CorpusSource, load_corpus
 from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus, load_ids, map_ids, prepared_among
 from charloom.text.preparing import prepare_corpus
 from charloom.text.splits import split_ids
@@ -32,7 +32,7 @@ def folder(tmp_path: Path) -> Path:
 def message_of(folder: Path) -> str:
     """The one line with which the corpus is refused."""
     with pytest.raises(CorpusError) as caught:
-        encoded_corpus([str(folder)], ReadingSettings())
+        CorpusSource([str(folder)]).encode(ReadingSettings())
     message = str(caught.value)
     assert message.isprintable()
     assert len(message) < 500
@@ -209,7 +209,7 @@ def test_a_record_too_large_to_be_true(folder: Path) -> None:
 
 def test_what_a_later_version_adds_is_passed_over(folder: Path) -> None:
     change(folder, weather="fine")
-    assert encoded_corpus([str(folder)], ReadingSettings()).characters == 21_000
+    assert CorpusSource([str(folder)]).encode(ReadingSettings()).characters == 21_000
 
 
 def test_it_must_be_named_alone(folder: Path) -> None:
@@ -255,6 +255,6 @@ def test_every_error_is_ours(folder: Path) -> None:
     for place in range(0, len(content), 7):
         (folder / RECORD).write_bytes(content[:place] + b"9" + content[place + 1 :])
         try:
-            encoded_corpus([str(folder)], ReadingSettings())
+            CorpusSource([str(folder)]).encode(ReadingSettings())
         except CharloomError as error:
             assert str(error).isprintable()  # noqa: PT017

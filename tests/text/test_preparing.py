@@ -25,7 +25,7 @@ from charloom.errors import CharloomError, CorpusError, StorageError, UsageError
 from charloom.events import Event, PreparationProgress, ignore
 from charloom.settings import ReadingSettings
 from charloom.text import preparing, reading
-from charloom.text.corpus import build_vocabulary, encoded_corpus, load_corpus
+from charloom.text.corpus import CorpusSource, build_vocabulary, load_corpus
 from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus
 from charloom.text.preparing import prepare_corpus
 from charloom.text.sources import Document
@@ -140,7 +140,7 @@ def test_prepared_is_what_is_read_into_memory(
 def test_ids_are_as_wide_as_they_need_be(tmp_path: Path, characters: int, dtype: str) -> None:
     (tmp_path / "a.txt").write_text("".join(map(chr, range(0x20000, 0x20000 + characters))), "utf-8")
     prepared = prepare([tmp_path / "a.txt"], tmp_path / "out")
-    whole = encoded_corpus([str(tmp_path / "a.txt")], ReadingSettings()).whole
+    whole = CorpusSource([str(tmp_path / "a.txt")]).encode(ReadingSettings()).whole
     assert prepared.record.dtype == dtype
     np.testing.assert_array_equal(prepared.whole.ids, whole.ids)
 

@@ -18,6 +18,7 @@ from charloom.bundle import open_model_directory
 from charloom.errors import UsageError
 from charloom.events import Evaluated, Event, Notice, StepTaken, TrainingStarted
 from charloom.settings import CorpusSettings, RunSettings, TrainingSettings, run_settings
+from charloom.text.corpus import CorpusSource
 from charloom.training import budget as module
 from charloom.training.budget import SIZES, Choice, choose, predicted_loss
 from charloom.training.data import TrainingData, model_shape, prepare_data
@@ -131,7 +132,7 @@ class TestPrediction:
 def long_text(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> TrainingData:
     path = tmp_path_factory.mktemp("text") / "long.txt"
     path.write_text(small_text.read_text("utf-8") * 60, "utf-8")
-    return prepare_data([str(path)], CorpusSettings(), lambda event: None)
+    return prepare_data(CorpusSource([str(path)]), CorpusSettings(), lambda event: None)
 
 
 def machine(monkeypatch: pytest.MonkeyPatch, multiplications: float) -> list[int]:
@@ -182,7 +183,7 @@ class TestChoice:
 
     def test_a_tiny_text_takes_a_small_network(self, small_text: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         machine(monkeypatch, 1e14)
-        data = prepare_data([str(small_text)], CorpusSettings(), lambda event: None)
+        data = prepare_data(CorpusSource([str(small_text)]), CorpusSettings(), lambda event: None)
         choice = chosen(data)
         assert model_shape(data, choice.settings.model).parameters <= 3 * data.characters
         assert choice.settings.model.dropout == 0.3, "read very often: the full measure"

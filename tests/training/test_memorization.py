@@ -13,6 +13,7 @@ from charloom.bundle.config import parse_config
 from charloom.errors import ModelDirectoryError
 from charloom.events import ignore
 from charloom.settings import CorpusSettings, SamplingSettings
+from charloom.text.corpus import CorpusSource
 from charloom.text.splits import Segment, Split
 from charloom.training.data import TrainingData, prepare_data
 from charloom.training.publish import bounded_split, measure_memory, memory_seconds
@@ -21,7 +22,7 @@ from tests.fakes import cycle
 
 def data_of(folder: Path, text: str, **settings: Any) -> TrainingData:
     (folder / "text.txt").write_text(text)
-    return prepare_data([str(folder / "text.txt")], CorpusSettings(**settings), ignore)
+    return prepare_data(CorpusSource([str(folder / "text.txt")]), CorpusSettings(**settings), ignore)
 
 
 def measured(data: TrainingData) -> MemoryRecord | None:

@@ -11,6 +11,7 @@ from charloom.events import Notice, Notify, ignore
 from charloom.settings import CorpusSettings, SplitName
 from charloom.text.corpus import load_corpus
 from charloom.text.prepared import prepared_among
+from charloom.text.sources import list_specs
 from charloom.text.splits import Segment, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
 
@@ -86,7 +87,7 @@ class ModelCorpora:
         """A whole corpus and the fingerprint of its text."""
         if split not in ("train", "validation", "all"):
             raise UsageError(f"split = {split!r}: choose train, validation or all")
-        specs = [str(corpus)] if isinstance(corpus, str | Path) else list(corpus)
+        specs = list_specs(corpus)
         prepared = prepared_among(specs)
         if prepared is None:
             text = load_corpus(specs, self.settings, notify)

@@ -264,8 +264,9 @@ class Model:
             UsageError: nothing is named, or the encoding has no such name.
         """
         from charloom.runtime.scored_files import NamedFiles
+        from charloom.text.sources import list_specs
 
-        specs = [str(files)] if isinstance(files, str | Path) else list(files)
+        specs = list_specs(files)
         keep_bytes = self.vocabulary.kind == "bytes"
         named = NamedFiles(specs, encoding or self.config.corpus.encoding, unfailing(notify), keep_bytes=keep_bytes)
         scorer = self._scorer(per_char)

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 from charloom.errors import CorpusError, UsageError
 from charloom.events import Notice, Notify, ignore
@@ -112,25 +113,55 @@ class EncodedCorpus:
     whole: Segment
 
 
-def encoded_corpus(
-    specs: Sequence[str], settings: ReadingSettings, notify: Notify = ignore, known: Vocabulary | None = None
-) -> EncodedCorpus:
-    """Read and number what `specs` name; a prepared corpus is verified and stays on the disk.
+Reading = TypeVar("Reading", bound=ReadingSettings)
 
-    The ids of the vocabulary `known` stay what they are; characters it lacks come at its end.
 
-    Raises:
-        CorpusError: it cannot be read, is damaged, or is too little.
-        UsageError: the encoding has no such name, or a prepared corpus is not named alone or has other ids.
+class CorpusSource:
+    """What was named as a corpus: texts, or a prepared corpus, which is opened here, once.
+
+    Attributes:
+        specs: the names.
+        prepared: the prepared corpus, if one is named.
     """
-    prepared = prepared_among(specs)
-    if prepared is not None:
-        if known is not None and known.to_json() != prepared.vocabulary.to_json():
+
+    def __init__(self, specs: Sequence[str]) -> None:
+        """Look at what is named; no text is read.
+
+        Raises:
+            CorpusError: a prepared corpus is damaged.
+            UsageError: it is not named alone.
+        """
+        self.specs = specs
+        self.prepared = prepared_among(specs)
+
+    def adopt(self, settings: Reading) -> Reading:
+        """The settings that hold: a prepared corpus says itself how it was read.
+
+        Raises:
+            UsageError: a setting that was made by hand contradicts it.
+        """
+        return settings if self.prepared is None else settings.model_copy(update=self.prepared.adopt(settings))
+
+    def encode(
+        self, settings: ReadingSettings, notify: Notify = ignore, known: Vocabulary | None = None
+    ) -> EncodedCorpus:
+        """Read and number the texts; a prepared corpus is verified and stays on the disk.
+
+        The ids of the vocabulary `known` stay what they are; characters it lacks come at its end.
+
+        Raises:
+            CorpusError: it cannot be read, is damaged, or is too little.
+            UsageError: the encoding has no such name, or a prepared corpus has other ids than `known`.
+        """
+        if self.prepared is None:
+            corpus = load_corpus(self.specs, settings, notify)
+            vocabulary = grow_vocabulary(known, build_vocabulary(corpus, settings))
+            whole = with_opening(vocabulary.encode(corpus.text), vocabulary.opening_id)
+            return EncodedCorpus(corpus.sources, len(corpus.text), corpus.sha256, vocabulary, whole)
+        if known is not None and known.to_json() != self.prepared.vocabulary.to_json():
             raise UsageError("a prepared corpus has its own ids, which are not the model's: name the text itself")
-        prepared.verify()
-        record = prepared.record
-        return EncodedCorpus(record.sources, record.characters, record.sha256, prepared.vocabulary, prepared.whole)
-    corpus = load_corpus(specs, settings, notify)
-    vocabulary = grow_vocabulary(known, build_vocabulary(corpus, settings))
-    whole = with_opening(vocabulary.encode(corpus.text), vocabulary.opening_id)
-    return EncodedCorpus(corpus.sources, len(corpus.text), corpus.sha256, vocabulary, whole)
+        self.prepared.verify()
+        record = self.prepared.record
+        return EncodedCorpus(
+            record.sources, record.characters, record.sha256, self.prepared.vocabulary, self.prepared.whole
+        )

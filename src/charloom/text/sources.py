@@ -64,6 +64,11 @@ class Document:
             raise CorpusError(f"cannot read {self.address}: {_one_line(error)}") from error
 
 
+def list_specs(named: str | Path | Sequence[str | Path]) -> list[str]:
+    """One name or several, as a list."""
+    return [str(named)] if isinstance(named, str | Path) else [str(one) for one in named]
+
+
 def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
     """Everything the given corpus arguments name, in order.
 

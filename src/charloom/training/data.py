@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,8 @@ from charloom.bundle import CorpusRecord, ModelShape
 from charloom.events import Notice, Notify
 from charloom.settings import CorpusSettings, ModelSettings, Protocol, TrainingSettings
 from charloom.text.cleaning import expand
-from charloom.text.corpus import encoded_corpus, load_corpus
-from charloom.text.prepared import load_ids, prepared_among
+from charloom.text.corpus import CorpusSource, load_corpus
+from charloom.text.prepared import load_ids
 from charloom.text.sources import shown_name
 from charloom.text.splits import Segment, Split, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
@@ -58,34 +57,22 @@ class TrainingData:
         return sum(segment.predicted for segment in self.split.validation)
 
 
-def adopted_settings(specs: Sequence[str], settings: CorpusSettings) -> CorpusSettings:
-    """The settings that hold for these corpora: a prepared one says itself how it was read.
-
-    Raises:
-        CorpusError: it is damaged.
-        UsageError: a setting that was made by hand contradicts it, or it is not named alone.
-    """
-    prepared = prepared_among(specs)
-    return settings if prepared is None else settings.model_copy(update=prepared.adopt(settings))
-
-
 def prepare_data(
-    specs: Sequence[str], settings: CorpusSettings, notify: Notify, known: Vocabulary | None = None
+    source: CorpusSource, settings: CorpusSettings, notify: Notify, known: Vocabulary | None = None
 ) -> TrainingData:
     """Read, clean, number and split a corpus; a prepared one is verified, and stays on the disk.
 
     Args:
-        specs: what to read.
-        settings: how.
+        source: what to read.
+        settings: how, as the source adopts them.
         notify: receives notices.
         known: a vocabulary whose ids stay what they are; new characters come at its end.
 
     Raises:
         CorpusError: it cannot be read, or is too little.
-        UsageError: a setting contradicts a prepared corpus, or it is not named alone.
+        UsageError: a prepared corpus has other ids than `known`.
     """
-    settings = adopted_settings(specs, settings)
-    corpus = encoded_corpus(specs, settings, notify, known)
+    corpus = source.encode(settings, notify, known)
     if settings.validation is None:
         fraction, at_most = settings.validation_fraction, settings.validation_characters
         split = split_ids(corpus.whole, settings.validation_split, fraction, at_most)

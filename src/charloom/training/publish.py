@@ -22,7 +22,6 @@ from charloom.runtime.recitation import Recitation, ReciteSettings, passages_in,
 from charloom.runtime.session import Session
 from charloom.settings import Protocol, RunSettings, SamplingSettings
 from charloom.text.splits import Segment, Split
-from charloom.text.vocabulary import Vocabulary
 from charloom.training.card import model_card
 from charloom.training.data import TrainingData
 from charloom.training.history import draw_losses
@@ -30,6 +29,7 @@ from charloom.training.onnx_graphs import build_graphs
 from charloom.training.result import TrainingResult
 from charloom.training.state import TrainingState
 from charloom.training.torch_session import TorchSession
+from charloom.training.trainer import short_sample
 from charloom.version import __version__
 
 SEARCHED_CHARACTERS = 5_000_000  # of the training text, from its beginning
@@ -38,8 +38,6 @@ _CHARACTERS_A_SAMPLE = 500  # of training text
 _WRITTEN_SHARE = 10  # no more than a tenth of the training text's length is written
 _MOST_WRITTEN = 5_000
 _SEARCH_SECONDS = 0.6e-6  # for one character of the training text
-
-SAMPLE_LENGTH = 160
 
 
 def measure_memory(session: Session, data: TrainingData, sampling: SamplingSettings, seed: int) -> MemoryRecord | None:
@@ -132,12 +130,6 @@ class RunFacts:
     windows_per_epoch: int
     resumed_from_step: int
     stopped: bool
-
-
-def short_sample(session: Session, vocabulary: Vocabulary, settings: RunSettings) -> str:
-    """A short text from nothing, always drawn with the run's own seed, so that samples can be compared."""
-    sampling = settings.sampling.model_copy(update={"length": SAMPLE_LENGTH, "seed": settings.training.seed})
-    return generate_batch(session, vocabulary, "", "", sampling, 1)[0].text
 
 
 def publish(

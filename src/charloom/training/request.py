@@ -1,26 +1,31 @@
-"""What a run is asked to do: settings new or recorded, once it is known what its folder holds."""
+"""What a run is asked to do, once it is known what its folder holds: a finished model, an unfinished run or nothing."""
 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from charloom.errors import TrainingError
-from charloom.settings import RunSettings
+from pydantic import ValidationError
+
+from charloom.bundle import holds_model, model_refusal, open_model_directory
+from charloom.bundle.config import TRAINING
+from charloom.errors import TrainingError, UsageError
+from charloom.files import storage_errors
+from charloom.folders import RUN, holds_run
+from charloom.settings import SECTIONS, RunSettings, option_name
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
+from charloom.training.checkpoint import Checkpoints
 from charloom.training.init_from import Origin, settings_like
 from charloom.training.ranks import Ranks
 from charloom.training.result import TrainingResult
-from charloom.training.resume import (
-    check_folder,
-    finished_result,
-    remove_leftovers,
-    resumed_settings,
-    unfinished_run,
-)
+
+# What may differ when a run is resumed, because the result does not depend on it (threads and device: but for the
+# rounding of sums), or because the user says how much longer it may take.
+_FREE = frozenset({"threads", "device", "checkpoint_every", "budget", "track"})
 
 
 @dataclass(frozen=True)
@@ -42,22 +47,63 @@ class Request:
     vocabulary: Vocabulary | None
 
 
+def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
+    """Refuse a folder that is taken.
+
+    Raises:
+        UsageError: both `overwrite` and `resume`; or it is a file.
+        TrainingError: it holds a model or an unfinished run, and neither was asked for; or anything that is not
+            charloom's; or a prepared corpus.
+        StorageError: it cannot be looked into.
+    """
+    if resume and overwrite:
+        raise UsageError("give --resume or --overwrite, not both")
+    with storage_errors(folder):
+        is_file = os.path.lexists(folder) and not folder.is_dir()
+    refusal = model_refusal(folder, overwrite=overwrite, resume=resume)
+    if refusal is not None:
+        raise UsageError(refusal) if is_file else TrainingError(refusal)
+
+
 def look_into(
     folder: Path, ranks: Ranks, *, overwrite: bool, resume: bool
 ) -> tuple[TrainingResult | None, dict[str, Any] | None]:
-    """The finished result and the unfinished run to resume, as rank 0 finds them."""
+    """The finished result and the unfinished run to resume, as rank 0 finds them.
+
+    Raises:
+        UsageError, TrainingError, StorageError: as `check_folder`; or what is there is damaged.
+    """
     standing: dict[str, Any] = {"finished": None, "unfinished": None}
     if ranks.writes:
         check_folder(folder, overwrite=overwrite, resume=resume)
         if resume:
-            result = finished_result(folder)
-            if result is not None:
-                remove_leftovers(folder)
-            standing["finished"] = None if result is None else asdict(result)
-            standing["unfinished"] = None if result is not None else unfinished_run(folder)
+            result, checkpoints = _finished_result(folder), Checkpoints(folder / TRAINING)
+            if result is None:
+                standing["unfinished"] = checkpoints.read_run()
+            else:
+                standing["finished"] = asdict(result)
+                if holds_run(folder):  # it was killed while it removed its checkpoints
+                    checkpoints.remove_all(but_best=True)
     standing = json.loads(ranks.share_bytes(json.dumps(standing).encode()))
     finished = standing["finished"]
     return None if finished is None else TrainingResult(**finished), standing["unfinished"]
+
+
+def _finished_result(folder: Path) -> TrainingResult | None:
+    """What the finished run in the folder came to; None where there is none or it was interrupted.
+
+    Raises:
+        ModelDirectoryError: the model that is there is not whole.
+        TrainingError: it was not made by training.
+    """
+    # A run that ends removes its record first: what else it left is of a run that is finished.
+    if not holds_model(folder) or (holds_run(folder) and (folder / TRAINING / RUN).exists()):
+        return None
+    result = open_model_directory(folder).config.training.get("result") or {}
+    try:
+        return TrainingResult(model=str(folder), **result)
+    except TypeError:
+        raise TrainingError(f"{folder} was not written by charloom train: nothing to resume") from None
 
 
 def make_request(
@@ -93,7 +139,7 @@ def _resumed_request(
     unfinished: dict[str, Any], given: RunSettings, recipe: str | None, options: Mapping[str, Any], ranks: Ranks
 ) -> Request:
     """What a run that is resumed is to do: what it was to do when it began."""
-    settings = resumed_settings(unfinished, given, recipe, options)
+    settings = _resumed_settings(unfinished, given, recipe, options)
     began_with = unfinished.get("world_size", 1)
     if began_with != ranks.world_size:
         raise TrainingError(
@@ -108,3 +154,25 @@ def _resumed_request(
         unfinished,
         None if vocabulary is None else vocabulary_from_json(vocabulary),
     )
+
+
+def _resumed_settings(
+    run: dict[str, Any], given: RunSettings, recipe: str | None, options: Mapping[str, Any]
+) -> RunSettings:
+    """The settings of the run to resume; refuses an option that would make it another run."""
+    try:
+        recorded = RunSettings.model_validate(run["settings"])
+    except (KeyError, ValidationError):
+        raise TrainingError("training/run.json is damaged: start again with --overwrite") from None
+    if recipe is not None and recipe != run.get("recipe"):
+        raise UsageError(f"the run to resume has recipe {run.get('recipe') or 'none'}, not {recipe}")
+    free: dict[str, Any] = {}
+    for name in options:
+        section = next(key for key, kind in SECTIONS.items() if name in kind.model_fields)
+        new, old = getattr(getattr(given, section), name), getattr(getattr(recorded, section), name)
+        if name in _FREE:
+            free[name] = new
+        elif new != old:
+            option = option_name(name)
+            raise UsageError(f"the run to resume has {option} {old}, not {new}: leave {option} out, or start anew")
+    return recorded.model_copy(update={"training": recorded.training.model_copy(update=free)})

@@ -20,33 +20,29 @@ from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore,
 from charloom.files import storage_errors
 from charloom.folders import FolderLock, model_records, sweep
 from charloom.options import LearningOptions
-from charloom.runtime.evaluation import Evaluation, evaluate_segments
 from charloom.settings import LENGTHS, run_settings
-from charloom.text.sources import check_outside
+from charloom.text.corpus import CorpusSource
+from charloom.text.sources import check_outside, list_specs
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.budget import Choice, budget_plan, choose, default_budget
 from charloom.training.checkpoint import Checkpoints, check_room
 from charloom.training.data import (
     TrainingData,
-    adopted_settings,
     make_batches,
     model_shape,
     prepare_data,
     steps_plan,
 )
-from charloom.training.device import ThreadPace, choose_device, memory_errors
+from charloom.training.device import choose_device, memory_errors
 from charloom.training.history import History
 from charloom.training.init_from import Origin, read_origin, take_weights
-from charloom.training.learner import Learner
-from charloom.training.publish import RunFacts, publish, short_sample
+from charloom.training.publish import RunFacts, publish
 from charloom.training.ranks import Ranks, joined_ranks
 from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
-from charloom.training.request import Request, look_into, make_request
+from charloom.training.request import Request, check_folder, look_into, make_request
 from charloom.training.result import TrainingResult
-from charloom.training.resume import check_folder
 from charloom.training.schedule import Plan
 from charloom.training.state import TrainingState, fresh_state
-from charloom.training.torch_session import StoppableSession, TorchSession
 from charloom.training.tracking import Tracking
 from charloom.training.trainer import Ending, Trainer
 
@@ -86,7 +82,7 @@ def train(
         StorageError: the folder cannot be written.
     """
     started = time.perf_counter()
-    specs = [str(corpus)] if isinstance(corpus, str | Path) else [str(item) for item in corpus]
+    specs = list_specs(corpus)
     folder = Path(output).expanduser()
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
     validation = settings.corpus.validation
@@ -133,12 +129,13 @@ class _Run:
         self.notify = notify
         self.ranks = ranks
         self.started = started
-        corpus = adopted_settings(specs, request.settings.corpus)
+        source = CorpusSource(specs)
+        corpus = source.adopt(request.settings.corpus)
         self.settings = request.settings.model_copy(update={"corpus": corpus})
         if self.settings.training.threads is not None:
             torch.set_num_threads(self.settings.training.threads)
         self.device = choose_device(self.settings.training.device, ranks.local_rank)
-        self.data: TrainingData = prepare_data(specs, corpus, notify, request.vocabulary)
+        self.data: TrainingData = prepare_data(source, corpus, notify, request.vocabulary)
         ranks.check_same(self.data.record.sha256, "text")
         self.record: dict[str, Any] = {"recipe": request.recipe}
         if origin is not None:
@@ -147,45 +144,13 @@ class _Run:
         self.shape: ModelShape = model_shape(self.data, self.settings.model)
         self.checkpoints = Checkpoints(folder / TRAINING, (request.unfinished or {}).get("run"), lock)
 
-    def _make_plan(self) -> tuple[Plan, RingBatches]:
-        """The plan, and the rows to follow it on; a budget's choices are made here, once for the whole run."""
-        unfinished, explicit, steps = self.request.unfinished, self.request.explicit, 1
-        if all(getattr(self.settings.training, name) is None for name in LENGTHS):
-            training = self.settings.training.model_copy(update={"budget": default_budget(self.data.characters)})
-            self.settings = self.settings.model_copy(update={"training": training})
-        self.unchosen, self.fixed = self.settings, self._fixed()
-        if unfinished is not None:
-            self.record, steps = unfinished.get("record", self.record), int(unfinished.get("steps", 1))
-        elif self.settings.training.budget is not None:
-            fit_batch(self.data.characters, self.settings.training, explicit)  # before any measuring
-            choice = choose(self.data, self.settings, self.fixed, self.device, self.ranks)
-            return self._plan_of(choice, None if "hidden_size" in self.fixed else choice.speed)
-        return self._plan_for(steps)
-
-    def _plan_of(self, choice: Choice, promised: float | None = None) -> tuple[Plan, RingBatches]:
-        self.settings, self.record["choice"] = choice.settings, choice.reason
-        self.notify(Notice(choice.reason))
-        return self._plan_for(choice.steps, promised)
-
-    def _plan_for(self, steps: int, promised: float | None = None) -> tuple[Plan, RingBatches]:
-        batches, fitted = make_batches(self.data, self.settings.training, self.request.explicit, self.notify)
-        self.settings = self.settings.model_copy(update={"training": fitted})
-        if fitted.budget is None:
-            return steps_plan(self.data, fitted, batches), batches
-        return budget_plan(self.data, self.settings, steps, self.device, self.ranks, promised), batches
-
-    def _fixed(self) -> frozenset[str]:
-        """The settings that a budget must leave as they are: the user's, a recipe's, the origin's network."""
-        fixed = self.request.explicit
-        if self.request.recipe is not None:
-            fixed |= self.settings.model.model_fields_set | self.settings.training.model_fields_set
-        if self.origin is not None:
-            fixed |= {"hidden_size", "learning_rate"}
-        return fixed
-
     def train(self, should_stop: Callable[[], bool]) -> TrainingResult:
         state = self._fresh_state()
-        start = self._begin() if self.request.unfinished is None else self._restore(state)
+        if self.request.unfinished is None:
+            self._begin()
+        else:
+            self._restore(state)
+        start = state.progress.step
         if start == 0:
             state.progress.seconds = state.progress.started_at = self.ranks.share(time.perf_counter() - self.started)
         self._announce(start)
@@ -210,13 +175,131 @@ class _Run:
             raise TrainingError(_divergence_message(state, best))
         return result
 
+    def _make_plan(self) -> tuple[Plan, RingBatches]:
+        """The plan, and the rows to follow it on; a budget's choices are made here, once for the whole run."""
+        unfinished, explicit, steps = self.request.unfinished, self.request.explicit, 1
+        if all(getattr(self.settings.training, name) is None for name in LENGTHS):
+            training = self.settings.training.model_copy(update={"budget": default_budget(self.data.characters)})
+            self.settings = self.settings.model_copy(update={"training": training})
+        self.unchosen, self.fixed = self.settings, self._fixed()
+        if unfinished is not None:
+            self.record, steps = unfinished.get("record", self.record), int(unfinished.get("steps", 1))
+        elif self.settings.training.budget is not None:
+            fit_batch(self.data.characters, self.settings.training, explicit)  # before any measuring
+            choice = choose(self.data, self.settings, self.fixed, self.device, self.ranks)
+            return self._plan_of(choice, None if "hidden_size" in self.fixed else choice.speed)
+        return self._plan_for(steps)
+
+    def _fixed(self) -> frozenset[str]:
+        """The settings that a budget must leave as they are: the user's, a recipe's, the origin's network."""
+        fixed = self.request.explicit
+        if self.request.recipe is not None:
+            fixed |= self.settings.model.model_fields_set | self.settings.training.model_fields_set
+        if self.origin is not None:
+            fixed |= {"hidden_size", "learning_rate"}
+        return fixed
+
+    def _plan_of(self, choice: Choice, promised: float | None = None) -> tuple[Plan, RingBatches]:
+        self.settings, self.record["choice"] = choice.settings, choice.reason
+        self.notify(Notice(choice.reason))
+        return self._plan_for(choice.steps, promised)
+
+    def _plan_for(self, steps: int, promised: float | None = None) -> tuple[Plan, RingBatches]:
+        batches, fitted = make_batches(self.data, self.settings.training, self.request.explicit, self.notify)
+        self.settings = self.settings.model_copy(update={"training": fitted})
+        if fitted.budget is None:
+            return steps_plan(self.data, fitted, batches), batches
+        return budget_plan(self.data, self.settings, steps, self.device, self.ranks, promised), batches
+
+    def _fresh_state(self) -> TrainingState:
+        state = fresh_state(self.shape, self.settings, self.device, self.ranks)
+        if self.origin is not None:
+            take_weights(state.model, self.origin)
+            for name, weights in state.model.named_parameters():
+                if name in state.average:
+                    state.average[name].copy_(weights.detach())
+        return state
+
+    def _begin(self) -> None:
+        """Make the folder this run's own, now that all checks have passed; a model in it stays until the end."""
+        if not self.ranks.writes:
+            return
+        self.checkpoints.check_there()
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        if self.lock.take():  # the folder was not there when it was looked at
+            check_folder(self.folder, overwrite=False, resume=False)
+        sweep(self.folder)
+        check_room(self.folder, self.shape.parameters)
+        self.checkpoints.begin(
+            {
+                "record": self.record,
+                "recipe": self.request.recipe,
+                "settings": self.settings.model_dump(),
+                "explicit": sorted(self.request.explicit),
+                "corpus": self.data.record.model_dump(),
+                "vocabulary": None if self.request.vocabulary is None else self.request.vocabulary.to_json(),
+                "steps": self.plan.steps,
+                "world_size": self.ranks.world_size,
+            }
+        )
+
+    def _restore(self, state: TrainingState) -> None:
+        """Take up the unfinished run at its last checkpoint."""
+        assert self.request.unfinished is not None
+        if self.ranks.writes:
+            sweep(self.folder)
+        if self.request.unfinished.get("corpus") != self.data.record.model_dump():
+            raise TrainingError(
+                f"this is not the text that the run in {self.folder} began with: "
+                f"give the same corpus, or start anew with --overwrite"
+            )
+        if not self.checkpoints.restore(state, self.ranks):
+            if "init_from" in self.record:
+                raise TrainingError(
+                    f"there is no whole checkpoint in {self.folder}: start anew with --overwrite and --init-from"
+                )
+            self.notify(Notice(f"there is no checkpoint in {self.folder}: starting from the beginning"))
+
+    def _announce(self, start: int) -> None:
+        self.notify.settings = self.settings  # a budget has chosen some of them
+        self.notify(
+            TrainingStarted(
+                output=str(self.folder),
+                parameters=self.shape.parameters,
+                vocab_size=self.shape.vocab_size,
+                characters=self.data.characters,
+                validation_characters=self.data.validation_characters,
+                batch_size=self.plan.settings.batch_size,
+                bptt=self.plan.settings.bptt,
+                steps=self.plan.steps,
+                steps_per_epoch=self.batches.windows_per_epoch,
+                device=str(self.device),
+                resumed_from_step=start,
+            )
+        )
+
     def _learn(self, state: TrainingState, start: int, should_stop: Callable[[], bool]) -> Ending:
-        pace = self._pace()
-        try:
-            return self._trainer(state, start, should_stop, pace).run()
-        finally:
-            if pace is not None:
-                pace.end()
+        return Trainer(
+            state,
+            self.data,
+            self.settings,
+            self.batches,
+            self.plan,
+            self.checkpoints,
+            self._history(start),
+            self.notify,
+            should_stop,
+            self.ranks,
+        ).run()
+
+    def _history(self, start: int) -> History:
+        """Where to record losses; what was recorded before this run was resumed is in it already."""
+        path, saved = history_file(self.folder), self.folder / METRICS
+        if start and self.ranks.writes and not path.exists() and saved.is_file():
+            with storage_errors(path):
+                shutil.copyfile(saved, path)
+        return History(path, keep_until_step=start, writes=self.ranks.writes)
 
     def _with_larger_network(self, state: TrainingState) -> TrainingState:
         """Choose again, for what is left of the budget; where a larger network fits, begin with it from the start."""
@@ -234,13 +317,6 @@ class _Run:
             state.progress.started_at = state.progress.seconds
             self._announce(0)
         return state
-
-    def _pace(self) -> ThreadPace | None:
-        """What changes the number of threads on the way: only on a clock, as it may change a result's last bits."""
-        training = self.settings.training
-        free = training.budget is not None and training.threads is None
-        alone_on_cpu = self.device.type == "cpu" and self.ranks.world_size == 1
-        return ThreadPace(torch.get_num_threads()) if free and alone_on_cpu else None
 
     def _publish(self, state: TrainingState, start: int, ending: Ending) -> TrainingResult:
         """Rank 0 writes the model directory; all ranks learn what the run came to."""
@@ -285,108 +361,6 @@ class _Run:
         """Whether a model is not what this run saved before it was resumed."""
         training = model.get("training")
         return not isinstance(training, dict) or training.get("run") != self.checkpoints.run
-
-    def _fresh_state(self) -> TrainingState:
-        state = fresh_state(self.shape, self.settings, self.device, self.ranks)
-        if self.origin is not None:
-            take_weights(state.model, self.origin)
-            for name, weights in state.model.named_parameters():
-                if name in state.average:
-                    state.average[name].copy_(weights.detach())
-        return state
-
-    def _begin(self) -> int:
-        """Make the folder this run's own, now that all checks have passed; a model in it stays until the end."""
-        if not self.ranks.writes:
-            return 0
-        self.checkpoints.check_there()
-        with storage_errors(self.folder):
-            self.folder.mkdir(parents=True, exist_ok=True)
-        if self.lock.take():  # the folder was not there when it was looked at
-            check_folder(self.folder, overwrite=False, resume=False)
-        sweep(self.folder)
-        check_room(self.folder, self.shape.parameters)
-        self.checkpoints.begin(
-            {
-                "record": self.record,
-                "recipe": self.request.recipe,
-                "settings": self.settings.model_dump(),
-                "explicit": sorted(self.request.explicit),
-                "corpus": self.data.record.model_dump(),
-                "vocabulary": None if self.request.vocabulary is None else self.request.vocabulary.to_json(),
-                "steps": self.plan.steps,
-                "world_size": self.ranks.world_size,
-            }
-        )
-        return 0
-
-    def _restore(self, state: TrainingState) -> int:
-        """Take up the unfinished run at its last checkpoint."""
-        assert self.request.unfinished is not None
-        if self.ranks.writes:
-            sweep(self.folder)
-        if self.request.unfinished.get("corpus") != self.data.record.model_dump():
-            raise TrainingError(
-                f"this is not the text that the run in {self.folder} began with: "
-                f"give the same corpus, or start anew with --overwrite"
-            )
-        if not self.checkpoints.restore(state, self.ranks):
-            if "init_from" in self.record:
-                raise TrainingError(
-                    f"there is no whole checkpoint in {self.folder}: start anew with --overwrite and --init-from"
-                )
-            self.notify(Notice(f"there is no checkpoint in {self.folder}: starting from the beginning"))
-        return state.progress.step
-
-    def _announce(self, start: int) -> None:
-        self.notify.settings = self.settings  # a budget has chosen some of them
-        self.notify(
-            TrainingStarted(
-                output=str(self.folder),
-                parameters=self.shape.parameters,
-                vocab_size=self.shape.vocab_size,
-                characters=self.data.characters,
-                validation_characters=self.data.validation_characters,
-                batch_size=self.plan.settings.batch_size,
-                bptt=self.plan.settings.bptt,
-                steps=self.plan.steps,
-                steps_per_epoch=self.batches.windows_per_epoch,
-                device=str(self.device),
-                resumed_from_step=start,
-            )
-        )
-
-    def _trainer(
-        self, state: TrainingState, start: int, should_stop: Callable[[], bool], pace: ThreadPace | None
-    ) -> Trainer:
-        data, session = self.data, TorchSession(state.model)
-
-        def evaluate(to_the_end: bool) -> Evaluation:
-            stoppable = session if to_the_end else StoppableSession(session, should_stop)
-            return evaluate_segments(stoppable, data.vocabulary, data.split.validation, data.protocol_on_the_way)
-
-        return Trainer(
-            state,
-            self.batches,
-            self.plan,
-            Learner(state, self.batches, self.plan.settings, self.settings.model.weight_drop, self.ranks),
-            evaluate=evaluate,
-            sample=lambda: short_sample(session, data.vocabulary, self.settings),
-            checkpoints=self.checkpoints,
-            history=self._history(start),
-            notify=self.notify,
-            should_stop=should_stop,
-            ranks=self.ranks,
-            pace=pace,
-        )
-
-    def _history(self, start: int) -> History:
-        """Where to record losses; what was recorded before this run was resumed is in it already."""
-        path, saved = history_file(self.folder), self.folder / METRICS
-        if start and self.ranks.writes and not path.exists() and saved.is_file():
-            with storage_errors(path):
-                shutil.copyfile(saved, path)
-        return History(path, keep_until_step=start, writes=self.ranks.writes)
 
 
 def _divergence_message(state: TrainingState, saved: str) -> str:

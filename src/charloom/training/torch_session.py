@@ -12,7 +12,6 @@ from torch import nn
 from charloom.runtime.session import Logits, Session, State
 from charloom.text.vocabulary import Ids
 from charloom.training.model import CharacterModel
-from charloom.training.trainer import Interrupted
 
 
 class TorchSession(Session):
@@ -36,6 +35,10 @@ class TorchSession(Session):
         parts = [part.cpu().numpy() for part in after]
         unstacked = tuple(part[layer] for layer in range(self.shape.num_layers) for part in parts)
         return logits.cpu().numpy(), unstacked
+
+
+class Interrupted(Exception):  # noqa: N818  (a request, not an error)
+    """An evaluation was broken off because the run was asked to stop."""
 
 
 class StoppableSession(Session):

@@ -6,15 +6,21 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import Enum
 
 import torch
 
 from charloom.errors import StorageError
 from charloom.events import Evaluated, Notice, Notify, StepTaken
-from charloom.runtime.evaluation import Evaluation
+from charloom.runtime.evaluation import Evaluation, evaluate_segments
+from charloom.runtime.generation import generate_batch
+from charloom.runtime.session import Session
+from charloom.settings import RunSettings
+from charloom.text.vocabulary import Vocabulary
 from charloom.training.batches import RingBatches
 from charloom.training.checkpoint import Checkpoints
+from charloom.training.data import TrainingData
 from charloom.training.device import ThreadPace
 from charloom.training.history import History
 from charloom.training.learner import Learner, Update
@@ -22,8 +28,10 @@ from charloom.training.model import CharacterModel
 from charloom.training.ranks import Ranks
 from charloom.training.schedule import Plan
 from charloom.training.state import TrainingState, Weights
+from charloom.training.torch_session import Interrupted, StoppableSession, TorchSession
 
 TRAIN_RECORDS = 200  # lines with the training loss in a run's metrics.jsonl
+SAMPLE_LENGTH = 160
 RESCUES = 3  # how often a run is taken back to a checkpoint before it is given up
 _RESCUE_RATE = 0.5  # what a rescue multiplies the learning rate with
 _RATE_MEMORY = 0.95  # how much of the shown speed is past steps'
@@ -38,63 +46,51 @@ class Ending(Enum):
     TOO_SMALL = "too small"
 
 
-class Interrupted(Exception):  # noqa: N818  (a request, not an error)
-    """An evaluation was broken off because the run was asked to stop."""
-
-
+@dataclass
 class Trainer:
-    """Takes a `TrainingState` to the end of the plan."""
+    """Takes a `TrainingState` to the end of the plan.
 
-    def __init__(
-        self,
-        state: TrainingState,
-        batches: RingBatches,
-        plan: Plan,
-        learner: Learner,
-        evaluate: Callable[[bool], Evaluation],
-        sample: Callable[[], str],
-        checkpoints: Checkpoints,
-        history: History,
-        notify: Notify,
-        should_stop: Callable[[], bool],
-        ranks: Ranks,
-        pace: ThreadPace | None = None,
-    ) -> None:
-        """Train `state.model` on `batches` by `plan`.
+    Attributes:
+        state: where to start; changed in place.
+        data: the text, and what of it is held out to evaluate on.
+        settings: of the run.
+        batches: the training text in rows.
+        plan: how long, how often.
+        checkpoints: where to save on the way.
+        history: where to record losses.
+        notify: receives every step and evaluation.
+        should_stop: asked in every step.
+        ranks: the processes that take part.
+    """
 
-        Args:
-            state: where to start; changed in place.
-            batches: the training text.
-            plan: how long, how often.
-            learner: makes the updates.
-            evaluate: measures `state.model` on the validation split; unless given True, to measure to the end, it may
-                raise `Interrupted`.
-            sample: writes a short text with it, for people to see.
-            checkpoints: where to save on the way.
-            history: where to record losses.
-            notify: receives every step and evaluation.
-            should_stop: asked in every step.
-            ranks: the processes that take part.
-            pace: receives how long updates take, and may change the number of threads.
-        """
-        self.state = state
-        self._batches = batches
-        self._plan = plan
-        self._learner = learner
-        self._evaluate = evaluate
-        self._sample = sample
-        self._checkpoints = checkpoints
-        self._history = history
-        self._notify = notify
-        self._should_stop = should_stop
-        self._ranks = ranks
-        self._pace = pace
-        self._record_every = max(1, plan.steps // TRAIN_RECORDS)
+    state: TrainingState
+    data: TrainingData
+    settings: RunSettings
+    batches: RingBatches
+    plan: Plan
+    checkpoints: Checkpoints
+    history: History
+    notify: Notify
+    should_stop: Callable[[], bool]
+    ranks: Ranks
+
+    def __post_init__(self) -> None:
+        weight_drop = self.settings.model.weight_drop
+        self._learner = Learner(self.state, self.batches, self.plan.settings, weight_drop, self.ranks)
+        self._session = TorchSession(self.state.model)
+        self._pace = self._thread_pace()
+        self._record_every = max(1, self.plan.steps // TRAIN_RECORDS)
         self._last_checkpoint = time.monotonic()
         self._counted_until = time.perf_counter()
         self._speed = 0.0
         self._train_loss = math.nan
         self._history_failed = False
+
+    def _thread_pace(self) -> ThreadPace | None:
+        """What changes the number of threads on the way: only on a clock, as it may change a result's last bits."""
+        free = self.plan.budget is not None and self.settings.training.threads is None
+        alone_on_cpu = self.state.model.output.weight.device.type == "cpu" and self.ranks.world_size == 1
+        return ThreadPace(torch.get_num_threads()) if free and alone_on_cpu else None
 
     def run(self) -> Ending:
         """Train to the end of the plan, until asked to stop, or until the loss is NaN time and again.
@@ -109,23 +105,26 @@ class Trainer:
             return self._run()
         except Interrupted:
             return self._stop()
+        finally:
+            if self._pace is not None:
+                self._pace.end()
 
     def _run(self) -> Ending:
         while True:
-            if self._plan.evaluation_is_due(self.state.progress):
+            if self.plan.evaluation_is_due(self.state.progress):
                 if not math.isfinite(self.evaluate()) and not self._rescue():
                     return Ending.DIVERGED
                 self.checkpoint()
-            elif self._ranks.share(time.monotonic() - self._last_checkpoint) >= self._plan.settings.checkpoint_every:
+            elif self.ranks.share(time.monotonic() - self._last_checkpoint) >= self.plan.settings.checkpoint_every:
                 self.checkpoint()
-            if self._plan.is_over(self.state.progress):
+            if self.plan.is_over(self.state.progress):
                 return Ending.FINISHED
             update = self._learn()
             if not update.is_finite and not self._rescue():
                 return Ending.DIVERGED
             if update.stop:
                 return self._stop()
-            if self._plan.is_too_small(self.state.progress, self._speed):
+            if self.plan.is_too_small(self.state.progress, self._speed):
                 return Ending.TOO_SMALL
 
     def _stop(self) -> Ending:
@@ -138,9 +137,9 @@ class Trainer:
     def _learn(self) -> Update:
         """Make one update, count it, tell of it."""
         started = time.perf_counter()
-        rate = self._plan.rate(self.state.progress)
-        update = self._learner.update(rate, self._should_stop)
-        seconds = self._ranks.share(time.perf_counter() - started)
+        rate = self.plan.rate(self.state.progress)
+        update = self._learner.update(rate, self.should_stop)
+        seconds = self.ranks.share(time.perf_counter() - started)
         if self._pace is not None:
             self._pace.took(seconds)
         if update.is_finite:
@@ -150,7 +149,7 @@ class Trainer:
 
     def _account(self, loss: float, rate: float, seconds: float) -> None:
         progress = self.state.progress
-        characters = self._batches.characters((progress.step - 1) % self._batches.windows_per_epoch)
+        characters = self.batches.characters((progress.step - 1) % self.batches.windows_per_epoch)
         progress.characters += characters
         progress.recent_characters += characters
         progress.recent_nats += loss * characters
@@ -158,27 +157,27 @@ class Trainer:
         self._count_seconds()
         speed = characters / max(seconds, 1e-9)
         self._speed = speed if self._speed == 0 else _RATE_MEMORY * self._speed + (1 - _RATE_MEMORY) * speed
-        self._notify(
+        self.notify(
             StepTaken(
                 step=progress.step,
-                steps=self._plan.steps_expected(progress),
+                steps=self.plan.steps_expected(progress),
                 epoch=self._epoch(),
                 loss=loss,
                 learning_rate=rate,
                 characters_per_second=self._speed,
-                seconds_left=self._plan.seconds_left(progress),
+                seconds_left=self.plan.seconds_left(progress),
             )
         )
 
     def _count_seconds(self) -> None:
         """Add the time since the last count: updates, evaluations, checkpoints, whatever a listener does."""
         now = time.perf_counter()
-        self.state.progress.seconds += self._ranks.share(now - self._counted_until)
+        self.state.progress.seconds += self.ranks.share(now - self._counted_until)
         self._counted_until = now
 
     def _record(self, update: Update, rate: float) -> None:
         progress = self.state.progress
-        if progress.step % self._record_every and not self._plan.is_over(progress):
+        if progress.step % self._record_every and not self.plan.is_over(progress):
             return
         self._train_loss = progress.recent_nats / progress.recent_characters
         progress.recent_nats, progress.recent_characters = 0.0, 0
@@ -208,7 +207,7 @@ class Trainer:
         with weights_in_place(self.state):
             evaluation, sample = self._look(to_the_end=to_the_end)
             self._keep_if_best(evaluation.loss)
-        seconds = self._ranks.share(time.perf_counter() - started)
+        seconds = self.ranks.share(time.perf_counter() - started)
         best = progress.best_step == progress.step
         self._count_seconds()
         progress.evaluated_step, progress.evaluated_at = progress.step, progress.seconds
@@ -219,19 +218,26 @@ class Trainer:
 
     def _look(self, *, to_the_end: bool) -> tuple[Evaluation, str]:
         """Rank 0 measures and writes a sample; the others receive the loss."""
-        if not self._ranks.writes:
-            loss, stopped = self._ranks.share(0.0), self._ranks.share(0.0)
+        if not self.ranks.writes:
+            loss, stopped = self.ranks.share(0.0), self.ranks.share(0.0)
             if stopped:
                 raise Interrupted
             return Evaluation(loss, math.nan, None, math.nan, 0, 0, "windows-256"), ""
         try:
-            evaluation = self._evaluate(to_the_end)
+            evaluation = self._measure(to_the_end=to_the_end)
         except Interrupted:
-            self._ranks.share(math.nan), self._ranks.share(1.0)
+            self.ranks.share(math.nan), self.ranks.share(1.0)
             raise
-        self._ranks.share(evaluation.loss), self._ranks.share(0.0)
+        self.ranks.share(evaluation.loss), self.ranks.share(0.0)
         # Of a network that became NaN there is no sample; the rescue goes back from it.
-        return evaluation, self._sample() if math.isfinite(evaluation.loss) else ""
+        if not math.isfinite(evaluation.loss):
+            return evaluation, ""
+        return evaluation, short_sample(self._session, self.data.vocabulary, self.settings)
+
+    def _measure(self, *, to_the_end: bool) -> Evaluation:
+        session = self._session if to_the_end else StoppableSession(self._session, self.should_stop)
+        validation = self.data.split.validation
+        return evaluate_segments(session, self.data.vocabulary, validation, self.data.protocol_on_the_way)
 
     def _keep_if_best(self, loss: float) -> None:
         progress = self.state.progress
@@ -254,10 +260,10 @@ class Trainer:
                 "sample": sample,
             }
         )
-        self._notify(
+        self.notify(
             Evaluated(
                 step=progress.step,
-                steps=self._plan.steps_expected(progress),
+                steps=self.plan.steps_expected(progress),
                 epoch=self._epoch(),
                 train_loss=self._train_loss,
                 validation_loss=evaluation.loss,
@@ -272,7 +278,7 @@ class Trainer:
     def _rescue(self) -> bool:
         """Go back to the last good checkpoint with a lower learning rate; False where that was done often enough."""
         failed, best = self.state.progress, self.state.best_weights
-        if failed.rescues == RESCUES or not self._checkpoints.go_back(self.state, self._ranks):
+        if failed.rescues == RESCUES or not self.checkpoints.go_back(self.state, self.ranks):
             return False
         progress = self.state.progress
         if failed.best_loss < progress.best_loss:
@@ -280,7 +286,7 @@ class Trainer:
         progress.seconds = failed.seconds  # the clock does not go back
         progress.rescues = failed.rescues + 1
         progress.rate_scale = failed.rate_scale * _RESCUE_RATE
-        self._notify(
+        self.notify(
             Notice(
                 f"the loss became NaN after step {failed.step:,}: back to step {progress.step:,} "
                 f"with the learning rate halved (rescue {progress.rescues} of {RESCUES})"
@@ -294,20 +300,20 @@ class Trainer:
     def checkpoint(self) -> None:
         """Save a checkpoint; a full disk is reported and does not end the run."""
         try:
-            self._checkpoints.save(self.state, self._ranks)
+            self.checkpoints.save(self.state, self.ranks)
         except StorageError as error:
-            self._notify(Notice(f"no checkpoint this time, training goes on: {error}"))
+            self.notify(Notice(f"no checkpoint this time, training goes on: {error}"))
         self._last_checkpoint = time.monotonic()
 
     def _forget_after(self, step: int) -> None:
-        self._checkpoints.check_there()
+        self.checkpoints.check_there()
         with self._report_full_disk_once():
-            self._history.forget_after(step)
+            self.history.forget_after(step)
 
     def _remember(self, record: dict[str, object]) -> None:
-        self._checkpoints.check_there()
+        self.checkpoints.check_there()
         with self._report_full_disk_once():
-            self._history.add(record)
+            self.history.add(record)
 
     @contextmanager
     def _report_full_disk_once(self) -> Iterator[None]:
@@ -316,11 +322,17 @@ class Trainer:
             yield
         except StorageError as error:
             if not self._history_failed:
-                self._notify(Notice(f"the history has gaps, training goes on: {error}"))
+                self.notify(Notice(f"the history has gaps, training goes on: {error}"))
             self._history_failed = True
 
     def _epoch(self) -> float:
-        return self.state.progress.step / self._batches.windows_per_epoch
+        return self.state.progress.step / self.batches.windows_per_epoch
+
+
+def short_sample(session: Session, vocabulary: Vocabulary, settings: RunSettings) -> str:
+    """A short text from nothing, always drawn with the run's own seed, so that samples can be compared."""
+    sampling = settings.sampling.model_copy(update={"length": SAMPLE_LENGTH, "seed": settings.training.seed})
+    return generate_batch(session, vocabulary, "", "", sampling, 1)[0].text
 
 
 @contextmanager
