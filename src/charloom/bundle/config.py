@@ -188,11 +188,7 @@ class ModelConfig(_Record):
 
 
 def parse_config(content: bytes, name: str = CONFIG) -> ModelConfig:
-    """Read a `config.json`, trusting nothing in it.
-
-    Raises:
-        ModelDirectoryError: not JSON, a newer format, wrong types, or values out of bounds.
-    """
+    """Read a `config.json`, trusting nothing in it."""
     data = parse_json(content, name)
     if isinstance(data, dict) and "format_version" not in data:
         raise ModelDirectoryError(f"{name} is another program's, not a charloom model's: it has no format_version")
@@ -224,11 +220,7 @@ def _check_values(data: object, config: ModelConfig, name: str) -> None:
 
 
 def parse_json(content: bytes, name: str) -> Any:
-    """Parse a small JSON file of a model directory.
-
-    Raises:
-        ModelDirectoryError: it is not JSON.
-    """
+    """Parse a small JSON file of a model directory."""
     try:
         return json.loads(content)
     except (ValueError, RecursionError) as error:

@@ -38,11 +38,7 @@ class HeldFiles:
                     continue
 
     def read(self, name: str, limit: int) -> bytes:
-        """The file's content.
-
-        Raises:
-            ModelDirectoryError: missing, not to be read, or larger than `limit` bytes.
-        """
+        """The file's content."""
         file = self._directory / name
         held = self._open.get(name)
         try:
@@ -60,11 +56,7 @@ class HeldFiles:
             raise ModelDirectoryError(f"cannot read {file}: {error.strerror}") from error
 
     def read_verified(self, name: str, sha256: str, limit: int) -> bytes:
-        """The file's content, its checksum verified.
-
-        Raises:
-            ModelDirectoryError: as `read`, or its checksum is another.
-        """
+        """The file's content, its checksum verified."""
         content = self.read(name, limit)
         if hashlib.sha256(content).hexdigest() != sha256:
             raise ModelDirectoryError(

@@ -49,12 +49,7 @@ _VOCABULARY_LIMIT = 64 << 20
 
 
 def unless_replaced(path: Path, read: Callable[[], Opened]) -> Opened:
-    """Call `read` until the model in the folder was the same before and after it, for two seconds at most.
-
-    Raises:
-        ModelDirectoryError: from `read`, at once where the model was not being replaced meanwhile; or it is replaced
-            again and again.
-    """
+    """Call `read` until the model in the folder was the same before and after it, for two seconds at most."""
     deadline = time.monotonic() + PATIENCE
     while True:
         before = _config_identity(path)
@@ -135,11 +130,7 @@ class ModelDirectory:
     _files: HeldFiles = field(repr=False, compare=False)
 
     def read_graph(self) -> bytes:
-        """The float32 ONNX graph, its checksum verified.
-
-        Raises:
-            ModelDirectoryError: missing, altered, or far larger than such a model can be.
-        """
+        """The float32 ONNX graph, its checksum verified."""
         limit = 4 * self.config.model.parameters + 4 * self.config.model.vocab_size**2 + (16 << 20)
         return self._files.read_verified(GRAPH, self.config.files["model.onnx"], limit)
 
@@ -149,12 +140,7 @@ class ModelDirectory:
         return STEP_GRAPH in self.config.files
 
     def read_int8_graph(self) -> bytes:
-        """The int8 ONNX graph, its checksum verified.
-
-        Raises:
-            UsageError: the model has none.
-            ModelDirectoryError: missing, altered, or far larger than such a model can be.
-        """
+        """The int8 ONNX graph, its checksum verified."""
         if not self.has_int8_graph:
             raise UsageError("precision = 'int8': this model has no int8 graph; use auto or float32")
         shape = self.config.model
@@ -163,11 +149,7 @@ class ModelDirectory:
         return self._files.read_verified(STEP_GRAPH, self.config.files["model.int8.onnx"], limit)
 
     def read_weights(self) -> bytes:
-        """The weights as a safetensors file, its checksum verified.
-
-        Raises:
-            ModelDirectoryError: missing, altered, or far larger than such a model can be.
-        """
+        """The weights as a safetensors file, its checksum verified."""
         limit = 4 * self.config.model.parameters + (1 << 20)
         return self._files.read_verified(WEIGHTS, self.config.files["model.safetensors"], limit)
 
@@ -196,11 +178,7 @@ class ModelDirectory:
                 yield FileCheck(path.name, "extra", path.stat().st_size)
 
     def sound_files(self) -> dict[str, Path]:
-        """The model's own files by their names, config.json last: what may be packed, copied or sent.
-
-        Raises:
-            ModelDirectoryError: one is missing or altered, or a link to a file that is not the model's.
-        """
+        """The model's own files by their names, config.json last: what may be packed, copied or sent."""
         for file in self.check_files():
             if not file.harmless:
                 raise ModelDirectoryError(f"{self.path}: {file.name} is {file.state}; copy the model again")
@@ -221,9 +199,6 @@ def open_model_directory(path: Path | str) -> ModelDirectory:
     """Read a model directory's configuration, vocabulary and default sampling, and hold its large files.
 
     A model that is being replaced is read whole all the same, the old one or the new one.
-
-    Raises:
-        ModelDirectoryError: there is no whole model here, or it is damaged, hostile or too new.
     """
     path = Path(path)
     try:

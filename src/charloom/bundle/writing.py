@@ -36,9 +36,6 @@ def write_model_directory(
         vocabulary: becomes `vocabulary.json`.
         sampling: the default sampling, becomes `generation_config.json`.
         files: the other files' contents. A `metrics.jsonl` that is not among them is taken as it is in the folder.
-
-    Raises:
-        StorageError: a file could not be written; nothing was changed.
     """
     contents: dict[FileName, bytes] = {
         VOCABULARY: _json(vocabulary.to_json()),
@@ -63,9 +60,6 @@ def move_model(made: Path, config: ModelConfig, path: Path) -> None:
         made: that folder.
         config: what its `config.json` says.
         path: the folder to commit it to; it exists. What people wrote there stays, as in `write_model_directory`.
-
-    Raises:
-        StorageError: a file could not be written; nothing was changed.
     """
     kept = edited_files(path)
     stale = set(_recorded_files(path)) - {*config.files}
@@ -74,11 +68,7 @@ def move_model(made: Path, config: ModelConfig, path: Path) -> None:
 
 
 def edited_files(path: Path) -> frozenset[str]:
-    """Which files of a folder people wrote, of those that people may edit: they are not what charloom wrote there.
-
-    Raises:
-        StorageError: one cannot be read.
-    """
+    """Which files of a folder people wrote, of those that people may edit: they are not what charloom wrote there."""
     recorded = _recorded_files(path)
     with storage_errors(path):
         return frozenset(
@@ -90,11 +80,7 @@ def edited_files(path: Path) -> frozenset[str]:
 
 
 def model_refusal(path: Path, *, overwrite: bool, resume: bool = False) -> str | None:
-    """Why no model may be written into the folder; None where one may.
-
-    Raises:
-        StorageError: the folder cannot be looked into.
-    """
+    """Why no model may be written into the folder; None where one may."""
     refusal, name = why_not(path, "model", overwrite=overwrite, resume=resume), _in_the_way(path)
     if refusal is None and name is not None:
         return f"{path / name} would be replaced, and it is not of the model in {path}: move it elsewhere"

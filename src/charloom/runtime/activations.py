@@ -52,9 +52,6 @@ def activations(
         ids: what to read.
         layer: from 0; the last one if None.
         units: which of the layer; the eight that vary most over the text if None.
-
-    Raises:
-        UsageError: more than 5,000 ids, or there is no such layer or unit.
     """
     shape = session.shape
     if len(ids) > LONGEST:

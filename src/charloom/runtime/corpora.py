@@ -49,30 +49,16 @@ class ModelCorpora:
         return CorpusSettings(clean=list(record.cleaning), encoding=record.encoding, vocabulary=record.vocabulary)
 
     def text(self, file: str | Path, notify: Notify) -> str:
-        """One text, cleaned as a corpus is.
-
-        Raises:
-            CorpusError: it cannot be read.
-        """
+        """One text, cleaned as a corpus is."""
         return load_corpus([str(file)], self.settings, notify).text
 
     def segments(self, corpus: CorpusNames, split: SplitName, notify: Notify) -> list[Segment]:
-        """A part of a corpus.
-
-        Raises:
-            CorpusError: the corpus cannot be read, or was prepared for another vocabulary.
-            UsageError: there is no such split, or none in this corpus.
-        """
+        """A part of a corpus."""
         whole, sha256 = self._read(corpus, split, notify)
         return self._part(whole, sha256, split, notify)
 
     def parts(self, corpus: CorpusNames, split: SplitName, notify: Notify) -> Parts:
-        """A part of a corpus and what is beside it; all is the training part where a file of its own was validated on.
-
-        Raises:
-            CorpusError: as `segments`.
-            UsageError: as `segments`.
-        """
+        """A part of a corpus and what is beside it; all is the training part where validation had its own file."""
         whole, sha256 = self._read(corpus, split, notify)
         if split != "train":
             return Parts(whole, self._part(whole, sha256, split, notify), [])

@@ -65,11 +65,7 @@ class Evaluation:
 def evaluate_segments(
     session: Session, vocabulary: Vocabulary, segments: Sequence[Segment], protocol: Protocol
 ) -> Evaluation:
-    """Measure a model on segments of a text.
-
-    Raises:
-        CorpusError: there is nothing to predict.
-    """
+    """Measure a model on segments of a text."""
     symbols = sum(segment.predicted for segment in segments)
     if symbols == 0:
         raise CorpusError("there is no text to evaluate")

@@ -64,11 +64,6 @@ def export_onnx(
         file: what to write; it appears whole or not at all.
         precision: which of the model's graphs.
         overwrite: replace a file that is there.
-
-    Raises:
-        UsageError: the file is there, or is the model's own; or the model has no int8 graph.
-        ModelDirectoryError: the graph is missing or altered, or gives no numbers.
-        StorageError: the file cannot be written.
     """
     check_target(directory, file, overwrite)
     graph = directory.read_int8_graph() if precision == "int8" else directory.read_graph()
@@ -98,12 +93,7 @@ def _description(directory: ModelDirectory) -> dict[str, str]:
 
 
 def check_target(directory: ModelDirectory, file: Path, overwrite: bool) -> None:
-    """Refuse to write over what must stay.
-
-    Raises:
-        UsageError: `file` is a folder, a pipe, a file of a model, or there already and `overwrite` was not given; or a
-            link to nothing.
-    """
+    """Refuse to write over what must stay."""
     sentence = link_to_nothing(file)
     if sentence is not None:
         raise UsageError(sentence)

@@ -140,9 +140,6 @@ def generate_batch(
         cleaned_prompt: as the model reads it.
         settings: how the texts are drawn, and how long they may become.
         samples: how many.
-
-    Raises:
-        UsageError: no match of the pattern can be written with this vocabulary and length.
     """
     started = time.perf_counter()
     seeds = sample_seeds(settings.seed, samples)

@@ -129,11 +129,7 @@ class PackedWeights:
 
 
 def read_arrays(directory: ModelDirectory) -> Arrays:
-    """The float32 weights of a model directory by PyTorch's names, their checksum verified.
-
-    Raises:
-        ModelDirectoryError: missing, altered, or not those of the network that config.json describes.
-    """
+    """The float32 weights of a model directory by PyTorch's names, their checksum verified."""
     try:
         arrays = load(directory.read_weights())
     except (SafetensorError, ValueError, KeyError, TypeError) as error:
@@ -224,11 +220,6 @@ def export_html(directory: ModelDirectory, file: Path, *, overwrite: bool = Fals
         directory: the model.
         file: what to write; it appears whole or not at all.
         overwrite: replace a file that is there.
-
-    Raises:
-        UsageError: the file is there, or is the model's own.
-        ModelDirectoryError: the weights are missing, altered or not the network's.
-        StorageError: the file cannot be written.
     """
     check_target(directory, file, overwrite)
     packed = pack_weights(directory.config.model, read_arrays(directory))

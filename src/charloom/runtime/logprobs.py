@@ -111,7 +111,6 @@ class ThoughtQueue:
     """Thoughts of one text that wait until their characters are certain."""
 
     def __init__(self) -> None:
-        """Nothing waits."""
         self._waiting: deque[tuple[Thought, int]] = deque()
 
     def add(self, thought: Thought, completed: int) -> None:
@@ -138,7 +137,6 @@ class WrittenText:
     """A text that grows piece by piece and is read from anywhere."""
 
     def __init__(self) -> None:
-        """Nothing is written."""
         self._blocks: list[str] = []
         self._ends: list[int] = []  # where each block ends
         self._tail: list[str] = []

@@ -262,12 +262,7 @@ class Searched:
 
 
 def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, seed: int | None = None) -> Novelty:
-    """Compare texts with a corpus, character by character. No copy reaches over the end of a text.
-
-    Raises:
-        CorpusError: there is nothing to examine.
-        UsageError: the texts have more than a million characters.
-    """
+    """Compare texts with a corpus, character by character. No copy reaches over the end of a text."""
     rows = [vocabulary.encode(text) for text in texts if text]
     characters = sum(len(row) for row in rows)
     if not characters:

@@ -118,7 +118,6 @@ class GraphBuilder(ABC):
     """Builds the graph of a network node by node."""
 
     def __init__(self, shape: ModelShape) -> None:
-        """Prepare to build the graph of one network."""
         self._shape = shape
         self._nodes: list[bytes] = []
         self._arrays: dict[str, _Parts] = {}

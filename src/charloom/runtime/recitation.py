@@ -108,10 +108,6 @@ def recite(
         segments: the text; every passage lies within one of them, and no two begin at the same place.
         settings: how many passages, how long, and which.
         split: the name of the part that the segments are.
-
-    Raises:
-        UsageError: more samples than the text has passages.
-        CorpusError: the text is shorter than one passage.
     """
     places = _places(segments, settings)
     whole = np.stack([_passage(segments, place, settings) for place in places])  # (B, T)
@@ -161,11 +157,7 @@ def passages_in(segments: Sequence[Segment], length: int) -> int:
 
 
 def greedy(session: Session, prompts: Ids, length: int, unknown_id: int | None) -> Ids:
-    """The likeliest continuation, character by character: prompts (T, B) with T ≥ 1 → ids (length, B).
-
-    Raises:
-        ModelDirectoryError: the network's answer is not a number.
-    """
+    """The likeliest continuation, character by character: prompts (T, B) with T ≥ 1 → ids (length, B)."""
     state = initial_state(session.shape, prompts.shape[1])
     window = max(1, LOGITS_LIMIT // (prompts.shape[1] * session.shape.vocab_size))
     written = np.empty((length, prompts.shape[1]), dtype=np.int64)

@@ -52,9 +52,6 @@ class Row:
             settings: how it is drawn.
             seed: of its generator.
             alternatives: how many of the likeliest characters to name at each place; None makes no tokens.
-
-        Raises:
-            UsageError: the pattern is none, or no match of it can be written with this vocabulary and length.
         """
         self.settings = settings
         self.seed = seed

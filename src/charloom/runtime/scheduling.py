@@ -154,7 +154,6 @@ class Turns:
     """
 
     def __init__(self, session: Session, vocabulary: Vocabulary, reader: PromptReader, max_rows: int) -> None:
-        """There is no request yet; at most `max_rows` texts are written at a time."""
         self.shares: dict[object, Share] = {}
         self.busy = 0
         self._session = session

@@ -33,10 +33,6 @@ class NamedFiles:
             encoding: how the files are encoded.
             notify: receives notices of what is passed over and fetched.
             keep_bytes: keep bytes that are not valid in the encoding, for a bytes vocabulary.
-
-        Raises:
-            CorpusError: something is not there.
-            UsageError: nothing is named, standard input twice, or the encoding has no such name.
         """
         check_encoding(encoding)
         if not specs:

@@ -76,7 +76,6 @@ class NatsTotal:
     """
 
     def __init__(self) -> None:
-        """Nothing added yet."""
         self._total = 0.0
         self._held: list[float] = []
 
@@ -241,10 +240,6 @@ class Scorer:
         """Score texts that are in memory, windows of them sorted by length; and larger ones, each alone.
 
         The order stays as it was. Memory is bounded by the window, or by `LONGEST` where it is larger.
-
-        Raises:
-            CorpusError: what every character costs was asked for, of a text too long for that.
-            ModelDirectoryError: the network's answer is not a number.
         """
         window: list[Text] = []
         held = 0
@@ -262,12 +257,7 @@ class Scorer:
         yield from self._window(window)
 
     def side_by_side(self, texts: Iterable[Text]) -> Iterator[Score]:
-        """Score texts of any size, several at a time; the order stays as it was.
-
-        Raises:
-            CorpusError: what every character costs was asked for, of a text too long for that.
-            ModelDirectoryError: the network's answer is not a number.
-        """
+        """Score texts of any size, several at a time; the order stays as it was."""
         readings: dict[int, _Reading] = {}
         next_number = 0
         begun = self._begin(texts, readings)

@@ -66,7 +66,6 @@ class RunStepper:
     """Steps any session by running it."""
 
     def __init__(self, session: Session, state: State) -> None:
-        """Step `session` from `state`."""
         self._session = session
         self.state = state
 
@@ -92,9 +91,6 @@ class OnnxSession(Session):
             shape: what config.json says the network is; the graph must agree.
             threads: processor threads for one run.
             name: the file, for errors.
-
-        Raises:
-            ModelDirectoryError: not a graph, or not the one that `shape` describes.
         """
         self.shape = shape
         _check_written_by_us(graph, shape, name)
@@ -122,11 +118,7 @@ class OnnxSession(Session):
 
 
 def check_graph(content: bytes, shape: ModelShape, name: str = GRAPH) -> None:
-    """Load a graph and step it once.
-
-    Raises:
-        ModelDirectoryError: it is not the graph of this network, or gives no numbers.
-    """
+    """Load a graph and step it once."""
     session = OnnxSession(content, shape, name=name)
     logits, _ = session.run(np.zeros((1, 1), dtype=np.int64), initial_state(shape, 1))
     if not np.isfinite(logits).all():

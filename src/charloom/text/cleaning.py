@@ -47,7 +47,6 @@ class DropEmptyLines(Step):
     """Drop empty lines: newlines that follow one another become one, at the ends of the text none."""
 
     def __init__(self) -> None:
-        """Nothing read yet."""
         self._started = False
         self._line_ended = False
 
@@ -217,11 +216,7 @@ def expand(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def clean_pieces(pieces: Iterable[str], steps: Iterable[str], longest: int = UNLIMITED) -> Iterator[str]:
-    """Apply all steps, in order, to a corpus that comes in pieces; where they are cut makes no difference.
-
-    Raises:
-        CorpusError: a step would have to hold back more than `longest` characters.
-    """
+    """Apply all steps, in order, to a corpus that comes in pieces; where they are cut makes no difference."""
     running = [STEPS[name].begin(longest) for name in expand(steps)]
     for piece in pieces:
         yield _through(running, piece)

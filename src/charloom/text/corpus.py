@@ -48,10 +48,6 @@ def load_corpus(specs: Sequence[str], settings: ReadingSettings, notify: Notify 
     """Read, decode, join and clean what `specs` name.
 
     Documents are joined as files are by `cat`, with a newline added where one does not end in one.
-
-    Raises:
-        CorpusError: nothing to read, not decodable, or nothing left after cleaning.
-        UsageError: the encoding has no such name.
     """
     reader = CorpusReader(specs, settings, notify)
     pieces: list[str] = []
@@ -65,22 +61,14 @@ def load_corpus(specs: Sequence[str], settings: ReadingSettings, notify: Notify 
 
 
 def build_vocabulary(corpus: Corpus, settings: ReadingSettings) -> Vocabulary:
-    """The vocabulary that `settings` asks for.
-
-    Raises:
-        CorpusError: the text has fewer than two different characters that are frequent enough.
-    """
+    """The vocabulary that `settings` asks for."""
     counts = CharacterCounts()
     counts.add(corpus.text)
     return vocabulary_of(counts, settings)
 
 
 def vocabulary_of(counts: CharacterCounts, settings: ReadingSettings) -> Vocabulary:
-    """The vocabulary that `settings` asks for, of a text whose characters have been counted.
-
-    Raises:
-        CorpusError: as `build_vocabulary`.
-    """
+    """The vocabulary that `settings` asks for, of a text whose characters have been counted."""
     distinct = counts.distinct
     if len(distinct) < 2 and (settings.vocabulary == "bytes" or settings.min_count == 1):
         raise CorpusError(
@@ -125,21 +113,12 @@ class CorpusSource:
     """
 
     def __init__(self, specs: Sequence[str]) -> None:
-        """Look at what is named; no text is read.
-
-        Raises:
-            CorpusError: a prepared corpus is damaged.
-            UsageError: it is not named alone.
-        """
+        """Look at what is named; no text is read."""
         self.specs = specs
         self.prepared = prepared_among(specs)
 
     def adopt(self, settings: Reading) -> Reading:
-        """The settings that hold: a prepared corpus says itself how it was read.
-
-        Raises:
-            UsageError: a setting that was made by hand contradicts it.
-        """
+        """The settings that hold: a prepared corpus says itself how it was read."""
         return settings if self.prepared is None else settings.model_copy(update=self.prepared.adopt(settings))
 
     def encode(
@@ -148,10 +127,6 @@ class CorpusSource:
         """Read and number the texts; a prepared corpus is verified and stays on the disk.
 
         The ids of the vocabulary `known` stay what they are; characters it lacks come at its end.
-
-        Raises:
-            CorpusError: it cannot be read, is damaged, or is too little.
-            UsageError: the encoding has no such name, or a prepared corpus has other ids than `known`.
         """
         if self.prepared is None:
             corpus = load_corpus(self.specs, settings, notify)

@@ -20,11 +20,7 @@ _DOMAIN_NAMES = ("idna", "punycode")  # Python counts these among the text encod
 
 
 def check_encoding(encoding: str) -> None:
-    """Refuse a name that is not a text encoding.
-
-    Raises:
-        UsageError: Python knows no such text encoding.
-    """
+    """Refuse a name that is not a text encoding."""
     try:
         "a".encode(encoding)
         known = codecs.lookup(encoding).name not in _DOMAIN_NAMES
@@ -50,9 +46,6 @@ def decode_chunks(
         encoding: how it is encoded.
         keep_bytes: keep bytes that are not valid as lone surrogates, so that a bytes vocabulary can
             give them back (PEP 383's `surrogateescape`).
-
-    Raises:
-        CorpusError: not valid in this encoding; the message names file, byte, offset and line.
     """
     head, rest = _peek(iter(chunks), _LONGEST_MARK)
     decoder = _Decoder(head, name, encoding, keep_bytes)

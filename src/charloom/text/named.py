@@ -64,11 +64,7 @@ def cache_folder() -> Path:
 
 
 def read_python_docs(notify: Notify) -> bytes:
-    """The documentation text inside this Python (`pydoc_data.topics`), topics in name order.
-
-    Raises:
-        CorpusError: this Python was installed without it.
-    """
+    """The documentation text inside this Python (`pydoc_data.topics`), topics in name order."""
     try:
         from pydoc_data.topics import topics
     except ImportError:
@@ -80,11 +76,7 @@ def read_python_docs(notify: Notify) -> bytes:
 
 
 def read_download(download: Download, notify: Notify) -> bytes:
-    """The file's bytes, fetched on first use into the cache and verified every time.
-
-    Raises:
-        CorpusError: it cannot be fetched, or what came is not it.
-    """
+    """The file's bytes, fetched on first use into the cache and verified every time."""
     cached = cache_folder() / f"{download.name}.txt"
     if not (cached.is_file() and sha256_of_file(cached) == download.sha256):
         with storage_errors(cached):

@@ -67,11 +67,7 @@ def is_mapped(ids: Ids) -> bool:
 
 
 def load_ids(ids: Ids) -> Ids:
-    """The same ids in memory: read from the disk where they are part of a mapped file, else as they are.
-
-    Raises:
-        CorpusError: the file has changed since it was mapped, or cannot be read.
-    """
+    """The same ids in memory: read from the disk where they are part of a mapped file, else as they are."""
     file = _file_of(ids)
     if file is None or ids.size == 0:
         return ids
@@ -162,11 +158,7 @@ class PreparedCorpus:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open it. `verify` before its ids are trusted.
-
-        Raises:
-            CorpusError: it is not whole, damaged, hostile or too new.
-        """
+        """Open it. `verify` before its ids are trusted."""
         self.path = path
         self.record = _parse(path, _read(path, RECORD, _SMALL))
         self.vocabulary = self._read_vocabulary()
@@ -176,22 +168,14 @@ class PreparedCorpus:
 
     @cached_property
     def whole(self) -> Segment:
-        """All its ids, the opening one first, left on the disk until they are looked at.
-
-        Raises:
-            CorpusError: the file cannot be read.
-        """
+        """All its ids, the opening one first, left on the disk until they are looked at."""
         try:
             return Segment(map_ids(self.path / IDS, self.record.dtype))
         except (OSError, ValueError) as error:
             raise CorpusError(f"cannot read {self.path / IDS}: {error}") from error
 
     def verify(self) -> None:
-        """Read `ids.bin` once through: its checksum, and that every id is one of the vocabulary.
-
-        Raises:
-            CorpusError: it is damaged.
-        """
+        """Read `ids.bin` once through: its checksum, and that every id is one of the vocabulary."""
         digest, highest, ids = hashlib.sha256(), 0, self.whole.ids
         for start in range(0, len(ids), _CHUNK):
             chunk = load_ids(ids[start : start + _CHUNK])
@@ -203,11 +187,7 @@ class PreparedCorpus:
             raise self._damaged(f"{IDS} holds id {highest:,} and {VOCABULARY} only {self.vocabulary.size:,}")
 
     def adopt(self, settings: ReadingSettings) -> dict[str, Any]:
-        """How the text was read, as settings; those that were set by hand must not say otherwise.
-
-        Raises:
-            UsageError: one does.
-        """
+        """How the text was read, as settings; those that were set by hand must not say otherwise."""
         record = self.record
         own = {name: getattr(record, name) for name in ("encoding", "vocabulary", "min_count")}
         own["clean"] = list(record.cleaning)
@@ -246,12 +226,7 @@ def holds_prepared(path: Path) -> bool:
 
 
 def prepared_among(specs: Sequence[str]) -> PreparedCorpus | None:
-    """The prepared corpus that is named, if one is.
-
-    Raises:
-        CorpusError: it is damaged.
-        UsageError: it is not named alone.
-    """
+    """The prepared corpus that is named, if one is."""
     folders = [folder for spec in specs if (folder := _prepared_folder(spec)) is not None]
     if not folders:
         return None

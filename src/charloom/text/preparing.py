@@ -71,11 +71,6 @@ def prepare_corpus(
         settings: how to read the text.
         overwrite: replace a prepared corpus that is there.
         notify: receives the progress.
-
-    Raises:
-        CorpusError: the text cannot be read, is too little, or cannot be cleaned in pieces; or the folder is taken.
-        StorageError: the folder cannot be written.
-        UsageError: the encoding has no such name, or the folder is inside the corpus.
     """
     notify = unfailing(notify)
     reader = CorpusReader(specs, settings, notify, LONGEST)

@@ -36,9 +36,6 @@ class CorpusReader:
             settings: how to read.
             notify: receives notices of what is passed over and fetched.
             longest: how many characters cleaning may hold back at a time.
-
-        Raises:
-            UsageError: the encoding has no such name.
         """
         check_encoding(settings.encoding)
         self.bytes = 0
@@ -51,11 +48,7 @@ class CorpusReader:
         self._sources: Counter[str] = Counter()
 
     def __iter__(self) -> Iterator[str]:
-        """Cleaned pieces of half a million characters or more but for the last, none of them empty.
-
-        Raises:
-            CorpusError: nothing to read, not decodable, or nothing left after cleaning.
-        """
+        """Cleaned pieces of half a million characters or more but for the last, none of them empty."""
         left = False
         for piece in _gather(clean_pieces(self._joined(), self._settings.clean, self._longest)):
             left = True

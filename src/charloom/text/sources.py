@@ -49,11 +49,7 @@ class Document:
     open: Callable[[], AbstractContextManager[BinaryIO]]
 
     def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
-        """Its bytes, read from the file as they are asked for: standard input and some addresses can be read only once.
-
-        Raises:
-            CorpusError: it cannot be opened or read to its end.
-        """
+        """Its bytes, read from the file as needed: standard input and some addresses can be read only once."""
         try:
             with self.open() as file:
                 while chunk := file.read(size):
@@ -70,11 +66,7 @@ def list_specs(named: str | Path | Sequence[str | Path]) -> list[str]:
 
 
 def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
-    """Everything the given corpus arguments name, in order.
-
-    Raises:
-        CorpusError: something is not there, cannot be read, or names no text.
-    """
+    """Everything the given corpus arguments name, in order."""
     for spec in specs:
         if spec == "-":
             yield Document("stdin", "stdin", "stdin", lambda: contextlib.nullcontext(sys.stdin.buffer))
@@ -87,11 +79,7 @@ def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
 
 
 def check_outside(folder: Path, specs: Iterable[str]) -> None:
-    """See that what is written into a folder does not become part of the text: the next run would read it.
-
-    Raises:
-        UsageError: a corpus argument takes in the folder, or a file that charloom writes there.
-    """
+    """See that what is written into a folder does not become part of the text: the next run would read it."""
     for spec in specs:
         if _takes_in(spec, folder):
             raise UsageError(f"the output {folder} is inside the corpus {spec}: choose another folder")

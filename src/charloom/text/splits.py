@@ -61,9 +61,6 @@ def split_ids(whole: Segment, kind: ValidationSplit, fraction: float, at_most: i
     (whatever the batch), of each row's windows of 60 the last `fraction`; the characters that do not fill
     the rows or the windows, fewer than 64 × 61, are in neither part. No more than `at_most` characters are
     held out; `row-tail` keeps as many whole windows of every row as that allows, but one at least.
-
-    Raises:
-        CorpusError: too little text for both parts.
     """
     limit = whole.predicted if at_most is None else at_most
     if kind == "row-tail":

@@ -90,7 +90,6 @@ class CharacterCounts:
     """
 
     def __init__(self) -> None:
-        """Nothing counted yet."""
         self.by_code: NDArray[np.int64] = np.zeros(sys.maxunicode + 1, dtype=np.int64)
 
     def add(self, text: str) -> None:
@@ -245,11 +244,7 @@ def grow_vocabulary(known: Vocabulary | None, found: Vocabulary) -> Vocabulary:
 
 
 def vocabulary_from_json(data: object) -> Vocabulary:
-    """Read the content of a `vocabulary.json`, trusting nothing in it.
-
-    Raises:
-        ModelDirectoryError: it is not a vocabulary.
-    """
+    """Read the content of a `vocabulary.json`, trusting nothing in it."""
     if not isinstance(data, dict) or data.get("kind") not in ("characters", "bytes"):
         raise ModelDirectoryError('vocabulary.json does not say {"kind": "characters"} or {"kind": "bytes"}')
     if data["kind"] == "bytes":

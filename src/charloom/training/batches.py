@@ -62,11 +62,7 @@ class RingBatches:
 
 
 def fit_batch(characters: int, settings: TrainingSettings, explicit: frozenset[str]) -> TrainingSettings:
-    """Shrink batch and window to a small text where the user did not set them: every row needs a window.
-
-    Raises:
-        CorpusError: the text is too short for what the user did set; the message says what would fit.
-    """
+    """Shrink batch and window to a small text where the user did not set them: every row needs a window."""
     rows, window = settings.batch_size, settings.bptt
     if characters >= rows * window:
         return settings

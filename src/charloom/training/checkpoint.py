@@ -55,11 +55,7 @@ class Checkpoints:
         self._unsaved: tuple[Path, bytes] | None = None
 
     def begin(self, run: dict[str, Any]) -> None:
-        """Start afresh: forget older checkpoints and record what the run is.
-
-        Raises:
-            StorageError: the folder cannot be written.
-        """
+        """Start afresh: forget older checkpoints and record what the run is."""
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         self.remove_all()
@@ -75,22 +71,14 @@ class Checkpoints:
             raise
 
     def check_there(self) -> None:
-        """See that the folder is still under the name that the run writes to.
-
-        Raises:
-            TrainingError: somebody moved it.
-        """
+        """See that the folder is still under the name that the run writes to."""
         sentence = None if self._lock is None else self._lock.lost()
         # Some network disks number a folder anew; then the run's own record is in it.
         if sentence is not None and (self.read_run() or {}).get("run") != self.run:
             raise TrainingError(f"{sentence}: the run ends; it is not lost, resume it where its folder is now")
 
     def check_owned(self) -> None:
-        """See that no other run took the folder, as it may where the disk has no locks, and that it was not moved.
-
-        Raises:
-            TrainingError: somebody did.
-        """
+        """See that no other run took the folder, as it may where the disk has no locks, and that it was not moved."""
         self.check_there()
         found = self.read_run() or {}
         if found.get("run", self.run) != self.run:
@@ -99,11 +87,7 @@ class Checkpoints:
             )
 
     def read_run(self) -> dict[str, Any] | None:
-        """What `begin` recorded, or None where no run was begun.
-
-        Raises:
-            TrainingError: the record is damaged.
-        """
+        """What `begin` recorded, or None where no run was begun."""
         path = self.folder / RUN
         if not path.is_file():
             return None
@@ -116,12 +100,7 @@ class Checkpoints:
         return run
 
     def save(self, state: TrainingState, ranks: Ranks) -> None:
-        """Write a checkpoint (rank 0 does, of all ranks) and remove all but the last two.
-
-        Raises:
-            StorageError: it cannot be written; older checkpoints still stand.
-            TrainingError: somebody moved the folder.
-        """
+        """Write a checkpoint (rank 0 does, of all ranks) and remove all but the last two."""
         tensors = dict(_tensors(state, ranks))
         if not ranks.writes:
             return
@@ -214,9 +193,6 @@ class Checkpoints:
 
         Args:
             but_best: keep the model that `best` holds.
-
-        Raises:
-            StorageError: a file cannot be removed.
         """
         for path in self._elsewhere():
             shutil.rmtree(path.parent, ignore_errors=True)
@@ -250,11 +226,7 @@ class Checkpoints:
 
 
 def check_room(folder: Path, parameters: int) -> None:
-    """See that the disk has room for a run of a network with so many parameters.
-
-    Raises:
-        StorageError: it has not.
-    """
+    """See that the disk has room for a run of a network with so many parameters."""
     with storage_errors(folder):
         free = shutil.disk_usage(folder).free
     # The weights twice (safetensors and ONNX), and the checkpoints: weights, best weights and two moments.

@@ -67,10 +67,6 @@ def prepare_data(
         settings: how, as the source adopts them.
         notify: receives notices.
         known: a vocabulary whose ids stay what they are; new characters come at its end.
-
-    Raises:
-        CorpusError: it cannot be read, or is too little.
-        UsageError: a prepared corpus has other ids than `known`.
     """
     corpus = source.encode(settings, notify, known)
     if settings.validation is None:
@@ -111,11 +107,7 @@ def model_shape(data: TrainingData, settings: ModelSettings) -> ModelShape:
 def make_batches(
     data: TrainingData, settings: TrainingSettings, explicit: frozenset[str], notify: Notify
 ) -> tuple[RingBatches, TrainingSettings]:
-    """The rows to train on, and the settings with batch and window shrunk to a short text unless `explicit`.
-
-    Raises:
-        CorpusError: the text is too short for the batch and window that the user set.
-    """
+    """The rows to train on, and the settings with batch and window shrunk to a short text unless `explicit`."""
     parts = [segment.ids[1:] for segment in data.split.train]
     ids = (
         parts[0] if len(parts) == 1 else np.concatenate([load_ids(part) for part in parts])

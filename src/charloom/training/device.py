@@ -19,11 +19,7 @@ _CROWDED = 1.5  # the pace of all threads, as a multiple of their usual one, fro
 
 
 def choose_device(name: str, local_rank: int = 0) -> torch.device:
-    """The device called `name`; `auto` is a GPU if there is one: of several processes on a machine, each its own.
-
-    Raises:
-        UsageError: there is no such device here.
-    """
+    """The device called `name`; `auto` is a GPU if there is one: of several processes on a machine, each its own."""
     if name == "auto":
         gpus = torch.cuda.device_count()
         return torch.device("cuda", local_rank % gpus) if gpus else torch.device("cpu")

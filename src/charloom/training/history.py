@@ -30,20 +30,13 @@ class History:
         """Begin a history, or go on with one from a step; what was recorded after it is dropped.
 
         Without `writes` (a rank that another one writes for) nothing is ever written.
-
-        Raises:
-            StorageError: the file cannot be read or written.
         """
         self.path = path
         self._writes = writes
         self.forget_after(keep_until_step)
 
     def forget_after(self, step: int) -> None:
-        """Drop what was recorded after a step.
-
-        Raises:
-            StorageError: the file cannot be read or written.
-        """
+        """Drop what was recorded after a step."""
         if not self._writes:
             return
         with storage_errors(self.path):
@@ -52,11 +45,7 @@ class History:
             file.writelines(_line(record) for record in kept)
 
     def add(self, record: Mapping[str, object]) -> None:
-        """Append one record.
-
-        Raises:
-            StorageError: the disk is full.
-        """
+        """Append one record."""
         if not self._writes:
             return
         with storage_errors(self.path), self.path.open("ab") as file:

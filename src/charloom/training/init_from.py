@@ -44,11 +44,7 @@ class Origin:
 
 
 def read_origin(folder: Path) -> Origin:
-    """Open the model to start from.
-
-    Raises:
-        ModelDirectoryError: it is not a whole model.
-    """
+    """Open the model to start from."""
     directory = open_model_directory(folder)
     weights = read_weights(directory)
     config = directory.config
@@ -63,11 +59,7 @@ def read_origin(folder: Path) -> Origin:
 
 
 def read_weights(directory: ModelDirectory) -> Weights:
-    """A model's weights by PyTorch's names.
-
-    Raises:
-        ModelDirectoryError: missing, altered, or of another network.
-    """
+    """A model's weights by PyTorch's names."""
     try:
         weights = load(directory.read_weights())
     except SafetensorError as error:
@@ -80,11 +72,7 @@ def read_weights(directory: ModelDirectory) -> Weights:
 
 
 def settings_like(origin: Origin, settings: RunSettings, explicit: frozenset[str]) -> RunSettings:
-    """The settings with the origin's network and cleaning, and a rate for fine-tuning unless it is `explicit`.
-
-    Raises:
-        UsageError: an explicit setting contradicts the origin.
-    """
+    """The settings with the origin's network and cleaning, and a rate for fine-tuning unless it is `explicit`."""
     shape = {name: getattr(origin.shape, name) for name in _SHAPE}
     for name, value in shape.items():
         _check_agrees(name, getattr(settings.model, name), value, explicit)

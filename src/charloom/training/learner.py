@@ -49,11 +49,7 @@ class Learner:
     def __init__(
         self, state: TrainingState, batches: RingBatches, settings: TrainingSettings, weight_drop: float, ranks: Ranks
     ) -> None:
-        """Learn from `batches`; `weight_drop` is the share of the recurrent weights dropped for each update.
-
-        Raises:
-            UsageError: the rows cannot be shared out among the ranks.
-        """
+        """Learn from `batches`; `weight_drop` is the share of the recurrent weights dropped for each update."""
         self._state = state
         self._batches = batches
         self._settings = settings

@@ -63,9 +63,6 @@ def build_graphs(weights: Arrays, session: TorchSession, data: TrainingData) -> 
         weights: by PyTorch's names, as in `model.safetensors`.
         session: the network with these weights in PyTorch.
         data: what it was trained on.
-
-    Raises:
-        TrainingError: the float32 graph does not agree with PyTorch.
     """
     shape, text = session.shape, data.split.validation[0].ids
     float32, int8 = build_graph(shape, weights), build_int8_graph(shape, weights)
@@ -89,9 +86,6 @@ def verify_graph(graph: bytes, reference: Session, ids: Ids) -> float:
 
     Returns:
         The largest difference between their logits.
-
-    Raises:
-        TrainingError: it is above `TOLERANCE`, or a weight is not a number.
     """
     try:
         session = OnnxSession(graph, reference.shape)

@@ -138,10 +138,6 @@ def publish(
     """Export the best weights, check them against PyTorch, measure them and commit the model directory.
 
     The run's history, as far as it is recorded, becomes the model's.
-
-    Raises:
-        TrainingError: the exported graph does not agree with PyTorch.
-        StorageError: the folder cannot be written; nothing was changed.
     """
     state.model.load_state_dict(state.best_weights)
     session = TorchSession(state.model)

@@ -37,11 +37,7 @@ class Ranks:
         return self.rank == 0
 
     def rows(self, batch_size: int) -> slice:
-        """Which of the run's B rows are this rank's.
-
-        Raises:
-            UsageError: they cannot be shared out evenly.
-        """
+        """Which of the run's B rows are this rank's."""
         if batch_size % self.world_size:
             raise UsageError(
                 f"batch-size = {batch_size}: {self.world_size} processes need a multiple of {self.world_size}"
@@ -97,9 +93,6 @@ class Ranks:
         Args:
             digest: its SHA-256 in hexadecimal.
             what: what to call it in an error.
-
-        Raises:
-            TrainingError: they differ.
         """
         own = torch.frombuffer(bytearray(bytes.fromhex(digest)), dtype=torch.uint8)
         if self.world_size > 1 and (self.gather(own[None], 0) != own).any():
@@ -112,9 +105,6 @@ def joined_ranks(device: Callable[[int], torch.device]) -> Iterator[Ranks]:
 
     Args:
         device: where the process with a given local rank will train.
-
-    Raises:
-        TrainingError: the processes cannot find each other, or one was lost.
     """
     world_size = int(os.environ.get("WORLD_SIZE", "1")) if "TORCHELASTIC_RUN_ID" in os.environ else 1
     if world_size == 1:

@@ -22,11 +22,7 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str) -> RunSettings:
-    """A recipe by its name, or by the path of a user's own YAML file.
-
-    Raises:
-        UsageError: there is no such recipe, or it is not one.
-    """
+    """A recipe by its name, or by the path of a user's own YAML file."""
     names = recipe_names()
     if name in names:
         content = (_shipped_recipe() / f"{name}.yaml").read_text("utf-8")

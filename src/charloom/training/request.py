@@ -48,14 +48,7 @@ class Request:
 
 
 def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
-    """Refuse a folder that is taken.
-
-    Raises:
-        UsageError: both `overwrite` and `resume`; or it is a file.
-        TrainingError: it holds a model or an unfinished run, and neither was asked for; or anything that is not
-            charloom's; or a prepared corpus.
-        StorageError: it cannot be looked into.
-    """
+    """Refuse a folder that is taken."""
     if resume and overwrite:
         raise UsageError("give --resume or --overwrite, not both")
     with storage_errors(folder):
@@ -68,11 +61,7 @@ def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
 def look_into(
     folder: Path, ranks: Ranks, *, overwrite: bool, resume: bool
 ) -> tuple[TrainingResult | None, dict[str, Any] | None]:
-    """The finished result and the unfinished run to resume, as rank 0 finds them.
-
-    Raises:
-        UsageError, TrainingError, StorageError: as `check_folder`; or what is there is damaged.
-    """
+    """The finished result and the unfinished run to resume, as rank 0 finds them."""
     standing: dict[str, Any] = {"finished": None, "unfinished": None}
     if ranks.writes:
         check_folder(folder, overwrite=overwrite, resume=resume)
@@ -90,12 +79,7 @@ def look_into(
 
 
 def _finished_result(folder: Path) -> TrainingResult | None:
-    """What the finished run in the folder came to; None where there is none or it was interrupted.
-
-    Raises:
-        ModelDirectoryError: the model that is there is not whole.
-        TrainingError: it was not made by training.
-    """
+    """What the finished run in the folder came to; None where there is none or it was interrupted."""
     # A run that ends removes its record first: what else it left is of a run that is finished.
     if not holds_model(folder) or (holds_run(folder) and (folder / TRAINING / RUN).exists()):
         return None
@@ -114,12 +98,7 @@ def make_request(
     origin: Origin | None,
     ranks: Ranks,
 ) -> Request:
-    """What a run is to do: a new one, or the unfinished one that is resumed.
-
-    Raises:
-        UsageError: an option contradicts the model to start from, or would make it another run.
-        TrainingError: the record is damaged, or it began with more or fewer processes.
-    """
+    """What a run is to do: a new one, or the unfinished one that is resumed."""
     if unfinished is None:
         return _new_request(recipe, settings, options, origin)
     return _resumed_request(unfinished, settings, recipe, options, ranks)

@@ -344,11 +344,7 @@ class _Run:
         return TrainingResult(**json.loads(self.ranks.share_bytes(content)))
 
     def _target(self, ending: Ending) -> Path:
-        """Where to write the model: a run that did not finish must not replace the model of another one.
-
-        Raises:
-            StorageError: the folder cannot be made.
-        """
+        """Where to write the model: a run that did not finish must not replace the model of another one."""
         others = [record for record in model_records(self.folder) if self._is_anothers(record)]
         if ending is Ending.FINISHED or not others:
             return self.folder

@@ -103,11 +103,7 @@ class TrainingState:
 
 
 def fresh_state(shape: ModelShape, settings: RunSettings, device: torch.device, ranks: Ranks) -> TrainingState:
-    """The state of a run that has not begun; all ranks have the same weights, and dropout of their own.
-
-    Raises:
-        UsageError: the rows cannot be shared out among the ranks.
-    """
+    """The state of a run that has not begun; all ranks have the same weights, and dropout of their own."""
     training = settings.training
     torch.manual_seed(training.seed)
     model = CharacterModel(shape, settings.model.input_dropout, window_dropout=settings.model.window_dropout)

@@ -18,7 +18,6 @@ class TorchSession(Session):
     """A torch model, stepped."""
 
     def __init__(self, model: CharacterModel) -> None:
-        """Run `model` as it is at each call."""
         self.shape = model.shape
         self._model = model
 
@@ -45,7 +44,6 @@ class StoppableSession(Session):
     """A session that breaks off when the run is asked to stop: a large text must not delay the checkpoint."""
 
     def __init__(self, session: Session, should_stop: Callable[[], bool]) -> None:
-        """Run `session` until `should_stop` says so."""
         self.shape = session.shape
         self._session = session
         self._should_stop = should_stop

@@ -54,11 +54,7 @@ class Tracking:
     def __init__(
         self, folder: Path, settings: RunSettings, recipe: str | None, notify: Notify, *, writes: bool = True
     ) -> None:
-        """Find the libraries; nothing is written before the training starts, and without `writes` nothing ever.
-
-        Raises:
-            MissingExtraError: a library is not installed.
-        """
+        """Find the libraries; nothing is written before the training starts, and without `writes` nothing ever."""
         self.stopped = False
         self._folder = folder
         self.settings = settings

@@ -36,11 +36,7 @@ class MLflowTracker:
     """One MLflow run; a resumed training goes on with the same. Figures wait here until they are delivered."""
 
     def __init__(self, folder: Path) -> None:
-        """Record runs of `folder`.
-
-        Raises:
-            ModuleNotFoundError: MLflow is not installed.
-        """
+        """Record runs of `folder`."""
         with _environment():
             import mlflow
             from mlflow.entities import Metric, Param

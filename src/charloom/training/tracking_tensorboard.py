@@ -19,11 +19,7 @@ class TensorBoardTracker:
     """One event file a run or resumption."""
 
     def __init__(self, folder: Path) -> None:
-        """Record in `folder`'s `tensorboard/`.
-
-        Raises:
-            ModuleNotFoundError: TensorBoard is not installed.
-        """
+        """Record in `folder`'s `tensorboard/`."""
         from tensorboard.compat.proto import event_pb2
         from tensorboard.plugins.text import metadata
         from tensorboard.summary.writer.record_writer import RecordWriter

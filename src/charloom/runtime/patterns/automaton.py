@@ -195,11 +195,7 @@ class Automaton:
     """
 
     def __init__(self, tree: Node, vocabulary: Vocabulary, pattern: str) -> None:
-        """Build it.
-
-        Raises:
-            UsageError: it would be too large, or nothing can be written that it matches.
-        """
+        """Build it."""
         self._vocabulary = vocabulary
         self._pattern = pattern
         self._atoms: dict[Atom, int] = {}

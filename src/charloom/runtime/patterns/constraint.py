@@ -51,12 +51,7 @@ class RegexConstraint:
     """
 
     def __init__(self, pattern: str, vocabulary: Vocabulary) -> None:
-        """Compile `pattern` for the ids of `vocabulary`.
-
-        Raises:
-            UsageError: it is not a valid pattern, uses what is not supported, is too large, or nothing that the
-                vocabulary can write matches it.
-        """
+        """Compile `pattern` for the ids of `vocabulary`."""
         self.pattern = pattern
         self._size = vocabulary.size
         self._bytes = vocabulary.kind == "bytes"
@@ -68,11 +63,7 @@ class RegexConstraint:
         self._room = _MEMORY
 
     def check_length(self, length: int) -> None:
-        """Make sure that a match fits in `length` ids.
-
-        Raises:
-            UsageError: it does not.
-        """
+        """Make sure that a match fits in `length` ids."""
         if self.shortest > length:
             unit = "bytes" if self._bytes else "characters"
             raise UsageError(
@@ -183,9 +174,5 @@ def _prefix(state: int) -> bytes:
 
 @lru_cache(maxsize=16)
 def compile_constraint(pattern: str, vocabulary: Vocabulary) -> RegexConstraint:
-    """The constraint of a pattern; the latest ones are kept.
-
-    Raises:
-        UsageError: as `RegexConstraint` does.
-    """
+    """The constraint of a pattern; the latest ones are kept."""
     return RegexConstraint(pattern, vocabulary)

@@ -57,11 +57,7 @@ NOTHING: Final = Sequence(())
 
 
 def compile_part(source: str, flags: int, pattern: str) -> re.Pattern[str]:
-    """What Python makes of `source`, which is a part of `pattern`.
-
-    Raises:
-        UsageError: it is not valid.
-    """
+    """What Python makes of `source`, which is a part of `pattern`."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # "possible nested set": such a pattern means today what it means to us
@@ -85,9 +81,6 @@ def simplify(node: Node, pattern: str, *, first: bool = True, last: bool = True)
         pattern: what it was read from, for the message.
         first: no character of a match can come before this part.
         last: none can come after it.
-
-    Raises:
-        UsageError: an anchor is where it would mean something.
     """
     if isinstance(node, Anchor):
         if not (first if node.at_start else last):

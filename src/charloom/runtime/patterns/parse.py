@@ -60,11 +60,7 @@ class MalformedError(Exception):
 
 
 def escaped_code(pattern: str, start: int) -> tuple[int, int]:
-    r"""The code point that the escape at `start` means outside a class, and where it ends.
-
-    Raises:
-        MalformedError: it means none; \1 to \9 and \b, which do not either, are for the caller to know.
-    """
+    r"""The code point that the escape at `start` means outside a class, and where it ends."""
     letter = pattern[start + 1 : start + 2]
     if letter == "0":
         return _number(_OCTAL, pattern, start, 8)
@@ -109,11 +105,7 @@ def _named_code_point(pattern: str, start: int) -> tuple[int, int]:
 
 
 def parse_pattern(pattern: str) -> Node:
-    """The tree of a pattern, simplified.
-
-    Raises:
-        UsageError: it is not a valid pattern, or needs what an automaton cannot do; says what and where.
-    """
+    """The tree of a pattern, simplified."""
     if len(pattern) > MAX_PATTERN:
         raise refusal(pattern, f"it has {len(pattern):,} characters, more than {MAX_PATTERN:,}")
     try:
