@@ -34,13 +34,7 @@ _PIECE = 1 << 16
 
 
 def completion_body(prompt: str, sampling: Mapping[str, Any], *, stream: bool = False) -> bytes:
-    """The body of a completion, as docs/reference/http.md describes it.
-
-    Args:
-        prompt: what is continued.
-        sampling: fields of `SamplingSettings`; what is not given is the model's own, the length 500.
-        stream: whether the answer comes as it is written.
-    """
+    """The body of a completion, as docs/reference/http.md describes it."""
     settings = validate(SamplingSettings, sampling)
     body: dict[str, Any] = {"prompt": prompt, "max_tokens": settings.length}
     for name in sorted(settings.model_fields_set - {"length"}):

@@ -112,12 +112,6 @@ def follow_log(aws: Aws, name: str, *, last: int | None = None, every: float = 5
     """What a job has written and still writes until it ends; of an endpoint, until it is deleted or has failed.
 
     A job that has just been created is waited for: its log begins later.
-
-    Args:
-        aws: the account.
-        name: a job's or an endpoint's; a training job's comes first, then a transform job's.
-        last: begin with only so many lines of what is there.
-        every: seconds between looks.
     """
     log = log_of(aws, checked_name(name, "the name"))
     yield from _some(aws, name, log, _growing(aws, name, log, last, every))

@@ -48,15 +48,7 @@ def docker_runs() -> bool:
 
 
 def build_with_docker(aws: Aws, context: Path, image: str, names: list[str], notify: Notify) -> None:
-    """Build a context's Dockerfile and push it under several tags; a dry run only asks for the right to push.
-
-    Args:
-        aws: the account.
-        context: the folder that Docker is sent.
-        image: its address in the registry, without a tag.
-        names: the tags.
-        notify: receives what Docker says.
-    """
+    """Build a context's Dockerfile and push it under several tags; a dry run only asks for the right to push."""
     response = aws.call("ecr", "get_authorization_token")
     if aws.dry:
         return
@@ -161,17 +153,7 @@ def build_request(source: S3Uri, role: str, image: str, version: str) -> dict[st
 def build_with_codebuild(
     aws: Aws, context: Path, image: str, version: str, role: str, bucket: str | None, notify: Notify
 ) -> None:
-    """Send a context, let it be built and pushed, and follow that to its end. Interrupted, the build is stopped.
-
-    Args:
-        aws: the account.
-        context: the folder that Docker is to be sent.
-        image: its address in the registry, without a tag.
-        version: the tag that it gets, beside `latest`.
-        role: the full name of the role that CodeBuild takes on.
-        bucket: where the context is put; SageMaker's default bucket if None.
-        notify: receives phases and lines.
-    """
+    """Send a context, let it be built and pushed, and follow that to its end. Interrupted, the build is stopped."""
     place = bucket or default_bucket(aws)
     ensure_bucket(aws, place)
     source = S3Uri(place) / "charloom" / "image" / f"charloom-serve-{version}.zip"

@@ -67,12 +67,7 @@ def refuse_unfit(instance: str, use: Use) -> None:
 
 
 def refuse_arm(instance: str, image: str | None) -> None:
-    """See that an instance type has the processors that the container image is built for.
-
-    Args:
-        instance: the type.
-        image: one of the user's own, which may be for Arm; None: one that charloom chooses.
-    """
+    """See that an instance type has the processors that the container image is built for."""
     if image is None and has_arm(instance):
         raise UsageError(
             f"{instance} has an Arm processor (Graviton), and the images that charloom takes are built for x86: "

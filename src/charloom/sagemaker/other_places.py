@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Literal
 
 from charloom.errors import CharloomError, CloudError
+from charloom.events import Notice, Notify
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import Place, command, shown_place
 from charloom.sagemaker.creations import Creation, Kind, creations
 from charloom.sagemaker.hosting.parts import is_ours, look
 from charloom.sagemaker.jobs.follow import NO_JOB, training_status
+from charloom.sagemaker.local.endpoints import find
+from charloom.sagemaker.local.job import find_job
 
 _MOST = 8  # places that are asked; those used before them are named
 
 
 def others(asked: Place | None, reach: Callable[[str, str | None], Aws]) -> Iterator[str]:
-    """Sentences about the other places that hold endpoints or running jobs, or could not be asked.
-
-    Args:
-        asked: the place that needs no mention.
-        reach: gives the account of a region and profile.
-    """
+    """Sentences about the other places that hold endpoints or running jobs, or could not be asked."""
     places: dict[tuple[str, str | None], Creation] = {}
     for one in creations():
         places.setdefault((one.region, one.profile), one)
@@ -49,12 +48,7 @@ def _contents(reach: Callable[[str, str | None], Aws], place: Place) -> str:
 
 
 def endpoint_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
-    """Sentences about endpoints of that name in accounts, each with the command that deletes it.
-
-    Args:
-        name: the endpoint's.
-        aws: an account to ask; what is on record is said without asking.
-    """
+    """Sentences about endpoints of that name in accounts, each with the command that deletes it."""
     found = _ask_state(aws, name)
     there = [] if not found or aws is None else [(aws, f"runs ({found})")]
     return [
@@ -77,6 +71,17 @@ def job_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
         f"a job {name} {what} {shown_place(place)} too: {command(place, 'stop', name)}"
         for place, what in there + _recorded_places("training", name, aws if running is not None else None)
     ]
+
+
+def notice_twin(name: str, what: Literal["job", "endpoint"], notify: Notify) -> None:
+    """Say that commands without a region will act on what this machine has of that name, if it has."""
+    try:
+        found = find_job(name) if what == "job" else find(name)
+    except CharloomError:  # a damaged record, or not a valid name: whoever needs it says so
+        return
+    if found is not None:
+        message = f"this machine has {'a' if what == 'job' else 'an'} {what} {name} too: commands without --region or "
+        notify(Notice(f"{message}--profile act on that one"))
 
 
 def _ask_state(aws: Aws | None, name: str) -> str | None:

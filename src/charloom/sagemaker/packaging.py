@@ -182,13 +182,7 @@ class Package:
 
 
 def write_code(folder: Path, *, vendor: bool = False, container: Container = Container()) -> None:  # noqa: B008
-    """Write what makes a model serve in an image of four functions: those, charloom's wheel, pinned requirements.
-
-    Args:
-        folder: the `code` folder of a model's archive; created if it is not there.
-        vendor: put the required packages' wheels beside them, for networks without an index.
-        container: where they will run.
-    """
+    """Write what makes a model serve in an image of four functions: those, charloom's wheel, pinned requirements."""
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         lines = pins("serve", container)

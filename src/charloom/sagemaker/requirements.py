@@ -73,10 +73,6 @@ def pins(extra: str, container: Container = Container()) -> list[str]:
 
     What is not installed here is given by the range that is asked for.
 
-    Args:
-        extra: of charloom's, as in `serve`.
-        container: whose markers hold.
-
     Returns:
         Lines of a requirements file, in order, without charloom itself.
     """
@@ -102,9 +98,6 @@ def pins(extra: str, container: Container = Container()) -> list[str]:
 
 def ranges(*extras: str) -> list[str]:
     """What charloom asks for itself, in the ranges that it asks for: what an image has already fits, and stays.
-
-    Args:
-        *extras: of charloom's, beside the base.
 
     Returns:
         Lines of a requirements file, in order, without charloom itself.

@@ -207,12 +207,7 @@ def _refuse_neighbours(address: S3Uri, found: list[S3Uri]) -> None:
 
 
 def refuse_mixed_corpora(address: S3Uri, found: list[S3Uri]) -> None:
-    """See that a prepared corpus is alone: a job whose training channel holds more ends at once, and is paid for.
-
-    Args:
-        address: where the text is.
-        found: the objects there.
-    """
+    """See that a prepared corpus is alone: a job whose training channel holds more ends at once, and is paid for."""
     from charloom.text.prepared import IDS, RECORD, VOCABULARY
 
     keys = {one.key for one in found}

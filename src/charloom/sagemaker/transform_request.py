@@ -67,16 +67,7 @@ class TransformSettings(ResourceSettings):
 def transform_request(
     name: str, model: str, source: S3Uri, output: S3Uri, settings: TransformSettings, *, score: bool
 ) -> dict[str, Any]:
-    """For CreateTransformJob: JSON lines in, an answer a line out.
-
-    Args:
-        name: the job's.
-        model: the SageMaker model's.
-        source: an object of JSON lines, or what the names of several begin with.
-        output: a folder; the answers to `a.jsonl` lie in `a.jsonl.out`.
-        settings: instances and pieces.
-        score: measure the prompts of lines that do not say what they want, instead of continuing them.
-    """
+    """For CreateTransformJob: JSON lines in, an answer a line out."""
     seconds = round(settings.batch_timeout)
     key = {} if settings.kms_key is None else {"KmsKeyId": settings.kms_key}
     volume_key = {"VolumeKmsKeyId": settings.kms_key} if key and not has_own_disks(settings.instance) else {}
@@ -149,20 +140,7 @@ def plan_transform(
     image: str | None = None,
     **chosen: Unpack[TransformOptions],
 ) -> TransformPlan:
-    """Look a batch over, as `transform` does before it sends anything.
-
-    Args:
-        aws: the account.
-        model: as for `transform`, as are `source` and `output`.
-        source: the address in S3 of the lines.
-        output: the folder in S3 for the answers.
-        score: measure the prompts of lines that do not say what they want, instead of continuing them.
-        name: the job's; made from the model's if None.
-        settings: instances and pieces.
-        role: for a model that is made: the role it runs under.
-        image: for a model that is made: its container image.
-        **chosen: single settings, which go over `settings`.
-    """
+    """Look a batch over, as `transform` does before it sends anything."""
     choice = validate(TransformSettings, {**(settings.model_dump(exclude_unset=True) if settings else {}), **chosen})
     begin, end = S3Uri.parse(source), S3Uri.parse(output)
     served = ModelSource.parse(model)

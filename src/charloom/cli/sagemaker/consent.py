@@ -30,14 +30,7 @@ def may_cost(out: Output, aws: Aws, price: str, most: float | None, question: st
 
 
 def ask_agreement(out: Output, question: str, *, yes: bool, about: str = "") -> bool:
-    """Whether to go on: `yes` says so, else a person at the terminal does.
-
-    Args:
-        out: whose command asks.
-        question: what is asked.
-        yes: the answer, given beforehand.
-        about: what must be known to answer; it is shown even where little else is.
-    """
+    """Whether to go on: `yes` says so, else a person at the terminal does."""
     if yes:
         return True
     if not _has_terminal():

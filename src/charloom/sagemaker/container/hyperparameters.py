@@ -24,10 +24,6 @@ _SHOWN = 60  # characters of a name
 def read_hyperparameters(environ: Mapping[str, str], arguments: Sequence[str]) -> dict[str, Any]:
     """What the job is to do: by SM_HPS, which is exact, or by the command line where there is none.
 
-    Args:
-        environ: the environment.
-        arguments: `--name value`, `--name=value`, or `--name` alone for true.
-
     Returns:
         Values by the names that Python gives them, as in `hidden_size`.
     """

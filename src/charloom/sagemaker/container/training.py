@@ -35,14 +35,7 @@ _ARCHIVE = "model.tar.gz"  # what an earlier job left is a channel with this in 
 
 
 def launch_command(environ: Mapping[str, str], device: str, module: str, arguments: Sequence[str]) -> list[str] | None:
-    """The command that starts `module` once for each GPU of each host; None where one process does it all.
-
-    Args:
-        environ: the environment, with SM_HOSTS, SM_CURRENT_HOST and SM_NUM_GPUS.
-        device: the setting of that name; only `auto` and `cuda` mean all GPUs.
-        module: what to start.
-        arguments: what to start it with.
-    """
+    """The command that starts `module` once for each GPU of each host; None where one process does it all."""
     if "TORCHELASTIC_RUN_ID" in environ:
         return None
     hosts, current, gpus = _machines(environ)
@@ -103,10 +96,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def run(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
     """Train one job in this process; of several processes that share it, rank 0 writes.
-
-    Args:
-        environ: SageMaker's variables (SM_HPS, SM_CHANNEL_TRAINING, SM_MODEL_DIR and so on).
-        arguments: hyperparameters, where there is no SM_HPS.
 
     Returns:
         0, or `INTERRUPTED` if SIGTERM or SIGINT ended it early.

@@ -23,9 +23,9 @@ from charloom.sagemaker.hosting.settings import EndpointSettings, settings_of
 from charloom.sagemaker.hosting.states import wait_in_service
 from charloom.sagemaker.images import chosen_image, installs_at_start
 from charloom.sagemaker.instances import has_arm, has_gpu
-from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, as_tag, checked_name, fresh_name, tags
 from charloom.sagemaker.options import EndpointOptions
+from charloom.sagemaker.other_places import notice_twin
 from charloom.sagemaker.sources import ModelSource
 
 

@@ -275,12 +275,7 @@ def schedule_request(endpoint: str, moment: datetime, role: str, region: str) ->
 
 
 def scheduler_role_arn(aws: Aws, role: str | None) -> str:
-    """The full name of the role that deletes endpoints when their time is over.
-
-    Args:
-        aws: the account.
-        role: its name or full name; CHARLOOM_SCHEDULER_ROLE in the environment if none is given.
-    """
+    """The full name of the role that deletes endpoints when their time is over."""
     needed = (
         "--ttl needs a role that EventBridge Scheduler may take on to delete the endpoint: --scheduler-role NAME, "
         f"or {SCHEDULER_ROLE}; see docs/how-to/deploy-on-sagemaker.md"

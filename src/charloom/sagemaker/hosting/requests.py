@@ -18,17 +18,7 @@ Request = dict[str, Any]
 def model_request(
     name: str, image: str, data: str, role: str, settings: EndpointSettings, tags: Tags, region: str
 ) -> Request:
-    """CreateModel: an image and the model that it serves.
-
-    Args:
-        name: of the model.
-        image: the container's address in a registry.
-        data: the address of model.tar.gz in S3.
-        role: its full name.
-        settings: the endpoint's; network and isolation matter here.
-        tags: marks of ours.
-        region: the four functions' toolkit wants to know it.
-    """
+    """CreateModel: an image and the model that it serves."""
     ours = {**FOUR_FUNCTIONS, "SAGEMAKER_REGION": region}
     environment = {"SAGEMAKER_CONTAINER_LOG_LEVEL": "20", **settings.environment, **ours}
     request: Request = {
@@ -47,15 +37,7 @@ def model_request(
 def configuration_request(
     name: str, model: str, settings: EndpointSettings, tags: Tags, async_output: str = ""
 ) -> Request:
-    """CreateEndpointConfig: real time, serverless or asynchronous.
-
-    Args:
-        name: of the configuration.
-        model: the model's name.
-        settings: what the user has chosen.
-        tags: marks of ours.
-        async_output: an address in S3 for the answers of an asynchronous endpoint.
-    """
+    """CreateEndpointConfig: real time, serverless or asynchronous."""
     variant: Request = {"VariantName": VARIANT, "ModelName": model}
     if settings.serverless:
         variant["ServerlessConfig"] = {"MemorySizeInMB": settings.memory, "MaxConcurrency": settings.max_concurrency}

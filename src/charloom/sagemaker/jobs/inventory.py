@@ -18,12 +18,7 @@ _Look = Callable[[Aws, str], JobStatus | TransformStatus | None]
 
 
 def account_jobs(aws: Aws, *, ended: bool = True) -> list[JobStatus | TransformStatus]:
-    """The training and transform jobs of ours in the region: the running first, then the newest.
-
-    Args:
-        aws: the account.
-        ended: also jobs that have ended, the newest of them.
-    """
+    """The training and transform jobs of ours in the region: the running first, then the newest."""
     since = datetime.now(UTC) - _LONGEST
     request = {"CreationTimeAfter": since, "SortBy": "CreationTime", "SortOrder": "Descending"}
     pages = aws.pages("sagemaker", "list_training_jobs", **request)

@@ -246,14 +246,7 @@ def _channel(name: str, uri: str) -> dict[str, Any]:
 
 
 def plan_job(aws: Aws, asked: JobSettings, learning: RunSettings, recipe: str | None) -> TrainingJob:
-    """The job, but for its text and code, which have still to be sent.
-
-    Args:
-        aws: the account.
-        asked: where it runs.
-        learning: the settings of the training that were given.
-        recipe: as `hyperparameters` takes it.
-    """
+    """The job, but for its text and code, which have still to be sent."""
     refuse_unfit(asked.instance, "training")
     refuse_arm(asked.instance, asked.image)
     name = checked_name(asked.name or fresh_name("charloom"), "the job")

@@ -17,9 +17,9 @@ from charloom.sagemaker.commands import command
 from charloom.sagemaker.creations import note_created
 from charloom.sagemaker.instances import has_arm, price_note, price_per_hour, shown_price, unlisted_warning
 from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, plan_job, training_job_request
-from charloom.sagemaker.local.twins import notice_twin
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.options import TrainingJobOptions
+from charloom.sagemaker.other_places import notice_twin
 from charloom.sagemaker.s3 import ensure_bucket, objects_read, refuse_mixed_corpora, upload_file
 from charloom.sagemaker.source_dir import ARCHIVE, pack_source
 from charloom.sagemaker.sources import Corpus, CorpusSource, Origin, parse_origin

@@ -50,14 +50,7 @@ class NotServing(Exception):  # noqa: N818  (a state, for those who wait)
 
 
 def start_server(folder: Path, port: int, ttl: float | None, environment: Mapping[str, str]) -> Process:
-    """Start `charloom serve` under the container contract, with the model in `folder`/opt/ml/model.
-
-    Args:
-        folder: the endpoint's; its log is there too.
-        port: where to listen on 127.0.0.1; 0 takes a free one.
-        ttl: seconds until it ends by itself, or None.
-        environment: more variables.
-    """
+    """Start `charloom serve` under the container contract, with the model in `folder`/opt/ml/model."""
     command = ["-P", "-m", "charloom", "serve", "--json"]
     if ttl is not None:
         command = ["-P", "-c", _TIMED, str(round(ttl)), *command]

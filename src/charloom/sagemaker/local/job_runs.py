@@ -60,14 +60,6 @@ def build_tree(
     """Make the tree of a job: configuration, data, code, and empty folders for what comes out.
 
     What an earlier job of that tree left goes, but for its checkpoints.
-
-    Args:
-        base: what is /opt/ml in a container.
-        channels: the data by channel: a path, or an address in S3.
-        hyperparameters: as SageMaker has them, JSON in strings.
-        instances: how many processes share the work.
-        notify: receives how far downloads are.
-        reach: gives the account that data in S3 is fetched from.
     """
     with storage_errors(base):
         for name in ("input", "model", "output", "code"):

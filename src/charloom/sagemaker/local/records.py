@@ -155,15 +155,7 @@ class Process(BaseModel):
 def start(
     command: Sequence[str], folder: Path, environment: Mapping[str, str], out: IO[bytes], log: IO[bytes]
 ) -> Process:
-    """Start a process in a session of its own: what the terminal sends to us does not reach it.
-
-    Args:
-        command: the program and its arguments.
-        folder: where it starts.
-        environment: all its variables.
-        out: takes what it writes to stdout.
-        log: takes what it writes to stderr.
-    """
+    """Start a process in a session of its own: what the terminal sends to us does not reach it."""
     child = subprocess.Popen(
         list(command),
         cwd=folder,
@@ -203,12 +195,7 @@ def _began_by_ps(pid: int) -> str | None:
 
 
 def container_environment(more: Mapping[str, str], *paths: str) -> dict[str, str]:
-    """This process's environment without what would not be there in a container, and with `more`.
-
-    Args:
-        more: variables that go over it.
-        *paths: folders that Python looks into first.
-    """
+    """This process's environment without what would not be there in a container, and with `more`."""
     kept = {
         name: value for name, value in os.environ.items() if not name.startswith(_OTHERS) and name not in _OTHER_NAMES
     }
