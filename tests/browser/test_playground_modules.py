@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import charloom
-from charloom.runtime.html import join_modules
+from charloom.runtime.html import assemble_page, join_modules
 
 FRONT = Path(charloom.__file__).parent / "runtime" / "browser"  # of both pages, and the network of one
 PLAYGROUND = Path(charloom.__file__).parent / "serving" / "playground"
@@ -75,6 +75,17 @@ def test_nothing_comes_from_elsewhere_or_stands_inline() -> None:
         assert not re.search(r"\b(?:innerHTML|outerHTML|insertAdjacentHTML|eval|localStorage|cookie)\b", text), (
             module.name
         )
+
+
+def test_the_exported_page_has_nothing_that_only_a_server_has() -> None:
+    page = assemble_page("a model", {}, b"")
+    assert "<!-- " not in page
+    assert not re.search(r'\b(?:src|href)="(?!#)', page)
+    ids = set(re.findall(r'\bid="([\w-]+)"', page))
+    for module in MODULES:
+        if module.parent == FRONT:
+            assert ids >= set(re.findall(r'byId\("([\w-]+)"\)', module.read_text("utf-8"))), module.name
+    assert not ids & {"key-form", "neurons-view", "regex", "curl", "curve", "model"}
 
 
 @needs_node

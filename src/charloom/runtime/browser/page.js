@@ -47,7 +47,8 @@ export class Page {
   settingsChanged() {
     this.#showSettings();
     const hash = toHash(this.settings, this.backend.usual);
-    if (hash !== location.hash.slice(1)) history.replaceState(null, "", `#${hash}`);
+    const [here] = location.href.split("#"); // also where another document's address is the base
+    if (hash !== location.hash.slice(1)) history.replaceState(null, "", `${here}#${hash}`);
     this.hooks.changed?.();
   }
 
