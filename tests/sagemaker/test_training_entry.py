@@ -148,7 +148,7 @@ def test_hyperparameters_arrive_exactly() -> None:
     told = {"recipe": 'it\'s "so"\n😀', "budget": 90, "steps": "7", "sagemaker_program": "train.py", "seed": 2**62}
     told |= {"_tuning_objective_metric": "x", "epochs": None, "clean": ["nfc", "lowercase"], "window-dropout": False}
     assert read_hyperparameters({"SM_HPS": json.dumps(told)}, ["--seed", "5"]) == {
-        "recipe": "it's \"so\"\n😀", "budget": "90", "steps": "7", "seed": 2**62, "clean": ["nfc", "lowercase"],
+        "recipe": "it's \"so\"\n😀", "budget": 90, "steps": "7", "seed": 2**62, "clean": ["nfc", "lowercase"],
         "window_dropout": False,
     }  # fmt: skip
     by_hand = ["--hidden-size", "8", "--encoding=a b", "--window-dropout", "--seed", "3"]
