@@ -40,11 +40,12 @@ def take_page(browser: Browser, model: Path, folder: Path) -> Path:
     """Export the model as a page, write a text with a seed in it, look at a character, and take a picture."""
     with (
         TemporaryDirectory() as scratch,
-        browser.new_page(color_scheme="light", viewport={"width": 820, "height": 850}) as page,
+        browser.new_page(color_scheme="light", viewport={"width": 1080, "height": 900}) as page,
     ):
         file = Path(scratch) / "model.html"
         export_html(open_model_directory(model), file)
         opened(page, file)
+        page.get_by_text("Filters").click()
         written(page, PROMPT, length=300, temperature=0.7, seed=4)
         page.locator("#written [role=option]").nth(PLACES["page"]).hover()
         expect(page.locator(".panel:visible")).to_have_count(1)
