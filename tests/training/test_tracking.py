@@ -326,9 +326,7 @@ class Counter:
 
 
 def test_a_long_run_writes_some_thousand_points_with_mean_losses(tmp_path: Path) -> None:
-    from charloom.settings import RunSettings
-
-    tracking, counter = Tracking(tmp_path, RunSettings(), None, lambda event: None), Counter()
+    tracking, counter = Tracking(tmp_path, [], None, lambda event: None), Counter()
     tracking._trackers["tensorboard"] = counter
     for step in range(1, 10_001):
         tracking(StepTaken(step, 10_000, 0.0, float(step), 0.1, 1.0, 0.0))

@@ -132,7 +132,7 @@ class ModelDirectory:
     def read_graph(self) -> bytes:
         """The float32 ONNX graph, its checksum verified."""
         limit = 4 * self.config.model.parameters + 4 * self.config.model.vocab_size**2 + (16 << 20)
-        return self._files.read_verified(GRAPH, self.config.files["model.onnx"], limit)
+        return self._files.read_verified(GRAPH, self.config.files[GRAPH], limit)
 
     @property
     def has_int8_graph(self) -> bool:
@@ -146,12 +146,12 @@ class ModelDirectory:
         shape = self.config.model
         table = 4 * shape.vocab_size * GATES[shape.cell] * shape.hidden_size
         limit = 4 * shape.parameters + table + (16 << 20)
-        return self._files.read_verified(STEP_GRAPH, self.config.files["model.int8.onnx"], limit)
+        return self._files.read_verified(STEP_GRAPH, self.config.files[STEP_GRAPH], limit)
 
     def read_weights(self) -> bytes:
         """The weights as a safetensors file, its checksum verified."""
         limit = 4 * self.config.model.parameters + (1 << 20)
-        return self._files.read_verified(WEIGHTS, self.config.files["model.safetensors"], limit)
+        return self._files.read_verified(WEIGHTS, self.config.files[WEIGHTS], limit)
 
     def read_card(self) -> str | None:
         """The beginning of the model card; None where there is none that may be shown."""
@@ -216,7 +216,7 @@ def _open(path: Path) -> ModelDirectory:
         raise ModelDirectoryError(_why_no_model(path))
     files = HeldFiles(path, (CONFIG, VOCABULARY, GRAPH, STEP_GRAPH, WEIGHTS))
     config = parse_config(files.read(CONFIG, _SMALL), str(path / CONFIG))
-    content = files.read_verified(VOCABULARY, config.files["vocabulary.json"], _VOCABULARY_LIMIT)
+    content = files.read_verified(VOCABULARY, config.files[VOCABULARY], _VOCABULARY_LIMIT)
     vocabulary = vocabulary_from_json(parse_json(content, VOCABULARY))
     if vocabulary.size != config.model.vocab_size or vocabulary.kind != config.corpus.vocabulary:
         raise ModelDirectoryError(

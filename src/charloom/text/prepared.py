@@ -181,7 +181,7 @@ class PreparedCorpus:
             chunk = load_ids(ids[start : start + _CHUNK])
             digest.update(chunk.tobytes())
             highest = max(highest, int(chunk.max()))
-        if digest.hexdigest() != self.record.files["ids.bin"]:
+        if digest.hexdigest() != self.record.files[IDS]:
             raise self._damaged(f"the checksum of {IDS} is not the one in {RECORD}")
         if highest >= self.vocabulary.size:
             raise self._damaged(f"{IDS} holds id {highest:,} and {VOCABULARY} only {self.vocabulary.size:,}")
@@ -205,7 +205,7 @@ class PreparedCorpus:
 
     def _read_vocabulary(self) -> Vocabulary:
         content = _read(self.path, VOCABULARY, _VOCABULARY_LIMIT)
-        if hashlib.sha256(content).hexdigest() != self.record.files["vocabulary.json"]:
+        if hashlib.sha256(content).hexdigest() != self.record.files[VOCABULARY]:
             raise self._damaged(f"the checksum of {VOCABULARY} is not the one in {RECORD}")
         try:
             vocabulary = vocabulary_from_json(json.loads(content))

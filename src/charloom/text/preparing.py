@@ -141,5 +141,5 @@ def _record(
         min_count=settings.min_count,
         symbols=encoded.symbols,
         dtype=encoded.dtype,  # type: ignore[arg-type]  # the same
-        files={"ids.bin": encoded.sha256, "vocabulary.json": vocabulary_sha256},
+        files={IDS: encoded.sha256, VOCABULARY: vocabulary_sha256},
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from charloom.bundle import ModelShape
-from charloom.bundle.config import FileName, PrecisionRecord
+from charloom.bundle.config import GRAPH, STEP_GRAPH, FileName, PrecisionRecord
 from charloom.errors import ModelDirectoryError, TrainingError
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.runtime.float32_graph import build_graph
@@ -47,7 +47,7 @@ class Graphs:
     @property
     def files(self) -> dict[FileName, bytes]:
         """The graphs by their names in a model directory."""
-        return {"model.onnx": self.float32, **({} if self.int8 is None else {"model.int8.onnx": self.int8})}
+        return {GRAPH: self.float32, **({} if self.int8 is None else {STEP_GRAPH: self.int8})}
 
     def writing_session(self) -> OnnxSession:
         """The graph that `auto` writes with."""

@@ -11,7 +11,7 @@ import torch
 from safetensors.numpy import save
 
 from charloom.bundle import MemoryRecord, ModelConfig, ModelShape, read_history, write_model_directory
-from charloom.bundle.config import METRICS, CopiedRecord, FileName, RecitedRecord
+from charloom.bundle.config import METRICS, WEIGHTS, CopiedRecord, FileName, RecitedRecord
 from charloom.files import storage_errors
 from charloom.folders import sweep
 from charloom.runtime.evaluation import Evaluation, evaluate_segments, evaluation_of_loss
@@ -169,7 +169,7 @@ def publish(
         )
 
     files: dict[FileName, bytes] = {
-        "model.safetensors": save(weights),
+        WEIGHTS: save(weights),
         **graphs.files,
         "README.md": model_card(shape, data.record, list(losses.values()), result, graphs.precision, memory),
         "loss.svg": draw_losses(read_history(history)),

@@ -100,7 +100,7 @@ def train(
             notice(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
         origin = None if init_from is None or unfinished is not None else read_origin(Path(init_from).expanduser())
         request = make_request(unfinished, settings, recipe, options, origin, ranks)
-        tracking = Tracking(folder, request.settings, request.recipe, notice, writes=ranks.writes)
+        tracking = Tracking(folder, request.settings.training.track, request.recipe, notice, writes=ranks.writes)
         run = _Run(specs, folder, request, origin, tracking, ranks, started, lock)
         with tracking:
             result = run.train(should_stop)
@@ -262,8 +262,8 @@ class _Run:
             self.notify(Notice(f"there is no checkpoint in {self.folder}: starting from the beginning"))
 
     def _announce(self, start: int) -> None:
-        self.notify.settings = self.settings  # a budget has chosen some of them
-        self.notify(
+        self.notify.start(
+            self.settings,
             TrainingStarted(
                 output=str(self.folder),
                 parameters=self.shape.parameters,
@@ -276,7 +276,7 @@ class _Run:
                 steps_per_epoch=self.batches.windows_per_epoch,
                 device=str(self.device),
                 resumed_from_step=start,
-            )
+            ),
         )
 
     def _learn(self, state: TrainingState, start: int, should_stop: Callable[[], bool]) -> Ending:

@@ -6,7 +6,7 @@ A tracker that fails is reported once and never ends the training: the history i
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol
@@ -44,25 +44,22 @@ class Tracker(Protocol):
 
 
 class Tracking:
-    """Passes events on to `notify` and records them with the trackers that the settings name.
+    """Passes events on to `notify` and records them with the trackers that are named.
 
     Attributes:
-        settings: of the run, which are recorded when it starts; a budget may replace them before.
         stopped: whether the run was asked to stop, which makes its outcome another one.
     """
 
     def __init__(
-        self, folder: Path, settings: RunSettings, recipe: str | None, notify: Notify, *, writes: bool = True
+        self, folder: Path, names: Sequence[TrackerName], recipe: str | None, notify: Notify, *, writes: bool = True
     ) -> None:
         """Find the libraries; nothing is written before the training starts, and without `writes` nothing ever."""
         self.stopped = False
         self._folder = folder
-        self.settings = settings
         self._writes = writes
         self._recipe = recipe
         self._notify = notify
-        names = settings.training.track if writes else []
-        self._trackers = {name: _make_tracker(name, folder) for name in dict.fromkeys(names)}
+        self._trackers = {name: _make_tracker(name, folder) for name in dict.fromkeys(names if writes else ())}
         self._failed: set[str] = set()
         self._losses: list[float] = []
 
@@ -80,8 +77,6 @@ class Tracking:
         """Tell `notify` first, then record."""
         self._notify(event)
         match event:
-            case TrainingStarted():
-                self._started(event)
             case StepTaken():
                 self._step(event)
             case Evaluated():
@@ -91,11 +86,13 @@ class Tracking:
             case ModelSaved(output):
                 self._each(lambda tracker: tracker.saved(Path(output)))
 
-    def _started(self, event: TrainingStarted) -> None:
+    def start(self, settings: RunSettings, event: TrainingStarted) -> None:
+        """Tell `notify`, then begin to record a run that has these settings, those of its budget among them."""
+        self._notify(event)
         if event.resumed_from_step == 0 and self._writes:
             with contextlib.suppress(OSError):
                 forget_events(self._folder)
-        facts = _facts(self.settings, self._recipe, event)
+        facts = _facts(settings, self._recipe, event)
         self._each(lambda tracker: tracker.begin(facts, event.resumed_from_step))
 
     def _step(self, event: StepTaken) -> None:
