@@ -22,7 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from charloom.errors import CorpusError, ModelDirectoryError, UsageError
-from charloom.settings import ReadingSettings, VocabularyKind, explain, shorten
+from charloom.settings import ReadingSettings, VocabularyKind, explain, option_name, shorten
 from charloom.text.cleaning import expand
 from charloom.text.named import named_corpus
 from charloom.text.splits import Segment
@@ -196,7 +196,7 @@ class PreparedCorpus:
             asked["clean"] = list(expand(asked["clean"]))
         for name, value in asked.items():
             if value != own[name]:
-                option = "--" + name.replace("_", "-")
+                option = option_name(name)
                 raise UsageError(
                     f"{self.path} was prepared with {option} {_say_setting(own[name])}, not {_say_setting(value)}: "
                     f"leave {option} out, or prepare the text anew"

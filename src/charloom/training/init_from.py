@@ -13,7 +13,7 @@ from torch import Tensor
 from charloom.bundle import ModelDirectory, ModelShape, open_model_directory
 from charloom.bundle.config import WEIGHTS
 from charloom.errors import ModelDirectoryError, UsageError
-from charloom.settings import RunSettings
+from charloom.settings import RunSettings, option_name
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.model import CharacterModel
 from charloom.training.state import Weights
@@ -94,7 +94,7 @@ def settings_like(origin: Origin, settings: RunSettings, explicit: frozenset[str
 
 def _check_agrees(name: str, given: object, origins: object, explicit: frozenset[str]) -> None:
     if name in explicit and given != origins:
-        option = "--" + name.replace("_", "-")
+        option = option_name(name)
         raise UsageError(f"the model to start from has {option} {origins}, not {given}: leave {option} out")
 
 
