@@ -275,6 +275,18 @@ def validate(kind: type[AnySettings], values: Mapping[str, Any], origin: str = "
         raise UsageError(origin + explain(error, in_file=bool(origin), kind=kind)) from None
 
 
+def combine_settings(kind: type[AnySettings], settings: AnySettings | None, options: Mapping[str, Any]) -> AnySettings:
+    """Settings with single options over them.
+
+    Raises:
+        UsageError: an option is unknown or cannot work.
+    """
+    if settings is not None and not options:
+        return settings
+    given = {} if settings is None else settings.model_dump(exclude_unset=True)
+    return validate(kind, {**given, **options})
+
+
 def run_settings(base: RunSettings, options: Mapping[str, Any]) -> RunSettings:
     """`base` (a recipe or the defaults) with flat `options` such as `hidden_size=256` laid over it.
 

@@ -266,7 +266,7 @@ def test_an_answer_that_does_not_come(fake: FakeAmazon, account: Account, server
     st.booleans(),
 )
 def test_amazon_accepts_every_request(prompt: str, sampling: dict[str, Any], stream: bool) -> None:
-    body = completion_body(prompt, sampling, stream=stream)
+    body = completion_body(prompt, None, sampling, stream=stream)
     for operation in ("invoke_endpoint", "invoke_endpoint_with_response_stream"):
         request = invoke_request("mine", body, "application/json", "application/json")
         assert_valid("sagemaker-runtime", operation, request)

@@ -21,6 +21,7 @@ from charloom.sagemaker.jobs.follow import JobStatus, training_status
 from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.options import EndpointOptions, TrainingJobOptions
 from charloom.sagemaker.sources import Corpus, ModelSource
+from charloom.settings import combine_settings
 
 if TYPE_CHECKING:
     from charloom.sagemaker.batch_transform import TransformStatus
@@ -281,9 +282,9 @@ def deploy(
         CharloomError: a server of this machine cannot serve it.
         CloudError: Amazon refused something, or the endpoint failed; `notify` has received the container's last lines.
     """
-    from charloom.sagemaker.hosting.settings import settings_of
+    from charloom.sagemaker.hosting.settings import EndpointSettings
 
-    choice = settings_of(settings, chosen)
+    choice = combine_settings(EndpointSettings, settings, chosen)
     return backend_for(aws, choice.instance).deploy(ModelSource.parse(model), choice, name=name, notify=notify)
 
 

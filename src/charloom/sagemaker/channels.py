@@ -17,7 +17,7 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.names import S3Uri, checked_name
-from charloom.settings import SamplingSettings, validate
+from charloom.settings import SamplingSettings, combine_settings
 
 JSON, TEXT = "application/json", "text/plain"
 
@@ -33,9 +33,11 @@ _LOCAL_SECONDS = 480  # as long as Amazon lets a stream take
 _PIECE = 1 << 16
 
 
-def completion_body(prompt: str, sampling: Mapping[str, Any], *, stream: bool = False) -> bytes:
+def completion_body(
+    prompt: str, settings: SamplingSettings | None, sampling: Mapping[str, Any], *, stream: bool = False
+) -> bytes:
     """The body of a completion, as docs/reference/http.md describes it."""
-    settings = validate(SamplingSettings, sampling)
+    settings = combine_settings(SamplingSettings, settings, sampling)
     body: dict[str, Any] = {"prompt": prompt, "max_tokens": settings.length}
     for name in sorted(settings.model_fields_set - {"length"}):
         if (value := getattr(settings, name)) is not None:

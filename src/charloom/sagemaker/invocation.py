@@ -28,6 +28,7 @@ from charloom.sagemaker.channels import (
 )
 from charloom.sagemaker.names import S3Uri, checked_name, fresh_name
 from charloom.sagemaker.s3 import FORBIDDEN, default_bucket, ensure_bucket
+from charloom.settings import SamplingSettings
 
 _EVENT_LIMIT = 1 << 22  # bytes of one event of a stream
 
@@ -59,13 +60,20 @@ class Answer:
     seconds: float
 
 
-def invoke(aws: Aws | None, name: str, prompt: str, **sampling: Unpack[SamplingOptions]) -> Answer:
+def invoke(
+    aws: Aws | None,
+    name: str,
+    prompt: str,
+    settings: SamplingSettings | None = None,
+    **sampling: Unpack[SamplingOptions],
+) -> Answer:
     """Let an endpoint continue a text.
 
     Args:
         aws: the account; None for an endpoint of this machine.
         name: the endpoint's.
         prompt: what to continue.
+        settings: how the text is drawn; `sampling` goes over it.
         **sampling: as for `Model.generate`: `length` (500), `temperature`, `top_k`, `top_p`, `min_p`, `seed`,
             `stop`, `regex`; what is not given is the model's own.
 
@@ -74,7 +82,7 @@ def invoke(aws: Aws | None, name: str, prompt: str, **sampling: Unpack[SamplingO
         CloudError: the endpoint is not there, not in service, or has refused or failed.
     """
     began = time.monotonic()
-    content = channel(aws, name).ask(completion_body(prompt, sampling), JSON, JSON)
+    content = channel(aws, name).ask(completion_body(prompt, settings, sampling), JSON, JSON)
     return answer_of(name, prompt, content, time.monotonic() - began)
 
 
@@ -159,7 +167,13 @@ class AnswerStream:
         return text
 
 
-def invoke_stream(aws: Aws | None, name: str, prompt: str, **sampling: Unpack[SamplingOptions]) -> AnswerStream:
+def invoke_stream(
+    aws: Aws | None,
+    name: str,
+    prompt: str,
+    settings: SamplingSettings | None = None,
+    **sampling: Unpack[SamplingOptions],
+) -> AnswerStream:
     """Let an endpoint continue a text, and give the pieces as they arrive. Arguments are those of `invoke`.
 
     Nothing is sent before the first piece is asked for.
@@ -168,7 +182,7 @@ def invoke_stream(aws: Aws | None, name: str, prompt: str, **sampling: Unpack[Sa
         UsageError: an option cannot work. The iterator raises what `invoke` does, and CloudError where the answer
             breaks off; what came before is kept.
     """
-    body = completion_body(prompt, sampling, stream=True)
+    body = completion_body(prompt, settings, sampling, stream=True)
     pieces = channel(aws, name).stream(body, JSON)
     return AnswerStream(name, prompt, pieces, dry=aws is not None and aws.dry)
 
@@ -213,6 +227,7 @@ def invoke_later(
     aws: Aws,
     name: str,
     prompt: str,
+    settings: SamplingSettings | None = None,
     *,
     payload: bool = False,
     place: S3Uri | None = None,
@@ -224,6 +239,7 @@ def invoke_later(
         aws: the account.
         name: the endpoint's.
         prompt: what to continue, or with `payload` the article's `<total length>-<start text>`.
+        settings: as for `invoke`.
         payload: whether `prompt` is such a payload.
         place: the folder in S3 for the request; `charloom/requests` in the default bucket if none is given.
         **sampling: as for `invoke`.
@@ -233,7 +249,7 @@ def invoke_later(
         CloudError: the endpoint is not there, not in service, not asynchronous; or S3 refused the request.
     """
     checked_name(name, "endpoint")
-    body = payload_body(prompt) if payload else completion_body(prompt, sampling)
+    body = payload_body(prompt) if payload else completion_body(prompt, settings, sampling)
     if len(body) > ASYNC_LIMIT:
         raise UsageError(f"the request has {len(body):,} bytes, an asynchronous endpoint takes {ASYNC_LIMIT:,}")
     if place is None:

@@ -22,7 +22,7 @@ from charloom.sagemaker.options import TransformOptions
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.s3 import objects_read
 from charloom.sagemaker.sources import ModelSource
-from charloom.settings import Duration, validate
+from charloom.settings import Duration, combine_settings
 
 JSON_LINES = "application/jsonlines"
 _LONGEST = 3600  # seconds that Amazon lets one batch take
@@ -141,7 +141,7 @@ def plan_transform(
     **chosen: Unpack[TransformOptions],
 ) -> TransformPlan:
     """Look a batch over, as `transform` does before it sends anything."""
-    choice = validate(TransformSettings, {**(settings.model_dump(exclude_unset=True) if settings else {}), **chosen})
+    choice = combine_settings(TransformSettings, settings, chosen)
     begin, end = S3Uri.parse(source), S3Uri.parse(output)
     served = ModelSource.parse(model)
     job = checked_name(name or fresh_name(served.stem), "the job")

@@ -16,7 +16,7 @@ from charloom.options import ReadingOptions
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.s3 import default_bucket, ensure_bucket, upload_file
-from charloom.settings import ReadingSettings, validate
+from charloom.settings import ReadingSettings, combine_settings
 from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedCorpus, prepared_among
 from charloom.text.preparing import prepare_corpus
 
@@ -59,6 +59,7 @@ class UploadedCorpus:
 def upload(
     aws: Aws,
     corpus: str | Path | Sequence[str | Path],
+    settings: ReadingSettings | None = None,
     *,
     bucket: str | None = None,
     prefix: str = CORPORA,
@@ -73,6 +74,7 @@ def upload(
     Args:
         aws: the account.
         corpus: what `charloom.train` takes, or one folder that was prepared already.
+        settings: how the text is read; `reading` goes over it.
         bucket: where to; SageMaker's default bucket if none is named. It is created if it is not there.
         prefix: the folder of the bucket.
         folder: where to keep the prepared corpus on this machine; a temporary folder if none is named.
@@ -89,16 +91,16 @@ def upload(
     specs = [str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus)]
     if not specs:
         raise UsageError("name a corpus to upload; charloom corpus list names some")
-    settings = validate(ReadingSettings, reading)
+    choice = combine_settings(ReadingSettings, settings, reading)
     target = S3Uri.parse(f"s3://{bucket or default_bucket(aws)}/{prefix.strip('/')}")
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
         prepared = prepared_among(specs)
         if prepared is not None:
-            prepared.adopt(settings)
+            prepared.adopt(choice)
             prepared.verify()
         else:
             place = Path(temporary, "corpus") if folder is None else Path(folder).expanduser()
-            prepare_corpus(specs, place, settings, overwrite=overwrite, notify=notify)
+            prepare_corpus(specs, place, choice, overwrite=overwrite, notify=notify)
             prepared = PreparedCorpus(place)
         return _send(aws, prepared, target, notify, kms_key)
 

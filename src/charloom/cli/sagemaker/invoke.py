@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
@@ -57,8 +57,7 @@ def invoke(
         With --async: wait for the answer, instead of printing where it will lie.
     """
     out = Output(options)
-    chosen: dict[str, Any] = {one: getattr(sampling, one) for one in sampling.model_fields_set}
-    _check(prompt, prompt_file, payload, chosen, stream=stream, later=later, wait=wait)
+    _check(prompt, prompt_file, payload, sampling, stream=stream, later=later, wait=wait)
     start = (prompt or "") if prompt_file is None else read_text(prompt_file, "the prompt")
     backend = find_backend(place, out, "endpoint", name, "invoke", would="be asked")
     if backend is None:
@@ -68,13 +67,13 @@ def invoke(
         raise UsageError(f"endpoint {name} is of this machine and answers at once: leave --async out")
     note_elsewhere(out, place, backend, endpoint_elsewhere(name))
     if later and aws is not None:
-        _ask_later(out, aws, name, start if payload is None else payload, payload is not None, chosen, wait)
+        _ask_later(out, aws, name, start if payload is None else payload, payload is not None, sampling, wait)
     elif payload is not None:
         _ask_payload(out, aws, name, payload)
     elif stream:
-        _stream(out, aws, name, start, chosen)
+        _stream(out, aws, name, start, sampling)
     else:
-        _ask_at_once(out, aws, name, start, chosen)
+        _ask_at_once(out, aws, name, start, sampling)
 
 
 def _ask_payload(out: Output, aws: Aws | None, name: str, payload: str) -> None:
@@ -83,8 +82,8 @@ def _ask_payload(out: Output, aws: Aws | None, name: str, payload: str) -> None:
         _show_text(out, name, payload, text)
 
 
-def _ask_at_once(out: Output, aws: Aws | None, name: str, start: str, chosen: dict[str, Any]) -> None:
-    answer = ask(aws, name, start, **chosen)
+def _ask_at_once(out: Output, aws: Aws | None, name: str, start: str, sampling: SamplingSettings) -> None:
+    answer = ask(aws, name, start, sampling)
     if not _dry(aws):
         _show(out, aws, answer)
 
@@ -93,7 +92,7 @@ def _check(
     prompt: str | None,
     file: Path | None,
     payload: str | None,
-    chosen: dict[str, Any],
+    sampling: SamplingSettings,
     *,
     stream: bool,
     later: bool,
@@ -101,8 +100,8 @@ def _check(
 ) -> None:
     if [prompt, file, payload].count(None) < 2:
         raise UsageError("give --prompt, --prompt-file or --payload, not two of them")
-    if payload is not None and (stream or chosen):
-        given = "--stream" if stream else f"--{sorted(chosen)[0].replace('_', '-')}"
+    if payload is not None and (stream or sampling.model_fields_set):
+        given = "--stream" if stream else f"--{min(sampling.model_fields_set).replace('_', '-')}"
         raise UsageError(f"--payload says the length, and the model the rest: leave {given} out")
     if later and stream:
         raise UsageError("an asynchronous answer is not streamed: leave --stream or --async out")
@@ -115,9 +114,9 @@ def _dry(aws: Aws | None) -> bool:
 
 
 def _ask_later(
-    out: Output, aws: Aws, name: str, text: str, is_payload: bool, chosen: dict[str, Any], wait: bool
+    out: Output, aws: Aws, name: str, text: str, is_payload: bool, sampling: SamplingSettings, wait: bool
 ) -> None:
-    pending = invoke_later(aws, name, text, payload=is_payload, **chosen)
+    pending = invoke_later(aws, name, text, sampling, payload=is_payload)
     if wait:
         with CloudView(out) as view:
             answer = collect(aws, pending, notify=view)
@@ -132,8 +131,8 @@ def _ask_later(
         out.text(str(pending.output))
 
 
-def _stream(out: Output, aws: Aws | None, name: str, prompt: str, chosen: dict[str, Any]) -> None:
-    pieces = invoke_stream(aws, name, prompt, **chosen)
+def _stream(out: Output, aws: Aws | None, name: str, prompt: str, sampling: SamplingSettings) -> None:
+    pieces = invoke_stream(aws, name, prompt, sampling)
     if _dry(aws) or out.json:
         answer = pieces.finish()
         if not _dry(aws):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
@@ -52,11 +52,12 @@ def upload(
     specs = corpus_specs(corpus)
     if not specs:
         raise UsageError("name a corpus to upload; charloom corpus list names some")
-    chosen: dict[str, Any] = {name: getattr(text, name) for name in text.model_fields_set}
-    place: dict[str, Any] = {"bucket": bucket, "prefix": prefix, "folder": output, "kms_key": kms_key}
     with CloudView(out) as view:
         aws = reach_account(cloud, out)
-        done = upload_corpus(aws, specs, **place, overwrite=overwrite, notify=view, **chosen)
+        done = upload_corpus(
+            aws, specs, text, bucket=bucket, prefix=prefix, folder=output, overwrite=overwrite, kms_key=kms_key,
+            notify=view,
+        )  # fmt: skip
     if not aws.dry:
         _report(out, aws, done)
 

@@ -19,7 +19,7 @@ from charloom.sagemaker.hosting.delete import Parts, check_free, remove_parts
 from charloom.sagemaker.hosting.model_data import model_data
 from charloom.sagemaker.hosting.parts import expires_at, let_grow, schedule_deletion, scheduler_role_arn
 from charloom.sagemaker.hosting.requests import configuration_request, endpoint_request, model_request
-from charloom.sagemaker.hosting.settings import EndpointSettings, settings_of
+from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.hosting.states import wait_in_service
 from charloom.sagemaker.images import chosen_image, installs_at_start
 from charloom.sagemaker.instances import has_arm, has_gpu
@@ -27,6 +27,7 @@ from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, as_tag, checked_name
 from charloom.sagemaker.options import EndpointOptions
 from charloom.sagemaker.other_places import notice_twin
 from charloom.sagemaker.sources import ModelSource
+from charloom.settings import combine_settings
 
 
 @dataclass(frozen=True)
@@ -246,7 +247,9 @@ def create_model(
         ModelDirectoryError: the model is not whole.
         CloudError: Amazon refused something.
     """
-    return make_model(aws, ModelSource.parse(model), settings_of(settings, chosen), name=name, notify=notify)
+    return make_model(
+        aws, ModelSource.parse(model), combine_settings(EndpointSettings, settings, chosen), name=name, notify=notify
+    )
 
 
 def make_model(

@@ -16,9 +16,8 @@ from charloom.sagemaker.instances import (
     unlisted_warning,
 )
 from charloom.sagemaker.names import S3Uri
-from charloom.sagemaker.options import EndpointOptions
 from charloom.sagemaker.resource_settings import ResourceSettings
-from charloom.settings import Duration, validate
+from charloom.settings import Duration
 
 DEFAULT_INSTANCE = "ml.c5.large"
 """Two processors without a GPU: the server runs on the CPU, and nothing in the price table is cheaper."""
@@ -184,9 +183,3 @@ class EndpointSettings(ResourceSettings):
         if one is None:
             return Cost(None, None, note)
         return Cost(one * self.instances, one * self.most_instances, note)
-
-
-def settings_of(settings: EndpointSettings | None, chosen: EndpointOptions) -> EndpointSettings:
-    """Settings with single choices over them."""
-    given = {} if settings is None else settings.model_dump(exclude_unset=True)
-    return validate(EndpointSettings, given | chosen)

@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from charloom.bundle import open_model_directory
 from charloom.errors import CloudError, UsageError
@@ -135,9 +134,10 @@ class TrainingRequest:
         return cls(CorpusSource.parse(corpus), validate(JobSettings, job), learning, recipe, parse_origin(init_from))
 
     @property
-    def reading(self) -> dict[str, Any]:
+    def reading(self) -> ReadingSettings:
         """The settings that were given of how the text is read, which a prepared corpus has in it already."""
-        return self.learning.corpus.model_dump(exclude_unset=True, include={*ReadingSettings.model_fields})
+        given = self.learning.corpus.model_dump(exclude_unset=True, include={*ReadingSettings.model_fields})
+        return ReadingSettings(**given)
 
     def without_reading(self, hyperparameters: Mapping[str, str]) -> dict[str, str]:
         """Hyperparameters for a corpus that is prepared."""
@@ -184,7 +184,8 @@ def start_training(aws: Aws, plan: TrainingPlan, *, notify: Notify = ignore) -> 
         ensure_bucket(aws, own.bucket)  # an upload sees to it by itself
         channels = {"training": str(request.corpus.uri)}
     else:
-        sent = upload(aws, request.corpus.specs, bucket=own.bucket, kms_key=key, notify=notify, **request.reading)
+        specs = request.corpus.specs
+        sent = upload(aws, specs, request.reading, bucket=own.bucket, kms_key=key, notify=notify)
         channels = {"training": sent.uri}
 
     def send(name: str, files: Iterable[Path], folder: S3Uri) -> None:

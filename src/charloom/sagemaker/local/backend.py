@@ -24,7 +24,6 @@ from charloom.sagemaker.local.job import artifact, delete_job, existing_job, fin
 from charloom.sagemaker.local.records import LOG, Followed, folder_of, hold_folder, last_lines, recorded_names
 from charloom.sagemaker.names import as_tag, checked_name, fresh_name, is_s3
 from charloom.sagemaker.options import TrainingJobOptions
-from charloom.settings import ReadingSettings, validate
 
 if TYPE_CHECKING:
     from charloom.sagemaker.batch_transform import TransformStatus
@@ -280,8 +279,8 @@ def _readable(request: TrainingRequest, chosen: dict[str, str], name: str, notif
         yield specs[0]
         return
     folder = _prepared_folder(name)
-    prepare_corpus(specs, folder, validate(ReadingSettings, request.reading), overwrite=True, notify=notify)
-    for field in request.reading:
+    prepare_corpus(specs, folder, request.reading, overwrite=True, notify=notify)
+    for field in request.reading.model_fields_set:
         chosen.pop(field.replace("_", "-"), None)
     yield str(folder)
     shutil.rmtree(folder, ignore_errors=True)
