@@ -80,8 +80,13 @@ def place(
 
 def test_the_life_of_a_job(place: Place, small_text: Path, tmp_path: Path) -> None:
     assert list_jobs(place.aws) == []
+    for ask in (status, wait, stop):
+        with pytest.raises(CharloomError, match="no job twin"):
+            ask(place.aws, "twin")
     with pytest.raises(CharloomError, match="no job twin"):
-        status(place.aws, "twin")
+        attach(place.aws, "twin", tmp_path / "none")
+    with pytest.raises(CharloomError, match="no job or endpoint twin"):
+        list(logs(place.aws, "twin"))
     assert place.train(small_text) == "twin"
     events: list[Event] = []
     ended = wait(place.aws, "twin", every=0, notify=events.append)

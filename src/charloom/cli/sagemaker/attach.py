@@ -14,11 +14,10 @@ from charloom.cli.sagemaker.cloud import CloudView
 from charloom.cli.sagemaker.job_views import job_data, wait_for_job
 from charloom.cli.sagemaker.places import PlaceOptions, find_backend, note_elsewhere
 from charloom.display import typed
-from charloom.sagemaker.amazon import Amazon
+from charloom.sagemaker.backend import Backend
 from charloom.sagemaker.instances import shown_price
 from charloom.sagemaker.jobs.attach import AttachedModel, check_output
 from charloom.sagemaker.jobs.follow import Watch, training_status
-from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.other_places import job_elsewhere
 
 
@@ -63,9 +62,7 @@ def attach(
     return 0
 
 
-def fetch_model(
-    out: Output, backend: Amazon | Local, name: str, output: Path, overwrite: bool, price: float | None
-) -> None:
+def fetch_model(out: Output, backend: Backend, name: str, output: Path, overwrite: bool, price: float | None) -> None:
     """Fetch the model of a job that has ended; show it, what its job cost, and the next command."""
     with CloudView(out) as view:
         found = backend.attach(name, output.expanduser(), overwrite=overwrite, waiting=False, price=price, notify=view)

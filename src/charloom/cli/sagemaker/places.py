@@ -16,6 +16,7 @@ from charloom.errors import CharloomError, UsageError
 from charloom.events import Notice
 from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.aws import Aws, connect
+from charloom.sagemaker.backend import Backend
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.local.backend import Local
@@ -34,7 +35,7 @@ class PlaceOptions(CloudOptions):
 
 def find_backend(
     place: PlaceOptions, out: Output, what: What, name: str, verb: str, *, would: str, **options: Path
-) -> Amazon | Local | None:
+) -> Backend | None:
     """The back end that a command acts on: this machine, as the options say or because it has that name; or an account.
 
     Args:
@@ -72,7 +73,7 @@ def acts_here(place: PlaceOptions, what: str, *, is_here: bool) -> bool:
     return True
 
 
-def note_elsewhere(out: Output, place: PlaceOptions, backend: Amazon | Local, sentences: Iterable[str]) -> None:
+def note_elsewhere(out: Output, place: PlaceOptions, backend: Backend, sentences: Iterable[str]) -> None:
     """Say what of the same name is on record in accounts, where a command acts on this machine and was not made to."""
     if backend.aws is None and not place.here:
         for sentence in sentences:

@@ -7,6 +7,7 @@ from charloom.cli.sagemaker.cloud import CloudView, reach_account
 from charloom.cli.sagemaker.delete import tell_deleted
 from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.sagemaker.amazon import Amazon
+from charloom.sagemaker.backend import Backend
 from charloom.sagemaker.commands import HERE, shown_place
 from charloom.sagemaker.local.backend import Local
 
@@ -33,7 +34,7 @@ def reap(
         out.say(f"nothing has expired {where}")
 
 
-def _reap(out: Output, backend: Amazon | Local) -> int:
+def _reap(out: Output, backend: Backend) -> int:
     """Reap in one place, and say what was deleted there; how much."""
     with CloudView(out) as view:
         found = backend.reap(notify=view)

@@ -121,6 +121,7 @@ class Local:
     def wait(
         self, name: str, *, follow: bool = True, price: float | None = None, every: float = 5.0, notify: Notify = ignore
     ) -> JobStatus:
+        self.status(name)  # where there is no such job, it says so
         for line in self._lines(name, 0, follow=True):
             if follow:
                 notify(LogLine(line))
