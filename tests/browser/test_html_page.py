@@ -224,6 +224,8 @@ def test_hostile_names_and_characters_stay_text(page: Page, tmp_path: Path) -> N
     export_html(open_model_directory(folder), file)
     opened(page, file)
     assert page.locator("#model-name").inner_text() == folder.name
+    expect(page.locator(".facts")).to_contain_text("LSTM, 1 × 8")
+    expect(page.locator("#card")).to_contain_text("text.txt")
     assert len(written(page, "<", length=50)) == 51
     assert read_page(file).vocab_size == len(set(text.read_text("utf-8"))) + 1
 

@@ -250,22 +250,10 @@ def _description(directory: ModelDirectory) -> dict[str, object]:
             **({} if sampling.seed is None else {"seed": sampling.seed}),
         },
         "longest": _LONGEST,
-        "facts": _facts(directory),
+        "corpus": directory.config.corpus.model_dump(mode="json", include={"vocabulary", "characters"}),
+        "losses": {protocol: loss.model_dump() for protocol, loss in directory.config.losses.items()},
         "card": _card(directory),
     }
-
-
-def _facts(directory: ModelDirectory) -> list[tuple[str, str]]:
-    """What a person would ask first, in pairs of a name and a value."""
-    shape, corpus, losses = directory.config.model, directory.config.corpus, directory.config.losses
-    facts = [
-        ("Network", f"{shape.cell.upper()}, {shape.num_layers} × {shape.hidden_size}"),
-        ("Vocabulary", f"{shape.vocab_size:,} {corpus.vocabulary}"),
-        ("Trained on", f"{corpus.characters:,} characters"),
-    ]
-    for protocol, loss in list(losses.items())[:1]:
-        facts.append((f"Bits a character ({protocol})", f"{loss.bits_per_char:.3f}"))
-    return facts
 
 
 def _card(directory: ModelDirectory) -> list[tuple[str, str]]:

@@ -18,8 +18,8 @@ export function byId(id) {
   return found;
 }
 
-/** @param {[string, string][]} facts names and values. @param {string} [look] its class. */
-export function factList(facts, look = "facts") {
+/** @param {[string, string][]} facts names and values. @param {string} look its class. */
+export function factList(facts, look) {
   return element("dl", { class: look }, ...facts.map(([name, value]) => element("div", {}, element("dt", { text: name }), element("dd", { text: value }))));
 }
 

@@ -2,7 +2,7 @@
 
 import { Announcer } from "./announce.js";
 import { BackendError } from "./backend.js";
-import { byId } from "./dom.js";
+import { byId, factList } from "./dom.js";
 import { connectScoring } from "./score.js";
 import { fromForm, fromHash, toForm, toHash } from "./settings.js";
 import { Writer } from "./write.js";
@@ -149,4 +149,21 @@ function connectTabs(row, opened) {
     });
   }
   return open;
+}
+
+/**
+ * What a person would ask first of a model.
+ * @param {any} model its shape. @param {any} corpus @param {Record<string, any>} losses by protocol.
+ * @returns {HTMLElement}
+ */
+export function mainFacts(model, corpus, losses) {
+  const protocol = "stateful" in losses ? "stateful" : Object.keys(losses)[0];
+  /** @type {[string, string][]} */
+  const found = [
+    ["Network", `${model.cell.toUpperCase()}, ${model.num_layers} × ${model.hidden_size}`],
+    ["Vocabulary", `${model.vocab_size.toLocaleString("en")} ${corpus.vocabulary}`],
+    ["Trained on", `${corpus.characters.toLocaleString("en")} characters`],
+  ];
+  if (protocol) found.push([`Bits a character (${protocol})`, losses[protocol].bits_per_char.toFixed(3)]);
+  return factList(found, "facts");
 }

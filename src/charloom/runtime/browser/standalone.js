@@ -2,7 +2,7 @@
 
 import { BackendError } from "./backend.js";
 import { byId, element, factList } from "./dom.js";
-import { Page } from "./page.js";
+import { Page, mainFacts } from "./page.js";
 import { USUAL } from "./settings.js";
 import { Vocabulary, cleanedPrompt } from "./vocabulary.js";
 
@@ -133,7 +133,7 @@ async function start() {
   byId("model-name").after(element("p", { class: "soft", text: "It runs in this page, and nothing leaves your computer." }));
   byId("about").open = true;
   byId("length").max = description.longest;
-  byId("facts").replaceChildren(factList(description.facts));
+  byId("facts").replaceChildren(mainFacts(description.shape, description.corpus, description.losses));
   byId("card").replaceChildren(factList(description.card, "card"));
   byId("generate").disabled = true;
   byId("figures").textContent = "Loading …";

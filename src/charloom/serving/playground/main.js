@@ -2,10 +2,10 @@
 
 import { BackendError } from "./backend.js";
 import { lossCurve } from "./curve.js";
-import { byId, element, factList } from "./dom.js";
+import { byId, element } from "./dom.js";
 import { Neurons } from "./neurons.js";
 import { temperatureNote, unitNotes } from "./notes.js";
-import { Page } from "./page.js";
+import { Page, mainFacts } from "./page.js";
 import { connectCopying, showRequest } from "./request.js";
 import { Server, requestBody } from "./server.js";
 import { fromHash } from "./settings.js";
@@ -98,7 +98,7 @@ async function modelChanged() {
   if (page.settings.model !== model) return; // another one was chosen meanwhile
   cell = facts.config.model.cell;
   program();
-  byId("facts").replaceChildren(factList(mainFacts(facts)));
+  byId("facts").replaceChildren(mainFacts(facts.config.model, facts.config.corpus, facts.losses));
   byId("curve").replaceChildren(lossCurve(facts.history) ?? element("p", { class: "soft", text: "There is no history of its training." }));
   byId("card").replaceChildren(element("pre", { tabindex: "0", role: "region", "aria-label": "Card of the model", text: facts.card ?? "" }));
   await Promise.all([lookAhead(), lookInside()]);
@@ -133,21 +133,4 @@ async function lookInside() {
   const look = looks;
   const found = await server.activations({ model, text, ...where }).catch(() => null); // the text itself is what matters
   if (look === looks) unitNotes(found && { characters: found.characters, ...found.units[0], cell });
-}
-
-/**
- * The name and value of what a person would ask first.
- * @param {any} facts of /api/models/NAME.
- * @returns {[string, string][]}
- */
-function mainFacts({ config: { model, corpus }, losses }) {
-  const protocol = "stateful" in losses ? "stateful" : Object.keys(losses)[0];
-  /** @type {[string, string][]} */
-  const found = [
-    ["Network", `${model.cell.toUpperCase()}, ${model.num_layers} × ${model.hidden_size}`],
-    ["Vocabulary", `${model.vocab_size.toLocaleString("en")} ${corpus.vocabulary}`],
-    ["Trained on", `${corpus.characters.toLocaleString("en")} characters`],
-  ];
-  if (protocol) found.push([`Bits a character (${protocol})`, losses[protocol].bits_per_char.toFixed(3)]);
-  return found;
 }
