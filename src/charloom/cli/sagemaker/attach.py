@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from pydantic import Field
@@ -14,11 +14,13 @@ from charloom.cli.sagemaker.cloud import CloudView
 from charloom.cli.sagemaker.job_views import job_data, wait_for_job
 from charloom.cli.sagemaker.places import PlaceOptions, find_backend, note_elsewhere
 from charloom.display import typed
-from charloom.sagemaker.backend import Backend
 from charloom.sagemaker.instances import shown_price
 from charloom.sagemaker.jobs.attach import AttachedModel, check_output
 from charloom.sagemaker.jobs.follow import Watch, training_status
 from charloom.sagemaker.other_places import job_elsewhere
+
+if TYPE_CHECKING:
+    from charloom.sagemaker.backend import Backend
 
 
 def attach(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 from pydantic import Field
@@ -16,10 +16,12 @@ from charloom.errors import CharloomError, UsageError
 from charloom.events import Notice
 from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.aws import Aws, connect
-from charloom.sagemaker.backend import Backend
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.local.backend import Local
+
+if TYPE_CHECKING:
+    from charloom.sagemaker.backend import Backend
 
 What = Literal["job", "endpoint", "job or endpoint"]
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudView, reach_account
 from charloom.cli.sagemaker.delete import tell_deleted
 from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.sagemaker.amazon import Amazon
-from charloom.sagemaker.backend import Backend
 from charloom.sagemaker.commands import HERE, shown_place
 from charloom.sagemaker.local.backend import Local
+
+if TYPE_CHECKING:
+    from charloom.sagemaker.backend import Backend
 
 
 def reap(
