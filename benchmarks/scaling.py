@@ -25,7 +25,7 @@ from charloom.bundle import ModelShape
 from charloom.settings import RunSettings
 from charloom.training.batches import RingBatches
 from charloom.training.learner import Learner
-from charloom.training.ranks import Ranks, joined_ranks
+from charloom.training.ranks import Ranks, join_ranks
 from charloom.training.state import fresh_state
 
 SYMBOLS = 66
@@ -59,7 +59,7 @@ def seconds_an_update(ranks: Ranks, updates: int) -> tuple[float, float, int]:
 def work(updates: int) -> None:
     """One of the processes: rank 0 prints what it measured."""
     torch.set_num_threads(1)
-    with joined_ranks(lambda _: torch.device("cpu")) as ranks:
+    with join_ranks(lambda _: torch.device("cpu")) as ranks:
         figures = seconds_an_update(ranks, updates)
         if ranks.writes:
             print(json.dumps(figures))

@@ -1,4 +1,4 @@
-"""What the library tells while it works. It never prints: whoever calls passes a `notify` function.
+"""What the library reports while it works. It never prints: whoever calls passes a `notify` function.
 
 The command line renders these; another program may log them, draw them, or ignore them. A listener that fails ends
 nothing: see `unfailing`.
@@ -104,7 +104,7 @@ class Evaluated:
         step: updates made so far.
         steps: updates in all, as far as one can tell.
         epoch: passes over the training split so far.
-        train_loss: the mean of the last windows, in nats a character; not a number before any was recorded.
+        train_loss: the mean of the last windows, in nats a character; NaN before any was recorded.
         validation_loss: in nats a character.
         bits_per_char: the same in bits.
         protocol: how it was measured.

@@ -1,4 +1,4 @@
-"""What a run tells, as plain lines in parts: a terminal leaves out what does not fit, a job's log has them whole."""
+"""What a run reports, as plain lines in parts: a terminal leaves out what does not fit, a job's log has them whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOG_METRICS = {
     "validation:bits_per_char": r"nats = ([0-9]+\.[0-9]+) bits/char",
     "epoch": r"epoch ([0-9]+\.[0-9]+)",
 }
-"""The figures in the lines below, as a job's log is read: regular expressions with one group."""
+"""Regular expressions, each with one group, that find the figures of the lines below in a job's log."""
 
 _MEMORY = 0.95  # how much of the shown loss is past steps'
 

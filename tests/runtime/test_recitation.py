@@ -117,9 +117,9 @@ def test_a_model_recites(trained: Path, small_text: Path, tmp_path: Path) -> Non
     assert text[shown.offset : shown.offset + 185] == shown.prompt + shown.expected
     # Greedy is what generate does at temperature 0.
     assert model.generate(shown.prompt, temperature=0, length=128).text == shown.written
-    kept_back = model.recite(small_text, samples=10, split="validation")
-    assert kept_back.failed is not None
-    assert kept_back.failed.offset >= 18_000
+    held_out = model.recite(small_text, samples=10, split="validation")
+    assert held_out.failed is not None
+    assert held_out.failed.offset >= 18_000
     told: list[Event] = []
     (tmp_path / "other.txt").write_text(text[:5000])
     model.recite(tmp_path / "other.txt", samples=2, notify=told.append)

@@ -15,7 +15,7 @@ from botocore.exceptions import ConnectionClosedError
 from charloom.errors import CloudError, UsageError
 from charloom.events import Event, TransferProgress
 from charloom.sagemaker.aws import Account, DryRun, Request, arn, connect, role_arn
-from charloom.sagemaker.names import S3Uri, checked_name, fresh_name
+from charloom.sagemaker.names import S3Uri, check_name, fresh_name
 from charloom.sagemaker.s3 import default_bucket, download_file, ensure_bucket, objects_under, upload_file
 
 from .conftest import REGION
@@ -65,10 +65,10 @@ def test_names() -> None:
     assert str(S3Uri("bucket") / "a") == "s3://bucket/a"
     with pytest.raises(UsageError, match="is not an address"):
         S3Uri.parse("https://bucket/a")
-    assert checked_name(fresh_name("my model's é"), "endpoint").startswith("my-model-s-")
+    assert check_name(fresh_name("my model's é"), "endpoint").startswith("my-model-s-")
     assert len(fresh_name("x" * 100)) <= 63
     with pytest.raises(UsageError, match="single hyphens"):
-        checked_name("a--", "endpoint")
+        check_name("a--", "endpoint")
 
 
 def test_an_upload_that_breaks_leaves_no_parts_and_what_was_there(

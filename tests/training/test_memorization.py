@@ -46,7 +46,7 @@ def test_a_short_text_is_left_alone(tmp_path: Path) -> None:
     assert memory_seconds(data, 1.0) == 0
 
 
-def test_no_unseen_text_where_none_was_kept_back(tmp_path: Path) -> None:
+def test_no_unseen_text_where_none_was_held_out(tmp_path: Path) -> None:
     text = "abcde" * 4000
     (tmp_path / "same.txt").write_text(text)
     record = measured(data_of(tmp_path, text, validation=str(tmp_path / "same.txt")))

@@ -19,7 +19,7 @@ from torch.multiprocessing.spawn import spawn
 
 import charloom
 from charloom.errors import TrainingError, UsageError
-from charloom.training.ranks import Ranks, joined_ranks
+from charloom.training.ranks import Ranks, join_ranks
 from tests.faults.processes import environment, finish, newest_step, result, start, wait_until
 from tests.training.test_run import OPTIONS, after
 
@@ -111,7 +111,7 @@ def test_what_two_ranks_tell_each_other(tmp_path: Path) -> None:
 def _learn_and_leave(rank: int, meeting: int, folder: str) -> None:
     told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": meeting}
     os.environ.update({"TORCHELASTIC_RUN_ID": "test", **{name: str(value) for name, value in told.items()}})
-    with joined_ranks(lambda rank: torch.device("cpu")) as ranks:
+    with join_ranks(lambda rank: torch.device("cpu")) as ranks:
         weights = torch.nn.Parameter(torch.full((3,), float(ranks.rank)))
         optimizer = torch.optim.AdamW([weights])
         weights.sum().backward()  # type: ignore[no-untyped-call]
@@ -155,7 +155,7 @@ def test_another_programs_world_size_is_not_ours(monkeypatch: pytest.MonkeyPatch
     """Some schedulers set WORLD_SIZE for every job; only torchrun's run id makes it ours."""
     monkeypatch.setenv("WORLD_SIZE", "8")
     monkeypatch.delenv("TORCHELASTIC_RUN_ID", raising=False)
-    with joined_ranks(lambda rank: torch.device("cpu")) as ranks:
+    with join_ranks(lambda rank: torch.device("cpu")) as ranks:
         assert ranks.world_size == 1
 
 

@@ -9,7 +9,7 @@ from charloom.settings import CorpusSettings, ModelSettings, RunSettings, Sampli
 from charloom.training.recipes import load_recipe, recipe_names
 
 
-def test_the_shipped_recipes() -> None:
+def test_the_recipe_names() -> None:
     assert recipe_names() == ["article", "base", "large", "memorize", "names", "small", "tiny"]
 
 

@@ -44,7 +44,7 @@ def _statuses() -> list[tuple[str, str]]:
 
 
 def _said(kind: type[CharloomError]) -> str:
-    return prose((inspect.getdoc(kind) or "").replace(f" Exit status {kind.exit_code}.", ""))
+    return prose((inspect.getdoc(kind) or "").partition("\n\n")[0].replace(f" Exit status {kind.exit_code}.", ""))
 
 
 def _http(kind: type[CharloomError]) -> str:

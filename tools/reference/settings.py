@@ -18,7 +18,7 @@ SECTIONS: dict[str, tuple[type[Settings], str]] = {
     "corpus": (CorpusSettings, "How the text is read, cleaned, numbered and split."),
     "model": (ModelSettings, "The shape of the network."),
     "training": (TrainingSettings, "How the network learns, and for how long."),
-    "sampling": (SamplingSettings, "How text is drawn; a model's own defaults stand in its `generation_config.json`."),
+    "sampling": (SamplingSettings, "How text is drawn; a model's own defaults are in its `generation_config.json`."),
 }
 
 
@@ -55,7 +55,7 @@ def _type(field: FieldInfo) -> str:
 
 
 def _inner(hint: Any) -> list[Any]:
-    """The bounds that stand inside of `Annotated[...] | None`."""
+    """The bounds inside `Annotated[...] | None`."""
     if get_origin(hint) not in (Union, types.UnionType):
         return []
     return [item for part in get_args(hint) for item in getattr(part, "__metadata__", ())]

@@ -138,7 +138,7 @@ class RecitedRecord(_Record):
 class CopiedRecord(_Record):
     """What `charloom novelty` says of a text: how much of it occurs word for word in the training text.
 
-    `copied_fraction` is the share of the characters that stand in copies of at least 20, 50 and 100.
+    `copied_fraction` is the share of the characters that are in copies of at least 20, 50 and 100.
     """
 
     characters: int = Field(ge=1)

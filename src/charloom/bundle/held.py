@@ -1,4 +1,4 @@
-"""A directory's files held open: what is read later is still what stood there when the directory was opened.
+"""A directory's files held open: what is read later is still what was there when the directory was opened.
 
 A file that is replaced by a rename lives on for whoever has it open. Windows refuses to replace a file that somebody
 holds open, so nothing is held there and files are read when they are needed.

@@ -22,7 +22,7 @@ _PROTOCOLS = get_args(Protocol)
 
 @dataclass(frozen=True)
 class EvaluationRecord:
-    """One evaluation, with the training figures that stood in the history before it; None = not recorded."""
+    """One evaluation, with the training figures that come before it in the history; None = not recorded."""
 
     step: int
     epoch: float | None

@@ -239,7 +239,7 @@ def _why_no_model(path: Path) -> str:
     if (path / TRAINING).is_dir():
         return (
             f"{path} holds a training run without a finished model: "
-            f"wait for it, or go on with charloom train ... -o {typed(path)} --resume"
+            f"wait for it, or continue it with charloom train ... -o {typed(path)} --resume"
         )
     if holds_prepared(path):
         return f"{path} holds no model: it is a prepared corpus, to train on with charloom train {typed(path)} -o MODEL"

@@ -150,7 +150,7 @@ def _report_unfinished(out: Output, model: Path, run: UnfinishedRun) -> int:
     else:
         out.text(f"no model yet: {_progress(run)}")
         out.text(history_table(history))
-        out.text(f"it may still be training; if it was interrupted, go on with:\n    {command}")
+        out.text(f"it may still be training; if it was interrupted, continue it with:\n    {command}")
     return 1
 
 

@@ -69,7 +69,7 @@ def _description(found: Novelty) -> str:
     rows = [
         f"{found.characters:,} characters {origin}, searched for in {found.corpus_characters:,} "
         f"({split_words(found.split)})\n",
-        "share of the characters that stand in copies of at least",
+        "share of the characters that are in copies of at least",
         _row("", [f"{length} characters" for length in found.copied_fraction], "longest"),
         _share("the text" if found.seed is None else "the model", found),
     ]

@@ -29,7 +29,7 @@ def serve(
 ) -> int:
     """Serve models over HTTP, with a page to play with them.
 
-    Keys may also stand in CHARLOOM_SERVE_API_KEY. SIGTERM and Ctrl-C finish what is being answered, then end.
+    Keys may also be in CHARLOOM_SERVE_API_KEY. SIGTERM and Ctrl-C finish what is being answered, then end.
 
     Parameters
     ----------

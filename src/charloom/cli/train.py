@@ -45,7 +45,7 @@ def train(
     """Train a model on a text and write its model directory.
 
     Without --budget, --epochs or --steps it takes five minutes, less for a short text. Ctrl-C saves the best so far;
-    --resume resumes from there.
+    --resume continues from there.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def train(
     overwrite
         Replace the model or unfinished run that is in the folder.
     resume
-        Resume the unfinished run that is in the folder.
+        Continue the unfinished run that is in the folder.
     """
     import charloom
 

@@ -54,7 +54,7 @@ def sample_seeds(seed: int | None, samples: int) -> list[int]:
     return [(first + index) % (MAX_SEED + 1) for index in range(samples)]
 
 
-def started_rows(session: Session, vocabulary: Vocabulary, prompt: Ids, rows: Sequence[Row]) -> Rows:
+def start_rows(session: Session, vocabulary: Vocabulary, prompt: Ids, rows: Sequence[Row]) -> Rows:
     """Rows that all continue one prompt, ids (T,), read once."""
     logits, state = read_prompt(session, prompt)
     states = tuple(np.repeat(part, len(rows), axis=0) for part in state)
@@ -98,7 +98,7 @@ class TextStream(Iterator[str]):
         if self.finish_reason is not None:
             return iter(())
         ids = prompt_ids(self._vocabulary, self._cleaned_prompt)
-        return started_rows(self._session, self._vocabulary, ids, [self._row]).write()
+        return start_rows(self._session, self._vocabulary, ids, [self._row]).write()
 
     def __next__(self) -> str:
         """The next piece of text, never empty.
@@ -146,7 +146,7 @@ def generate_batch(
     rows = [Row(vocabulary, settings, seed) for seed in seeds]
     texts: dict[int, list[str]] = {seed: [] for seed in seeds}
     if settings.length:
-        together = started_rows(session, vocabulary, prompt_ids(vocabulary, cleaned_prompt), rows)
+        together = start_rows(session, vocabulary, prompt_ids(vocabulary, cleaned_prompt), rows)
         for row, piece in together.write():
             texts[row.seed].append(piece)
     seconds = time.perf_counter() - started

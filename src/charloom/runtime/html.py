@@ -122,7 +122,7 @@ class PackedTensor:
 
 @dataclass(frozen=True)
 class PackedWeights:
-    """All tensors, one after another, little-endian, float32 first so that they stand at multiples of four."""
+    """All tensors, one after another, little-endian, float32 first so that they begin at multiples of four."""
 
     content: bytes
     tensors: tuple[PackedTensor, ...]

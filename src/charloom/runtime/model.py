@@ -285,7 +285,7 @@ class Model:
         notify: Notify = ignore,
         **options: Unpack[ReciteOptions],
     ) -> Recitation:
-        """Measure how much of a corpus the model has memorized: random passages are begun, it goes on greedily.
+        """Measure how much of a corpus the model has memorized: it continues the starts of random passages greedily.
 
         Args:
             corpus: as for `evaluate`.

@@ -212,7 +212,7 @@ class CopiedShare:
     Attributes:
         characters: how many were examined.
         longest: the length of the longest copy.
-        copied_fraction: the share of the characters that stand in copies of at least 20, 50 and 100.
+        copied_fraction: the share of the characters that are in copies of at least 20, 50 and 100.
     """
 
     characters: int

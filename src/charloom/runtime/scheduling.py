@@ -343,7 +343,7 @@ class Turns:
 
     @staticmethod
     def _tell(text: Text, row: Row, piece: str) -> None:
-        """Tell the one who waits for a text what became of it."""
+        """Notify whoever waits for a text of what became of it."""
         if row.error is not None:
             text.continuation.fail(CharloomError(f"this text failed: {row.error}"))
         text.continuation.add(piece, row.finish_reason, row.thoughts)

@@ -45,7 +45,7 @@ _WINDOW_LINES = 8192
 def nats_of_texts(
     session: Session, opening_id: int, texts: Iterable[Iterator[Ids]], max_rows: int = MAX_ROWS
 ) -> Iterator[tuple[int, Nats | None]]:
-    """Read texts side by side, each from a zero state and `opening_id`; those of like length should stand together.
+    """Read texts side by side, each from a zero state and `opening_id`; those of like length should come together.
 
     Args:
         session: the network.
@@ -276,7 +276,7 @@ class Scorer:
             yield readings[number].ids()
 
     def _window(self, texts: Sequence[Text]) -> Iterator[Score]:
-        """Score texts in memory, the longest first, so that those of like length stand side by side.
+        """Score texts in memory, the longest first, so that those of like length are side by side.
 
         A text that occurs again costs the same again and is read once: logs repeat themselves.
         """

@@ -272,7 +272,7 @@ def role_arn(aws: Aws, role: str | None) -> str:
     from charloom.sagemaker.execution_role import execution_role
 
     role = role or os.environ.get(ROLE) or execution_role(aws)
-    needed = f"a role is needed that SageMaker may take on: --role NAME, or {ROLE}: docs/how-to/train-on-sagemaker.md"
+    needed = f"a role is needed that SageMaker may assume: --role NAME, or {ROLE}: docs/how-to/train-on-sagemaker.md"
     return named_role(aws, role, ROLE, needed)
 
 

@@ -123,7 +123,7 @@ def train(
 
 
 def status(aws: Aws | None, name: str, *, price: float | None = None) -> JobStatus:
-    """How a training job is, started now or long ago.
+    """The state of a training job, started now or long ago.
 
     Args:
         aws: the account; None for a job of this machine.

@@ -1,4 +1,4 @@
-"""Batch transform jobs: start one, follow it, see how one is, stop it."""
+"""Batch transform jobs: start one, follow it, see its state, stop it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from charloom.sagemaker.cloudwatch import TRANSFORMS, Log, explain_failure, plai
 from charloom.sagemaker.creations import note_created
 from charloom.sagemaker.hosting.parts import look, remove
 from charloom.sagemaker.instances import price_per_hour
-from charloom.sagemaker.names import ENDED, S3Uri, checked_name
+from charloom.sagemaker.names import ENDED, S3Uri, check_name
 from charloom.sagemaker.s3 import objects_under
 from charloom.sagemaker.transform_request import (
     TransformJobOptions,
@@ -172,7 +172,7 @@ def _answers(aws: Aws, found: dict[str, Any], output: S3Uri) -> Iterator[str]:
 
 @dataclass(frozen=True)
 class TransformStatus:
-    """How a transform job is. Times are UTC.
+    """The state of a transform job. Times are UTC.
 
     Attributes:
         name: what it is called.
@@ -211,7 +211,7 @@ class TransformStatus:
 
 
 def transform_status(aws: Aws, name: str, *, price: float | None = None) -> TransformStatus | None:
-    """How a transform job is, started now or long ago; None where there is none of that name.
+    """The state of a transform job, started now or long ago; None where there is none of that name.
 
     Args:
         aws: the account.
@@ -222,7 +222,7 @@ def transform_status(aws: Aws, name: str, *, price: float | None = None) -> Tran
         UsageError: that is no name.
         CloudError: it may not be asked for.
     """
-    checked_name(name, "the job")
+    check_name(name, "the job")
     try:
         response = aws.call("sagemaker", "describe_transform_job", TransformJobName=name)
     except CloudError as error:

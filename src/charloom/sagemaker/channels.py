@@ -16,7 +16,7 @@ from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.names import S3Uri, checked_name
+from charloom.sagemaker.names import S3Uri, check_name
 from charloom.settings import SamplingSettings, combine_settings
 
 JSON, TEXT = "application/json", "text/plain"
@@ -59,14 +59,14 @@ def invoke_request(name: str, body: bytes, content_type: str, accept: str = "") 
         raise UsageError(
             f"the request has {len(body):,} bytes, an endpoint takes {REAL_TIME_LIMIT:,}: give the prompt's last part"
         )
-    request = {"EndpointName": checked_name(name, "endpoint"), "ContentType": content_type, "Body": body}
+    request = {"EndpointName": check_name(name, "endpoint"), "ContentType": content_type, "Body": body}
     return {**request, "Accept": accept} if accept else request
 
 
 def async_request(name: str, source: S3Uri, content_type: str, accept: str = "") -> dict[str, Any]:
     """For InvokeEndpointAsync, with an input in S3."""
     request = {
-        "EndpointName": checked_name(name, "endpoint"),
+        "EndpointName": check_name(name, "endpoint"),
         "ContentType": content_type,
         "InputLocation": str(source),
     }

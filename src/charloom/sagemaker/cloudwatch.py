@@ -18,7 +18,7 @@ from charloom.sagemaker.aws import Aws, is_missing
 from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.hosting.parts import look
-from charloom.sagemaker.names import ENDED, checked_name
+from charloom.sagemaker.names import ENDED, check_name
 
 JOBS = "/aws/sagemaker/TrainingJobs"
 TRANSFORMS = "/aws/sagemaker/TransformJobs"
@@ -103,7 +103,7 @@ def endpoint_log(aws: Aws, name: str) -> Log:
 
 def read_log(aws: Aws, name: str, *, last: int | None = None) -> Iterator[WrittenLine]:
     """What something has written so far; see `charloom.sagemaker.logs`."""
-    log = log_of(aws, checked_name(name, "the name"))
+    log = log_of(aws, check_name(name, "the name"))
     lines = _some(aws, name, log, log.new_lines())
     yield from (lines if last is None else deque(lines, maxlen=last))
 
@@ -113,7 +113,7 @@ def follow_log(aws: Aws, name: str, *, last: int | None = None, every: float = 5
 
     A job that has just been created is waited for: its log begins later.
     """
-    log = log_of(aws, checked_name(name, "the name"))
+    log = log_of(aws, check_name(name, "the name"))
     yield from _some(aws, name, log, _growing(aws, name, log, last, every))
 
 

@@ -19,7 +19,7 @@ from charloom.sagemaker.s3 import default_bucket, ensure_bucket, upload_file
 from charloom.sagemaker.waiting import looks
 
 DOCKERFILE = "docker/serve.Dockerfile"
-"""Where it is in what Docker is sent."""
+"""Its path in the context that Docker is sent."""
 
 PLATFORM = "linux/amd64"
 """Of SageMaker's machines, also where the image is built on another kind."""

@@ -141,7 +141,7 @@ def installs_at_start(image: str) -> bool:
 
 
 def chosen_image(aws: Aws, image: str | None, notify: Notify) -> str:
-    """The image to serve with; `notify` receives what AWS's lacks."""
+    """The image to serve with; `notify` receives what AWS's image lacks."""
     if image:
         return image
     if found := serving_image(aws):

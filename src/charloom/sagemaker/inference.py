@@ -43,7 +43,7 @@ class RefusedError(CharloomError):
 def model_fn(model_dir: str) -> InProcess:
     """Load the model, and let it write a first character.
 
-    Settings of the server may stand in the environment: CHARLOOM_SERVE_MAX_TOKENS and others.
+    Settings of the server may be in the environment: CHARLOOM_SERVE_MAX_TOKENS and others.
     """
     try:
         from charloom.serving.in_process import InProcess

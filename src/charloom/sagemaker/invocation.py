@@ -26,7 +26,7 @@ from charloom.sagemaker.channels import (
     model_words,
     payload_body,
 )
-from charloom.sagemaker.names import S3Uri, checked_name, fresh_name
+from charloom.sagemaker.names import S3Uri, check_name, fresh_name
 from charloom.sagemaker.s3 import FORBIDDEN, default_bucket, ensure_bucket
 from charloom.settings import SamplingSettings
 
@@ -248,7 +248,7 @@ def invoke_later(
         UsageError: an option cannot work, or the request is too large.
         CloudError: the endpoint is not there, not in service, not asynchronous; or S3 refused the request.
     """
-    checked_name(name, "endpoint")
+    check_name(name, "endpoint")
     body = payload_body(prompt) if payload else completion_body(prompt, settings, sampling)
     if len(body) > ASYNC_LIMIT:
         raise UsageError(f"the request has {len(body):,} bytes, an asynchronous endpoint takes {ASYNC_LIMIT:,}")

@@ -29,7 +29,7 @@ _BUCKET = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9._-]{2,254}")
 
 
 def partition(region: str) -> str:
-    """The part of the cloud that a region belongs to, as it is in resource names."""
+    """The part of the cloud that a region belongs to, as resource names have it."""
     if region.startswith("cn-"):
         return "aws-cn"
     return "aws-us-gov" if region.startswith("us-gov-") else "aws"
@@ -40,7 +40,7 @@ def dns_suffix(region: str) -> str:
     return "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
 
 
-def checked_name(name: str, what: str) -> str:
+def check_name(name: str, what: str) -> str:
     """A name of a job, model or endpoint."""
     if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
         raise UsageError(

@@ -73,7 +73,7 @@ def job_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
     ]
 
 
-def notice_twin(name: str, what: Literal["job", "endpoint"], notify: Notify) -> None:
+def warn_of_twin(name: str, what: Literal["job", "endpoint"], notify: Notify) -> None:
     """Say that commands without a region will act on what this machine has of that name, if it has."""
     try:
         found = find_job(name) if what == "job" else find(name)

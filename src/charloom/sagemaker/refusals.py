@@ -53,7 +53,7 @@ def _refusal(error: ClientError, service: str, operation: str) -> CloudError:
     if code in ("AccessDenied", "AccessDeniedException", "403", "UnauthorizedOperation"):
         advice = f"not allowed: {action} (the policies that are needed: docs/reference/iam.md)"
     elif "assume" in message.lower() and "role" in message.lower():
-        advice = "SageMaker may not take on that role: its trust policy must name sagemaker.amazonaws.com"
+        advice = "SageMaker may not assume that role: its trust policy must name sagemaker.amazonaws.com"
     elif "instancetype" in message.lower() and _CHOICES.search(message):
         advice = "there is no such kind of machine for that: give another --instance"
     else:

@@ -10,7 +10,7 @@ from pathlib import Path
 from charloom.bundle import open_model_directory
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import storage_errors
-from charloom.sagemaker.names import S3Uri, checked_name, is_s3
+from charloom.sagemaker.names import S3Uri, check_name, is_s3
 
 _GZIP = b"\x1f\x8b"
 
@@ -43,7 +43,7 @@ class ModelSource:
             _check_archive(path)
             return cls(text, path)
         with contextlib.suppress(UsageError):
-            return cls(text, checked_name(text, "job"))
+            return cls(text, check_name(text, "job"))
         raise ModelDirectoryError(
             f"{text}: no such model directory or archive; the name of a training job or an address in S3 works too"
         )

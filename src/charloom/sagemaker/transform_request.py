@@ -17,7 +17,7 @@ from charloom.sagemaker.instances import (
     shown_price,
     unlisted_warning,
 )
-from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, tags
+from charloom.sagemaker.names import S3Uri, check_name, fresh_name, tags
 from charloom.sagemaker.options import TransformOptions
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.s3 import objects_read
@@ -144,7 +144,7 @@ def plan_transform(
     choice = combine_settings(TransformSettings, settings, chosen)
     begin, end = S3Uri.parse(source), S3Uri.parse(output)
     served = ModelSource.parse(model)
-    job = checked_name(name or fresh_name(served.stem), "the job")
+    job = check_name(name or fresh_name(served.stem), "the job")
     if not isinstance(served.place, str):
         role = role_arn(aws, role)
     refuse_output_in_input(begin, end, [begin])

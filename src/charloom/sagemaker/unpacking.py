@@ -33,7 +33,7 @@ def unpack_model(archive: Path | str, folder: Path | str) -> None:
     """Unpack a `model.tar.gz` into a model directory, which appears when it is whole and verified.
 
     Trusts nothing: paths that lead elsewhere, links, devices, names that come twice, more members or bytes than a
-    model has, are refused, wherever they stand. Only the model's own files are written; `code/` is left out.
+    model has, are refused, wherever they are. Only the model's own files are written; `code/` is left out.
 
     Args:
         archive: the file.

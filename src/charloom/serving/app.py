@@ -38,7 +38,7 @@ def create_app(
     `app.state.context` has its parts; `app.state.context.lifecycle.drain()` ends admission.
 
     Args:
-        models: by the names that clients call them; models, or the folders they stand in.
+        models: by the names that clients call them; models, or the folders they are in.
         settings: limits and times.
         keys: requests must carry one of them, if there are any.
 

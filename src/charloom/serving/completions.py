@@ -225,7 +225,7 @@ async def answer_completion(request: Request, asked: CompletionRequest) -> Respo
         ClientGoneError: the client went away.
     """
     server = context(request)
-    plan = await planned_aside(asked, server)
+    plan = await plan_aside(asked, server)
     if plan.large:
         await server.places.take(request.scope)
     _note(request, plan, server)
@@ -237,7 +237,7 @@ async def answer_completion(request: Request, asked: CompletionRequest) -> Respo
     return json_answer(await build_answer(job, server), server, headers)
 
 
-async def planned_aside(asked: CompletionRequest, server: Context) -> Plan:
+async def plan_aside(asked: CompletionRequest, server: Context) -> Plan:
     """The plan for a request; that of a long one is made in a thread.
 
     Raises:

@@ -42,7 +42,7 @@ class ApiError(Exception):
     """
 
     def __init__(self, status: int, message: str, *, param: str | None = None, code: str | None = None) -> None:
-        """Tell `message` with `status`."""
+        """Say `message`, with `status`."""
         super().__init__(message)
         self.status = status
         self.message = message
@@ -130,7 +130,7 @@ def install(app: FastAPI, addresses: Sequence[str]) -> None:
         return error.response()
 
     @app.exception_handler(HTTPException)
-    async def by_the_framework(request: Request, error: HTTPException) -> Response:
+    async def answer_framework_error(request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers or {})
         words = str(error.detail)
         if error.status_code == 404:
@@ -142,12 +142,12 @@ def install(app: FastAPI, addresses: Sequence[str]) -> None:
         return json_response(shown.body(), error.status_code, {**headers, **shown.headers()})
 
     @app.exception_handler(RequestValidationError)
-    async def unfit(request: Request, error: RequestValidationError) -> Response:
+    async def answer_invalid_request(request: Request, error: RequestValidationError) -> Response:
         problem = error.errors()[0]
         return ApiError(400, str(problem["msg"]), param=str(problem["loc"][-1])).response()
 
     @app.exception_handler(CharloomError)
-    async def ours(request: Request, error: CharloomError) -> Response:
+    async def answer_charloom_error(request: Request, error: CharloomError) -> Response:
         shown = as_api_error(error)
         if shown is None:
             raise error

@@ -1,4 +1,4 @@
-"""How the server is, and what it serves: `/health`, `/metrics`, `/v1/models`."""
+"""The server's state, and what it serves: `/health`, `/metrics`, `/v1/models`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ router = APIRouter()
 
 
 class Health(BaseModel):
-    """How the server is."""
+    """The server's state."""
 
     status: Literal["ok", "loading", "failed", "draining"]
     reason: str | None = None

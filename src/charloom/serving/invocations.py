@@ -24,7 +24,7 @@ from charloom.serving.completions import (
     Streamed,
     answer_completion,
     client_error,
-    planned_aside,
+    plan_aside,
     unknown_header,
     unless_gone,
     wait_until_finished,
@@ -208,7 +208,7 @@ class _Lines:
             asked = await parse_aside(line.strip(), InvocationRequest, self._server)
             if self._scores if asked.score is None else asked.score:
                 return json_text(await score_of(asked, self._server, self._share))
-            plan = replace(await planned_aside(asked, self._server), share=self._share)
+            plan = replace(await plan_aside(asked, self._server), share=self._share)
             if plan.large:
                 await turn.wait()
                 await self._server.places.take(self._scope)
@@ -243,7 +243,7 @@ async def _continue_payload(request: Request, server: Context) -> Response:
     if missing > most:
         message = f"total length = {total:,}: this server writes at most {most:,} characters after the start text"
         raise ApiError(400, message, param="total length")
-    plan = await planned_aside(CompletionRequest(prompt=[start], max_tokens=missing, stop=[], echo=True), server)
+    plan = await plan_aside(CompletionRequest(prompt=[start], max_tokens=missing, stop=[], echo=True), server)
     plan.options["regex"] = None  # exactly that length, whatever the model's own settings are
     in_bytes = plan.served.model.vocabulary.kind == "bytes"
     plan.options["length"] = missing * (_BYTES_A_CHARACTER if in_bytes else 1)

@@ -47,7 +47,7 @@ class Metrics:
         return Histogram(f"charloom_{name}", text, ["model_name"], registry=self.registry, buckets=buckets)
 
     def begun(self, model: str, prompt_tokens: int) -> None:
-        """A prompt was taken on."""
+        """A prompt was accepted."""
         self._prompt.labels(model).inc(prompt_tokens)
 
     def refused(self, model: str, status: int) -> None:

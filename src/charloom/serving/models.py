@@ -196,7 +196,7 @@ class Lifecycle:
     """What may be asked of the server just now, and how many requests are being answered.
 
     Attributes:
-        requests: how many are being answered, not counting those that ask how the server is.
+        requests: how many are being answered, not counting those that ask for the server's state.
     """
 
     def __init__(self, models: Models) -> None:
@@ -211,7 +211,7 @@ class Lifecycle:
 
     @property
     def status(self) -> Status:
-        """Where the server is."""
+        """The server's state."""
         if self._draining.is_set():
             return "draining"
         if self._models.failure is not None:

@@ -39,10 +39,10 @@ class Plan:
         ids: how many ids each prompt has, as the model reads it.
         samples: continuations of each prompt.
         options: how they are drawn.
-        alternatives: likeliest characters to name at each place; None names none and tells no log-probabilities.
+        alternatives: likeliest characters to name at each place; None names none and gives no log-probabilities.
         echo: the answer begins with the prompt.
         stream: the answer comes as it is written.
-        usage: a stream tells the usage at its end.
+        usage: a stream sends the usage at its end.
         share: plans of one request have an equal one.
     """
 

@@ -239,7 +239,7 @@ def shown_name(path: Path) -> str:
 
 
 def _one_line(error: BaseException) -> str:
-    if type(error).__name__ == "ConnectionError":  # that of requests tells of its own inner works
+    if type(error).__name__ == "ConnectionError":  # requests' own describes its inner workings
         return "no connection; look at the address and the network"
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(reason.split())

@@ -60,29 +60,29 @@ def split_ids(whole: Segment, kind: ValidationSplit, fraction: float, at_most: i
     `tail` holds out the last `fraction` of the text. `row-tail` is the article's: the text in 64 rows
     (whatever the batch), of each row's windows of 60 the last `fraction`; the characters that do not fill
     the rows or the windows, fewer than 64 × 61, are in neither part. No more than `at_most` characters are
-    held out; `row-tail` keeps as many whole windows of every row as that allows, but one at least.
+    held out; `row-tail` holds out as many whole windows of every row as that allows, but at least one.
     """
     limit = whole.predicted if at_most is None else at_most
     if kind == "row-tail":
         return _row_tail(whole.ids[1:], fraction, limit)
     cut = max(int(whole.predicted * (1 - fraction)), whole.predicted - limit)
     if cut < 2 or cut == whole.predicted:
-        raise CorpusError(f"the text has only {whole.predicted:,} characters: too few to keep some back for validation")
+        raise CorpusError(f"the text has only {whole.predicted:,} characters: too few to hold some out for validation")
     return Split([Segment(whole.ids[: cut + 1])], [Segment(whole.ids[cut:], cut)])
 
 
 def _row_tail(ids: Ids, fraction: float, limit: int) -> Split:
     row_length = len(ids) // ARTICLE_ROWS
     windows = (row_length - 1) // ARTICLE_WINDOW
-    kept_back = min(int(windows * fraction), max(1, limit // (ARTICLE_ROWS * ARTICLE_WINDOW)))
-    if kept_back < 1:
+    held_out = min(int(windows * fraction), max(1, limit // (ARTICLE_ROWS * ARTICLE_WINDOW)))
+    if held_out < 1:
         needed = ARTICLE_ROWS * (int(np.ceil(1 / fraction)) * ARTICLE_WINDOW + 1)
         raise CorpusError(
             f"row-tail needs at least {needed:,} characters with this fraction, and the text has "
             f"{len(ids):,}: use --validation-split tail"
         )
     rows = ids[: row_length * ARTICLE_ROWS].reshape(ARTICLE_ROWS, row_length)
-    cut = (windows - kept_back) * ARTICLE_WINDOW
+    cut = (windows - held_out) * ARTICLE_WINDOW
     end = windows * ARTICLE_WINDOW
     return Split(
         [Segment(row[: cut + 1], at * row_length + 1) for at, row in enumerate(rows)],

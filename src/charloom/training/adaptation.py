@@ -86,7 +86,7 @@ def adapt(model: Model, text: str, *, name: str = "the text") -> tuple[Model, Ad
     Raises:
         UsageError: the text is too short or too long.
         ModelDirectoryError: the model's weights cannot be read.
-        TrainingError: the losses are no numbers, or the adapted graph does not agree with PyTorch.
+        TrainingError: a loss became NaN or infinite, or the adapted graph does not agree with PyTorch.
     """
     started = time.perf_counter()
     cleaned = clean_prompt(text, model.config.corpus.cleaning)
@@ -113,7 +113,7 @@ def _try(learner: _Adapter, whole: Segment) -> tuple[float, float, int]:
         learner.read(first)
     after = learner.bits_per_char(second) if passes else before
     if not math.isfinite(after):
-        raise TrainingError("adapting came to a NaN loss: the model cannot be adapted to this text")
+        raise TrainingError("adapting came to a loss that is NaN or infinite: the model cannot be adapted to this text")
     return before, after, passes if after < before else 0
 
 

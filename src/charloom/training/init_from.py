@@ -1,4 +1,4 @@
-"""Going on from another model: its weights, its shape, and its vocabulary grown by the new text's characters."""
+"""Start from another model (`--init-from`): its weights, shape, and vocabulary with the new text's characters added."""
 
 from __future__ import annotations
 

@@ -39,7 +39,7 @@ class WindowDropout(nn.Module):
 class WeightDrop:
     """Drops single weights of the recurrent matrices for one update (Merity et al., 2018, "AWD-LSTM").
 
-    The weights are masked where they stand, so that the fused kernels find them as they always do, and are put
+    The weights are masked in place, so that the fused kernels find them as they always do, and are put
     back before the optimizer changes them.
     """
 

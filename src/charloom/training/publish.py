@@ -117,7 +117,7 @@ class RunFacts:
 
     Attributes:
         folder: the model directory to write.
-        record: what `config.json` is to say of how the run was asked for: recipe, choice, origin.
+        record: what `config.json` is to say of how the run was asked for: recipe, choice, init_from.
         settings: everything that was set or chosen.
         windows_per_epoch: updates that a pass over the text takes.
         resumed_from_step: where an interrupted run was taken up; 0 when none was.

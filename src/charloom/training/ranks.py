@@ -100,7 +100,7 @@ class Ranks:
 
 
 @contextmanager
-def joined_ranks(device: Callable[[int], torch.device]) -> Iterator[Ranks]:
+def join_ranks(device: Callable[[int], torch.device]) -> Iterator[Ranks]:
     """The ranks of this run: those torchrun started, or this process alone.
 
     Args:

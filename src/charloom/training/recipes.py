@@ -17,7 +17,7 @@ DEFAULT_RECIPE = "base"
 def recipe_names() -> list[str]:
     """The recipes that come with charloom."""
     return sorted(
-        file.name.removesuffix(".yaml") for file in _shipped_recipe().iterdir() if file.name.endswith(".yaml")
+        file.name.removesuffix(".yaml") for file in _recipes_folder().iterdir() if file.name.endswith(".yaml")
     )
 
 
@@ -25,7 +25,7 @@ def load_recipe(name: str) -> RunSettings:
     """A recipe by its name, or by the path of a user's own YAML file."""
     names = recipe_names()
     if name in names:
-        content = (_shipped_recipe() / f"{name}.yaml").read_text("utf-8")
+        content = (_recipes_folder() / f"{name}.yaml").read_text("utf-8")
     elif Path(name).suffix in (".yaml", ".yml"):
         try:
             content = Path(name).read_text("utf-8")
@@ -44,5 +44,5 @@ def load_recipe(name: str) -> RunSettings:
     return validate(RunSettings, data, origin=f"recipe {name}: ")
 
 
-def _shipped_recipe() -> Traversable:
+def _recipes_folder() -> Traversable:
     return resources.files("charloom") / "recipes"

@@ -18,7 +18,7 @@ class TrainingResult:
         protocol: how that was measured.
         epochs: passes over the text.
         steps: updates made.
-        best_step: the update after which the saved weights stood.
+        best_step: the update that made the saved weights.
         characters: characters learned from, over all epochs.
         seconds: spent, evaluations included.
         characters_per_second: learned from, in the time of the updates alone.

@@ -37,7 +37,7 @@ from charloom.training.device import choose_device, memory_errors
 from charloom.training.history import History
 from charloom.training.init_from import Origin, read_origin, take_weights
 from charloom.training.publish import RunFacts, publish
-from charloom.training.ranks import Ranks, joined_ranks
+from charloom.training.ranks import Ranks, join_ranks
 from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
 from charloom.training.request import Request, check_folder, look_into, make_request
 from charloom.training.result import TrainingResult
@@ -69,7 +69,7 @@ def train(
         recipe: a named set of settings, or a YAML file; `options` go over it.
         init_from: a model directory to start from: its network and vocabulary are kept, new characters added.
         overwrite: replace a model or an unfinished run that is there.
-        resume: resume the unfinished run that is there.
+        resume: continue the unfinished run that is there.
         notify: is given events, see `charloom.events`; if it raises, that is logged and the run goes on without it.
         should_stop: asked in every step; True saves the best so far and ends.
         **options: any field of the corpus, model and training settings, such as `epochs=3`.
@@ -88,7 +88,7 @@ def train(
     validation = settings.corpus.validation
     check_outside(folder, specs if validation is None else [*specs, validation])
     device, heard = partial(choose_device, settings.training.device), unfailing(notify)
-    with joined_ranks(device) as ranks, FolderLock(folder, heard) as lock, memory_errors():
+    with join_ranks(device) as ranks, FolderLock(folder, heard) as lock, memory_errors():
         notice = heard if ranks.writes else ignore
         if ranks.writes:
             lock.take()
@@ -361,6 +361,7 @@ class _Run:
 
 def _divergence_message(state: TrainingState, saved: str) -> str:
     return (
-        f"the loss became NaN after step {state.progress.step:,}, {state.progress.rescues} rescues with "
-        f"lower learning rates did not help: {saved}; try a lower --learning-rate or --grad-clip"
+        f"the loss or its gradient became NaN or infinite after step {state.progress.step:,}, "
+        f"{state.progress.rescues} rescues with lower learning rates did not help: {saved}; "
+        "try a lower --learning-rate or --grad-clip"
     )

@@ -49,7 +49,7 @@ class Plan:
         return min(1.0, max(1e-6, (progress.seconds + update) / self.learning_seconds))
 
     def rate(self, progress: Progress) -> float:
-        """The learning rate of the coming update; lower after a rescue from a loss that was NaN."""
+        """The learning rate of the coming update; lower after a rescue from a loss that was NaN or infinite."""
         return learning_rate(self.share_done(progress), self.settings) * progress.rate_scale
 
     def is_over(self, progress: Progress) -> bool:

@@ -53,7 +53,7 @@ class Progress:
         characters: characters learned from.
         seconds: spent in all, evaluations included.
         training_seconds: spent in updates alone.
-        best_step: the update after which the best weights stood; 0 before any evaluation.
+        best_step: the update that made the best weights; 0 before any evaluation.
         best_loss: their validation loss.
         recent_nats: summed training loss since the last record.
         recent_characters: how many characters that sum is of.
@@ -61,7 +61,7 @@ class Progress:
         evaluated_step: the update after which the last evaluation was made; 0 before any.
         evaluated_at: `seconds` when it ended.
         evaluation_seconds: how long it took.
-        rescues: how often the run was taken back because a loss was NaN.
+        rescues: how often the run was taken back because a loss was NaN or infinite.
         rate_scale: what the learning rate is multiplied with since then.
     """
 

@@ -74,7 +74,7 @@ class Tracking:
         self._each(lambda tracker: tracker.end(outcome))
 
     def __call__(self, event: Event) -> None:
-        """Tell `notify` first, then record."""
+        """Notify first, then record."""
         self._notify(event)
         match event:
             case StepTaken():

@@ -56,7 +56,7 @@ class TensorBoardTracker:
         self._write_text("sample", step, "\n".join(f"    {line}" for line in text.split("\n")))
 
     def saved(self, model: Path) -> None:
-        """The files stand beside the model already."""
+        """The files are beside the model already."""
 
     def end(self, outcome: str) -> None:
         """Close the file; TensorBoard knows no outcomes."""

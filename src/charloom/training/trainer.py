@@ -93,7 +93,7 @@ class Trainer:
         return ThreadPace(torch.get_num_threads()) if free and alone_on_cpu else None
 
     def run(self) -> Ending:
-        """Train to the end of the plan, until asked to stop, or until the loss is NaN time and again.
+        """Train to the end of the plan, until asked to stop, or until the loss is NaN or infinite time and again.
 
         Whatever the ending, `state.best_weights` are the best seen, if any evaluation was made.
         """
@@ -135,7 +135,7 @@ class Trainer:
         return Ending.STOPPED
 
     def _learn(self) -> Update:
-        """Make one update, count it, tell of it."""
+        """Make one update, count it, report it."""
         started = time.perf_counter()
         rate = self.plan.rate(self.state.progress)
         update = self._learner.update(rate, self.should_stop)
@@ -212,7 +212,7 @@ class Trainer:
         self._count_seconds()
         progress.evaluated_step, progress.evaluated_at = progress.step, progress.seconds
         progress.evaluation_seconds = seconds
-        if math.isfinite(evaluation.loss):  # of the others the rescue tells
+        if math.isfinite(evaluation.loss):  # the rescue reports the others
             self._tell(evaluation, sample, best=best)
         return evaluation.loss
 
@@ -229,7 +229,7 @@ class Trainer:
             self.ranks.share(math.nan), self.ranks.share(1.0)
             raise
         self.ranks.share(evaluation.loss), self.ranks.share(0.0)
-        # Of a network that became NaN there is no sample; the rescue goes back from it.
+        # Of a network whose loss is not finite there is no sample; the rescue goes back from it.
         if not math.isfinite(evaluation.loss):
             return evaluation, ""
         return evaluation, short_sample(self._session, self.data.vocabulary, self.settings)
@@ -288,8 +288,8 @@ class Trainer:
         progress.rate_scale = failed.rate_scale * _RESCUE_RATE
         self.notify(
             Notice(
-                f"the loss became NaN after step {failed.step:,}: back to step {progress.step:,} "
-                f"with the learning rate halved (rescue {progress.rescues} of {RESCUES})"
+                f"the loss or its gradient became NaN or infinite after step {failed.step:,}: "
+                f"back to step {progress.step:,} with the learning rate halved (rescue {progress.rescues} of {RESCUES})"
             )
         )
         self._forget_after(progress.step)

@@ -30,7 +30,7 @@ def delete(
 ) -> None:
     """Delete an endpoint with its configuration, model, schedule and autoscaling; or a job of this machine.
 
-    An endpoint that is being created is waited for: Amazon deletes none before. One that never was there is an error.
+    An endpoint that is being created is waited for: Amazon deletes none before. One that never existed is an error.
 
     Parameters
     ----------

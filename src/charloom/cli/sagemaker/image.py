@@ -27,7 +27,7 @@ def image(
     builder
         What builds it; auto takes Docker where its engine runs.
     codebuild_role
-        The role that CodeBuild may take on; else CHARLOOM_CODEBUILD_ROLE.
+        The role that CodeBuild may assume; else CHARLOOM_CODEBUILD_ROLE.
     bucket
         Where CodeBuild reads from; SageMaker's default bucket if none is named.
     """

@@ -75,7 +75,7 @@ def wait_for_job(out: Output, aws: Aws, watch: Watch, name: str, output: Path | 
         try:
             return watch.until_ended()
         except KeyboardInterrupt:
-            if stopping or not _is_to_stop(name):
+            if stopping or not _ask_to_stop(name):
                 _say_how_to_go_on(out, aws, name, output, stopping)
                 return INTERRUPTED
             stopping = True
@@ -83,7 +83,7 @@ def wait_for_job(out: Output, aws: Aws, watch: Watch, name: str, output: Path | 
             stop_training(aws, name)
 
 
-def _is_to_stop(name: str) -> bool:
+def _ask_to_stop(name: str) -> bool:
     """Ask, where somebody can answer."""
     if not sys.stdin.isatty():
         return False

@@ -22,7 +22,7 @@ def status(
     place: PlaceOptions = PlaceOptions(),  # noqa: B008
     options: OutputOptions = OutputOptions(),  # noqa: B008
 ) -> None:
-    """Say how a job is, started now or long ago: state, time, price so far, last losses, why it failed.
+    """Say how a job is doing, started now or long ago: state, time, price so far, last losses, why it failed.
 
     A job of this machine comes first, else a training job of the account, else a transform job.
 

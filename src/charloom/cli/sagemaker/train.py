@@ -168,7 +168,7 @@ def _train_here(
             request, output.expanduser(), overwrite=overwrite, notify=view
         )
     if ended.status == "Stopped":
-        out.say(f"stopped. To resume from its checkpoint:\n    {_again(ended.name)}", style="bold")
+        out.say(f"stopped. To continue from its checkpoint:\n    {_again(ended.name)}", style="bold")
         return INTERRUPTED
     report(out, output, attached_model(output.expanduser(), ended, Path(ended.artifact).stat().st_size))
     return 0

@@ -17,7 +17,7 @@ from charloom.errors import CharloomError, StorageError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.container.hyperparameters import read_hyperparameters
 from charloom.sagemaker.container.paths import CHANNEL, base_folder, writes
-from charloom.sagemaker.container.report import make_streams_safe, reason, tell_failure
+from charloom.sagemaker.container.report import make_streams_safe, print_failure, reason
 from charloom.sagemaker.container.training import launch_command, run
 
 _LARGEST = 4 << 20  # bytes of a configuration file: 100 hyperparameters of 2,500 characters are far below
@@ -110,7 +110,7 @@ def _decode(value: Any) -> Any:
 
 
 def _report_failure(base: Path, error: Exception) -> int:
-    tell_failure(error)
+    print_failure(error)
     with contextlib.suppress(StorageError):
         _leave(base, "failure", reason(error)[:_REASON])
     return error.exit_code if isinstance(error, CharloomError) else 1

@@ -19,7 +19,7 @@ class Places:
     """The folders of one job on one machine.
 
     Attributes:
-        data: the channels' folders stand in it, unless a variable says where one is.
+        data: the channels' folders are in it, unless a variable says where one is.
         model: what becomes `model.tar.gz`.
         records: what becomes part of `output.tar.gz`.
         checkpoints: kept in S3 while the job runs, and there again when it is restarted.
@@ -64,7 +64,7 @@ def writes(environ: Mapping[str, str]) -> bool:
 def text_in(folder: Path) -> Path:
     """What a channel's folder gives to read: a prepared corpus, its only file, or all its texts.
 
-    A prepared corpus may stand one level down, as it does where a whole folder was uploaded.
+    A prepared corpus may be one level down, as it does where a whole folder was uploaded.
     """
     if holds_prepared(folder):
         return folder

@@ -39,7 +39,7 @@ def reason(error: BaseException) -> str:
     return f"unexpected {type(error).__name__}: {visible(' '.join(str(error).split()))}"
 
 
-def tell_failure(error: BaseException) -> None:
+def print_failure(error: BaseException) -> None:
     """Say on stderr why the job failed; a traceback follows only where it is not the user's mistake.
 
     SageMaker's toolkit takes for the failure's reason what is on stderr from the first line on that has the name
@@ -53,7 +53,7 @@ def tell_failure(error: BaseException) -> None:
 
 
 class JobView:
-    """Tells events as lines. Samples are left out: text that a model writes may name exceptions, see `tell_failure`."""
+    """Prints events as lines, without samples: text that a model writes may name exceptions, see `print_failure`."""
 
     def __init__(self) -> None:
         """Nothing has happened yet."""
@@ -62,7 +62,7 @@ class JobView:
         self._protocol: str | None = None
 
     def __call__(self, event: Event) -> None:
-        """Tell one event."""
+        """Print one event."""
         match event:
             case Notice():
                 say(f"note: {event.message}")

@@ -26,7 +26,7 @@ from charloom.folders import contents_of, holds_run
 from charloom.interrupts import INTERRUPTED, signals_as_request
 from charloom.sagemaker.container.hyperparameters import read_hyperparameters
 from charloom.sagemaker.container.paths import Places, text_in, writes
-from charloom.sagemaker.container.report import JobView, make_streams_safe, say, say_result, tell_failure
+from charloom.sagemaker.container.report import JobView, make_streams_safe, print_failure, say, say_result
 
 _PORT = 7777  # what SageMaker's toolkit takes
 
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except Exception as error:
-        tell_failure(error)
+        print_failure(error)
         return error.exit_code if isinstance(error, CharloomError) else 1
 
 
@@ -192,7 +192,7 @@ def _clear_remains(checkpoints: Path) -> None:
 
 
 def _write_model(trained: Path, places: Places, code: Path) -> None:
-    """The finished model without what resume needed, and what makes it serve.
+    """The finished model without what resuming needed, and what makes it serve.
 
     Only its own files; `config.json` last, because it says that the others are there.
     """

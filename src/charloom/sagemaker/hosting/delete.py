@@ -32,7 +32,7 @@ from charloom.sagemaker.hosting.parts import (
 )
 from charloom.sagemaker.hosting.settings import LONGEST_TTL
 from charloom.sagemaker.hosting.states import end_endpoint
-from charloom.sagemaker.names import EXPIRES, checked_name, from_tag
+from charloom.sagemaker.names import EXPIRES, check_name, from_tag
 
 NO_ENDPOINT = "NoEndpoint"
 """The code of the error that says that there is no endpoint of that name, nor anything left of one."""
@@ -139,7 +139,7 @@ class Deleted:
 
 def delete_endpoint(aws: Aws, name: str, *, force: bool = False, notify: Notify = ignore) -> Deleted:
     """Delete an endpoint of an account; see `charloom.sagemaker.delete`."""
-    endpoint = look(aws, "endpoint", checked_name(name, "endpoint"))
+    endpoint = look(aws, "endpoint", check_name(name, "endpoint"))
     if endpoint is not None and not is_ours(tags_of(aws, endpoint["EndpointArn"])):
         if not force:
             raise UsageError(f"the endpoint {name} was not made by charloom: --force deletes it all the same")

@@ -23,9 +23,9 @@ from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.hosting.states import wait_in_service
 from charloom.sagemaker.images import chosen_image, installs_at_start
 from charloom.sagemaker.instances import has_arm, has_gpu
-from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, as_tag, checked_name, fresh_name, tags
+from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, as_tag, check_name, fresh_name, tags
 from charloom.sagemaker.options import EndpointOptions
-from charloom.sagemaker.other_places import notice_twin
+from charloom.sagemaker.other_places import warn_of_twin
 from charloom.sagemaker.sources import ModelSource
 from charloom.settings import combine_settings
 
@@ -83,7 +83,7 @@ class _Making:
             raise
 
     def take_back(self) -> None:
-        """Remove what this run has made; of what stays, `notify` receives the command that will."""
+        """Remove what this run has made; where something stays, `notify` receives the command that removes it."""
         again = command(self.aws, "delete", self.name)
         try:
             removed = remove_parts(self.aws, self._made(), self.notify)
@@ -155,7 +155,7 @@ class Deployment:
 
 def plan_deployment(aws: Aws, model: ModelSource, choice: EndpointSettings, name: str | None) -> Deployment:
     """Look an endpoint over, before anybody is asked and anything is sent."""
-    name = checked_name(name or fresh_name(model.stem), "endpoint")
+    name = check_name(name or fresh_name(model.stem), "endpoint")
     role = role_arn(aws, choice.role)
     scheduler = scheduler_role_arn(aws, choice.scheduler_role) if choice.ttl else ""
     return Deployment(model, name, choice, role, scheduler)
@@ -169,7 +169,7 @@ def put_in_service(aws: Aws, plan: Deployment, notify: Notify) -> Deployed:
     name, choice = plan.name, plan.choice
     _notice_waste(choice, notify)
     check_free(aws, name, notify)
-    notice_twin(name, "endpoint", notify)
+    warn_of_twin(name, "endpoint", notify)
     image = chosen_image(aws, choice.image, notify)
     vendor = choice.isolated and installs_at_start(image)
     data = str(model_data(aws, plan.model, choice.bucket, notify, vendor=vendor, kms_key=choice.kms_key))
@@ -256,7 +256,7 @@ def make_model(
     aws: Aws, model: ModelSource, choice: EndpointSettings, *, name: str | None = None, notify: Notify = ignore
 ) -> str:
     """Do what `create_model` does, for a model that is recognized: see there."""
-    name = checked_name(name or fresh_name(model.stem), "model")
+    name = check_name(name or fresh_name(model.stem), "model")
     role = role_arn(aws, choice.role)
     image = chosen_image(aws, choice.image, notify)
     data = str(model_data(aws, model, choice.bucket, notify, kms_key=choice.kms_key))

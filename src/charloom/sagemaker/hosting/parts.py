@@ -31,7 +31,7 @@ WORDS: dict[Kind, str] = {
     "endpoint": "endpoint",
 }
 
-# Each operation is here by its name: the policies in the docs are compared with what the code calls.
+# Each operation is written out by its name: the policies in the docs are compared with what the code calls.
 _DESCRIBE: dict[Kind, Callable[[Aws, str], Answer]] = {
     "model": lambda aws, name: aws.call("sagemaker", "describe_model", ModelName=name),
     "endpoint_config": lambda aws, name: aws.call("sagemaker", "describe_endpoint_config", EndpointConfigName=name),
@@ -277,7 +277,7 @@ def schedule_request(endpoint: str, moment: datetime, role: str, region: str) ->
 def scheduler_role_arn(aws: Aws, role: str | None) -> str:
     """The full name of the role that deletes endpoints when their time is over."""
     needed = (
-        "--ttl needs a role that EventBridge Scheduler may take on to delete the endpoint: --scheduler-role NAME, "
+        "--ttl needs a role that EventBridge Scheduler may assume to delete the endpoint: --scheduler-role NAME, "
         f"or {SCHEDULER_ROLE}; see docs/how-to/deploy-on-sagemaker.md"
     )
     return named_role(aws, role, SCHEDULER_ROLE, needed)

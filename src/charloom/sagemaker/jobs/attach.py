@@ -55,7 +55,7 @@ def check_output(output: Path, overwrite: bool) -> None:
 
 
 @contextlib.contextmanager
-def received_model(output: Path, overwrite: bool, notify: Notify = ignore) -> Iterator[Path]:
+def receive_model(output: Path, overwrite: bool, notify: Notify = ignore) -> Iterator[Path]:
     """A folder, not there yet, to make a model directory in; it is moved to `output` when the block ends well.
 
     Of what `output` holds only the files of an older model are replaced. No other process may write there meanwhile.
@@ -92,7 +92,7 @@ def attach_model(
             f"the job {found.name} left no model: it is {found.secondary_status or found.status}", "NoModel"
         )
     uri = S3Uri.parse(found.artifact)
-    with received_model(output, overwrite, notify) as made:
+    with receive_model(output, overwrite, notify) as made:
         archive = made.with_name("model.tar.gz")
         download_file(aws, uri, archive, notify, most=_MOST_BYTES)
         size = archive.stat().st_size

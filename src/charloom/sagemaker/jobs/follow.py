@@ -1,4 +1,4 @@
-"""Training jobs at any time after their start: how one is, waiting for it, stopping it."""
+"""Training jobs at any time after their start: its state, waiting for it, stopping it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from charloom.sagemaker.cloudwatch import Log, job_log, plain
 from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.instances import price_per_hour
-from charloom.sagemaker.names import ENDED, checked_name
+from charloom.sagemaker.names import ENDED, check_name
 from charloom.sagemaker.waiting import looks
 
 NO_JOB = "NoJob"
@@ -30,7 +30,7 @@ _STRAGGLING = 3  # looks for lines that arrive after the end
 
 @dataclass(frozen=True)
 class JobStatus:
-    """How a training job is. Times are UTC.
+    """The state of a training job. Times are UTC.
 
     Attributes:
         name: what it is called.
@@ -77,7 +77,7 @@ class JobStatus:
 
 
 def training_status(aws: Aws, name: str, verb: str, *, price: float | None = None, **options: Path) -> JobStatus:
-    """How a training job is.
+    """The state of a training job.
 
     Args:
         aws: the account.
@@ -90,7 +90,7 @@ def training_status(aws: Aws, name: str, verb: str, *, price: float | None = Non
         UsageError: that is no name.
         CloudError: there is no such job (`code` is `NO_JOB`).
     """
-    checked_name(name, "the job")
+    check_name(name, "the job")
     try:
         response = aws.call("sagemaker", "describe_training_job", TrainingJobName=name)
     except CloudError as error:

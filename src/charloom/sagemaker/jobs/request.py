@@ -20,7 +20,7 @@ from charloom.report import LOG_METRICS
 from charloom.sagemaker.aws import Aws, role_arn
 from charloom.sagemaker.instances import gpus, has_own_disks, refuse_arm, refuse_unfit, training_image
 from charloom.sagemaker.jobs.attach import JOBS
-from charloom.sagemaker.names import S3Uri, checked_name, fresh_name, tags
+from charloom.sagemaker.names import S3Uri, check_name, fresh_name, tags
 from charloom.sagemaker.resource_settings import ResourceSettings
 from charloom.sagemaker.s3 import default_bucket
 from charloom.sagemaker.source_dir import ENTRY_POINT
@@ -49,7 +49,7 @@ def hyperparameters(learning: RunSettings, recipe: str | None = None) -> dict[st
             "track cannot be set for a job on SageMaker: the job's own log has the losses as graphs in CloudWatch"
         )
     sent: dict[str, Any] = {}
-    if recipe is not None and recipe in _shipped_recipes():
+    if recipe is not None and recipe in _recipe_names():
         sent["recipe"] = recipe
     elif recipe is not None:
         sent = given_settings(run_settings(_own_recipe(recipe), chosen))
@@ -92,16 +92,14 @@ def _spell(value: Any) -> Any:
     return ",".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
-def _shipped_recipes() -> list[str]:
+def _recipe_names() -> list[str]:
     files = (resources.files("charloom") / "recipes").iterdir()
     return sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
 def _own_recipe(recipe: str) -> RunSettings:
     if Path(recipe).suffix not in (".yaml", ".yml"):
-        raise UsageError(
-            f"no such recipe: {recipe}; choose {', '.join(_shipped_recipes())}, or a .yaml file of your own"
-        )
+        raise UsageError(f"no such recipe: {recipe}; choose {', '.join(_recipe_names())}, or a .yaml file of your own")
     try:
         from charloom.training.recipes import load_recipe
     except ModuleNotFoundError as error:
@@ -249,7 +247,7 @@ def plan_job(aws: Aws, asked: JobSettings, learning: RunSettings, recipe: str | 
     """The job, but for its text and code, which have still to be sent."""
     refuse_unfit(asked.instance, "training")
     refuse_arm(asked.instance, asked.image)
-    name = checked_name(asked.name or fresh_name("charloom"), "the job")
+    name = check_name(asked.name or fresh_name("charloom"), "the job")
     check_validation(learning.corpus.validation)
     chosen = hyperparameters(learning, recipe)
     runtime, wait = _times(asked, learning.training.budget)

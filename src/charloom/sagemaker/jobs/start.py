@@ -18,7 +18,7 @@ from charloom.sagemaker.instances import has_arm, price_note, price_per_hour, sh
 from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, plan_job, training_job_request
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.options import TrainingJobOptions
-from charloom.sagemaker.other_places import notice_twin
+from charloom.sagemaker.other_places import warn_of_twin
 from charloom.sagemaker.s3 import ensure_bucket, objects_read, refuse_mixed_corpora, upload_file
 from charloom.sagemaker.source_dir import ARCHIVE, pack_source
 from charloom.sagemaker.sources import Corpus, CorpusSource, Origin, parse_origin
@@ -166,7 +166,7 @@ def plan_training(aws: Aws, request: TrainingRequest, *, notify: Notify = ignore
     if request.job.image and has_arm(request.job.instance):
         notify(Notice(f"{request.job.instance} has an Arm processor: {request.job.image} must be built for arm64"))
     _check_free(aws, job.name)
-    notice_twin(job.name, "job", notify)
+    warn_of_twin(job.name, "job", notify)
     if request.corpus.uri is not None:
         refuse_mixed_corpora(request.corpus.uri, objects_read(aws, request.corpus.uri))
     else:

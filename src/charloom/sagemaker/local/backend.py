@@ -22,7 +22,7 @@ from charloom.sagemaker.jobs.follow import JobStatus
 from charloom.sagemaker.local.endpoints import delete_here, deploy_here, find, local_endpoints, reap_here
 from charloom.sagemaker.local.job import artifact, delete_job, existing_job, find_job, job_status, stop_job
 from charloom.sagemaker.local.records import LOG, Followed, folder_of, hold_folder, last_lines, recorded_names
-from charloom.sagemaker.names import as_tag, checked_name, fresh_name, is_s3
+from charloom.sagemaker.names import as_tag, check_name, fresh_name, is_s3
 from charloom.sagemaker.options import TrainingJobOptions
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Local:
         for setting in sorted(asked.model_fields_set - _JOB_SETTINGS):
             option = setting.replace("_", "-")
             raise UsageError(f"--{option} is for Amazon's machines: leave it out with --instance local")
-        name = checked_name(asked.name or fresh_name("charloom"), "the job")
+        name = check_name(asked.name or fresh_name("charloom"), "the job")
         channels = {} if request.origin is None else {"model": str(request.origin)}
         if (validation := learning.corpus.validation) is not None:
             if not is_s3(validation):
@@ -105,12 +105,12 @@ class Local:
         self, request: TrainingRequest, output: Path, *, overwrite: bool = False, notify: Notify = ignore
     ) -> JobStatus:
         """Run a training job and write its model; how it ended: Completed or Stopped."""
-        from charloom.sagemaker.jobs.attach import check_output, received_model
+        from charloom.sagemaker.jobs.attach import check_output, receive_model
         from charloom.text.sources import check_outside
 
         check_outside(output, request.corpus.specs)
         check_output(output, overwrite)
-        with received_model(output, overwrite, notify) as made:
+        with receive_model(output, overwrite, notify) as made:
             started = self.start(request, output=made, notify=notify)
         return self.status(started.name)
 
@@ -165,7 +165,7 @@ class Local:
         self, name: str, output: Path, *, overwrite: bool = False, waiting: bool = True, follow: bool = True,
         price: float | None = None, every: float = 5.0, notify: Notify = ignore,
     ) -> AttachedModel:  # fmt: skip
-        from charloom.sagemaker.jobs.attach import attached_model, check_output, received_model
+        from charloom.sagemaker.jobs.attach import attached_model, check_output, receive_model
         from charloom.sagemaker.unpacking import unpack_model
 
         check_output(output, overwrite)
@@ -175,7 +175,7 @@ class Local:
         if not found.over:
             raise CharloomError(f"the job {name} still runs here: {command(HERE, 'logs', name, follow=True)}")
         archive = artifact(name)
-        with received_model(output, overwrite, notify) as made:
+        with receive_model(output, overwrite, notify) as made:
             unpack_model(archive, made)
         return attached_model(output, found, archive.stat().st_size)
 
@@ -208,7 +208,7 @@ class Local:
                 raise UsageError(f"--{flag} has no meaning on this machine: leave it out")
         if settings.instances > 1:
             raise UsageError("this machine is one instance: leave --instances out")
-        name = checked_name(name or fresh_name(model.stem), "endpoint")
+        name = check_name(name or fresh_name(model.stem), "endpoint")
         with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
             path = self._fetch(model, Path(temporary, "model.tar.gz"), notify)
             made = deploy_here(name, path, ttl=settings.ttl, notify=notify)

@@ -142,7 +142,7 @@ class LocalEndpoint(BaseModel):
 
     @property
     def status(self) -> Literal["Creating", "InService", "Expired", "Failed"]:
-        """How it is, in SageMaker's words."""
+        """Its state, in SageMaker's words."""
         if self.alive:
             return "InService" if self.serving else "Creating"
         return "Expired" if self.expires is not None and self.expires <= datetime.now(UTC) else "Failed"

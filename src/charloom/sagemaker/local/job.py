@@ -21,7 +21,9 @@ STOP_PATIENCE = 120.0  # seconds between SIGTERM and SIGKILL, as StopTrainingJob
 STOPPING = "stopping"
 """A file that is in a job's folder once it is to stop."""
 
-_KILLED = "the command that ran it was killed: start it again with the same --name, and it goes on"
+_KILLED = (
+    "the command that ran it was killed: start it again with the same --name, and it continues from its checkpoint"
+)
 
 Status = Literal["InProgress", "Completed", "Failed", "Stopped"]
 
@@ -31,7 +33,7 @@ class LocalJob(BaseModel):
 
     Attributes:
         name: what it is called.
-        status: in SageMaker's words, as it was last written; `state` is how it is.
+        status: in SageMaker's words, as it was last written; `state` is the state now.
         stage: what it is doing, or did last: Downloading, Training or Uploading.
         started: when it was started, the last time.
         ended: when it ended.
@@ -79,7 +81,7 @@ class LocalJob(BaseModel):
 
     @property
     def state(self) -> Literal["InProgress", "Stopping", "Completed", "Failed", "Stopped"]:
-        """How it is now: what says that it runs, while nothing does, has failed."""
+        """The state now: a job that is recorded as running, while no process runs it, has failed."""
         if self.status != "InProgress":
             return self.status
         if not self.trains:

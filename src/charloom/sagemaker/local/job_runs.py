@@ -1,6 +1,6 @@
 """A run of a training job on this machine: the /opt/ml tree, the entry point in a process of its own.
 
-`job.py` says how a job is, then and later.
+`job.py` has a job's record and its state, then and later.
 """
 
 from __future__ import annotations
@@ -263,7 +263,7 @@ class _Run:
         return 0
 
     def _trained(self) -> int:
-        """Start the training, tell its lines, and wait for its end; its exit status."""
+        """Start the training, pass on its lines, and wait for its end; its exit status."""
         base = self._job.base
         command = [sys.executable, "-P", *_ENTRY, "train"]
         if self._job.instances > 1:

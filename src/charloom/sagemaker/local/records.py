@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from charloom.errors import StorageError, UsageError
 from charloom.files import atomic_write, storage_errors
-from charloom.sagemaker.names import checked_name
+from charloom.sagemaker.names import check_name
 
 HOME = "CHARLOOM_HOME"
 """The folder of jobs and endpoints, where it is not to be the user's state folder."""
@@ -48,7 +48,7 @@ def home() -> Path:
 
 def folder_of(kind: Kind, name: str) -> Path:
     """The folder of one job or endpoint, there or not."""
-    return home() / kind / checked_name(name, kind[:-1])
+    return home() / kind / check_name(name, kind[:-1])
 
 
 def make_folder(kind: Kind, name: str) -> Path:
@@ -104,7 +104,7 @@ def hold_folder(folder: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-# Our own children, so that those that have ended are known from those that run.
+# Our own children, so that those that have ended differ from those that run.
 _children: dict[int, subprocess.Popen[bytes]] = {}
 
 
