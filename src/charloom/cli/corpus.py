@@ -27,7 +27,7 @@ _EXAMPLE = 20  # characters of the encoded example
 
 
 @corpus_app.command(name="list")
-def list_corpora(*, options: OutputOptions = OutputOptions()) -> None:  # noqa: B008
+def list_corpora(*, options: OutputOptions = OutputOptions()) -> None:
     """The corpora that have a name."""
     out = Output(options)
     for corpus in NAMED.values():
@@ -40,9 +40,9 @@ def list_corpora(*, options: OutputOptions = OutputOptions()) -> None:  # noqa: 
 @corpus_app.command
 def show(
     *corpus: CorpusArgument,
-    text: Annotated[CorpusSettings, Parameter(name="*", group=Group("Text"))] = CorpusSettings(),  # noqa: B008
+    text: Annotated[CorpusSettings, Parameter(name="*", group=Group("Text"))] = CorpusSettings(),
     first: Annotated[int, Field(ge=0, le=100_000), Whole] = 250,
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Show a text as a model would see it: counts, vocabulary, first characters, an encoded example.
 
@@ -74,8 +74,8 @@ def prepare(
     *corpus: CorpusArgument,
     output: Annotated[Path, Destination],
     overwrite: Annotated[bool, Parameter(negative=())] = False,
-    text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Encode a corpus of any size ahead, in bounded memory, so that training reads it from the disk.
 

@@ -20,7 +20,7 @@ def evaluate(
     protocol: Protocol = "stateful",
     precision: Precision = "float32",
     threads: Threads = 1,
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Measure how well a model predicts a corpus.
 

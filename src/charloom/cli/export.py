@@ -22,7 +22,7 @@ def export(
     onnx: Path | None = None,
     precision: Literal["float32", "int8"] = "float32",
     overwrite: Annotated[bool, Parameter(negative=())] = False,
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Write a model as one file that runs without charloom.
 

@@ -28,12 +28,12 @@ def generate(
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     prompt_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES), Whole] = 1,
-    sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),  # noqa: B008
+    sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),
     stream: bool | None = None,
     threads: Threads = 1,
     precision: Precision = "auto",
     adapt: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Continue a prompt with a trained model.
 

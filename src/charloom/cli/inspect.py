@@ -88,7 +88,7 @@ def _time(seconds: float | None) -> str:
     return duration(seconds) if seconds < 3.6e6 else f"{seconds / 86_400:,.0f} days"
 
 
-def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:  # noqa: B008
+def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:
     """Say what a model is, what it was trained on and how that went, and whether it is whole (exit status 1 if not).
 
     Parameters

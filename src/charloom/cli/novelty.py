@@ -21,11 +21,11 @@ def novelty(
     model: Path,
     *corpus: CorpusArgument,
     file: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    settings: Annotated[NoveltySettings, Parameter(name="*")] = NoveltySettings(),  # noqa: B008
+    settings: Annotated[NoveltySettings, Parameter(name="*")] = NoveltySettings(),
     split: SplitName = "train",
     precision: Precision = "auto",
     threads: Threads = 1,
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Measure how much of what a model writes occurs word for word in a text.
 

@@ -33,7 +33,7 @@ def quickstart(
     *,
     output: Annotated[Path, Destination] = Path("runs/quickstart"),
     steps: Annotated[int, Field(ge=1), Whole] = STEPS,
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),
 ) -> int:
     """Train on the documentation inside this Python for about a minute, and write with the result.
 

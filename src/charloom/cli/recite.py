@@ -20,11 +20,11 @@ from charloom.settings import Precision, SplitName
 def recite(
     model: Path,
     *corpus: CorpusArgument,
-    settings: Annotated[ReciteSettings, Parameter(name="*")] = ReciteSettings(),  # noqa: B008
+    settings: Annotated[ReciteSettings, Parameter(name="*")] = ReciteSettings(),
     split: SplitName = "train",
     precision: Precision = "auto",
     threads: Threads = 1,
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Measure how much of a text a model has memorized.
 

@@ -171,7 +171,7 @@ def score(
     encoding: str | None = None,
     threads: Threads = 1,
     precision: Precision = "auto",
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Measure how surprising files, or lines, are to a model, in bits per character.
 

@@ -24,8 +24,8 @@ _SERVING = Group("Serving (also CHARLOOM_SERVE_... in the environment, and --con
 def serve(
     *model: str,
     config: Path | None = None,
-    serving: Annotated[ServeSettings, Parameter(name="*", group=_SERVING)] = ServeSettings(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    serving: Annotated[ServeSettings, Parameter(name="*", group=_SERVING)] = ServeSettings(),
+    options: OutputOptions = OutputOptions(),
 ) -> int:
     """Serve models over HTTP, with a page to play with them.
 

@@ -37,10 +37,10 @@ def train(
     init_from: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
-    text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),  # noqa: B008
-    network: Annotated[ModelSettings, Parameter(name="*", group=_MODEL)] = ModelSettings(),  # noqa: B008
-    learning: Annotated[TrainingSettings, Parameter(name="*", group=_TRAINING)] = TrainingSettings(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),
+    network: Annotated[ModelSettings, Parameter(name="*", group=_MODEL)] = ModelSettings(),
+    learning: Annotated[TrainingSettings, Parameter(name="*", group=_TRAINING)] = TrainingSettings(),
+    options: OutputOptions = OutputOptions(),
 ) -> int:
     """Train a model on a text and write its model directory.
 

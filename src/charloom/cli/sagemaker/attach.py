@@ -30,8 +30,8 @@ def attach(
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     wait: bool = True,
     price: Annotated[float | None, Field(ge=0, le=10_000)] = None,
-    place: PlaceOptions = PlaceOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> int:
     """Fetch the model of a training job into a model directory, ready to generate; waits for a job that still runs.
 

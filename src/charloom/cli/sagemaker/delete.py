@@ -25,8 +25,8 @@ def delete(
     *,
     job: Annotated[bool, Parameter(negative=())] = False,
     force: Annotated[bool, Parameter(negative=())] = False,
-    place: PlaceOptions = PlaceOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Delete an endpoint with its configuration, model, schedule and autoscaling; or a job of this machine.
 

@@ -29,9 +29,9 @@ def deploy(
     *,
     name: str | None = None,
     yes: Annotated[bool, Parameter(negative=())] = False,
-    endpoint: Annotated[EndpointSettings, Parameter(name="*", group=_ENDPOINT)] = EndpointSettings(),  # noqa: B008
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    endpoint: Annotated[EndpointSettings, Parameter(name="*", group=_ENDPOINT)] = EndpointSettings(),
+    cloud: CloudOptions = CloudOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> int:
     """Put a model behind an endpoint, and wait until it is in service.
 

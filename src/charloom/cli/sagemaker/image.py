@@ -15,8 +15,8 @@ def image(
     builder: Builder = "auto",
     codebuild_role: str | None = None,
     bucket: str | None = None,
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    cloud: CloudOptions = CloudOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Build the serving image and push it to the account's registry as charloom-serve.
 

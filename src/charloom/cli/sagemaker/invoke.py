@@ -30,12 +30,12 @@ def invoke(
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     prompt_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     payload: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
-    sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),  # noqa: B008
+    sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),
     stream: Annotated[bool, Parameter(negative=())] = False,
     later: Annotated[bool, Parameter(name="--async", negative=())] = False,
     wait: bool = True,
-    place: PlaceOptions = PlaceOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Ask an endpoint to continue a text.
 

@@ -31,8 +31,8 @@ _JOBS = ("JOB", "STATUS", "RUNS ON", "AGE", "SO FAR")
 
 def list_endpoints(
     *,
-    place: PlaceOptions = PlaceOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Every endpoint and job of ours in the region, and on this machine: age, price so far, expiry.
 

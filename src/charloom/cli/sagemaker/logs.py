@@ -16,8 +16,8 @@ def logs(
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative=())] = False,
     last: Annotated[int | None, Field(ge=1, le=1_000_000)] = None,
-    place: PlaceOptions = PlaceOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Show what a job or an endpoint has written: the lines of all its machines, in their order.
 

@@ -33,7 +33,7 @@ def package(
     check: bool = True,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     dry_run: Annotated[bool, Parameter(negative=())] = False,
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Pack a model as model.tar.gz, with the code that serves it, and check that it answers.
 

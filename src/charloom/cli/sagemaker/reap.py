@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 def reap(
     *,
-    place: PlaceOptions = PlaceOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Delete the endpoints of ours that have expired, and what those that ended by themselves have left.
 

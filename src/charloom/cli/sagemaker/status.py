@@ -19,8 +19,8 @@ def status(
     name: str,
     *,
     price: Annotated[float | None, Field(ge=0, le=10_000)] = None,
-    place: PlaceOptions = PlaceOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Say how a job is doing, started now or long ago: state, time, price so far, last losses, why it failed.
 

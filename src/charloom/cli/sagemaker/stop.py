@@ -11,8 +11,8 @@ from charloom.sagemaker.other_places import job_elsewhere
 def stop(
     name: str,
     *,
-    place: PlaceOptions = PlaceOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    place: PlaceOptions = PlaceOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Stop a training job, whose checkpoints stay, or a transform job, whose answers so far are lost.
 

@@ -45,12 +45,12 @@ def train(
     recipe: str | None = None,
     init_from: str | None = None,
     yes: Annotated[bool, Parameter(negative=())] = False,
-    job: Annotated[JobSettings, Parameter(name="*", group=_JOB)] = JobSettings(),  # noqa: B008
-    text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),  # noqa: B008
-    network: Annotated[ModelSettings, Parameter(name="*", group=_MODEL)] = ModelSettings(),  # noqa: B008
-    learning: Annotated[TrainingSettings, Parameter(name="*", group=_TRAINING)] = TrainingSettings(),  # noqa: B008
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    job: Annotated[JobSettings, Parameter(name="*", group=_JOB)] = JobSettings(),
+    text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),
+    network: Annotated[ModelSettings, Parameter(name="*", group=_MODEL)] = ModelSettings(),
+    learning: Annotated[TrainingSettings, Parameter(name="*", group=_TRAINING)] = TrainingSettings(),
+    cloud: CloudOptions = CloudOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> int:
     """Train as a job on SageMaker: sends text and code, starts the job, follows its log, fetches the model.
 

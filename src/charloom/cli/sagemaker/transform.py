@@ -27,14 +27,14 @@ def transform(
     output: str,
     generate: Annotated[bool, Parameter(negative=())] = False,
     score: Annotated[bool, Parameter(negative=())] = False,
-    machines: Annotated[TransformSettings, Parameter(name="*", group=_MACHINES)] = TransformSettings(),  # noqa: B008
+    machines: Annotated[TransformSettings, Parameter(name="*", group=_MACHINES)] = TransformSettings(),
     role: str | None = None,
     image: str | None = None,
     name: str | None = None,
     yes: Annotated[bool, Parameter(negative=())] = False,
     wait: bool = True,
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    cloud: CloudOptions = CloudOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> int:
     """Generate or score JSON lines in S3 as a batch.
 

@@ -27,9 +27,9 @@ def upload(
     output: Annotated[Path | None, Destination] = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     kms_key: KmsKey | None = None,
-    text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),  # noqa: B008
-    cloud: CloudOptions = CloudOptions(),  # noqa: B008
-    options: OutputOptions = OutputOptions(),  # noqa: B008
+    text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),
+    cloud: CloudOptions = CloudOptions(),
+    options: OutputOptions = OutputOptions(),
 ) -> None:
     """Prepare a corpus (cleaning, vocabulary, ids) and put it into S3; what is there unchanged is not sent again.
 
