@@ -11,9 +11,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import BinaryIO
 
-from charloom.errors import StorageError
+from charloom.errors import StorageError, UsageError
 
 TEMPORARY_SUFFIX = ".part"
+
+
+def expand_home(path: Path | str) -> Path:
+    """A path as it was typed, with the user's home for `~`.
+
+    Raises:
+        UsageError: it begins with `~name`, and there is no such user.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UsageError(f"{path}: there is no user of that name; write the path out") from None
 
 
 def sha256_of_file(path: Path) -> str:

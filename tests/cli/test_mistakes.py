@@ -129,10 +129,24 @@ def test_a_file_where_the_model_is_to_go(charloom: Charloom, small_text: Path, t
     assert (tmp_path / "m").read_text() == "precious"
 
 
-def test_the_home_folder_of_nobody(charloom: Charloom, small_text: Path) -> None:
-    ran = charloom("train", small_text, "-o", "~nobody-of-this-name/m")
-    assert ran.status == 1
-    assert "the name of no user: write it out" in one_line(ran)
+def test_the_home_folder_of_nobody(charloom: Charloom, trained: Path, small_text: Path) -> None:
+    model, missing = str(trained), "~no-user-of-this-name/m"
+    for words in (
+        ("train", small_text, "-o", missing),
+        ("train", missing, "-o", "m"),
+        ("train", small_text, "-o", "m", "--init-from", missing),
+        ("generate", missing),
+        ("evaluate", model, missing),
+        ("inspect", missing),
+        ("export", model, "--html", missing),
+        ("corpus", "prepare", small_text, "-o", missing),
+        ("corpus", "show", missing),
+        ("serve", missing),
+        ("sagemaker", "package", missing, "-o", "m.tar.gz"),
+        ("sagemaker", "deploy", missing, "--instance", "local", "--name", "m"),
+    ):
+        ran = charloom(*words)
+        assert (ran.status, "there is no user of that name" in one_line(ran)) == (2, True), words
 
 
 def test_samples_at_temperature_0_are_all_the_same(charloom: Charloom, trained: Path) -> None:

@@ -13,7 +13,7 @@ from pydoc_data.topics import topics
 
 import pytest
 
-from charloom.errors import CorpusError, MissingExtraError, StorageError, UsageError
+from charloom.errors import CharloomError, CorpusError, MissingExtraError, StorageError, UsageError
 from charloom.events import DownloadProgress, Event, Notice, Warned, ignore
 from charloom.settings import CorpusSettings
 from charloom.text import named
@@ -81,7 +81,7 @@ def test_an_absent_file_names_what_could_be_meant(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spec", ["word " * 200, "~no-such-user-of-this-machine/a.txt", "a\0b"])
 def test_what_cannot_be_a_path_is_one_clear_line(spec: str) -> None:
-    with pytest.raises(CorpusError):
+    with pytest.raises(CharloomError):
         read(spec)
 
 

@@ -33,7 +33,7 @@ from charloom.bundle.held import HeldFiles, read_shown
 from charloom.bundle.history import EvaluationRecord, evaluations, read_recent_history
 from charloom.display import typed
 from charloom.errors import ModelDirectoryError, UsageError
-from charloom.files import TEMPORARY_SUFFIX, sha256_of_file
+from charloom.files import TEMPORARY_SUFFIX, expand_home, sha256_of_file
 from charloom.settings import SamplingSettings, validate
 from charloom.text.prepared import holds_prepared
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
@@ -200,11 +200,10 @@ def open_model_directory(path: Path | str) -> ModelDirectory:
 
     A model that is being replaced is read whole all the same, the old one or the new one.
     """
-    path = Path(path)
+    path = expand_home(path)
     try:
-        path = path.expanduser()
         is_folder, is_there = path.is_dir(), path.exists()
-    except (OSError, RuntimeError):  # too long for a name, or the home folder of no user
+    except OSError:  # too long for a name
         raise ModelDirectoryError(f"no such model directory: {path}") from None
     if not is_folder:
         raise ModelDirectoryError(_why_no_folder(path) if is_there else _nothing(path))

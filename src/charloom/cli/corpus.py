@@ -15,6 +15,7 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.display import typed, visible
 from charloom.errors import UsageError
+from charloom.files import expand_home
 from charloom.settings import CorpusSettings, ReadingSettings
 from charloom.text.corpus import Corpus, build_vocabulary, load_corpus
 from charloom.text.named import NAMED
@@ -96,9 +97,9 @@ def prepare(
         raise UsageError("name a corpus to prepare")
     started = time.perf_counter()
     with TrainingView(out) as view:
-        record, read = prepare_corpus(specs, output.expanduser(), text, overwrite=overwrite, notify=view)
+        record, read = prepare_corpus(specs, expand_home(output), text, overwrite=overwrite, notify=view)
     seconds = time.perf_counter() - started
-    vocab_size = PreparedCorpus(output.expanduser()).vocabulary.size
+    vocab_size = PreparedCorpus(expand_home(output)).vocabulary.size
     if out.json:
         kept = record.model_dump(include={"characters", "unknown", "sha256", "sources", "cleaning"})
         out.result({"path": str(output), **kept, "vocab_size": vocab_size, "bytes": read, "seconds": seconds})

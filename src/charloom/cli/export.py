@@ -11,6 +11,7 @@ from cyclopts import Parameter
 from charloom.bundle import open_model_directory
 from charloom.cli.output import Output, OutputOptions
 from charloom.errors import UsageError
+from charloom.files import expand_home
 from charloom.runtime.export import export_onnx
 from charloom.runtime.html import export_html
 
@@ -46,10 +47,10 @@ def export(
         raise UsageError("say what to write: --html FILE or --onnx FILE")
     directory = open_model_directory(model)
     if html is not None:
-        page = export_html(directory, html.expanduser(), overwrite=overwrite)
+        page = export_html(directory, expand_home(html), overwrite=overwrite)
         _show(out, asdict(page), f"{page.path}: {page.bytes:,} bytes; open it in a browser")
     elif onnx is not None:
-        graph = export_onnx(directory, onnx.expanduser(), precision=precision, overwrite=overwrite)
+        graph = export_onnx(directory, expand_home(onnx), precision=precision, overwrite=overwrite)
         text = f"{graph.path}: {graph.bytes:,} bytes, {graph.precision}, {graph.vocab_size} symbols"
         _show(out, asdict(graph), text)
 

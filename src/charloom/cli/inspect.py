@@ -24,6 +24,7 @@ from charloom.bundle.config import METRICS, STEP_GRAPH, PrecisionRecord
 from charloom.cli.output import Output, OutputOptions
 from charloom.display import typed, visible
 from charloom.errors import ModelDirectoryError
+from charloom.files import expand_home
 from charloom.report import duration
 from charloom.runtime.session import check_graph
 from charloom.text.named import NAMED
@@ -98,7 +99,7 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:
     """
     out = Output(options)
     unfinished = _read_unfinished(model)
-    if unfinished is not None and not holds_model(model.expanduser()):
+    if unfinished is not None and not holds_model(expand_home(model)):
         return _report_unfinished(out, model, unfinished)
     directory = open_model_directory(model)
     files = list(directory.check_files())
@@ -133,7 +134,7 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:
 
 def _report_unfinished(out: Output, model: Path, run: UnfinishedRun) -> int:
     """What there is of a model that training has not written yet; exit status 1, as it is not whole."""
-    history = evaluations(read_recent_history(model.expanduser() / METRICS))
+    history = evaluations(read_recent_history(expand_home(model) / METRICS))
     command = _resume_command(model, run)
     if out.json:
         out.result(
@@ -156,8 +157,8 @@ def _report_unfinished(out: Output, model: Path, run: UnfinishedRun) -> int:
 
 def _read_unfinished(model: Path) -> UnfinishedRun | None:
     try:
-        return read_unfinished(model.expanduser())
-    except (OSError, RuntimeError):  # not to be read, too long for a name, or the home folder of no user
+        return read_unfinished(expand_home(model))
+    except OSError:  # not to be read, or too long for a name
         return None
 
 

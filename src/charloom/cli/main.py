@@ -96,8 +96,6 @@ def _run(arguments: list[str]) -> int:
         message = f"unexpected {type(error).__name__}: {' '.join(str(error).split())} (--debug shows where)"
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             message = _FULL
-        if isinstance(error, RuntimeError) and "home directory" in str(error):  # pathlib's, of ~nosuchuser/model
-            message = "a path begins with ~ and the name of no user: write it out"
         return _fail(arguments, error, CharloomError(message))
     return status if isinstance(status, int) else 0
 

@@ -16,6 +16,7 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.display import typed
 from charloom.errors import CharloomError, TrainingError
+from charloom.files import expand_home
 from charloom.interrupts import INTERRUPTED
 from charloom.options import LearningOptions
 from charloom.settings import RunSettings, TrainingSettings, run_settings
@@ -96,7 +97,7 @@ def _replaces(folder: Path) -> bool:
     Raises:
         TrainingError: another model or run is there.
     """
-    folder = folder.expanduser()
+    folder = expand_home(folder)
     try:
         run, config = read_unfinished(folder), open_model_directory(folder).config if holds_model(folder) else None
         ours = (run is None or _is_run_of_quickstart(run)) and (config is None or _is_model_of_quickstart(config))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Unpack
 
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore
+from charloom.files import expand_home
 from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import Where
@@ -233,7 +234,7 @@ def attach(
         StorageError: the folder cannot be written.
     """
     return backend_of(aws).attach(
-        name, Path(output).expanduser(), overwrite=overwrite, waiting=waiting, follow=follow, price=price, every=every,
+        name, expand_home(output), overwrite=overwrite, waiting=waiting, follow=follow, price=price, every=every,
         notify=notify,
     )  # fmt: skip
 

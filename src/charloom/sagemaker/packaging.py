@@ -24,7 +24,7 @@ import charloom
 from charloom.bundle import open_model_directory
 from charloom.errors import CharloomError, MissingExtraError, ModelDirectoryError, UsageError
 from charloom.events import Notice, Notify, ignore
-from charloom.files import atomic_write, sha256_of_file, storage_errors
+from charloom.files import atomic_write, expand_home, sha256_of_file, storage_errors
 from charloom.runtime.export import check_target
 from charloom.sagemaker.requirements import Container, fetch_wheels, pins
 from charloom.sagemaker.unpacking import unpack_model
@@ -224,7 +224,7 @@ def package(
         CharloomError: charloom is not installed, or a wheel cannot be had.
         StorageError: the archive cannot be written.
     """
-    directory, output = open_model_directory(model), Path(output).expanduser()
+    directory, output = open_model_directory(model), expand_home(output)
     if output.is_dir():
         raise UsageError(f"{output} is a folder: name the archive to write, such as {output / 'model.tar.gz'}")
     check_target(directory, output, overwrite)

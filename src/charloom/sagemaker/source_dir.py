@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from charloom.errors import UsageError
-from charloom.files import storage_errors
+from charloom.files import expand_home, storage_errors
 from charloom.sagemaker.packaging import library_files, write_archive
 from charloom.sagemaker.requirements import ranges
 
@@ -56,7 +56,7 @@ def write_source(folder: Path | str) -> Path:
         CharloomError: charloom is not installed.
         StorageError: it cannot be written.
     """
-    folder, contents = Path(folder).expanduser(), _contents()
+    folder, contents = expand_home(folder), _contents()
     with storage_errors(folder):
         _refuse_other_files(folder, contents)
         for name, content in contents.items():
@@ -79,7 +79,7 @@ def pack_source(output: Path | str) -> Path:
         CharloomError: charloom is not installed.
         StorageError: the archive cannot be written.
     """
-    output = Path(output).expanduser()
+    output = expand_home(output)
     output = output / ARCHIVE if output.is_dir() else output
     write_archive(output, _contents())
     return output

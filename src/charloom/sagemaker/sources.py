@@ -9,7 +9,7 @@ from pathlib import Path
 
 from charloom.bundle import open_model_directory
 from charloom.errors import ModelDirectoryError, UsageError
-from charloom.files import storage_errors
+from charloom.files import expand_home, storage_errors
 from charloom.sagemaker.names import S3Uri, check_name, is_s3
 
 _GZIP = b"\x1f\x8b"
@@ -33,7 +33,7 @@ class ModelSource:
     @classmethod
     def parse(cls, model: str | Path) -> ModelSource:
         """Recognize a model, without asking Amazon."""
-        text, path = str(model), Path(model).expanduser()
+        text, path = str(model), expand_home(model)
         if is_s3(text):
             return cls(text, _archive_uri(text))
         if path.is_dir():

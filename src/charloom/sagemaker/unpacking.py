@@ -17,7 +17,7 @@ from typing import IO, cast, get_args
 from charloom.bundle import open_model_directory
 from charloom.bundle.config import CONFIG, FileName
 from charloom.errors import ModelDirectoryError, UsageError
-from charloom.files import TEMPORARY_SUFFIX, storage_errors
+from charloom.files import TEMPORARY_SUFFIX, expand_home, storage_errors
 
 _MODEL_FILES = frozenset({CONFIG, *get_args(FileName)})
 _MOST_MEMBERS = 10_000
@@ -44,7 +44,7 @@ def unpack_model(archive: Path | str, folder: Path | str) -> None:
         ModelDirectoryError: the archive is none, is hostile, or holds no whole model.
         StorageError: the folder cannot be written. Nothing is left of it.
     """
-    archive, folder = Path(archive).expanduser(), Path(folder).expanduser()
+    archive, folder = expand_home(archive), expand_home(folder)
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise UsageError(f"{folder} is there already: name another folder, or remove it")
     if not archive.is_file():

@@ -12,6 +12,7 @@ from typing import Any, Unpack
 
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore
+from charloom.files import expand_home
 from charloom.options import ReadingOptions
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.names import S3Uri
@@ -99,7 +100,7 @@ def upload(
             prepared.adopt(choice)
             prepared.verify()
         else:
-            place = Path(temporary, "corpus") if folder is None else Path(folder).expanduser()
+            place = Path(temporary, "corpus") if folder is None else expand_home(folder)
             prepare_corpus(specs, place, choice, overwrite=overwrite, notify=notify)
             prepared = PreparedCorpus(place)
         return _send(aws, prepared, target, notify, kms_key)

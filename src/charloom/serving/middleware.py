@@ -22,6 +22,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from charloom.errors import UsageError
+from charloom.files import expand_home
 from charloom.serving.addresses import in_one_form
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, ClientGoneError, invalid, server_error
@@ -160,9 +161,9 @@ def read_keys(file: Path | None, environment: Mapping[str, str]) -> list[str]:
         raise UsageError(f"{API_KEYS} is set and holds no key, so that everybody could ask: give one, or unset it")
     if file is not None:
         try:
-            with file.expanduser().open(encoding="utf-8-sig") as opened:  # some editors put a mark first
+            with expand_home(file).open(encoding="utf-8-sig") as opened:  # some editors put a mark first
                 lines = opened.read(_FILE_LIMIT).splitlines()
-        except (OSError, UnicodeDecodeError, RuntimeError) as error:
+        except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or error
             raise UsageError(f"cannot read --api-key-file {file}: {reason}") from None
         held = [line.strip() for line in lines if line.strip() and not line.startswith("#")]

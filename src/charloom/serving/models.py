@@ -12,6 +12,7 @@ from typing import Literal
 
 from charloom.display import visible
 from charloom.errors import CharloomError, UsageError
+from charloom.files import expand_home
 from charloom.runtime.engine import Engine
 from charloom.runtime.model import Model, load
 from charloom.serving.errors import ApiError
@@ -180,7 +181,7 @@ def named_paths(models: Sequence[str]) -> dict[str, Model | str | Path]:
         name, separator, path = spec.partition("=")
         if not separator or Path(spec).exists():
             path = spec
-            name = Path(spec).expanduser().resolve().name or "model"
+            name = expand_home(spec).resolve().name or "model"
         if not name or not path or "/" in name or name != visible(name):
             raise UsageError(f"{spec}: give NAME=PATH, the name without a slash")
         if name in found:

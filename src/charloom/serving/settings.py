@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from charloom.errors import UsageError
+from charloom.files import expand_home
 from charloom.settings import Duration, Precision, Settings, validate
 
 PREFIX = "CHARLOOM_SERVE_"
@@ -165,9 +166,9 @@ def _container(environment: Mapping[str, str]) -> dict[str, Any]:
 
 def _from_file(file: Path, named_by: str) -> dict[str, Any]:
     try:
-        with file.expanduser().open("rb") as opened:
+        with expand_home(file).open("rb") as opened:
             content = opened.read(_FILE_LIMIT + 1)
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise UsageError(f"cannot read {named_by} {file}: {getattr(error, 'strerror', None) or error}") from None
     if len(content) > _FILE_LIMIT:
         raise UsageError(f"{file} is larger than any file of settings")

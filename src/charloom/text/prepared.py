@@ -22,6 +22,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from charloom.errors import CorpusError, ModelDirectoryError, UsageError
+from charloom.files import expand_home
 from charloom.settings import ReadingSettings, VocabularyKind, explain, option_name, shorten
 from charloom.text.cleaning import expand
 from charloom.text.named import named_corpus
@@ -239,9 +240,9 @@ def _prepared_folder(spec: str) -> Path | None:
     if named_corpus(spec) is not None:
         return None
     try:
-        path = Path(spec).expanduser()
+        path = expand_home(spec)
         return path if path.is_dir() and holds_prepared(path) else None
-    except (OSError, RuntimeError, ValueError):  # no name of a folder
+    except (OSError, ValueError):  # no name of a folder
         return None
 
 

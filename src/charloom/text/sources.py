@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from charloom.display import visible
 from charloom.errors import CharloomError, CorpusError, MissingExtraError, UsageError
 from charloom.events import Notice, Notify, Warned
+from charloom.files import expand_home
 from charloom.text.named import BUILT_IN, DOWNLOAD_TIMEOUT, NAMED, NamedCorpus, named_corpus
 from charloom.text.prepared import holds_prepared
 
@@ -89,7 +90,7 @@ def _takes_in(spec: str, folder: Path) -> bool:
     if spec == "-" or named_corpus(spec) is not None or _scheme(spec) in _REMOTE:
         return False
     try:
-        source = Path(spec).expanduser()
+        source = expand_home(spec)
         if source.is_dir():
             return folder.resolve().is_relative_to(source.resolve())
         pattern = [glob.escape(part) for part in source.resolve().parts] if source.exists() else source.absolute().parts
@@ -141,10 +142,10 @@ def _require_boto3() -> None:
 
 
 def _local(spec: str, notify: Notify) -> Iterator[Document]:
+    path = expand_home(spec)
     try:
-        path = Path(spec).expanduser()
         is_folder, is_there = path.is_dir(), path.exists()
-    except (OSError, RuntimeError) as error:  # too long for a name, or the home folder of no user
+    except OSError as error:  # too long for a name
         raise CorpusError(f"cannot read {spec[:80]!r}: {_one_line(error)}") from error
     if spec in NAMED:
         what = "folder" if is_folder else "file"

@@ -17,7 +17,7 @@ from charloom.bundle import ModelShape, edited_files, history_file, holds_model
 from charloom.bundle.config import METRICS, TRAINING
 from charloom.errors import StorageError, TrainingError
 from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore, unfailing
-from charloom.files import storage_errors
+from charloom.files import expand_home, storage_errors
 from charloom.folders import FolderLock, model_records, sweep
 from charloom.options import LearningOptions
 from charloom.settings import LENGTHS, run_settings
@@ -83,7 +83,7 @@ def train(
     """
     started = time.perf_counter()
     specs = list_specs(corpus)
-    folder = Path(output).expanduser()
+    folder = expand_home(output)
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
     validation = settings.corpus.validation
     check_outside(folder, specs if validation is None else [*specs, validation])
@@ -98,7 +98,7 @@ def train(
             return finished
         if resume and unfinished is None:
             notice(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
-        origin = None if init_from is None or unfinished is not None else read_origin(Path(init_from).expanduser())
+        origin = None if init_from is None or unfinished is not None else read_origin(expand_home(init_from))
         request = make_request(unfinished, settings, recipe, options, origin, ranks)
         tracking = Tracking(folder, request.settings.training.track, request.recipe, notice, writes=ranks.writes)
         run = _Run(specs, folder, request, origin, tracking, ranks, started, lock)

@@ -14,6 +14,7 @@ from charloom.cli.sagemaker.cloud import CloudView
 from charloom.cli.sagemaker.job_views import job_data, wait_for_job
 from charloom.cli.sagemaker.places import PlaceOptions, find_backend, note_elsewhere
 from charloom.display import typed
+from charloom.files import expand_home
 from charloom.sagemaker.instances import shown_price
 from charloom.sagemaker.jobs.attach import AttachedModel, check_output
 from charloom.sagemaker.jobs.follow import Watch, training_status
@@ -54,7 +55,7 @@ def attach(
         return 0
     note_elsewhere(out, place, backend, job_elsewhere(name))
     if backend.aws is not None and wait and not backend.dry:
-        check_output(output.expanduser(), overwrite)
+        check_output(expand_home(output), overwrite)
         if not training_status(backend.aws, name, "attach", output=output).over:
             watch = Watch(backend.aws, name, price=price, notify=CloudView(out))
             ended = wait_for_job(out, backend.aws, watch, name, output)
@@ -67,7 +68,7 @@ def attach(
 def fetch_model(out: Output, backend: Backend, name: str, output: Path, overwrite: bool, price: float | None) -> None:
     """Fetch the model of a job that has ended; show it, what its job cost, and the next command."""
     with CloudView(out) as view:
-        found = backend.attach(name, output.expanduser(), overwrite=overwrite, waiting=False, price=price, notify=view)
+        found = backend.attach(name, expand_home(output), overwrite=overwrite, waiting=False, price=price, notify=view)
     if found is not None:
         report(out, output, found)
 

@@ -17,6 +17,7 @@ from charloom.cli.sagemaker.job_views import job_data, job_text, wait_for_job
 from charloom.display import typed
 from charloom.errors import UsageError
 from charloom.events import Notice
+from charloom.files import expand_home
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.aws import Aws
@@ -89,7 +90,7 @@ def train(
     if output is not None:
         if not wait:
             raise UsageError("-o is where the model is written when the job has ended: leave out -o or --no-wait")
-        check_output(output.expanduser(), overwrite)
+        check_output(expand_home(output), overwrite)
     aws = reach_account(cloud, out)
     with CloudView(out) as view:
         plan = plan_training(aws, request, notify=view)
@@ -165,10 +166,10 @@ def _train_here(
         return 0
     with CloudView(out) as view:
         ended = Local(lambda: reach_account(cloud, out)).train(
-            request, output.expanduser(), overwrite=overwrite, notify=view
+            request, expand_home(output), overwrite=overwrite, notify=view
         )
     if ended.status == "Stopped":
         out.say(f"stopped. To continue from its checkpoint:\n    {_again(ended.name)}", style="bold")
         return INTERRUPTED
-    report(out, output, attached_model(output.expanduser(), ended, Path(ended.artifact).stat().st_size))
+    report(out, output, attached_model(expand_home(output), ended, Path(ended.artifact).stat().st_size))
     return 0

@@ -16,6 +16,7 @@ from typing import Any, Self
 from pydantic import Field, model_validator
 
 from charloom.errors import CorpusError, MissingExtraError, UsageError
+from charloom.files import expand_home
 from charloom.report import LOG_METRICS
 from charloom.sagemaker.aws import Aws, role_arn
 from charloom.sagemaker.instances import gpus, has_own_disks, refuse_arm, refuse_unfit, training_image
@@ -271,7 +272,7 @@ def plan_job(aws: Aws, asked: JobSettings, learning: RunSettings, recipe: str | 
 
 def check_validation(file: str | None) -> None:
     """See that the validation text is there, where one is named."""
-    if file is not None and not Path(file).expanduser().is_file():
+    if file is not None and not expand_home(file).is_file():
         raise CorpusError(f"--validation {file}: there is no such file")
 
 

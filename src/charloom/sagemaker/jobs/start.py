@@ -10,7 +10,7 @@ from pathlib import Path
 from charloom.bundle import open_model_directory
 from charloom.errors import CloudError, UsageError
 from charloom.events import Notice, Notify, ignore
-from charloom.files import sha256_of_file
+from charloom.files import expand_home, sha256_of_file
 from charloom.sagemaker.aws import Aws, is_missing
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.creations import note_created
@@ -194,7 +194,7 @@ def start_training(aws: Aws, plan: TrainingPlan, *, notify: Notify = ignore) -> 
         channels[name] = f"{folder}/"
 
     if (validation := request.learning.corpus.validation) is not None:
-        send("validation", [Path(validation).expanduser()], own / "validation")
+        send("validation", [expand_home(validation)], own / "validation")
     if isinstance(request.origin, S3Uri):
         channels["model"] = str(request.origin)
     elif request.origin is not None:

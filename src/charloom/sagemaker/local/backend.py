@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Unpack
 
 from charloom.errors import CharloomError, CloudError, TrainingError, UsageError
 from charloom.events import LogLine, Notify, ignore
+from charloom.files import expand_home
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws, connect
 from charloom.sagemaker.commands import HERE, command
@@ -276,7 +277,7 @@ def _readable(request: TrainingRequest, chosen: dict[str, str], name: str, notif
     from charloom.text.preparing import prepare_corpus
 
     specs = request.corpus.specs
-    if request.corpus.uri is not None or (len(specs) == 1 and Path(specs[0]).expanduser().exists()):
+    if request.corpus.uri is not None or (len(specs) == 1 and expand_home(specs[0]).exists()):
         yield specs[0]
         return
     folder = _prepared_folder(name)
@@ -338,7 +339,7 @@ def train_here(
     from charloom.sagemaker.jobs.start import TrainingRequest
 
     request = TrainingRequest.parse(corpus, recipe, init_from, {"instance": LOCAL, **options})
-    output = Path(output).expanduser()
+    output = expand_home(output)
     ended = Local().train(request, output, overwrite=overwrite, notify=notify)
     status = INTERRUPTED if ended.status == "Stopped" else 0
     return TrainedHere(ended.name, status, output if (output / "config.json").is_file() else None)

@@ -21,7 +21,7 @@ from typing import Any
 
 from charloom.errors import CharloomError, CloudError, CorpusError, TrainingError, UsageError
 from charloom.events import LogLine, Notice, Notify, StatusChanged, ignore, unfailing
-from charloom.files import atomic_write, storage_errors
+from charloom.files import atomic_write, expand_home, storage_errors
 from charloom.interrupts import INTERRUPTED, end_as_interrupt
 from charloom.sagemaker.aws import Aws, connect
 from charloom.sagemaker.local.job import STOP_PATIENCE, STOPPING, LocalJob, artifact
@@ -104,7 +104,7 @@ def _fill(folder: Path, source: str, notify: Notify, reach: Callable[[], Aws]) -
     if is_s3(source):
         _download(reach(), S3Uri.parse(source), folder, notify)
         return
-    path = Path(source).expanduser().absolute()
+    path = expand_home(source).absolute()
     if not path.exists():
         raise CorpusError(f"{source}: there is no such file or folder to train on")
     with storage_errors(folder):
@@ -208,7 +208,7 @@ def run_job_here(
 
 
 def _absolute(source: str) -> str:
-    return source if "://" in source else str(Path(source).expanduser().absolute())
+    return source if "://" in source else str(expand_home(source).absolute())
 
 
 def _check_earlier(earlier: LocalJob, job: LocalJob) -> None:

@@ -18,7 +18,7 @@ import platformdirs
 from pydantic import BaseModel, Field, ValidationError
 
 from charloom.errors import StorageError, UsageError
-from charloom.files import atomic_write, storage_errors
+from charloom.files import atomic_write, expand_home, storage_errors
 from charloom.sagemaker.names import check_name
 
 HOME = "CHARLOOM_HOME"
@@ -43,7 +43,7 @@ _LONGEST = 1 << 16  # bytes of one line
 def home() -> Path:
     """The folder that everything here is kept in: `$CHARLOOM_HOME`, or charloom's in the user's state folder."""
     chosen = os.environ.get(HOME)
-    return Path(chosen).expanduser().absolute() if chosen else platformdirs.user_state_path("charloom")
+    return expand_home(chosen).absolute() if chosen else platformdirs.user_state_path("charloom")
 
 
 def folder_of(kind: Kind, name: str) -> Path:
