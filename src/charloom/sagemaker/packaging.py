@@ -21,7 +21,7 @@ from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 import charloom
-from charloom.bundle import open_model_directory
+from charloom.bundle import ModelDirectory, open_model_directory
 from charloom.errors import CharloomError, MissingExtraError, ModelDirectoryError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import atomic_write, expand_home, sha256_of_file, storage_errors
@@ -195,7 +195,7 @@ def write_code(folder: Path, *, vendor: bool = False, container: Container = Con
 
 
 def package(
-    model: Path | str,
+    model: ModelDirectory | Path | str,
     output: Path | str,
     *,
     vendor: bool = False,
@@ -224,7 +224,8 @@ def package(
         CharloomError: charloom is not installed, or a wheel cannot be had.
         StorageError: the archive cannot be written.
     """
-    directory, output = open_model_directory(model), expand_home(output)
+    directory = model if isinstance(model, ModelDirectory) else open_model_directory(model)
+    output = expand_home(output)
     if output.is_dir():
         raise UsageError(f"{output} is a folder: name the archive to write, such as {output / 'model.tar.gz'}")
     check_target(directory, output, overwrite)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from charloom.bundle import open_model_directory
+from charloom.bundle import ModelDirectory, open_model_directory
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import expand_home, storage_errors
 from charloom.sagemaker.names import S3Uri, check_name, is_s3
@@ -25,10 +25,12 @@ class ModelSource:
     Attributes:
         text: as it was named.
         place: a path of a model directory or an archive, the address of an archive in S3, or a job's name.
+        directory: the model directory, opened, where it is one.
     """
 
     text: str
     place: Path | S3Uri | str
+    directory: ModelDirectory | None = None
 
     @classmethod
     def parse(cls, model: str | Path) -> ModelSource:
@@ -37,8 +39,7 @@ class ModelSource:
         if is_s3(text):
             return cls(text, _archive_uri(text))
         if path.is_dir():
-            open_model_directory(path)
-            return cls(text, path)
+            return cls(text, path, open_model_directory(path))
         if path.is_file():
             _check_archive(path)
             return cls(text, path)

@@ -58,7 +58,9 @@ def model_data(
             notify(Notice("a dry run fetches no packages: the archive is shown without them"))
         archive = Path(temporary, ARCHIVE)
         # A dry run shows the archive's request; that the package serves is seen before it is really sent.
-        packed = package(path, archive, vendor=vendor and not aws.dry, check=not aws.dry, notify=notify)
+        packed = package(
+            model.directory or path, archive, vendor=vendor and not aws.dry, check=not aws.dry, notify=notify
+        )
         return _upload(aws, packed.path, model, bucket, notify, kms_key)
 
 
