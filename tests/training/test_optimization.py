@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from charloom.settings import TrainingSettings
-from charloom.training.state import learning_rate, make_optimizer
+from charloom.training.schedule import learning_rate
+from charloom.training.state import make_optimizer
 
 
 def test_constant_schedule() -> None:

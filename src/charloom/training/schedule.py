@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from charloom.settings import TrainingSettings
-from charloom.training.state import Progress, learning_rate
+from charloom.training.state import Progress
 
 EVALUATIONS = 20  # a run, unless evaluate_every is set
 EVALUATION_SHARE = 4  # at least this much learning for each evaluation's work: evaluating stays cheap
@@ -13,6 +14,19 @@ _SURE_UPDATES = 20  # before them the speed of a run says little
 _TOO_FAST = 1.5  # times the speed that was promised
 _EARLY = 0.1  # of the budget
 _FIRST_LOOK = 1 / 8  # of the way to the first evaluation: people soon see whether it works
+
+
+def learning_rate(done: float, settings: TrainingSettings) -> float:
+    """The rate where a share `done` of the run lies behind, 0 < done ≤ 1.
+
+    Linear warm-up, then a cosine to zero (Loshchilov and Hutter, 2017); or constant.
+    """
+    if settings.schedule == "constant":
+        return settings.learning_rate
+    if done < settings.warmup:
+        return settings.learning_rate * done / settings.warmup
+    fallen = (done - settings.warmup) / (1 - settings.warmup)
+    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * fallen))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -26,19 +25,6 @@ def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.
         lr=settings.learning_rate,
         fused=True,
     )
-
-
-def learning_rate(done: float, settings: TrainingSettings) -> float:
-    """The rate where a share `done` of the run lies behind, 0 < done ≤ 1.
-
-    Linear warm-up, then a cosine to zero (Loshchilov and Hutter, 2017); or constant.
-    """
-    if settings.schedule == "constant":
-        return settings.learning_rate
-    if done < settings.warmup:
-        return settings.learning_rate * done / settings.warmup
-    fallen = (done - settings.warmup) / (1 - settings.warmup)
-    return settings.learning_rate * 0.5 * (1 + math.cos(math.pi * fallen))
 
 
 Weights = dict[str, Tensor]
