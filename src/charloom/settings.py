@@ -281,6 +281,8 @@ def combine_settings(kind: type[AnySettings], settings: AnySettings | None, opti
     Raises:
         UsageError: an option is unknown or cannot work.
     """
+    if settings is not None and not isinstance(settings, kind):
+        raise UsageError(f"give the settings as {kind.__name__}(...)")
     if settings is not None and not options:
         return settings
     given = {} if settings is None else settings.model_dump(exclude_unset=True)

@@ -13,6 +13,7 @@ from charloom.errors import CharloomError, CloudError, UsageError
 from charloom.events import Event, LogLine
 from charloom.sagemaker import (
     Aws,
+    DryRun,
     attach,
     delete,
     delete_job_here,
@@ -180,3 +181,49 @@ def test_what_is_of_this_machine_alone(
         train(None, small_text, instance="local", spot=True)
     with pytest.raises(UsageError, match="--serverless"):
         deploy(None, trained, instance="local", serverless=True)
+
+
+def test_a_dry_run_of_an_account_starts_nothing_here(trained: Path, small_text: Path) -> None:
+    dry = DryRun(lambda shown: None, region=REGION)
+    for start in (
+        lambda: deploy(dry, trained, instance="local", name="dry"),
+        lambda: train(dry, small_text, instance="local", name="dry", **SMALL),
+    ):
+        with pytest.raises(UsageError, match="a dry run of an account starts nothing on this machine"):
+            start()
+    assert not endpoints(None)
+    assert not list_jobs(None)
+
+
+@pytest.mark.parametrize(
+    "choice", [{"role": "R"}, {"memory": 1024}, {"isolated": True}, {"price": 1.0}, {"bucket": "b"}]
+)
+def test_what_only_amazon_can_is_refused_here(trained: Path, choice: dict[str, Any]) -> None:
+    with pytest.raises(UsageError, match="has no meaning on this machine"):
+        deploy(None, trained, instance="local", name="here", **choice)
+    assert endpoints(None) == []
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a\nb", 5, None])
+def test_what_is_not_a_name(name: Any) -> None:
+    for ask in (status, stop, logs, wait):
+        with pytest.raises(UsageError) as refused:
+            ask(None, name)
+        assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("model", ["", "x" * 300, "no such model"])
+def test_what_is_not_a_model(model: str) -> None:
+    with pytest.raises(CharloomError) as refused:
+        deploy(None, model, instance="local")
+    assert "\n" not in str(refused.value)
+
+
+def test_a_corpus_without_a_name_is_not_the_current_folder() -> None:
+    with pytest.raises(UsageError, match="a text has an empty name"):
+        train(None, "", instance="local")
+
+
+def test_settings_of_another_kind() -> None:
+    with pytest.raises(UsageError, match="give the settings as EndpointSettings"):
+        deploy(None, "m", {"instance": "local"})  # type: ignore[arg-type]

@@ -20,6 +20,7 @@ from charloom.sagemaker.commands import Where
 from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs.follow import JobStatus, training_status
 from charloom.sagemaker.local.backend import Local
+from charloom.sagemaker.names import check_name
 from charloom.sagemaker.options import EndpointOptions, TrainingJobOptions
 from charloom.sagemaker.sources import Corpus, ModelSource
 from charloom.settings import combine_settings
@@ -81,6 +82,8 @@ def backend_of(aws: Aws | None) -> Backend:
 
 def backend_for(aws: Aws | None, instance: str | None) -> Backend:
     """The back end for something new that is to run on an instance type, or on this machine ("local")."""
+    if instance == LOCAL and aws is not None and aws.dry:
+        raise UsageError("a dry run of an account starts nothing on this machine: leave instance='local' out")
     if instance == LOCAL:
         return Local(aws)
     if aws is None:
@@ -101,7 +104,7 @@ def train(
 
     What cannot work is refused before anything is sent. A text of this machine is prepared and uploaded first; an
     address in S3 is trained on as it is. With `instance="local"` the very same job runs on this machine, to its end:
-    `attach(None, job.name, ...)` then has its model.
+    `attach(None, job.name, ...)` then has its model. Ctrl-C stops it, and `status(None, job.name)` is then Stopped.
 
     Args:
         aws: the account; for a job of this machine it may be None.
@@ -194,6 +197,7 @@ def logs(aws: Aws | None, name: str, *, last: int | None = None) -> Iterator[Wri
         UsageError: that is no name, or `last` is below 1.
         CharloomError: nothing has that name, or it has written nothing so far.
     """
+    check_name(name, "the name")
     if last is not None and last < 1:
         raise UsageError(f"{last} lines: give a number from 1 on")
     return backend_of(aws).log(name, last=last)

@@ -42,9 +42,9 @@ def dns_suffix(region: str) -> str:
 
 def check_name(name: str, what: str) -> str:
     """A name of a job, model or endpoint."""
-    if len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or len(name) > _NAME_LIMIT or not _NAME.fullmatch(name):
         raise UsageError(
-            f"{what} {name[:80]!r}: letters, digits and single hyphens between them, {_NAME_LIMIT} at most"
+            f"{what} {str(name)[:80]!r}: letters, digits and single hyphens between them, {_NAME_LIMIT} at most"
         )
     return name
 

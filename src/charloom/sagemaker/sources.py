@@ -38,11 +38,14 @@ class ModelSource:
         text, path = str(model), expand_home(model)
         if is_s3(text):
             return cls(text, _archive_uri(text))
-        if path.is_dir():
-            return cls(text, path, open_model_directory(path))
-        if path.is_file():
-            _check_archive(path)
-            return cls(text, path)
+        if not text:
+            raise UsageError("the model has an empty name: is it a shell variable that is not set?")
+        with contextlib.suppress(OSError):  # too long for a path
+            if path.is_dir():
+                return cls(text, path, open_model_directory(path))
+            if path.is_file():
+                _check_archive(path)
+                return cls(text, path)
         with contextlib.suppress(UsageError):
             return cls(text, check_name(text, "job"))
         raise ModelDirectoryError(
@@ -89,6 +92,8 @@ class CorpusSource:
     def parse(cls, corpus: Corpus) -> CorpusSource:
         """Recognize a corpus."""
         specs = tuple(str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus))
+        if "" in specs:
+            raise UsageError("a text has an empty name: is it a shell variable that is not set?")
         if not specs:
             raise UsageError("name a corpus to train on: an address in S3, or what charloom train takes")
         if not any(map(is_s3, specs)):

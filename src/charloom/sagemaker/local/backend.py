@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from charloom.sagemaker.sources import Corpus, ModelSource
 
 _JOB_SETTINGS = {"instance", "instances", "name"}  # the others are about Amazon's machines
-_NOT_HERE = ("serverless", "asynchronous", "max_instances", "image", "subnets", "kms_key", "tag", "env")
+_ENDPOINT_SETTINGS = {"instance", "instances", "ttl"}
 _TICK = 0.5  # seconds between looks at a log
 
 
@@ -203,7 +203,7 @@ class Local:
         """Put a model behind an endpoint; of the settings only its ttl matters."""
         from charloom.sagemaker.hosting.deploy import Deployed
 
-        for choice in _NOT_HERE:
+        for choice in sorted(settings.model_fields_set - _ENDPOINT_SETTINGS):
             if getattr(settings, choice):
                 flag = "async" if choice == "asynchronous" else choice.replace("_", "-")
                 raise UsageError(f"--{flag} has no meaning on this machine: leave it out")
