@@ -245,8 +245,8 @@ def test_waiting_outlives_throttling_and_a_log_that_may_not_be_read(
     fake.refuse("FilterLogEvents", "AccessDeniedException", "no", times=1)
     events: list[Event] = []
     assert wait(aws, "job", every=0, notify=events.append).status == "Completed"
-    told = messages(events, Notice)
-    assert [one[:26] for one in told] == ["cannot ask for job just now"[:26], "the job's log cannot be re"]
+    notices = messages(events, Notice)
+    assert [one[:26] for one in notices] == ["cannot ask for job just now"[:26], "the job's log cannot be re"]
     monkeypatch.setattr("charloom.sagemaker.waiting.PATIENCE", 0.01)
     fake.refuse("DescribeTrainingJob", "ThrottlingException", "Rate exceeded", times=None)
     with pytest.raises(CloudError, match="too many requests"):

@@ -86,7 +86,21 @@ def train(
     )
     if job.instance == LOCAL:
         return _train_here(out, request, output, cloud, overwrite)
-    refuse_unfit(job.instance, "training")
+    return _train_in_account(out, request, output, cloud, overwrite, wait=wait, yes=yes)
+
+
+def _train_in_account(
+    out: Output,
+    request: TrainingRequest,
+    output: Path | None,
+    cloud: CloudOptions,
+    overwrite: bool,
+    *,
+    wait: bool,
+    yes: bool,
+) -> int:
+    """Say what the job can cost, start it, and fetch its model; the exit status."""
+    refuse_unfit(request.job.instance, "training")
     if output is not None:
         if not wait:
             raise UsageError("-o is where the model is written when the job has ended: leave out -o or --no-wait")
@@ -99,7 +113,7 @@ def train(
         return 1
     with CloudView(out) as view:
         started = start_training(aws, plan, notify=view)
-    return _finish(out, aws, started, output, wait, overwrite, job.price)
+    return _finish(out, aws, started, output, wait, overwrite, request.job.price)
 
 
 def _may_cost(out: Output, aws: Aws, plan: TrainingPlan, *, yes: bool) -> bool:
