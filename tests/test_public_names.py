@@ -66,7 +66,7 @@ def test_running_a_model_needs_no_torch() -> None:
     assert run_python(code) == "[]"
 
 
-@pytest.mark.parametrize("package", ["torch", "yaml"])
+@pytest.mark.parametrize("package", ["torch", pytest.param("yaml", marks=pytest.mark.slow)])
 def test_training_without_its_extra_says_what_to_install(package: str) -> None:
     code = f"""
 import sys

@@ -20,8 +20,10 @@ def expand_home(path: Path | str) -> Path:
     """A path as it was typed, with the user's home for `~`.
 
     Raises:
-        UsageError: it begins with `~name`, and there is no such user.
+        UsageError: it is not a path, or it begins with `~name` and there is no such user.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise UsageError(f"{path!r} is not a path: give a string or a pathlib.Path")
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -41,6 +41,7 @@ def test_the_loss_falls(data: TrainingData) -> None:
     assert points[-1].loss < points[0].loss < before - 0.3
 
 
+@pytest.mark.slow
 def test_looks_by_time_come_between_epochs_and_cost_no_training_time(data: TrainingData) -> None:
     seen: list[float] = []
     points = loop_of(data).run(epochs=1, evaluate_every=0, watch=lambda point: seen.append(point.epoch))

@@ -21,6 +21,7 @@ def test_search_works_on_files(page: Page, site: Path) -> None:
     assert page.url.startswith("file:")
 
 
+@pytest.mark.slow
 def test_light_and_dark(page: Page, site: Path) -> None:
     for scheme, name in (("light", "default"), ("dark", "slate")):
         page.emulate_media(color_scheme="dark" if scheme == "dark" else "light")

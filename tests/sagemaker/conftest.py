@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from moto.server import ThreadedMotoServer
@@ -53,8 +55,11 @@ def account(pretended: str) -> Account:
 
 @pytest.fixture
 def fake(pretended: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeAmazon]:
-    """The same account, behind a fake that can fail, refuse and answer for endpoints; retries do not wait."""
+    """The same account, behind a fake that can fail, refuse and answer for endpoints; it is not waited for."""
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *context: 0.0)
+    hurried = SimpleNamespace(monotonic=time.monotonic, sleep=lambda seconds: time.sleep(min(seconds, 0.05)))
+    for module in ("waiting", "cloudwatch", "jobs.follow", "hosting.states"):
+        monkeypatch.setattr(f"charloom.sagemaker.{module}.time", hurried)
     found = FakeAmazon(pretended, REGION)
     monkeypatch.setenv("AWS_ENDPOINT_URL", found.address)
     yield found

@@ -112,6 +112,7 @@ def test_the_life_of_a_job(place: Place, small_text: Path, tmp_path: Path) -> No
         place.train(small_text, seed=5)
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_says_why(place: Place, small_text: Path, tmp_path: Path) -> None:
     if place.aws is None:
         with pytest.raises(CharloomError, match=r"the job twin failed: .*toaster"):
@@ -147,6 +148,7 @@ def test_the_life_of_an_endpoint(place: Place, trained: Path) -> None:
     assert endpoints(place.aws) == []
 
 
+@pytest.mark.slow
 def test_an_endpoint_for_the_time_of_a_block(place: Place, trained: Path) -> None:
     with deployed(place.aws, trained, name="twin", **place.how()) as endpoint:
         assert len(endpoint.generate("The ", length=7)) == 7
@@ -154,6 +156,7 @@ def test_an_endpoint_for_the_time_of_a_block(place: Place, trained: Path) -> Non
     assert endpoints(place.aws) == []
 
 
+@pytest.mark.slow
 def test_what_is_of_this_machine_alone(
     aws: Aws,  # noqa: F811
     fake: FakeAmazon,
@@ -173,6 +176,9 @@ def test_what_is_of_this_machine_alone(
     assert delete(None, "mine").region == "local"
     assert delete_job_here("twin").removed == ("job twin",)
     assert fake.calls == []
+
+
+def test_what_only_an_account_has_needs_one(small_text: Path, trained: Path) -> None:
     with pytest.raises(UsageError, match="there is no account to run in"):
         train(None, small_text)
     with pytest.raises(UsageError, match="there is no account to run in"):
@@ -217,6 +223,38 @@ def test_what_is_not_a_model(model: str) -> None:
     with pytest.raises(CharloomError) as refused:
         deploy(None, model, instance="local")
     assert "\n" not in str(refused.value)
+
+
+def test_a_model_that_is_nowhere_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION", raising=False)
+    with pytest.raises(CloudError, match=r"^nosuch: there is no such model directory"):
+        deploy(None, "nosuch", instance="local")
+
+
+@pytest.mark.parametrize("instance", ["bogus", "LOCAL", "ml.p3.2xlarge", "ml.trn1.2xlarge"])
+def test_an_instance_type_is_looked_at_first(small_text: Path, trained: Path, instance: str) -> None:
+    for start in (lambda: train(None, small_text, instance=instance), lambda: deploy(None, trained, instance=instance)):
+        with pytest.raises(UsageError, match=instance):
+            start()
+
+
+def test_a_value_of_a_wrong_type_is_one_line(small_text: Path, tmp_path: Path) -> None:
+    wrong: Any
+    for wrong in (5, b"text", [small_text, 5]):
+        with pytest.raises(UsageError, match="does not name a text"):
+            train(None, wrong, instance="local")
+        with pytest.raises(UsageError, match="does not name a text"):
+            charloom.train(wrong, tmp_path / "model")
+    for choice in ({"recipe": 5}, {"init_from": 5}):
+        options: Any = choice
+        with pytest.raises(UsageError, match="5 is not a path"):
+            train(None, small_text, instance="local", **options)
+        with pytest.raises(UsageError, match="5 is not a path"):
+            charloom.train(small_text, tmp_path / "model", **options)
+    with pytest.raises(UsageError, match="5 is not a path"):
+        charloom.load(wrong := 5)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="last = '3'"):
+        logs(None, "name", last="3")  # type: ignore[arg-type]
 
 
 def test_a_corpus_without_a_name_is_not_the_current_folder() -> None:

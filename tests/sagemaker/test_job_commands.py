@@ -126,10 +126,14 @@ def test_ctrl_c_asks_whether_to_stop_the_job(
         assert f"charloom sagemaker attach job -o runs/mine {there}\n    charloom sagemaker stop job {there}" in ran.err
 
 
-def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, small_text: Path, tmp_path: Path) -> None:  # noqa: F811
+def test_what_cannot_work_is_one_line(
+    charloom: Charloom, fake: FakeAmazon, small_text: Path, trained: Path, tmp_path: Path  # noqa: F811
+) -> None:  # fmt: skip
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "a").touch()
     train = ["sagemaker", "train", str(small_text)]
+    local = [*train, "--instance", "local", "--dry-run", "-o", str(tmp_path / "new")]
+    deploy = ["sagemaker", "deploy", str(trained), "--instance", "local", "--dry-run"]
     for arguments, status, said in (
         ([*train, "--instance", "ml.p3.2xlarge"], 2, "take ml.g5.xlarge"),
         ([*train, "--instance", "m5"], 2, "not an instance type"),
@@ -150,6 +154,13 @@ def test_what_cannot_work_is_one_line(charloom: Charloom, fake: FakeAmazon, smal
         (["sagemaker", "train", "/nonexistent", "--yes", "--quiet"], 1, "/nonexistent"),
         ([*train, "--instance", "local"], 2, "needs -o"),
         ([*train, "--instance", "local", "-o", "m", "--spot"], 2, "--spot is for Amazon's machines"),
+        ([*local, "--spot"], 2, "--spot is for Amazon's machines"),
+        ([*local, "--name", "a b"], 2, "letters, digits"),
+        ([*local, "--recipe", "grand"], 2, "no such recipe"),
+        ([*local[:-1], str(tmp_path / "full")], 2, "holds other files"),
+        (["sagemaker", "train", "/nonexistent", *local[3:]], 1, "/nonexistent"),
+        ([*deploy, "--name", "a b"], 2, "letters, digits"),
+        ([*deploy, "--async"], 2, "--async has no meaning on this machine"),
         (["sagemaker", "upload"], 2, "name a corpus"),
         (["sagemaker", "status", "none"], 1, "there is no job none"),
         (["sagemaker", "logs", "none"], 1, "there is no job or endpoint none in eu-west-1"),

@@ -281,6 +281,6 @@ def test_an_endpoints_log_is_read_by_the_same_command(fake: FakeAmazon, aws: Acc
     assert [(line.host, line.message) for line in logs(aws, "mine")] == [("i-1", "no model\ufffd[2J"), ("i-1", "20%")]
     with pytest.raises(CloudError, match="there is no job or endpoint other in eu-west-1"):
         list(logs(aws, "other"))
-    with pytest.raises(UsageError, match="0 lines"):
+    with pytest.raises(UsageError, match="last = 0"):
         list(logs(aws, "mine", last=0))
     assert len(plain("x" * 10_000)) == 4096

@@ -77,7 +77,9 @@ def test_only_one_place_is_meant(cli: Charloom, there: FakeAmazon, trained: Path
     assert "leave one out" in one_line(cli("sagemaker", "delete", "both", "--here", "--region", REGION))
     deploy_here(cli, trained)
     there.calls.clear()
-    assert "both is an endpoint of this machine, not a job" in one_line(cli("sagemaker", "status", "both"))
+    for command in (["status"], ["stop"], ["attach", "-o", "m"], ["delete", "--job"]):
+        refused = cli("sagemaker", command[0], "both", *command[1:])
+        assert "both is an endpoint of this machine, not a job" in one_line(refused), command
     assert cli("sagemaker", "invoke", "both", "--here", "--length", "5", "--quiet").status == 0
     assert cli("sagemaker", "delete", "both", "--here", "--quiet").status == 0
     assert there.calls == [], "no account is asked"

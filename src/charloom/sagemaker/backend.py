@@ -198,8 +198,8 @@ def logs(aws: Aws | None, name: str, *, last: int | None = None) -> Iterator[Wri
         CharloomError: nothing has that name, or it has written nothing so far.
     """
     check_name(name, "the name")
-    if last is not None and last < 1:
-        raise UsageError(f"{last} lines: give a number from 1 on")
+    if last is not None and (not isinstance(last, int) or last < 1):
+        raise UsageError(f"last = {last!r}: give a number of lines from 1 on")
     return backend_of(aws).log(name, last=last)
 
 

@@ -66,6 +66,13 @@ def refuse_unfit(instance: str, use: Use) -> None:
         raise UsageError(f"{instance} is for {' and '.join(others)}, not for {use}{near}")
 
 
+def training_type(instance: str) -> str:
+    """What a training job may run on: an instance type that is fit for it, or "local"."""
+    if instance != LOCAL:
+        refuse_unfit(instance, "training")
+    return instance
+
+
 def refuse_arm(instance: str, image: str | None) -> None:
     """See that an instance type has the processors that the container image is built for."""
     if image is None and has_arm(instance):

@@ -11,6 +11,7 @@ from charloom.bundle import ModelDirectory, open_model_directory
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import expand_home, storage_errors
 from charloom.sagemaker.names import S3Uri, check_name, is_s3
+from charloom.text.sources import list_specs
 
 _GZIP = b"\x1f\x8b"
 
@@ -91,7 +92,7 @@ class CorpusSource:
     @classmethod
     def parse(cls, corpus: Corpus) -> CorpusSource:
         """Recognize a corpus."""
-        specs = tuple(str(spec) for spec in ([corpus] if isinstance(corpus, str | Path) else corpus))
+        specs = tuple(list_specs(corpus))
         if "" in specs:
             raise UsageError("a text has an empty name: is it a shell variable that is not set?")
         if not specs:
@@ -111,8 +112,8 @@ def parse_origin(model: str | Path | None) -> Origin | None:
     """Recognize the model to start from; None where the training starts from nothing."""
     if model is None:
         return None
-    if is_s3(str(model)):
-        return S3Uri.parse(str(model))
+    if isinstance(model, str) and is_s3(model):
+        return S3Uri.parse(model)
     directory = open_model_directory(model)
     directory.sound_files()
     return directory.path

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from charloom.display import visible
 from charloom.errors import CharloomError, CorpusError, MissingExtraError, UsageError
-from charloom.events import Notice, Notify, Warned
+from charloom.events import Notice, Notify, Warned, ignore
 from charloom.files import expand_home
 from charloom.text.named import BUILT_IN, DOWNLOAD_TIMEOUT, NAMED, NamedCorpus, named_corpus
 from charloom.text.prepared import holds_prepared
@@ -62,8 +62,17 @@ class Document:
 
 
 def list_specs(named: str | Path | Sequence[str | Path]) -> list[str]:
-    """One name or several, as a list."""
-    return [str(named)] if isinstance(named, str | Path) else [str(one) for one in named]
+    """One name or several, as a list.
+
+    Raises:
+        UsageError: a name is neither a string nor a path.
+    """
+    is_one = isinstance(named, str | bytes) or not isinstance(named, Iterable)
+    several: Sequence[object] = [named] if is_one else [*named]  # type: ignore[misc]
+    for one in several:
+        if not isinstance(one, str | os.PathLike):
+            raise UsageError(f"{one!r:.80} does not name a text: give a path, a pattern, an address or a name")
+    return [str(one) for one in several]
 
 
 def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
@@ -107,6 +116,14 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     if pattern[0] == "**":
         return _matches(parts, pattern[1:]) or _matches(parts[1:], pattern)
     return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def check_there(specs: Iterable[str]) -> None:
+    """Refuse what names no file of this machine and nothing that could be fetched; nothing is read."""
+    for spec in specs:
+        if spec != "-" and named_corpus(spec) is None and _scheme(spec) not in _REMOTE:
+            for _ in _local(spec, ignore):
+                break
 
 
 def _named_document(corpus: NamedCorpus, notify: Notify) -> Document:

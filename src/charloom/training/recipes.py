@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from importlib import resources
 from importlib.resources.abc import Traversable
-from pathlib import Path
 
 import yaml
 
 from charloom.errors import UsageError
+from charloom.files import expand_home
 from charloom.settings import RunSettings, validate
 
 DEFAULT_RECIPE = "base"
@@ -26,9 +26,9 @@ def load_recipe(name: str) -> RunSettings:
     names = recipe_names()
     if name in names:
         content = (_recipes_folder() / f"{name}.yaml").read_text("utf-8")
-    elif Path(name).suffix in (".yaml", ".yml"):
+    elif (path := expand_home(name)).suffix in (".yaml", ".yml"):
         try:
-            content = Path(name).read_text("utf-8")
+            content = path.read_text("utf-8")
         except OSError as error:
             raise UsageError(f"cannot read the recipe {name}: {error.strerror}") from None
         except UnicodeDecodeError as error:

@@ -17,7 +17,6 @@ from charloom.sagemaker.commands import HERE, Where, command
 from charloom.sagemaker.hosting.deploy import Deployed, plan_deployment, put_in_service
 from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.local.backend import Local
-from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.other_places import endpoint_elsewhere
 from charloom.sagemaker.sources import ModelSource
 
@@ -67,11 +66,11 @@ def deploy(
 def _deploy_here(
     out: Output, model: ModelSource, name: str | None, endpoint: EndpointSettings, cloud: CloudOptions
 ) -> None:
+    here = Local(lambda: reach_account(cloud, out))
     if cloud.dry_run:
+        here.check_deployment(model, endpoint, name)
         out.say("this machine: no request would be sent")
         return
-    missing = f"{model.text}: there is no such model directory, archive or job"
-    here = Local(lambda: reach_account(cloud, out, not_here="" if isinstance(model.place, S3Uri) else missing))
     with CloudView(out) as view, end_as_interrupt():
         made = here.deploy(model, endpoint, name=name, notify=view)
     _tell(out, HERE, made, endpoint)

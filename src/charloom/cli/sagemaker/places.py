@@ -54,6 +54,9 @@ def find_backend(
     """
     here = Local()
     is_here = (what != "endpoint" and here.has_job(name)) or (what != "job" and here.has_endpoint(name))
+    if what == "job" and not is_here and acts_here(place, f"job {name}", is_here=here.has_endpoint(name)):
+        advice = f"{command(HERE, 'list')} shows what there is, --region chooses an account"
+        raise CharloomError(f"{name} is an endpoint of this machine, not a job: {advice}")
     if acts_here(place, f"{what} {name}", is_here=is_here):
         if not place.dry_run:
             return here

@@ -8,10 +8,7 @@ from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.job_views import job_data, job_text
-from charloom.cli.sagemaker.places import PlaceOptions, acts_here, find_backend, note_elsewhere
-from charloom.errors import CharloomError
-from charloom.sagemaker.commands import HERE, command
-from charloom.sagemaker.local.backend import Local
+from charloom.cli.sagemaker.places import PlaceOptions, find_backend, note_elsewhere
 from charloom.sagemaker.other_places import job_elsewhere
 
 
@@ -34,9 +31,6 @@ def status(
         USD an hour of one machine, if you know better than charloom's table.
     """
     out = Output(options)
-    here = Local()
-    if not here.has_job(name) and acts_here(place, f"job {name}", is_here=here.has_endpoint(name)):
-        raise CharloomError(f"{name} is an endpoint of this machine, not a job: {command(HERE, 'list')}")
     backend = find_backend(place, out, "job", name, "status", would="be shown")
     if backend is None:
         return

@@ -22,7 +22,7 @@ from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command
-from charloom.sagemaker.instances import LOCAL, refuse_unfit, unlisted_warning
+from charloom.sagemaker.instances import LOCAL, unlisted_warning
 from charloom.sagemaker.jobs.attach import attached_model, check_output
 from charloom.sagemaker.jobs.follow import Watch
 from charloom.sagemaker.jobs.request import JobSettings
@@ -100,7 +100,6 @@ def _train_in_account(
     yes: bool,
 ) -> int:
     """Say what the job can cost, start it, and fetch its model; the exit status."""
-    refuse_unfit(request.job.instance, "training")
     if output is not None:
         if not wait:
             raise UsageError("-o is where the model is written when the job has ended: leave out -o or --no-wait")
@@ -175,15 +174,15 @@ def _train_here(
         raise UsageError("--instance local needs -o, the model directory to write")
     for sentence in job_elsewhere(request.job.name) if request.job.name else ():
         out.note(Notice(sentence))
+    here, folder = Local(lambda: reach_account(cloud, out)), expand_home(output)
     if cloud.dry_run:
+        here.check_training(request, folder, overwrite=overwrite)
         out.say("a job on this machine sends no requests")
         return 0
     with CloudView(out) as view:
-        ended = Local(lambda: reach_account(cloud, out)).train(
-            request, expand_home(output), overwrite=overwrite, notify=view
-        )
+        ended = here.train(request, folder, overwrite=overwrite, notify=view)
     if ended.status == "Stopped":
         out.say(f"stopped. To continue from its checkpoint:\n    {_again(ended.name)}", style="bold")
         return INTERRUPTED
-    report(out, output, attached_model(expand_home(output), ended, Path(ended.artifact).stat().st_size))
+    report(out, output, attached_model(folder, ended, Path(ended.artifact).stat().st_size))
     return 0

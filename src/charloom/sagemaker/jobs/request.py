@@ -10,16 +10,15 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from charloom.errors import CorpusError, MissingExtraError, UsageError
 from charloom.files import expand_home
 from charloom.report import LOG_METRICS
 from charloom.sagemaker.aws import Aws, role_arn
-from charloom.sagemaker.instances import gpus, has_own_disks, refuse_arm, refuse_unfit, training_image
+from charloom.sagemaker.instances import gpus, has_own_disks, refuse_arm, training_image, training_type
 from charloom.sagemaker.jobs.attach import JOBS
 from charloom.sagemaker.names import S3Uri, check_name, fresh_name, tags
 from charloom.sagemaker.resource_settings import ResourceSettings
@@ -99,7 +98,7 @@ def _recipe_names() -> list[str]:
 
 
 def _own_recipe(recipe: str) -> RunSettings:
-    if Path(recipe).suffix not in (".yaml", ".yml"):
+    if expand_home(recipe).suffix not in (".yaml", ".yml"):
         raise UsageError(f"no such recipe: {recipe}; choose {', '.join(_recipe_names())}, or a .yaml file of your own")
     try:
         from charloom.training.recipes import load_recipe
@@ -113,7 +112,9 @@ class JobSettings(ResourceSettings):
 
     longest_value = 512
 
-    instance: str = Field("ml.m5.large", description="The kind of machine, such as ml.g5.xlarge; local runs it here.")
+    instance: Annotated[str, AfterValidator(training_type)] = Field(
+        "ml.m5.large", description="The kind of machine, such as ml.g5.xlarge; local runs it here."
+    )
     instances: int = Field(1, ge=1, le=100, description="How many machines train the one model, by torchrun.")
     spot: bool = Field(
         False, description="Take machines that others leave idle: cheaper; checkpoints survive an interruption."
@@ -246,7 +247,6 @@ def _channel(name: str, uri: str) -> dict[str, Any]:
 
 def plan_job(aws: Aws, asked: JobSettings, learning: RunSettings, recipe: str | None) -> TrainingJob:
     """The job, but for its text and code, which have still to be sent."""
-    refuse_unfit(asked.instance, "training")
     refuse_arm(asked.instance, asked.image)
     name = check_name(asked.name or fresh_name("charloom"), "the job")
     check_validation(learning.corpus.validation)

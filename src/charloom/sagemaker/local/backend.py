@@ -20,10 +20,10 @@ from charloom.sagemaker.aws import Aws, connect
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs.follow import JobStatus
-from charloom.sagemaker.local.endpoints import delete_here, deploy_here, find, local_endpoints, reap_here
+from charloom.sagemaker.local.endpoints import check_free, delete_here, deploy_here, find, local_endpoints, reap_here
 from charloom.sagemaker.local.job import artifact, delete_job, existing_job, find_job, job_status, stop_job
 from charloom.sagemaker.local.records import LOG, Followed, folder_of, hold_folder, last_lines, recorded_names
-from charloom.sagemaker.names import as_tag, check_name, fresh_name, is_s3
+from charloom.sagemaker.names import S3Uri, as_tag, check_name, fresh_name, is_s3
 from charloom.sagemaker.options import TrainingJobOptions
 
 if TYPE_CHECKING:
@@ -70,23 +70,13 @@ class Local:
 
     def start(self, request: TrainingRequest, *, output: Path | None = None, notify: Notify = ignore) -> StartedJob:
         """Run a training job to its end, and unpack its model where an output is given."""
-        from charloom.sagemaker.jobs.request import check_validation, hyperparameters
         from charloom.sagemaker.jobs.start import StartedJob
         from charloom.sagemaker.local.job_runs import run_job_here
 
-        asked, learning = request.job, request.learning
-        for setting in sorted(asked.model_fields_set - _JOB_SETTINGS):
-            option = setting.replace("_", "-")
-            raise UsageError(f"--{option} is for Amazon's machines: leave it out with --instance local")
-        name = check_name(asked.name or fresh_name("charloom"), "the job")
-        channels = {} if request.origin is None else {"model": str(request.origin)}
-        if (validation := learning.corpus.validation) is not None:
-            if not is_s3(validation):
-                check_validation(validation)
-            channels["validation"] = validation
-        chosen = hyperparameters(learning, request.recipe)
+        name, channels, chosen = _plan_job(request)
+        instances = request.job.instances
         with _readable(request, chosen, name, notify) as channels["training"]:
-            run_job_here(name, channels, chosen, output, instances=asked.instances, reach=self._reach, notify=notify)
+            run_job_here(name, channels, chosen, output, instances=instances, reach=self._reach, notify=notify)
         job = existing_job(name)
         return StartedJob(
             name=name,
@@ -95,7 +85,7 @@ class Local:
             output=str(job.folder / "output"),
             checkpoints=str(job.base / "checkpoints"),
             instance=LOCAL,
-            instances=asked.instances,
+            instances=instances,
             spot=False,
             max_runtime=0,
             price_per_hour=0.0,
@@ -106,14 +96,22 @@ class Local:
         self, request: TrainingRequest, output: Path, *, overwrite: bool = False, notify: Notify = ignore
     ) -> JobStatus:
         """Run a training job and write its model; how it ended: Completed or Stopped."""
-        from charloom.sagemaker.jobs.attach import check_output, receive_model
-        from charloom.text.sources import check_outside
+        from charloom.sagemaker.jobs.attach import receive_model
 
-        check_outside(output, request.corpus.specs)
-        check_output(output, overwrite)
+        self.check_training(request, output, overwrite=overwrite)
         with receive_model(output, overwrite, notify) as made:
             started = self.start(request, output=made, notify=notify)
         return self.status(started.name)
+
+    def check_training(self, request: TrainingRequest, output: Path, *, overwrite: bool = False) -> None:
+        """Refuse what `train` would refuse before it begins."""
+        from charloom.sagemaker.jobs.attach import check_output
+        from charloom.text.sources import check_outside, check_there
+
+        _plan_job(request)
+        check_there(request.corpus.specs)
+        check_outside(output, request.corpus.specs)
+        check_output(output, overwrite)
 
     def status(self, name: str, *, price: float | None = None) -> JobStatus:
         """How a job is; it costs nothing, whatever `price` says."""
@@ -203,6 +201,15 @@ class Local:
         """Put a model behind an endpoint; of the settings only its ttl matters."""
         from charloom.sagemaker.hosting.deploy import Deployed
 
+        name = self.check_deployment(model, settings, name)
+        with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
+            path = self._fetch(model, Path(temporary, "model.tar.gz"), notify)
+            made = deploy_here(name, path, ttl=settings.ttl, notify=notify)
+        expires = None if made.expires is None else as_tag(made.expires)
+        return Deployed(name, model.text, made.address, LOCAL, 1, LOCAL, 0.0, 0.0, expires)
+
+    def check_deployment(self, model: ModelSource, settings: EndpointSettings, name: str | None) -> str:
+        """Refuse what `deploy` would refuse before it begins; the endpoint's name."""
         for choice in sorted(settings.model_fields_set - _ENDPOINT_SETTINGS):
             if getattr(settings, choice):
                 flag = "async" if choice == "asynchronous" else choice.replace("_", "-")
@@ -210,11 +217,10 @@ class Local:
         if settings.instances > 1:
             raise UsageError("this machine is one instance: leave --instances out")
         name = check_name(name or fresh_name(model.stem), "endpoint")
-        with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
-            path = self._fetch(model, Path(temporary, "model.tar.gz"), notify)
-            made = deploy_here(name, path, ttl=settings.ttl, notify=notify)
-        expires = None if made.expires is None else as_tag(made.expires)
-        return Deployed(name, model.text, made.address, LOCAL, 1, LOCAL, 0.0, 0.0, expires)
+        check_free(name)
+        if isinstance(model.place, str) and find_job(model.place) is not None:
+            artifact(model.place)
+        return name
 
     def _fetch(self, model: ModelSource, archive: Path, notify: Notify) -> Path:
         """A model as a file or directory; the name of a job is that of one of this machine, else of the account's."""
@@ -225,7 +231,13 @@ class Local:
         from charloom.sagemaker.hosting.model_data import find_archive
         from charloom.sagemaker.s3 import download_file
 
-        aws = self._reach()
+        try:
+            aws = self._reach()
+        except CloudError as error:
+            if isinstance(model.place, S3Uri):
+                raise
+            missing = f"{model.text}: there is no such model directory, archive or job on this machine"
+            raise CloudError(f"{missing}, and the account cannot be asked: {error}", error.code) from error
         download_file(aws, find_archive(aws, model.place), archive, notify)
         return archive
 
@@ -266,6 +278,22 @@ class Local:
         from charloom.sagemaker.hosting.delete import Deleted
 
         return [Deleted(name, (f"endpoint {name}",), region=LOCAL) for name in reap_here()]
+
+
+def _plan_job(request: TrainingRequest) -> tuple[str, dict[str, str], dict[str, str]]:
+    """A job's name, its channels but for the text, and its hyperparameters."""
+    from charloom.sagemaker.jobs.request import check_validation, hyperparameters
+
+    for setting in sorted(request.job.model_fields_set - _JOB_SETTINGS):
+        option = setting.replace("_", "-")
+        raise UsageError(f"--{option} is for Amazon's machines: leave it out with --instance local")
+    name = check_name(request.job.name or fresh_name("charloom"), "the job")
+    channels = {} if request.origin is None else {"model": str(request.origin)}
+    if (validation := request.learning.corpus.validation) is not None:
+        if not is_s3(validation):
+            check_validation(validation)
+        channels["validation"] = validation
+    return name, channels, hyperparameters(request.learning, request.recipe)
 
 
 @contextlib.contextmanager

@@ -186,14 +186,19 @@ def deploy_here(
         raise UsageError(f"ttl = {ttl:g} s: a second at least, and 68 years at most")
     folder = make_folder("endpoints", name)
     with hold_folder(folder):
-        found = read_record(folder, LocalEndpoint)
-        if found is not None and found.alive:
-            raise UsageError(f"there is an endpoint {name} already, at {found.address}: give another --name")
+        check_free(name)
         try:
             return _deploy(folder, model, port, ttl, environment or {}, notify)
         except BaseException:
             _remove(folder)
             raise
+
+
+def check_free(name: str) -> None:
+    """Refuse the name of an endpoint that runs."""
+    found = find(name)
+    if found is not None and found.alive:
+        raise UsageError(f"there is an endpoint {name} already, at {found.address}: give another --name")
 
 
 def _deploy(

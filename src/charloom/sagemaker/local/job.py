@@ -15,6 +15,7 @@ from charloom.sagemaker.cloudwatch import plain
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs.follow import JobStatus
+from charloom.sagemaker.local.endpoints import find
 from charloom.sagemaker.local.records import Process, folder_of, read_record, write_record
 
 STOP_PATIENCE = 120.0  # seconds between SIGTERM and SIGKILL, as StopTrainingJob has it
@@ -102,6 +103,8 @@ def find_job(name: str) -> LocalJob | None:
 def existing_job(name: str) -> LocalJob:
     """The job of that name."""
     job = find_job(name)
+    if job is None and find(name) is not None:
+        raise CharloomError(f"{name} is an endpoint of this machine, not a job: {command(HERE, 'delete', name)}")
     if job is None:
         raise CharloomError(f"there is no job {name} on this machine: {command(HERE, 'list')} shows what there is")
     return job
