@@ -1,0 +1,210 @@
+"""The network as a small compiled kernel: the same numbers on every processor, int8 or float32.
+
+>>> network = Network(shape, weights)
+>>> logits, state = network.run(ids, initial)  # ids (T, B), a state of (B, H) arrays
+>>> written, state = network.write(last_ids, state, uniforms, [settings] * rows)
+
+Int8 logits, states and seeded texts are the same bits on every micro-kernel, in any company, read at once or in chunks;
+`charloom.kernel.reference.ReferenceNetwork` gives them too. With float32 the last digits depend on the micro-kernel, not
+on the company.
+
+Legend: T time, B rows, V vocabulary, H hidden units, S states (as many as layers, of an LSTM twice as many).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.bundle import ModelShape
+from charloom.errors import UsageError
+from charloom.kernel.native import Library, address, check, kernel, sampling_rows
+from charloom.kernel.weights import Precision, Weights, lay_tensors
+from charloom.settings import SamplingSettings
+from charloom.text.vocabulary import Ids
+
+State = tuple[NDArray[np.float32], ...]
+Logits = NDArray[np.float32]
+
+
+class Network:
+    """A network that the compiled kernel runs. All its methods may be called from several threads at a time."""
+
+    def __init__(
+        self,
+        shape: ModelShape,
+        weights: Weights,
+        precision: Precision = "int8",
+        *,
+        threads: int = 1,
+        micro: str | None = None,
+        library: Library | None = None,
+    ) -> None:
+        """Lay out a network.
+
+        Args:
+            shape: what it is.
+            weights: float32, by PyTorch's names, as `read_weights` gives them.
+            precision: of the products.
+            threads: processor threads that share the rows of one call.
+            micro: the micro-kernel; if not given, CHARLOOM_KERNEL's, or the fastest.
+            library: the compiled kernel; this machine's if not given.
+
+        Raises:
+            ModelDirectoryError: the weights are not this network's.
+            UsageError: this processor has no such micro-kernel.
+            CharloomError: there is no compiled kernel.
+        """
+        self.shape = shape
+        self.precision = precision
+        self._library = library or kernel()
+        tensors = lay_tensors(shape, weights, precision, self._library.quantize)
+        self._model = self._library.prepare(shape, tensors, precision, self._library.choose(micro))
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads, "charloom-kernel") if threads > 1 else None
+        self._free: list[NDArray[np.uint8]] = []
+        self._lock = threading.Lock()
+
+    def run(self, ids: Ids, state: State, first: int = 0) -> tuple[Logits, State]:
+        """Read ids (T, B) from a state of (B, H) arrays; return logits (T - first, B, V) and the state after.
+
+        Args:
+            ids: what to read.
+            state: the state before it; it is not changed.
+            first: the first step whose logits are wanted.
+
+        Raises:
+            UsageError: sizes do not fit together.
+            CharloomError: an id is that of no symbol.
+        """
+        ids = np.ascontiguousarray(ids, dtype=np.int64)
+        steps, rows = ids.shape
+        block = self._block(state, rows)
+        logits = np.empty((max(0, steps - first), rows, self.shape.vocab_size), dtype=np.float32)
+
+        def part(work: NDArray[np.uint8], begin: int, end: int) -> int:
+            result: int = self._library.run(
+                *self._places(work),
+                *(address(ids), steps, rows, begin, end, address(block), address(logits), first),
+            )
+            return result
+
+        self._shared(part, rows)
+        return logits, tuple(block)
+
+    def write(
+        self,
+        ids: Ids,
+        state: State,
+        uniforms: NDArray[np.float64],
+        sampling: Sequence[SamplingSettings],
+        unknown_id: int | None = None,
+        pause: NDArray[np.bool_] | None = None,
+    ) -> tuple[NDArray[np.int64], State]:
+        """Read ids (B,), draw the next, read it, and so on for at most T steps.
+
+        Args:
+            ids: the last ids of what was written so far; not read yet.
+            state: the state before them; it is not changed.
+            uniforms: (T, B) numbers in [0, 1) to draw by.
+            sampling: of each row.
+            unknown_id: never drawn.
+            pause: writing ends after a step in which a row draws one of these ids (V,).
+
+        Returns:
+            What was drawn (steps, B), the last of it not read yet, and the state. A row without finite logits draws V,
+            and with that step writing ends.
+
+        Raises:
+            UsageError: sizes do not fit together.
+            CharloomError: an id is that of no symbol.
+        """
+        uniforms = np.ascontiguousarray(uniforms, dtype=np.float64)
+        steps, rows = uniforms.shape
+        if np.shape(ids) != (rows,) or len(sampling) != rows:
+            raise UsageError(f"{np.shape(ids)} ids and {len(sampling)} settings for {rows} rows")
+        if pause is not None and pause.shape != (self.shape.vocab_size,):
+            raise UsageError(f"{pause.shape} ids to pause at for {self.shape.vocab_size} symbols")
+        block = self._block(state, rows)
+        last = np.array(ids, dtype=np.int64)
+        settings = sampling_rows([(one.temperature, one.top_p, one.min_p, one.top_k) for one in sampling])
+        stops = None if pause is None else np.ascontiguousarray(pause, dtype=np.uint8)
+        written = np.empty((steps, rows), dtype=np.int64)
+        work = self._take()
+        done: int = check(
+            self._library.write(
+                *self._places(work),
+                *(address(last), steps, rows, 0, rows, address(block), address(uniforms), address(settings)),
+                *(-1 if unknown_id is None else unknown_id, None if stops is None else address(stops)),
+                address(written),
+            )
+        )
+        self._free.append(work)
+        return written[:done], tuple(block)
+
+    def stepper(self, state: State) -> Stepper:
+        """Prepare to read one character a row at a time, from a state of (B, H) arrays."""
+        return Stepper(self._library, self._model, self.shape, self._block(state, len(state[0])))
+
+    def _block(self, state: State, rows: int) -> NDArray[np.float32]:
+        """A copy of a state as one array (S, B, H)."""
+        expected = (self.shape.num_layers * self.shape.states_per_layer, rows, self.shape.hidden_size)
+        block = np.array(state, dtype=np.float32, order="C")
+        if block.shape != expected:
+            raise UsageError(f"a state of {block.shape} numbers where the network has {expected}")
+        return block
+
+    def _places(self, work: NDArray[np.uint8]) -> tuple[int, int, int, int]:
+        return address(self._model), self._model.nbytes, address(work), work.nbytes
+
+    def _shared(self, part: Callable[[NDArray[np.uint8], int, int], int], rows: int) -> None:
+        """Do a part of the rows in each thread."""
+
+        def work(begin: int, end: int) -> int:
+            memory = self._take()
+            result = part(memory, begin, end)
+            self._free.append(memory)
+            return result
+
+        count = min(self._threads, max(1, rows // 8))
+        if self._pool is None or count == 1:
+            check(work(0, rows))
+            return
+        cuts = [rows * index // count for index in range(count + 1)]
+        for result in list(self._pool.map(work, cuts[:-1], cuts[1:])):
+            check(result)
+
+    def _take(self) -> NDArray[np.uint8]:
+        """Memory for one thread to work in, from an earlier call where there is some."""
+        with self._lock:
+            return self._free.pop() if self._free else self._library.workspace(self._model)
+
+
+class Stepper:
+    """Reads one character a row at a time, in memory set aside once."""
+
+    def __init__(
+        self, library: Library, model: NDArray[np.uint8], shape: ModelShape, block: NDArray[np.float32]
+    ) -> None:
+        """Step `model` from a state (S, B, H), which becomes the stepper's own."""
+        rows = block.shape[1]
+        self._run = library.run
+        self._ids = np.zeros(rows, dtype=np.int64)
+        self._logits = np.empty((rows, shape.vocab_size), dtype=np.float32)
+        work = library.workspace(model)
+        self._kept = (model, work)
+        self._arguments = (
+            *(address(model), model.nbytes, address(work), work.nbytes, address(self._ids), 1, rows, 0, rows),
+            *(address(block), address(self._logits), 0),
+        )
+        self.state: State = tuple(block)
+
+    def step(self, ids: Ids) -> Logits:
+        """Read ids (B,); return logits (B, V), which the next step overwrites."""
+        self._ids[:] = ids
+        check(self._run(*self._arguments))
+        return self._logits

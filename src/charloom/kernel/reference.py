@@ -1,0 +1,219 @@
+"""The network in numpy: what the compiled kernel does, to be read, and to be compared with bit for bit.
+
+A hidden state h in [-1, 1] is the whole number q = round(127·h). A matrix's row is whole numbers from -63 to 63 and a
+scale. So a product is a sum of whole numbers, which is exact in whatever order it is made, times scale / 127. Everything
+else is an addition, a multiplication or a division of single values, which IEEE 754 defines to the last bit; there is no
+function of a library in it. Sums that are not exact are made in the order of their indices.
+
+With float32 weights the products are BLAS's, and the last digits are its own.
+
+Legend: T time, B rows, V vocabulary, H hidden units, G gates, S states.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from charloom.bundle import ModelShape
+from charloom.kernel.weights import Precision, Weights, lay_tensors
+from charloom.settings import SamplingSettings
+
+Array = NDArray[Any]
+Floats = NDArray[np.float32]
+State = tuple[Floats, ...]
+
+_F = np.float32
+_EXP2 = [1.326472614891827e-03, 9.671512991189957e-03, 5.550733581185341e-02, 2.4022242426872253e-01]
+_EXP2 += [6.931470036506653e-01, 1.0]  # 2^f ≈ Σ c·f^k for -½ ≤ f ≤ ½, highest power first: within 2·10⁻⁷ of itself
+_EXP2_DOUBLE = [1.3691488853904124e-12, 2.5678435993488196e-11, 4.44553827187081e-10, 7.054911620801121e-09]
+_EXP2_DOUBLE += [1.0178086009239696e-07, 1.3215486790144305e-06, 1.5252733804059838e-05, 0.00015403530393381606]
+_EXP2_DOUBLE += [0.0013333558146428441, 0.009618129107628477, 0.055504108664821576, 0.2402265069591007]
+_EXP2_DOUBLE += [0.6931471805599453, 1.0]
+_LOG2E = 1.4426950408889634
+
+
+def quantize(matrix: Floats, levels: int) -> tuple[NDArray[np.int8], Floats]:
+    """Each row of a matrix (O, I) as whole numbers from -levels to levels, and a scale (O,)."""
+    scales = np.abs(matrix).max(axis=1).astype(np.float64) / levels
+    scales[scales == 0] = 1.0
+    return np.rint(matrix / scales[:, None]).astype(np.int8), scales.astype(_F)
+
+
+def _exp2(y: Floats) -> Floats:
+    """2^y for -60 ≤ y ≤ 60, which y is brought to; NaN counts as 60."""
+    y = np.where(y < _F(60), y, _F(60))
+    y = np.where(y > _F(-60), y, _F(-60))
+    whole = np.rint(y)
+    p = _polynomial(_EXP2, y - whole)
+    return (p.view(np.int32) + (whole.astype(np.int32) << 23)).view(_F)
+
+
+def _exp2_below(y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """2^y of y ≤ 0; 0 below 2^-1000."""
+    kept = np.where(y > -1000.0, y, -1000.0)
+    whole = np.rint(kept)
+    p = _polynomial(_EXP2_DOUBLE, kept - whole)
+    return np.where(y > -1000.0, (p.view(np.int64) + (whole.astype(np.int64) << 52)).view(np.float64), 0.0)
+
+
+def _polynomial(coefficients: Sequence[float], f: Array) -> Array:
+    p = np.full_like(f, coefficients[0])
+    for coefficient in coefficients[1:]:
+        p = p * f + f.dtype.type(coefficient)
+    return p
+
+
+def _sigmoid_exp(x: Floats) -> Floats:
+    """e in sigmoid(x) = 1 / (1 + e)."""
+    return _exp2(x * _F(-_LOG2E))
+
+
+def _tanh_exp(x: Floats) -> Floats:
+    """e in tanh(x) = (e - 1) / (e + 1)."""
+    return _exp2(x * _F(2 * _LOG2E))
+
+
+@dataclass
+class _Product:
+    """A matrix (O, I) that multiplies hidden states; what is added to each of the O results."""
+
+    matrix: Array
+    scale: Floats | None
+    add: Floats
+
+    def __post_init__(self) -> None:
+        if self.scale is not None:  # as floats the whole numbers' sums are exact too, and BLAS is fast
+            exact = _F if self.matrix.shape[1] <= 2000 else np.float64
+            self.matrix, self.scale = self.matrix.astype(exact), self.scale / _F(127)
+
+    def __call__(self, hidden: Floats) -> Floats:
+        """Hidden states (B, I) → (B, O)."""
+        if self.scale is None:
+            return np.asarray(hidden @ self.matrix.T + self.add)
+        scaled = hidden * _F(127)
+        whole = np.rint(np.where(scaled > _F(-127), np.minimum(scaled, _F(127)), _F(-127)))
+        return np.asarray((whole.astype(self.matrix.dtype) @ self.matrix.T).astype(_F) * self.scale + self.add)
+
+
+class ReferenceNetwork:
+    """A network that numpy runs; its methods are those of `charloom.kernel.Network`."""
+
+    def __init__(self, shape: ModelShape, weights: Weights, precision: Precision = "int8") -> None:
+        """Take the weights, by PyTorch's names."""
+        self.shape = shape
+        tensors = lay_tensors(shape, weights, precision, quantize)
+        self._layers: list[tuple[_Product | None, _Product]] = []
+        for layer in range(shape.num_layers):
+            below, below_scale, before, before_scale, bias, bias_before = tensors[1 + 6 * layer : 7 + 6 * layer]
+            assert below is not None and before is not None and bias is not None and bias_before is not None
+            added, inner = bias + bias_before, np.zeros_like(bias_before)
+            if shape.cell == "gru":  # the new gate's recurrent bias is added to what the reset gate multiplies
+                new = slice(2 * shape.hidden_size, None)
+                added[new], inner[new] = bias[new], bias_before[new]
+            if layer == 0:
+                self._table = self._make_table(tensors[0], below, below_scale, added)
+            self._layers.append(
+                (_Product(below, below_scale, added) if layer else None, _Product(before, before_scale, inner))
+            )
+        output, output_scale, output_bias = tensors[-3:]
+        assert output is not None and output_bias is not None
+        self._output = _Product(output, output_scale, output_bias)
+
+    def _make_table(self, embedding: Floats | None, below: Array, scale: Floats | None, add: Floats) -> Floats:
+        """What each symbol gives the first layer's gates (V, G·H): sums in double, input by input."""
+        sums = below.T.astype(np.float64)  # of one-hot inputs
+        if embedding is not None:
+            inputs, sums = sums, np.zeros((self.shape.vocab_size, len(add)))
+            for k, weights in enumerate(inputs):
+                sums = sums + embedding[:, k : k + 1].astype(np.float64) * weights
+        factor = np.ones_like(add) if scale is None else scale
+        return np.asarray(sums * factor.astype(np.float64) + add.astype(np.float64)).astype(_F)
+
+    def run(self, ids: Array, state: State, first: int = 0) -> tuple[Floats, State]:
+        """Read ids (T, B) from a state of (B, H) arrays; return logits (T - first, B, V) and the state after."""
+        after = list(state)
+        logits = np.empty((max(0, len(ids) - first), ids.shape[1], self.shape.vocab_size), dtype=_F)
+        per = self.shape.states_per_layer
+        for step, row_ids in enumerate(ids):
+            hidden = np.empty(0, dtype=_F)
+            for layer, (below, before) in enumerate(self._layers):
+                x = self._table[row_ids] if below is None else below(hidden)
+                own = slice(per * layer, per * (layer + 1))
+                after[own] = self._cell(x, before(after[per * layer]), after[own])
+                hidden = after[per * layer]
+            if step >= first:
+                logits[step - first] = self._output(hidden)
+        return logits, tuple(after)
+
+    def _cell(self, x: Floats, z: Floats, state: list[Floats]) -> list[Floats]:
+        """What comes from below and from before (B, G·H) and the layer's state → its state after."""
+        one, size = _F(1), self.shape.hidden_size
+        if self.shape.cell == "rnn":
+            e = _tanh_exp(z + x)
+            return [(e - one) / (e + one)]
+        if self.shape.cell == "gru":
+            r, u = (one / (one + part) for part in np.split(_sigmoid_exp((z + x)[:, : 2 * size]), 2, axis=1))
+            e = _tanh_exp(x[:, 2 * size :] + r * z[:, 2 * size :])
+            n = (e - one) / (e + one)
+            return [n + u * (state[0] - n)]
+        i, f, g, o = np.split(z + x, 4, axis=1)
+        i, f, g, o = _sigmoid_exp(i), _sigmoid_exp(f), _tanh_exp(g), _sigmoid_exp(o)
+        cell = (one / (one + f)) * state[1] + (g - one) / ((one + i) * (g + one))
+        e = _tanh_exp(cell)
+        return [(e - one) / ((one + o) * (e + one)), cell]
+
+    def write(
+        self,
+        ids: Array,
+        state: State,
+        uniforms: NDArray[np.float64],
+        sampling: Sequence[SamplingSettings],
+        unknown_id: int | None = None,
+        pause: NDArray[np.bool_] | None = None,
+    ) -> tuple[NDArray[np.int64], State]:
+        """Read ids (B,), draw the next, and so on for T steps of uniforms (T, B); see `charloom.kernel.Network`."""
+        written = np.empty(uniforms.shape, dtype=np.int64)
+        for step, row_uniforms in enumerate(uniforms):
+            logits, state = self.run(np.asarray(ids)[None], state)
+            drawn = [draw(*each, unknown_id=unknown_id) for each in zip(logits[0], sampling, row_uniforms, strict=True)]
+            ids = written[step] = drawn
+            if any(one == self.shape.vocab_size or (pause is not None and pause[one]) for one in drawn):
+                return written[: step + 1], state
+        return written, state
+
+
+def draw(logits: Floats, sampling: SamplingSettings, uniform: float, unknown_id: int | None = None) -> int:
+    """Draw an id by logits (V,): temperature → top-k → top-p → min-p → draw; V where one of them is no number."""
+    if not np.isfinite(logits).all():
+        return len(logits)
+    scores = logits.astype(np.float64)
+    if unknown_id is not None:
+        scores[unknown_id] = -np.inf
+    if sampling.temperature == 0:
+        return int(scores.argmax())
+    with np.errstate(over="ignore"):
+        weights = _exp2_below((scores - scores.max()) / sampling.temperature * _LOG2E)
+    if 0 < sampling.top_k < len(weights):
+        weights = _keep_likeliest(weights, sampling.top_k)
+    if sampling.top_p < 1:
+        descending = np.sort(weights)[::-1]
+        before = np.concatenate([[0.0], np.cumsum(descending)[:-1]])
+        enough = int((before < sampling.top_p * np.cumsum(weights)[-1]).sum())
+        weights = _keep_likeliest(weights, max(1, enough))
+    weights = np.where(weights >= sampling.min_p, weights, 0.0)  # the likeliest has 1
+    reached = np.cumsum(weights)  # one after another, as the kernel adds
+    above = np.flatnonzero(reached > uniform * reached[-1])
+    return int(above[0] if len(above) else np.flatnonzero(weights)[-1])
+
+
+def _keep_likeliest(weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
+    """Zero all but the `count` likeliest; of equals the lowest ids are kept."""
+    kept = np.argsort(-weights, kind="stable")[:count]
+    result = np.zeros_like(weights)
+    result[kept] = weights[kept]
+    return result
