@@ -4,9 +4,9 @@
 >>> logits, state = network.run(ids, initial)  # ids (T, B), a state of (B, H) arrays
 >>> written, state = network.write(last_ids, state, uniforms, [settings] * rows)
 
-Int8 logits, states and seeded texts are the same bits on every micro-kernel, in any company, read at once or in chunks;
-`charloom.kernel.reference.ReferenceNetwork` gives them too. With float32 the last digits depend on the micro-kernel, not
-on the company.
+Int8 logits, states and seeded texts are the same bits on every micro-kernel, in any company, read at once or in
+chunks; `charloom.kernel.reference.ReferenceNetwork` gives them too. With float32 the last digits depend on the
+micro-kernel, not on the company.
 
 Legend: T time, B rows, V vocabulary, H hidden units, S states (as many as layers, of an LSTM twice as many).
 """

@@ -25,6 +25,10 @@
 #include <immintrin.h>
 #endif
 
+#if defined(__GNUC__) && !defined(__clang__)
+#pragma GCC diagnostic ignored "-Wpsabi" /* of vectors as arguments, which are all inlined here */
+#endif
+
 #define INLINE static inline __attribute__((always_inline))
 #define LANES 16
 #define PANEL_STEP 64 /* bytes: 16 columns × 4 inputs in int8, × 1 input in float32 */
@@ -69,34 +73,60 @@ typedef struct {
 
 /* ------------------------------------------------------------------ plain arithmetic */
 
-INLINE int32_t bits_of(float value) { int32_t bits; memcpy(&bits, &value, 4); return bits; }
-INLINE float float_of(int32_t bits) { float value; memcpy(&value, &bits, 4); return value; }
+/* Eight values side by side, in as many registers as the processor needs. */
+typedef float floats __attribute__((vector_size(32)));
+typedef int32_t ints __attribute__((vector_size(32)));
+typedef uint8_t bytes __attribute__((vector_size(8)));
+enum { WIDE = 8 };
+
+INLINE floats load(const float *from) { floats values; memcpy(&values, from, sizeof values); return values; }
+INLINE void store(float *to, floats values) { memcpy(to, &values, sizeof values); }
+INLINE floats all(float value) { return (floats){value, value, value, value, value, value, value, value}; }
+
+/* Each value brought between -bound and bound; NaN becomes `of_nan`, one of them. */
+INLINE floats bring(floats values, float bound, float of_nan) {
+    floats high = all(bound), low = all(-bound);
+    ints below, above;
+    if (of_nan > 0) {
+        below = values < high;
+        values = (floats)((below & (ints)values) | (~below & (ints)high));
+    }
+    above = values > low;
+    values = (floats)((above & (ints)values) | (~above & (ints)low));
+    if (of_nan > 0) return values;
+    below = values < high;
+    return (floats)((below & (ints)values) | (~below & (ints)high));
+}
 
 /* 2^y for -60 ≤ y ≤ 60, which y is brought to (NaN: 60). Adding 1.5·2^23 rounds to a whole number, ties to even. */
-INLINE float exp2_of(float y) {
-    y = y < 60.0f ? y : 60.0f;
-    y = y > -60.0f ? y : -60.0f;
-    float shifted = y + 12582912.0f;
-    float f = y - (shifted - 12582912.0f);
-    float p = 1.326472614891827e-03f;
-    p = p * f + 9.671512991189957e-03f;
-    p = p * f + 5.550733581185341e-02f;
-    p = p * f + 2.4022242426872253e-01f;
-    p = p * f + 6.931470036506653e-01f;
-    p = p * f + 1.0f;
-    return float_of((int32_t)((uint32_t)bits_of(p) + ((uint32_t)bits_of(shifted) << 23)));
+INLINE floats exp2_of(floats y) {
+    y = bring(y, 60, 60);
+    floats shifted = y + 12582912.0f;
+    floats f = y - (shifted - 12582912.0f);
+    floats square = f * f; /* in pairs, so that fewer have to wait for each other */
+    floats low = 6.931470036506653e-01f * f + 1.0f;
+    floats middle = 5.550733581185341e-02f * f + 2.4022242426872253e-01f;
+    floats high = 1.326472614891827e-03f * f + 9.671512991189957e-03f;
+    floats p = (high * square + middle) * square + low;
+    return (floats)((ints)p + ((ints)shifted << 23));
 }
 
 #define LOG2E 1.4426950408889634f
-INLINE float exp_minus(float x) { return exp2_of(x * -LOG2E); }       /* of a sigmoid */
-INLINE float exp_twice(float x) { return exp2_of(x * (2.0f * LOG2E)); } /* of a hyperbolic tangent */
+INLINE floats exp_minus(floats x) { return exp2_of(x * -LOG2E); }       /* of a sigmoid */
+INLINE floats exp_twice(floats x) { return exp2_of(x * (2.0f * LOG2E)); } /* of a hyperbolic tangent */
 
-/* A hidden state as a whole number from -127 to 127, plus 128. */
-INLINE uint8_t quantized(float h) {
-    float m = h * 127.0f;
-    m = m > -127.0f ? m : -127.0f;
-    m = m < 127.0f ? m : 127.0f;
-    return (uint8_t)(bits_of(m + 12582912.0f) + 128);
+/* Hidden states as whole numbers from -127 to 127, plus 128 (NaN: -127). */
+INLINE void quantize_wide(uint8_t *to, floats h) {
+    ints whole = (ints)(bring(h * 127.0f, 127, -127) + 12582912.0f) - (0x4b400000 - 128);
+#ifdef X86 /* part of every such processor; compilers take these numbers one by one */
+    __m128i parts[2];
+    memcpy(parts, &whole, sizeof parts);
+    __m128i narrow = _mm_packs_epi32(parts[0], parts[1]);
+    _mm_storel_epi64((__m128i *)to, _mm_packus_epi16(narrow, narrow));
+#else
+    bytes narrow = __builtin_convertvector(whole, bytes);
+    memcpy(to, &narrow, sizeof narrow);
+#endif
 }
 
 /* 2^y of y ≤ 0 in double, 0 below 2^-1000. */
@@ -139,60 +169,50 @@ typedef struct {
     int64_t stride;
 } gates_task;
 
-INLINE void keep_hidden(const gates_task *task, int64_t row, const float *h, int is_float) {
+INLINE void keep_hidden(const gates_task *task, int64_t row, int from, floats h, int is_float) {
     uint8_t *to = (uint8_t *)task->hidden + row * task->stride;
-    if (is_float) memcpy(to, h, LANES * sizeof(float));
-    else for (int j = 0; j < LANES; j++) to[j] = quantized(h[j]);
+    store(task->h + row * task->pitch + from, h);
+    if (is_float) store((float *)to + from, h);
+    else quantize_wide(to + from, h);
 }
 
 INLINE void rnn_gates(const gates_task *task, int is_float) {
-    for (int64_t row = 0; row < task->rows; row++) {
-        const float *x = task->inputs[row] + task->at, *z = task->gates + row * LANES;
-        float next[LANES];
-        for (int j = 0; j < LANES; j++) {
-            float e = exp_twice(z[j] + x[j]);
-            next[j] = (e - 1.0f) / (e + 1.0f);
+    for (int64_t row = 0; row < task->rows; row++)
+        for (int j = 0; j < LANES; j += WIDE) {
+            const float *x = task->inputs[row] + task->at + j, *z = task->gates + row * LANES + j;
+            floats e = exp_twice(load(z) + load(x));
+            keep_hidden(task, row, j, (e - 1.0f) / (e + 1.0f), is_float);
         }
-        memcpy(task->h + row * task->pitch, next, sizeof next);
-        keep_hidden(task, row, next, is_float);
-    }
 }
 
 /* n = tanh(xₙ + r·zₙ), h' = n + u·(h - n) */
 INLINE void gru_gates(const gates_task *task, int is_float) {
-    for (int64_t row = 0; row < task->rows; row++) {
-        const float *x = task->inputs[row] + task->at, *z = task->gates + row * 3 * LANES;
-        float *h = task->h + row * task->pitch, next[LANES];
-        for (int j = 0; j < LANES; j++) {
-            float r = 1.0f / (1.0f + exp_minus(z[j] + x[j]));
-            float u = 1.0f / (1.0f + exp_minus(z[LANES + j] + x[LANES + j]));
-            float e = exp_twice(x[2 * LANES + j] + r * z[2 * LANES + j]);
-            float n = (e - 1.0f) / (e + 1.0f);
-            next[j] = n + u * (h[j] - n);
+    for (int64_t row = 0; row < task->rows; row++)
+        for (int j = 0; j < LANES; j += WIDE) {
+            const float *x = task->inputs[row] + task->at + j, *z = task->gates + row * 3 * LANES + j;
+            floats r = 1.0f / (1.0f + exp_minus(load(z) + load(x)));
+            floats u = 1.0f / (1.0f + exp_minus(load(z + LANES) + load(x + LANES)));
+            floats e = exp_twice(load(x + 2 * LANES) + r * load(z + 2 * LANES));
+            floats n = (e - 1.0f) / (e + 1.0f);
+            keep_hidden(task, row, j, n + u * (load(task->h + row * task->pitch + j) - n), is_float);
         }
-        memcpy(h, next, sizeof next);
-        keep_hidden(task, row, next, is_float);
-    }
 }
 
 /* c' = f·c + i·tanh(g), h' = o·tanh(c'), each product of a sigmoid and a tangent by one division. */
 INLINE void lstm_gates(const gates_task *task, int is_float) {
-    for (int64_t row = 0; row < task->rows; row++) {
-        const float *x = task->inputs[row] + task->at, *z = task->gates + row * 4 * LANES;
-        float *c = task->c + row * task->pitch, next[LANES], cell[LANES];
-        for (int j = 0; j < LANES; j++) {
-            float i = exp_minus(z[j] + x[j]);
-            float f = exp_minus(z[LANES + j] + x[LANES + j]);
-            float g = exp_twice(z[2 * LANES + j] + x[2 * LANES + j]);
-            float o = exp_minus(z[3 * LANES + j] + x[3 * LANES + j]);
-            cell[j] = (1.0f / (1.0f + f)) * c[j] + (g - 1.0f) / ((1.0f + i) * (g + 1.0f));
-            float e = exp_twice(cell[j]);
-            next[j] = (e - 1.0f) / ((1.0f + o) * (e + 1.0f));
+    for (int64_t row = 0; row < task->rows; row++)
+        for (int j = 0; j < LANES; j += WIDE) {
+            const float *x = task->inputs[row] + task->at + j, *z = task->gates + row * 4 * LANES + j;
+            float *c = task->c + row * task->pitch + j;
+            floats i = exp_minus(load(z) + load(x));
+            floats f = exp_minus(load(z + LANES) + load(x + LANES));
+            floats g = exp_twice(load(z + 2 * LANES) + load(x + 2 * LANES));
+            floats o = exp_minus(load(z + 3 * LANES) + load(x + 3 * LANES));
+            floats cell = (1.0f / (1.0f + f)) * load(c) + (g - 1.0f) / ((1.0f + i) * (g + 1.0f));
+            floats e = exp_twice(cell);
+            store(c, cell);
+            keep_hidden(task, row, j, (e - 1.0f) / ((1.0f + o) * (e + 1.0f)), is_float);
         }
-        memcpy(c, cell, sizeof cell);
-        memcpy(task->h + row * task->pitch, next, sizeof next);
-        keep_hidden(task, row, next, is_float);
-    }
 }
 
 INLINE void gates_of(const gates_task *task, int cell, int is_float) {
@@ -762,7 +782,7 @@ static void take_hidden(const reading *r, const float *h) {
         uint8_t *to = r->w->before + row * m->stride;
         const float *from = h + row * m->units;
         if (m->shape.precision == CHARLOOM_FLOAT32) memcpy(to, from, (size_t)m->units * sizeof *from);
-        else for (int64_t j = 0; j < m->units; j++) to[j] = quantized(from[j]);
+        else for (int64_t j = 0; j < m->units; j += WIDE) quantize_wide(to + j, load(from + j));
     }
 }
 

@@ -1,9 +1,9 @@
 """The network in numpy: what the compiled kernel does, to be read, and to be compared with bit for bit.
 
-A hidden state h in [-1, 1] is the whole number q = round(127·h). A matrix's row is whole numbers from -63 to 63 and a
-scale. So a product is a sum of whole numbers, which is exact in whatever order it is made, times scale / 127. Everything
-else is an addition, a multiplication or a division of single values, which IEEE 754 defines to the last bit; there is no
-function of a library in it. Sums that are not exact are made in the order of their indices.
+A hidden state h in [-1, 1] is the whole number q = round(127·h). A matrix's row is whole numbers from -63 to 63 and
+a scale. So a product is a sum of whole numbers, which is exact in whatever order it is made, times scale / 127.
+Everything else is an addition, a multiplication or a division of single values, which IEEE 754 defines to the last
+bit; there is no function of a library in it. Sums that are not exact are made in the order of their indices.
 
 With float32 weights the products are BLAS's, and the last digits are its own.
 
@@ -28,8 +28,9 @@ Floats = NDArray[np.float32]
 State = tuple[Floats, ...]
 
 _F = np.float32
-_EXP2 = [1.326472614891827e-03, 9.671512991189957e-03, 5.550733581185341e-02, 2.4022242426872253e-01]
-_EXP2 += [6.931470036506653e-01, 1.0]  # 2^f ≈ Σ c·f^k for -½ ≤ f ≤ ½, highest power first: within 2·10⁻⁷ of itself
+# 2^f ≈ Σ c·f^k for -½ ≤ f ≤ ½, lowest power first: within 2·10⁻⁷ of itself.
+_EXP2 = [_F(c) for c in (1.0, 6.931470036506653e-01, 2.4022242426872253e-01, 5.550733581185341e-02)]
+_EXP2 += [_F(c) for c in (9.671512991189957e-03, 1.326472614891827e-03)]
 _EXP2_DOUBLE = [1.3691488853904124e-12, 2.5678435993488196e-11, 4.44553827187081e-10, 7.054911620801121e-09]
 _EXP2_DOUBLE += [1.0178086009239696e-07, 1.3215486790144305e-06, 1.5252733804059838e-05, 0.00015403530393381606]
 _EXP2_DOUBLE += [0.0013333558146428441, 0.009618129107628477, 0.055504108664821576, 0.2402265069591007]
@@ -44,37 +45,36 @@ def quantize(matrix: Floats, levels: int) -> tuple[NDArray[np.int8], Floats]:
     return np.rint(matrix / scales[:, None]).astype(np.int8), scales.astype(_F)
 
 
-def _exp2(y: Floats) -> Floats:
+def _exp2(y: Array) -> Array:
     """2^y for -60 ≤ y ≤ 60, which y is brought to; NaN counts as 60."""
     y = np.where(y < _F(60), y, _F(60))
     y = np.where(y > _F(-60), y, _F(-60))
     whole = np.rint(y)
-    p = _polynomial(_EXP2, y - whole)
-    return (p.view(np.int32) + (whole.astype(np.int32) << 23)).view(_F)
+    f = y - whole
+    square = f * f
+    low, middle, high = (_EXP2[k + 1] * f + _EXP2[k] for k in (0, 2, 4))
+    p = (high * square + middle) * square + low
+    return np.asarray((p.view(np.int32) + (whole.astype(np.int32) << 23)).view(_F))
 
 
 def _exp2_below(y: NDArray[np.float64]) -> NDArray[np.float64]:
     """2^y of y ≤ 0; 0 below 2^-1000."""
     kept = np.where(y > -1000.0, y, -1000.0)
     whole = np.rint(kept)
-    p = _polynomial(_EXP2_DOUBLE, kept - whole)
+    f = kept - whole
+    p = np.full_like(f, _EXP2_DOUBLE[0])
+    for coefficient in _EXP2_DOUBLE[1:]:
+        p = p * f + coefficient
     return np.where(y > -1000.0, (p.view(np.int64) + (whole.astype(np.int64) << 52)).view(np.float64), 0.0)
 
 
-def _polynomial(coefficients: Sequence[float], f: Array) -> Array:
-    p = np.full_like(f, coefficients[0])
-    for coefficient in coefficients[1:]:
-        p = p * f + f.dtype.type(coefficient)
-    return p
-
-
-def _sigmoid_exp(x: Floats) -> Floats:
-    """e in sigmoid(x) = 1 / (1 + e)."""
+def _sigmoid_exp(x: Array) -> Array:
+    """What sigmoid(x) = 1 / (1 + e) is made of."""
     return _exp2(x * _F(-_LOG2E))
 
 
-def _tanh_exp(x: Floats) -> Floats:
-    """e in tanh(x) = (e - 1) / (e + 1)."""
+def _tanh_exp(x: Array) -> Array:
+    """What tanh(x) = (e - 1) / (e + 1) is made of."""
     return _exp2(x * _F(2 * _LOG2E))
 
 
@@ -110,7 +110,10 @@ class ReferenceNetwork:
         self._layers: list[tuple[_Product | None, _Product]] = []
         for layer in range(shape.num_layers):
             below, below_scale, before, before_scale, bias, bias_before = tensors[1 + 6 * layer : 7 + 6 * layer]
-            assert below is not None and before is not None and bias is not None and bias_before is not None
+            assert below is not None
+            assert before is not None
+            assert bias is not None
+            assert bias_before is not None
             added, inner = bias + bias_before, np.zeros_like(bias_before)
             if shape.cell == "gru":  # the new gate's recurrent bias is added to what the reset gate multiplies
                 new = slice(2 * shape.hidden_size, None)
@@ -121,7 +124,8 @@ class ReferenceNetwork:
                 (_Product(below, below_scale, added) if layer else None, _Product(before, before_scale, inner))
             )
         output, output_scale, output_bias = tensors[-3:]
-        assert output is not None and output_bias is not None
+        assert output is not None
+        assert output_bias is not None
         self._output = _Product(output, output_scale, output_bias)
 
     def _make_table(self, embedding: Floats | None, below: Array, scale: Floats | None, add: Floats) -> Floats:
@@ -150,7 +154,7 @@ class ReferenceNetwork:
                 logits[step - first] = self._output(hidden)
         return logits, tuple(after)
 
-    def _cell(self, x: Floats, z: Floats, state: list[Floats]) -> list[Floats]:
+    def _cell(self, x: Array, z: Array, state: Sequence[Array]) -> list[Array]:
         """What comes from below and from before (B, G·H) and the layer's state → its state after."""
         one, size = _F(1), self.shape.hidden_size
         if self.shape.cell == "rnn":
@@ -181,7 +185,8 @@ class ReferenceNetwork:
         for step, row_uniforms in enumerate(uniforms):
             logits, state = self.run(np.asarray(ids)[None], state)
             drawn = [draw(*each, unknown_id=unknown_id) for each in zip(logits[0], sampling, row_uniforms, strict=True)]
-            ids = written[step] = drawn
+            written[step] = drawn
+            ids = written[step]
             if any(one == self.shape.vocab_size or (pause is not None and pause[one]) for one in drawn):
                 return written[: step + 1], state
         return written, state
