@@ -62,7 +62,7 @@ def test_weights_of_another_network(name: str) -> None:
     damaged[0] = np.nan
     for wrong in (damaged, weights[name][:-1], weights[name].astype(np.float64)):
         with pytest.raises(ModelDirectoryError, match=re.escape(name)):
-            Network(SHAPE, {**weights, name: wrong})
+            Network(SHAPE, {**weights, name: wrong})  # type: ignore[dict-item]
     with pytest.raises(ModelDirectoryError, match=re.escape(name)):
         Network(SHAPE, {other: weights[other] for other in weights if other != name})
 

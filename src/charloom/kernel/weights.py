@@ -5,7 +5,7 @@ Legend: V vocabulary, E embedding, H hidden units, G gates, I a layer's input.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from charloom.bundle import ModelDirectory, ModelShape
 from charloom.bundle.config import GATES, WEIGHTS
 from charloom.errors import ModelDirectoryError
 
-Weights = Mapping[str, NDArray[np.float32]]
+Weights = dict[str, NDArray[np.float32]]
 Tensors = list[NDArray[Any] | None]
 Precision = Literal["int8", "float32"]
 Quantize = Callable[[NDArray[np.float32], int], tuple[NDArray[np.int8], NDArray[np.float32]]]
