@@ -4,7 +4,6 @@
 
 #include <immintrin.h>
 #include <stdint.h>
-#include <string.h>
 #include <time.h>
 
 #if defined(_WIN32)
@@ -23,7 +22,8 @@ static double now(void) {
 
 /* Bytes a second, of `size` (a multiple of 128) read `times` over. */
 API AVX2 double read_rate(const uint8_t *bytes, int64_t size, int64_t times) {
-    __m256i kept[4] = {0};
+    __m256i kept[4];
+    for (int k = 0; k < 4; k++) kept[k] = _mm256_setzero_si256();
     double started = now();
     for (int64_t turn = 0; turn < times; turn++)
         for (int64_t at = 0; at < size; at += 128)
@@ -37,7 +37,7 @@ API AVX2 double read_rate(const uint8_t *bytes, int64_t size, int64_t times) {
 /* Products a second by AVX2: of pairs in 16 bits, of those in 32. Operands are in registers. */
 API AVX2 double avx2_rate(int64_t turns) {
     __m256i sums[6], a = _mm256_set1_epi8(3), w = _mm256_set1_epi8(5), one = _mm256_set1_epi16(1);
-    memset(sums, 0, sizeof sums);
+    for (int k = 0; k < 6; k++) sums[k] = _mm256_setzero_si256();
     double started = now();
     for (int64_t turn = 0; turn < turns; turn++)
         for (int k = 0; k < 6; k++) {
@@ -52,7 +52,7 @@ API AVX2 double avx2_rate(int64_t turns) {
 /* Products a second by AVX-512 VNNI. */
 API VNNI double vnni_rate(int64_t turns) {
     __m512i sums[12], a = _mm512_set1_epi8(3), w = _mm512_set1_epi8(5);
-    memset(sums, 0, sizeof sums);
+    for (int k = 0; k < 12; k++) sums[k] = _mm512_setzero_si512();
     double started = now();
     for (int64_t turn = 0; turn < turns; turn++)
         for (int k = 0; k < 12; k++) __asm__ volatile("vpdpbusd %1, %2, %0" : "+v"(sums[k]) : "v"(w), "v"(a));

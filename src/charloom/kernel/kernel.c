@@ -61,8 +61,9 @@ typedef struct {
 } layout;
 
 typedef struct {
-    uint8_t *hidden, *before;        /* (CHUNK, stride) of a layer's outputs; of the state before them */
-    float *inputs;                   /* (CHUNK, width): what reaches the gates from below */
+    uint8_t *hidden, *above;         /* (CHUNK, stride): a layer's hidden states, and those of the one that is run */
+    uint8_t *before;                 /* (CHUNK, stride): of the state before them */
+    float *inputs;                   /* (CHUNK, width): what reaches the gates from below; of one step only 16 units' */
     const float **rows;              /* (CHUNK): where each row's is */
     float *gates;                    /* (CHUNK, gates · 16): what reaches them from before, of 16 units */
     float *h, *c;                    /* (CHUNK, units): the state, where H is not a multiple of 16 */
@@ -537,6 +538,7 @@ static int64_t lay_workspace(const layout *m, uint8_t *base, workspace *to) {
     int64_t cursor = 0, symbols = m->shape.symbols;
 #define PLACE(field, bytes) do { int64_t at = reserve(&cursor, (bytes)); if (base) to->field = (void *)(base + at); } while (0)
     PLACE(hidden, CHUNK * m->stride);
+    PLACE(above, CHUNK * m->stride);
     PLACE(before, CHUNK * m->stride);
     PLACE(inputs, CHUNK * m->width * 4);
     PLACE(rows, CHUNK * (int64_t)sizeof(float *));
@@ -737,7 +739,7 @@ int32_t charloom_prepare(const charloom_shape *shape, int32_t micro, const void 
 
 typedef struct {
     const layout *m;
-    const workspace *w;
+    workspace *w;
     int64_t rows;        /* of all, B */
     int64_t begin, count; /* those that are read */
     float *state;        /* (S, B, H) */
@@ -786,15 +788,16 @@ static void take_hidden(const reading *r, const float *h) {
     }
 }
 
-/* What reaches a layer's gates from below, of `steps` steps: where each row's is goes to `rows`. */
+/* What reaches a layer's gates from below, of `steps` steps: where each row's is goes to `rows`. Of a single step the
+   products are left to `recur`, which makes those of 16 units at a time, for they then stay in the nearest cache. */
 static void feed(const reading *r, int layer, const int64_t *ids, int64_t steps) {
     const layout *m = r->m;
     const workspace *w = r->w;
-    const int64_t positions = steps * r->count;
-    if (layer) multiply(m, &m->below[layer], w->hidden, positions, 0, m->width / LANES, w->inputs, m->width);
+    const int64_t pitch = layer && steps == 1 ? m->gates * LANES : m->width;
+    if (layer && steps > 1) multiply(m, &m->below[layer], w->hidden, steps * r->count, 0, m->width / LANES, w->inputs, pitch);
     for (int64_t step = 0, i = 0; step < steps; step++)
         for (int64_t row = 0; row < r->count; row++, i++) {
-            w->rows[i] = w->inputs + i * m->width;
+            w->rows[i] = w->inputs + i * pitch;
             if (layer) continue;
             int64_t id = ids[step * r->rows + r->begin + row];
             if (m->table) w->rows[i] = (const float *)((const uint8_t *)m + m->table) + id * m->width;
@@ -804,26 +807,31 @@ static void feed(const reading *r, int layer, const int64_t *ids, int64_t steps)
 
 static void recur(const reading *r, int layer, int64_t steps) {
     const layout *m = r->m;
-    const workspace *w = r->w;
+    workspace *w = r->w;
     const int states = m->shape.cell == CHARLOOM_LSTM ? 2 : 1, is_float = m->shape.precision == CHARLOOM_FLOAT32;
+    const int64_t pitch = m->gates * LANES, by_block = layer && steps == 1;
     gates_task task = {.rows = r->count, .gates = w->gates, .pitch = m->units, .stride = m->stride};
     float *h = take_state(r, layer * states, w->h), *c = states > 1 ? take_state(r, layer * states + 1, w->c) : NULL;
     take_hidden(r, h);
     for (int64_t step = 0; step < steps; step++) {
-        const uint8_t *before = step ? w->hidden + (step - 1) * r->count * m->stride : w->before;
-        uint8_t *after = w->hidden + step * r->count * m->stride;
+        const uint8_t *before = step ? w->above + (step - 1) * r->count * m->stride : w->before;
         task.inputs = w->rows + step * r->count;
         for (int64_t block = 0; block < m->units / LANES; block++) {
-            multiply(m, &m->recurrent[layer], before, r->count, block * m->gates, m->gates, w->gates, m->gates * LANES);
-            task.at = block * m->gates * LANES;
+            const int64_t first = block * m->gates;
+            if (by_block) multiply(m, &m->below[layer], w->hidden, r->count, first, m->gates, w->inputs, pitch);
+            multiply(m, &m->recurrent[layer], before, r->count, first, m->gates, w->gates, pitch);
+            task.at = by_block ? 0 : block * pitch;
             task.h = h + block * LANES;
             task.c = c ? c + block * LANES : NULL;
-            task.hidden = after + block * LANES * (is_float ? 4 : 1);
+            task.hidden = w->above + step * r->count * m->stride + block * LANES * (is_float ? 4 : 1);
             MICRO[m->micro].gates[m->shape.precision](&task, m->shape.cell);
         }
     }
     give_state(r, layer * states, h);
     if (c) give_state(r, layer * states + 1, c);
+    uint8_t *below = w->hidden;
+    w->hidden = w->above;
+    w->above = below;
 }
 
 /* Read `steps` steps, steps · count ≤ CHUNK; the last layer's hidden states are left in the workspace. */
