@@ -15,6 +15,10 @@
 #include <stddef.h>
 #include <string.h>
 
+#ifdef __wasm_simd128__
+#include <wasm_simd128.h>
+#endif
+
 #if FLT_EVAL_METHOD != 0
 #error "the same bits everywhere need float computed as float: on 32-bit x86 compile with -msse2 -mfpmath=sse"
 #endif
@@ -451,6 +455,46 @@ static int has_avx2(void) { return has(1u << 5, 0, 0x06); }
 static int has_vnni(void) { return has(1u << 5 | 1u << 16 | 1u << 30 | 1u << 31, 1u << 11, 0xe6); } /* F, BW, VL, VNNI */
 #endif
 
+#ifdef __wasm_simd128__
+/* Sums of each column's two pairs of inputs, 4 registers for 8 columns; they are added up at the end. */
+INLINE void tile_wasm(const product_task *task, int64_t row, int64_t panel, const int rows) {
+    const uint8_t *a = task->hidden + row * task->stride;
+    const int8_t *w = task->weights + panel * task->steps * PANEL_STEP;
+    v128_t pairs[2][8];
+    for (int r = 0; r < rows; r++)
+        for (int k = 0; k < 8; k++) pairs[r][k] = wasm_i32x4_splat(0);
+    for (int64_t step = 0; step < task->steps; step++, a += 4, w += PANEL_STEP) {
+        v128_t four[2];
+        for (int r = 0; r < rows; r++) four[r] = wasm_u16x8_extend_low_u8x16(wasm_v128_load32_splat(a + r * task->stride));
+        for (int k = 0; k < 4; k++) {
+            v128_t whole = wasm_v128_load(w + 16 * k);
+            v128_t low = wasm_i16x8_extend_low_i8x16(whole), high = wasm_i16x8_extend_high_i8x16(whole);
+            for (int r = 0; r < rows; r++) {
+                pairs[r][2 * k] = wasm_i32x4_add(pairs[r][2 * k], wasm_i32x4_dot_i16x8(low, four[r]));
+                pairs[r][2 * k + 1] = wasm_i32x4_add(pairs[r][2 * k + 1], wasm_i32x4_dot_i16x8(high, four[r]));
+            }
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int k = 0; k < 4; k++) {
+            const int64_t at = panel * LANES + 4 * k;
+            v128_t even = wasm_i32x4_shuffle(pairs[r][2 * k], pairs[r][2 * k + 1], 0, 2, 4, 6);
+            v128_t odd = wasm_i32x4_shuffle(pairs[r][2 * k], pairs[r][2 * k + 1], 1, 3, 5, 7);
+            v128_t sums = wasm_i32x4_add(wasm_v128_load(task->start + at), wasm_i32x4_add(even, odd));
+            v128_t scaled = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums), wasm_v128_load(task->scale + at));
+            wasm_v128_store(task->to + (row + r) * task->pitch + at, wasm_f32x4_add(scaled, wasm_v128_load(task->add + at)));
+        }
+}
+
+static void product_wasm(const product_task *task) {
+    for (int64_t panel = 0; panel < task->panels; panel++) {
+        int64_t row = 0;
+        for (; row + 2 <= task->rows; row += 2) tile_wasm(task, row, panel, 2);
+        if (row < task->rows) tile_wasm(task, row, panel, 1);
+    }
+}
+#endif
+
 static void product_portable(const product_task *task) { product_of_whole(task); }
 static void float_product_portable(const product_task *task) { product_of_floats(task); }
 static void gates_portable(const gates_task *task, int cell) { gates_of(task, cell, 0); }
@@ -470,6 +514,9 @@ static const micro_kernel MICRO[] = {
 #ifdef X86
     {"avx512vnni", has_vnni, {product_vnni, float_product_vnni}, {gates_vnni, float_gates_vnni}, add_vnni},
     {"avx2", has_avx2, {product_avx2, float_product_avx2}, {gates_avx2, float_gates_avx2}, add_avx2},
+#endif
+#ifdef __wasm_simd128__
+    {"wasm-simd", has_portable, {product_wasm, float_product_portable}, {gates_portable, float_gates_portable}, add_portable},
 #endif
     {"portable", has_portable, {product_portable, float_product_portable}, {gates_portable, float_gates_portable}, add_portable},
 };
