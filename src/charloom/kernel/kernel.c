@@ -15,6 +15,14 @@
 #include <stddef.h>
 #include <string.h>
 
+#if defined(__aarch64__) && !defined(CHARLOOM_PORTABLE)
+#define NEON 1
+#include <arm_neon.h>
+#if defined(__linux__)
+#include <sys/auxv.h>
+#endif
+#endif
+
 #ifdef __wasm_simd128__
 #include <wasm_simd128.h>
 #endif
@@ -455,6 +463,53 @@ static int has_avx2(void) { return has(1u << 5, 0, 0x06); }
 static int has_vnni(void) { return has(1u << 5 | 1u << 16 | 1u << 30 | 1u << 31, 1u << 11, 0xe6); } /* F, BW, VL, VNNI */
 #endif
 
+#ifdef NEON
+#define DOTPROD __attribute__((target("+dotprod")))
+
+/* The instruction multiplies signed by signed, so 128 is taken off and the start is not needed. */
+INLINE DOTPROD void tile_neon(const product_task *task, int64_t row, int64_t panel, const int rows) {
+    const uint8_t *a = task->hidden + row * task->stride;
+    const int8_t *w = task->weights + panel * task->steps * PANEL_STEP;
+    int32x4_t sums[4][4];
+    for (int r = 0; r < rows; r++)
+        for (int k = 0; k < 4; k++) sums[r][k] = vdupq_n_s32(0);
+    for (int64_t step = 0; step < task->steps; step++, a += 4, w += PANEL_STEP) {
+        int8x16_t columns[4];
+        for (int k = 0; k < 4; k++) columns[k] = vld1q_s8(w + 16 * k);
+        for (int r = 0; r < rows; r++) {
+            uint32_t bits;
+            memcpy(&bits, a + r * task->stride, 4);
+            const int8x16_t four = vreinterpretq_s8_u32(vdupq_n_u32(bits ^ 0x80808080u));
+            for (int k = 0; k < 4; k++) sums[r][k] = vdotq_s32(sums[r][k], columns[k], four);
+        }
+    }
+    for (int k = 0; k < 4; k++) {
+        const int64_t at = panel * LANES + 4 * k;
+        for (int r = 0; r < rows; r++)
+            vst1q_f32(task->to + (row + r) * task->pitch + at,
+                      vaddq_f32(vmulq_f32(vcvtq_f32_s32(sums[r][k]), vld1q_f32(task->scale + at)), vld1q_f32(task->add + at)));
+    }
+}
+
+static DOTPROD void product_neon(const product_task *task) {
+    for (int64_t panel = 0; panel < task->panels; panel++) {
+        int64_t row = 0;
+        for (; row + 4 <= task->rows; row += 4) tile_neon(task, row, panel, 4);
+        for (; row < task->rows; row++) tile_neon(task, row, panel, 1);
+    }
+}
+
+static int has_neon(void) {
+#if defined(__APPLE__)
+    return 1;
+#elif defined(__linux__)
+    return (getauxval(AT_HWCAP) >> 20 & 1) != 0; /* HWCAP_ASIMDDP */
+#else
+    return 0;
+#endif
+}
+#endif
+
 #ifdef __wasm_simd128__
 /* Sums of each column's two pairs of inputs, 4 registers for 8 columns; they are added up at the end. */
 INLINE void tile_wasm(const product_task *task, int64_t row, int64_t panel, const int rows) {
@@ -514,6 +569,9 @@ static const micro_kernel MICRO[] = {
 #ifdef X86
     {"avx512vnni", has_vnni, {product_vnni, float_product_vnni}, {gates_vnni, float_gates_vnni}, add_vnni},
     {"avx2", has_avx2, {product_avx2, float_product_avx2}, {gates_avx2, float_gates_avx2}, add_avx2},
+#endif
+#ifdef NEON
+    {"neon", has_neon, {product_neon, float_product_portable}, {gates_portable, float_gates_portable}, add_portable},
 #endif
 #ifdef __wasm_simd128__
     {"wasm-simd", has_portable, {product_wasm, float_product_portable}, {gates_portable, float_gates_portable}, add_portable},
