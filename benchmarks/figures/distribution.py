@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelDirectory
-from charloom.runtime.sampling import next_probabilities
+from charloom.kernel.sampling import next_probabilities
 from charloom.runtime.session import OnnxSession, initial_state
 from charloom.settings import SamplingSettings
 from figures import style

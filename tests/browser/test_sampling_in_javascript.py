@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import Browser, Error, Page
 
+from charloom.kernel.sampling import Sampler, draw
 from charloom.runtime.html import join_modules
-from charloom.runtime.sampling import Sampler, draw
 from charloom.settings import SamplingSettings
 
 SOURCE = join_modules("sampling.js")

@@ -77,7 +77,8 @@ static void one_network(void) {
         float *logits = malloc((size_t)((t > first ? t - first : 0) * b * shape.symbols) * 4 + 4);
         double *uniforms = malloc((size_t)(b * t) * 8 + 8);
         charloom_sampling *sampling = malloc((size_t)(b + 1) * sizeof *sampling);
-        uint8_t *pause = calloc((size_t)shape.symbols, 1);
+        uint8_t *allowed = malloc((size_t)(b * shape.symbols) + 1);
+        double *nats = malloc((size_t)(b * t) * 8 + 8);
         int bad = 0;
         for (int64_t i = 0; i < b * t + b; i++) {
             static const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, 1 << 30};
@@ -91,15 +92,17 @@ static void one_network(void) {
             sampling[i] = (charloom_sampling){below(3) ? below(40) / 10.0 : 1e-300, below(2) ? 1 : below(11) / 10.0,
                                               below(2) ? 0 : below(11) / 10.0, below(2) ? 0 : below(200)};
         if (wild && b) sampling[below((uint32_t)b)].top_p = NAN;
-        pause[below((uint32_t)shape.symbols)] = 1;
+        for (int64_t i = 0; i < b * shape.symbols; i++) allowed[i] = below(3) == 0;
         int32_t result = charloom_run(model, bytes, work, work_bytes, ids, t, b, begin, end, state, logits, first);
         if (result != (bad ? CHARLOOM_BAD_ID : 0)) abort();
-        int64_t done = charloom_write(model, bytes, work, work_bytes, ids + b * t, t, b, begin, end, state, uniforms, sampling,
-                                      (int64_t)below((uint32_t)shape.symbols + 1) - 1, below(2) ? pause : NULL, written);
-        if (done > t || (done < 0 && done != CHARLOOM_BAD_ID)) abort();
-        for (int64_t i = 0; i < done * b; i++)
+        result = charloom_nats(model, bytes, work, work_bytes, ids, ids, t, b, begin, end, state, nats);
+        if (result != (bad ? CHARLOOM_BAD_ID : 0)) abort();
+        int32_t done = charloom_write(model, bytes, work, work_bytes, ids + b * t, t, b, begin, end, state, uniforms, sampling,
+                                      (int64_t)below((uint32_t)shape.symbols + 1) - 1, below(2) ? allowed : NULL, written);
+        if (done != 0 && done != CHARLOOM_BAD_ID) abort();
+        for (int64_t i = 0; done == 0 && i < t * b; i++)
             if (i % b >= begin && i % b < end && (written[i] < 0 || written[i] > shape.symbols)) abort();
-        free(state); free(ids); free(written); free(logits); free(uniforms); free(sampling); free(pause);
+        free(state); free(ids); free(written); free(logits); free(uniforms); free(sampling); free(allowed); free(nats);
     }
     free(work);
     free(model);

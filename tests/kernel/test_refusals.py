@@ -86,8 +86,10 @@ def test_states_rows_and_settings() -> None:
     state, uniforms, sampling = make_state(SHAPE, 3), np.zeros((2, 3)), [SamplingSettings()] * 3
     with pytest.raises(UsageError, match="2 settings"):
         network.write(ids[0], state, uniforms, sampling[:2])
-    with pytest.raises(UsageError, match="to pause at"):
-        network.write(ids[0], state, uniforms, sampling, pause=np.zeros(29, dtype=bool))
+    with pytest.raises(UsageError, match="allowed ids for 3 rows and 30 symbols"):
+        network.write(ids[0], state, uniforms, sampling, allowed=np.ones((3, 29), dtype=bool))
+    with pytest.raises(UsageError, match="targets for"):
+        network.nats(ids, ids[:-1], state)
     with pytest.raises(CharloomError, match="out of their bounds"):
         network.write(ids[0], state, uniforms, sampling, unknown_id=30)
     with pytest.raises(CharloomError, match="out of their bounds"):

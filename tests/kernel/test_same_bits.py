@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from charloom.bundle import ModelShape
 from charloom.kernel import Network
 from charloom.kernel.native import kernel, sampling_rows
-from charloom.kernel.reference import ReferenceNetwork, draw, quantize
+from charloom.kernel.reference import ReferenceNetwork, nats_of, quantize
+from charloom.kernel.sampling import Sampler, draw
 from charloom.settings import Cell, SamplingSettings
 from tests.kernel.networks import CELLS, MICRO_KERNELS, make_ids, make_shape, make_state, make_weights, same_bits
 
@@ -116,25 +117,33 @@ SETTINGS = [
 
 
 @pytest.mark.parametrize("unknown", [None, 0, 12])
-def test_draws(unknown: int | None) -> None:
+@pytest.mark.parametrize("masked", [False, True])
+def test_draws(unknown: int | None, masked: bool) -> None:
     generator = np.random.default_rng(3)
     for number, sampling in enumerate(SETTINGS):
         logits = generator.normal(size=37).astype(np.float32) * 3
         if number % 3 == 0:
             logits = np.rint(logits)  # equals
-        row = sampling_rows([(sampling.temperature, sampling.top_p, sampling.min_p, sampling.top_k)])
+        allowed = generator.random(37) < 0.3 if masked else None
+        if allowed is not None:
+            allowed[number % 12 + 1] = True
+        row, sampler = sampling_rows([sampling]), Sampler([sampling], unknown)
         for uniform in (0.0, 0.3, 0.77, 1 - 2**-53):
-            ours = kernel().draw(logits, row, -1 if unknown is None else unknown, uniform)
-            assert ours == draw(logits, sampling, uniform, unknown), (sampling, uniform)
+            ours = kernel().draw(logits, row, -1 if unknown is None else unknown, uniform, allowed)
+            mask = None if allowed is None else allowed[None]
+            (theirs,) = draw(sampler.weights(logits[None], mask), np.array([uniform]))
+            assert ours == theirs, (sampling, uniform)
             assert ours != unknown
+            assert allowed is None or allowed[ours]
 
 
 @pytest.mark.parametrize("damage", [np.nan, np.inf, -np.inf])
 def test_no_draw_without_numbers(damage: float) -> None:
     logits = np.zeros(5, dtype=np.float32)
     logits[3] = damage
-    row = sampling_rows([(1, 1, 0, 0)])
-    assert kernel().draw(logits, row, -1, 0.5) == 5 == draw(logits, SamplingSettings(temperature=1), 0.5)
+    sampling = SamplingSettings(temperature=1)
+    weights = Sampler([sampling], None).weights(logits[None])
+    assert kernel().draw(logits, sampling_rows([sampling]), -1, 0.5) == 5 == draw(weights, np.array([0.5]))
 
 
 @pytest.mark.parametrize(("cell", "rows", "symbols"), [("rnn", 1, 65), ("gru", 70, 40), ("lstm", 3, 7000)])
@@ -143,29 +152,72 @@ def test_seeded_texts(cell: Cell, rows: int, symbols: int) -> None:
     weights, state = make_weights(shape), make_state(shape, rows)
     ids, uniforms = make_ids(shape, 1, rows)[0], np.random.default_rng(1).random((25, rows))
     sampling = [SETTINGS[row % len(SETTINGS)] for row in range(rows)]
-    written, after = ReferenceNetwork(shape, weights).write(ids, state, uniforms, sampling, 0)
-    for micro in MICRO_KERNELS:
-        ours, ours_after = Network(shape, weights, micro=micro).write(ids, state, uniforms, sampling, 0)
-        assert np.array_equal(ours, written)
-        assert same_bits(ours_after, after)
+    allowed = np.random.default_rng(2).random((rows, symbols)) < 0.5
+    allowed[:, 1] = True
+    for mask in (None, allowed):
+        written, after = ReferenceNetwork(shape, weights).write(ids, state, uniforms, sampling, 0, mask)
+        for micro, threads in [*product(MICRO_KERNELS, [1]), (None, 3)]:
+            network = Network(shape, weights, micro=micro, threads=threads)
+            ours, ours_after = network.write(ids, state, uniforms, sampling, 0, mask)
+            assert np.array_equal(ours, written)
+            assert same_bits(ours_after, after)
 
 
-def test_writing_pauses_and_goes_on() -> None:
+def test_writing_in_pieces() -> None:
     shape = make_shape("lstm", 2, 24, 30)
     network, state = make_network(shape), make_state(shape, 2)
     uniforms, sampling = np.random.default_rng(1).random((60, 2)), [SamplingSettings(temperature=1)] * 2
     whole, after = network.write(np.array([1, 2]), state, uniforms, sampling)
-    pause = np.zeros(30, dtype=bool)
-    pause[[3, 7]] = True
-    ids, pieces, position = np.array([1, 2]), [], 0
-    while position < 60:
-        piece, state = network.write(ids, state, uniforms[position:], sampling, pause=pause)
-        assert not pause[piece[:-1]].any()
-        pieces.append(piece)
-        ids, position = piece[-1], position + len(piece)
-    assert len(pieces) > 3
-    assert np.array_equal(np.concatenate(pieces), whole)
+    first, state = network.write(np.array([1, 2]), state, uniforms[:23], sampling)
+    second, state = network.write(first[-1], state, uniforms[23:], sampling)
+    assert np.array_equal(np.concatenate([first, second]), whole)
     assert same_bits(state, after)
+
+
+def test_a_row_without_numbers_is_lost_and_no_other() -> None:
+    shape = make_shape("lstm", 2, 24, 30)
+    network, state = make_network(shape), make_state(shape, 3)
+    uniforms, sampling = np.random.default_rng(1).random((9, 3)), [SamplingSettings(temperature=1)] * 3
+    whole, _ = network.write(np.array([1, 2, 3]), state, uniforms, sampling)
+    weights = make_weights(shape)
+    weights["output.bias"][:] = 3e38
+    overflowing = Network(shape, weights).write(np.array([1, 2, 3]), state, uniforms, sampling)
+    assert np.array_equal(ReferenceNetwork(shape, weights).write(np.array([1, 2, 3]), state, uniforms, sampling)[0],
+                          overflowing[0])  # fmt: skip
+    for part in state:
+        part[1] = np.nan
+    damaged, _ = network.write(np.array([1, 2, 3]), state, uniforms, sampling)
+    assert np.array_equal(damaged[:, [0, 2]], whole[:, [0, 2]])
+
+
+@pytest.mark.parametrize(
+    ("cell", "steps", "rows", "symbols"), [("rnn", 70, 1, 65), ("gru", 3, 70, 2), ("lstm", 4, 3, 7000)]
+)
+def test_nats(cell: Cell, steps: int, rows: int, symbols: int) -> None:
+    shape = make_shape(cell, 2, 30, symbols, 8)
+    weights, state = make_weights(shape), make_state(shape, rows)
+    ids, targets = make_ids(shape, steps, rows), make_ids(shape, steps, rows, 1)
+    nats, after = ReferenceNetwork(shape, weights).nats(ids, targets, state)
+    for micro, threads in [*product(MICRO_KERNELS, [1]), (None, 3)]:
+        ours, ours_after = Network(shape, weights, micro=micro, threads=threads).nats(ids, targets, state)
+        assert same_bits(ours_after, after)
+        assert ours.tobytes() == nats.tobytes(), micro
+    logits = Network(shape, weights).run(ids, state)[0].astype(np.float64)
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    plain = np.log(np.exp(shifted).sum(axis=-1)) - np.take_along_axis(shifted, targets[..., None], axis=-1)[..., 0]
+    assert np.abs(nats - plain).max() < 1e-14 * max(1, plain.max())
+
+
+def test_nats_without_numbers() -> None:
+    logits = np.zeros((1, 2, 4), dtype=np.float32)
+    logits[0, 0, 3] = np.inf
+    assert np.isnan(nats_of(logits, np.zeros((1, 2), dtype=np.int64))).tolist() == [[True, False]]
+    shape = make_shape("rnn", 1, 8, 4)
+    weights = make_weights(shape)
+    weights["output.bias"][1], weights["output.weight"][1] = 3e38, 3e38
+    network, reference = Network(shape, weights, "float32"), ReferenceNetwork(shape, weights, "float32")
+    ids, state = make_ids(shape, 5, 3), make_state(shape, 3)
+    assert np.array_equal(np.isnan(network.nats(ids, ids, state)[0]), np.isnan(reference.nats(ids, ids, state)[0]))
 
 
 @pytest.mark.parametrize("levels", [63, 127])

@@ -103,9 +103,9 @@ class Network:
         uniforms: NDArray[np.float64],
         sampling: Sequence[SamplingSettings],
         unknown_id: int | None = None,
-        pause: NDArray[np.bool_] | None = None,
+        allowed: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.int64], State]:
-        """Read ids (B,), draw the next, read it, and so on for at most T steps.
+        """Read ids (B,), draw the next, read it, and so on for T steps.
 
         Args:
             ids: the last ids of what was written so far; not read yet.
@@ -113,11 +113,11 @@ class Network:
             uniforms: (T, B) numbers in [0, 1) to draw by.
             sampling: of each row.
             unknown_id: never drawn.
-            pause: writing ends after a step in which a row draws one of these ids (V,).
+            allowed: the only ids that may be drawn, (B, V), at least one a row; None = all.
 
         Returns:
-            What was drawn (steps, B), the last of it not read yet, and the state. A row without finite logits draws V,
-            and with that step writing ends.
+            What was drawn (T, B), the last of it not read yet, and the state. A row without finite logits draws V, and
+            what it draws later means nothing.
 
         Raises:
             UsageError: sizes do not fit together.
@@ -127,24 +127,48 @@ class Network:
         steps, rows = uniforms.shape
         if np.shape(ids) != (rows,) or len(sampling) != rows:
             raise UsageError(f"{np.shape(ids)} ids and {len(sampling)} settings for {rows} rows")
-        if pause is not None and pause.shape != (self.shape.vocab_size,):
-            raise UsageError(f"{pause.shape} ids to pause at for {self.shape.vocab_size} symbols")
+        if allowed is not None and allowed.shape != (rows, self.shape.vocab_size):
+            raise UsageError(f"{allowed.shape} allowed ids for {rows} rows and {self.shape.vocab_size} symbols")
         block = self._block(state, rows)
         last = np.array(ids, dtype=np.int64)
-        settings = sampling_rows([(one.temperature, one.top_p, one.min_p, one.top_k) for one in sampling])
-        stops = None if pause is None else np.ascontiguousarray(pause, dtype=np.uint8)
+        settings = sampling_rows(sampling)
+        mask = None if allowed is None else np.ascontiguousarray(allowed, dtype=np.uint8)
         written = np.empty((steps, rows), dtype=np.int64)
-        work = self._take()
-        done: int = check(
-            self._library.write(
+
+        def part(work: NDArray[np.uint8], begin: int, end: int) -> int:
+            result: int = self._library.write(
                 *self._places(work),
-                *(address(last), steps, rows, 0, rows, address(block), address(uniforms), address(settings)),
-                *(-1 if unknown_id is None else unknown_id, None if stops is None else address(stops)),
-                address(written),
+                *(address(last), steps, rows, begin, end, address(block), address(uniforms), address(settings)),
+                *(-1 if unknown_id is None else unknown_id, None if mask is None else address(mask), address(written)),
             )
-        )
-        self._free.append(work)
-        return written[:done], tuple(block)
+            return result
+
+        self._shared(part, rows)
+        return written, tuple(block)
+
+    def nats(self, ids: Ids, targets: Ids, state: State) -> tuple[NDArray[np.float64], State]:
+        """Read ids (T, B) from a state; return -ln p of targets (T, B), NaN where logits are not finite, and the state.
+
+        Raises:
+            UsageError: sizes do not fit together.
+            CharloomError: an id is that of no symbol.
+        """
+        ids, targets = (np.ascontiguousarray(each, dtype=np.int64) for each in (ids, targets))
+        if ids.shape != targets.shape:
+            raise UsageError(f"{targets.shape} targets for {ids.shape} ids")
+        steps, rows = ids.shape
+        block = self._block(state, rows)
+        found = np.empty((steps, rows), dtype=np.float64)
+
+        def part(work: NDArray[np.uint8], begin: int, end: int) -> int:
+            result: int = self._library.nats(
+                *self._places(work),
+                *(address(ids), address(targets), steps, rows, begin, end, address(block), address(found)),
+            )
+            return result
+
+        self._shared(part, rows)
+        return found, tuple(block)
 
     def stepper(self, state: State) -> Stepper:
         """Prepare to read one character a row at a time, from a state of (B, H) arrays."""

@@ -125,6 +125,7 @@ INLINE floats exp2_of(floats y) {
 }
 
 #define LOG2E 1.4426950408889634f
+#define LOG2E_DOUBLE 1.4426950408889634
 INLINE floats exp_minus(floats x) { return exp2_of(x * -LOG2E); }       /* of a sigmoid */
 INLINE floats exp_twice(floats x) { return exp2_of(x * (2.0f * LOG2E)); } /* of a hyperbolic tangent */
 
@@ -167,6 +168,24 @@ INLINE double exp2_below(double y) {
     bits += power << 52;
     memcpy(&p, &bits, 8);
     return y > -1000.0 ? p : 0.0;
+}
+
+/* How likely symbols are, the likeliest 1. */
+INLINE void likelihoods_of(const float *logits, int64_t count, double largest, double temperature, double *to) {
+    for (int64_t id = 0; id < count; id++) to[id] = exp2_below(((double)logits[id] - largest) / temperature * LOG2E_DOUBLE);
+}
+
+/* ln x of finite x ≥ 1: x = 2^k · m with √½ ≤ m < √2, ln m = 2·atanh(s), s = (m - 1) / (m + 1). */
+static double log_of(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, 8);
+    int64_t power = (int64_t)((bits - 0x3fe6a09e667f3bcd) >> 52); /* of √½ */
+    bits -= (uint64_t)power << 52;
+    memcpy(&x, &bits, 8);
+    const double s = (x - 1.0) / (x + 1.0), square = s * s;
+    double p = 1.0 / 21;
+    for (int n = 19; n > 0; n -= 2) p = p * square + 1.0 / n;
+    return (double)power * 0.6931471805599453 + 2.0 * s * p;
 }
 
 /* ------------------------------------------------------------------ gates of 16 units, in some rows */
@@ -446,9 +465,15 @@ static VNNI void float_product_vnni(const product_task *task) {
 
 static AVX2 void gates_avx2(const gates_task *task, int cell) { gates_of(task, cell, 0); }
 static AVX2 void float_gates_avx2(const gates_task *task, int cell) { gates_of(task, cell, 1); }
+static AVX2 void likelihoods_avx2(const float *logits, int64_t count, double largest, double temperature, double *to) {
+    likelihoods_of(logits, count, largest, temperature, to);
+}
 static AVX2 void add_avx2(double *sums, double value, const float *weights, int64_t count) { add_times(sums, value, weights, count); }
 static VNNI void gates_vnni(const gates_task *task, int cell) { gates_of(task, cell, 0); }
 static VNNI void float_gates_vnni(const gates_task *task, int cell) { gates_of(task, cell, 1); }
+static VNNI void likelihoods_vnni(const float *logits, int64_t count, double largest, double temperature, double *to) {
+    likelihoods_of(logits, count, largest, temperature, to);
+}
 static VNNI void add_vnni(double *sums, double value, const float *weights, int64_t count) { add_times(sums, value, weights, count); }
 
 /* Whether the processor has what leaf 7's registers must show, and the system saves such registers. */
@@ -554,6 +579,9 @@ static void product_portable(const product_task *task) { product_of_whole(task);
 static void float_product_portable(const product_task *task) { product_of_floats(task); }
 static void gates_portable(const gates_task *task, int cell) { gates_of(task, cell, 0); }
 static void float_gates_portable(const gates_task *task, int cell) { gates_of(task, cell, 1); }
+static void likelihoods_portable(const float *logits, int64_t count, double largest, double temperature, double *to) {
+    likelihoods_of(logits, count, largest, temperature, to);
+}
 static void add_portable(double *sums, double value, const float *weights, int64_t count) { add_times(sums, value, weights, count); }
 static int has_portable(void) { return 1; }
 
@@ -563,20 +591,21 @@ typedef struct {
     void (*product[2])(const product_task *);   /* by precision */
     void (*gates[2])(const gates_task *, int cell);
     void (*add)(double *sums, double value, const float *weights, int64_t count);
+    void (*likelihoods)(const float *logits, int64_t count, double largest, double temperature, double *to);
 } micro_kernel;
 
 static const micro_kernel MICRO[] = {
 #ifdef X86
-    {"avx512vnni", has_vnni, {product_vnni, float_product_vnni}, {gates_vnni, float_gates_vnni}, add_vnni},
-    {"avx2", has_avx2, {product_avx2, float_product_avx2}, {gates_avx2, float_gates_avx2}, add_avx2},
+    {"avx512vnni", has_vnni, {product_vnni, float_product_vnni}, {gates_vnni, float_gates_vnni}, add_vnni, likelihoods_vnni},
+    {"avx2", has_avx2, {product_avx2, float_product_avx2}, {gates_avx2, float_gates_avx2}, add_avx2, likelihoods_avx2},
 #endif
 #ifdef NEON
-    {"neon", has_neon, {product_neon, float_product_portable}, {gates_portable, float_gates_portable}, add_portable},
+    {"neon", has_neon, {product_neon, float_product_portable}, {gates_portable, float_gates_portable}, add_portable, likelihoods_portable},
 #endif
 #ifdef __wasm_simd128__
-    {"wasm-simd", has_portable, {product_wasm, float_product_portable}, {gates_portable, float_gates_portable}, add_portable},
+    {"wasm-simd", has_portable, {product_wasm, float_product_portable}, {gates_portable, float_gates_portable}, add_portable, likelihoods_portable},
 #endif
-    {"portable", has_portable, {product_portable, float_product_portable}, {gates_portable, float_gates_portable}, add_portable},
+    {"portable", has_portable, {product_portable, float_product_portable}, {gates_portable, float_gates_portable}, add_portable, likelihoods_portable},
 };
 enum { MICROS = sizeof MICRO / sizeof *MICRO };
 
@@ -1048,23 +1077,28 @@ static void keep_likeliest(double *weights, int64_t symbols, int64_t most, doubl
     }
 }
 
-static int64_t likeliest(const float *logits, int64_t symbols, int64_t unknown) {
-    int64_t best = unknown == 0 ? 1 : 0;
-    for (int64_t id = best + 1; id < symbols; id++)
-        if (id != unknown && logits[id] > logits[best]) best = id;
+/* The likeliest of the symbols that may come; -1 where none may. */
+static int64_t likeliest(const float *logits, int64_t symbols, int64_t unknown, const uint8_t *allowed) {
+    int64_t best = -1;
+    for (int64_t id = 0; id < symbols; id++)
+        if (id != unknown && (!allowed || allowed[id]) && (best < 0 || logits[id] > logits[best])) best = id;
     return best;
 }
 
-int64_t charloom_draw(const float *logits, int64_t symbols, const charloom_sampling *sampling, int64_t unknown,
-                      double uniform, double *weights, double *ranking) {
+static int are_finite(const float *logits, int64_t symbols) {
     float lost = 0;
-    for (int64_t id = 0; id < symbols; id++) lost += logits[id] - logits[id];
-    if (lost != 0) return symbols; /* of infinities and NaN the difference is NaN */
-    const int64_t best = likeliest(logits, symbols, unknown);
+    for (int64_t id = 0; id < symbols; id++) lost += logits[id] - logits[id]; /* of infinities and NaN it is NaN */
+    return lost == 0;
+}
+
+static int64_t draw(const micro_kernel *micro, const float *logits, int64_t symbols, const charloom_sampling *sampling,
+                    int64_t unknown, const uint8_t *allowed, double uniform, double *weights, double *ranking) {
+    const int64_t best = are_finite(logits, symbols) ? likeliest(logits, symbols, unknown, allowed) : -1;
+    if (best < 0) return symbols;
     if (sampling->temperature == 0) return best;
-    const double largest = logits[best];
-    for (int64_t id = 0; id < symbols; id++)
-        weights[id] = exp2_below(((double)logits[id] - largest) / sampling->temperature * 1.4426950408889634);
+    micro->likelihoods(logits, symbols, logits[best], sampling->temperature, weights);
+    for (int64_t id = 0; allowed && id < symbols; id++)
+        if (!allowed[id]) weights[id] = 0;
     if (unknown >= 0) weights[unknown] = 0;
     if (sampling->top_k > 0 && sampling->top_k < symbols)
         keep_likeliest(weights, symbols, sampling->top_k, 2, ranking);
@@ -1084,9 +1118,14 @@ int64_t charloom_draw(const float *logits, int64_t symbols, const charloom_sampl
     return last;
 }
 
-int64_t charloom_write(const void *model, int64_t model_bytes, void *work, int64_t work_bytes, int64_t *ids,
+int64_t charloom_draw(const float *logits, int64_t symbols, const charloom_sampling *sampling, int64_t unknown,
+                      const uint8_t *allowed, double uniform, double *weights, double *ranking) {
+    return draw(&MICRO[MICROS - 1], logits, symbols, sampling, unknown, allowed, uniform, weights, ranking);
+}
+
+int32_t charloom_write(const void *model, int64_t model_bytes, void *work, int64_t work_bytes, int64_t *ids,
                        int64_t steps, int64_t rows, int64_t begin, int64_t end, float *state, const double *uniforms,
-                       const charloom_sampling *sampling, int64_t unknown, const uint8_t *pause, int64_t *written) {
+                       const charloom_sampling *sampling, int64_t unknown, const uint8_t *allowed, int64_t *written) {
     workspace w;
     int32_t refused = begin_work(model, model_bytes, work, work_bytes, &w);
     if (refused) return refused;
@@ -1096,8 +1135,7 @@ int64_t charloom_write(const void *model, int64_t model_bytes, void *work, int64
     for (int64_t row = begin; row < end; row++)
         if (!(sampling[row].temperature >= 0)) return CHARLOOM_BAD_RANGE;
     if (!ids_fit(ids, 1, rows, begin, end, symbols)) return CHARLOOM_BAD_ID;
-    for (int64_t step = 0; step < steps; step++) {
-        int stops = 0;
+    for (int64_t step = 0; step < steps; step++)
         for (int64_t from = begin; from < end; from += CHUNK) {
             reading r = {m, &w, rows, from, end - from < CHUNK ? end - from : CHUNK, state};
             read_chunk(&r, ids, 1);
@@ -1105,15 +1143,54 @@ int64_t charloom_write(const void *model, int64_t model_bytes, void *work, int64
                 int64_t count = r.count - slab < m->slab ? r.count - slab : m->slab;
                 score(&r, slab, count, w.logits, symbols);
                 for (int64_t i = 0; i < count; i++) {
-                    int64_t row = from + slab + i;
-                    int64_t id = charloom_draw(w.logits + i * symbols, symbols, &sampling[row], unknown,
-                                               uniforms[step * rows + row], w.weights, w.ranking);
-                    written[step * rows + row] = ids[row] = id;
-                    stops |= id == symbols || (pause && pause[id]);
+                    const int64_t row = from + slab + i;
+                    const int64_t id = draw(&MICRO[m->micro], w.logits + i * symbols, symbols, &sampling[row], unknown,
+                                            allowed ? allowed + row * symbols : NULL, uniforms[step * rows + row],
+                                            w.weights, w.ranking);
+                    written[step * rows + row] = id;
+                    ids[row] = id < symbols ? id : 0; /* a lost row's texts mean nothing; its neighbours go on */
                 }
             }
         }
-        if (stops) return step + 1;
+    return 0;
+}
+
+/* −ln p of a target by logits (V); NaN where they are not all finite. */
+static double nats_of(const micro_kernel *micro, const float *logits, int64_t symbols, int64_t target, double *weights) {
+    if (!are_finite(logits, symbols)) return __builtin_nan("");
+    const double largest = logits[likeliest(logits, symbols, -1, NULL)];
+    double total = 0;
+    micro->likelihoods(logits, symbols, largest, 1.0, weights);
+    for (int64_t id = 0; id < symbols; id++) total += weights[id];
+    return log_of(total) - ((double)logits[target] - largest);
+}
+
+int32_t charloom_nats(const void *model, int64_t model_bytes, void *work, int64_t work_bytes, const int64_t *ids,
+                      const int64_t *targets, int64_t steps, int64_t rows, int64_t begin, int64_t end, float *state,
+                      double *nats) {
+    workspace w;
+    int32_t refused = begin_work(model, model_bytes, work, work_bytes, &w);
+    if (refused) return refused;
+    const layout *m = model;
+    const int64_t symbols = m->shape.symbols;
+    if (!ranges_fit(steps, rows, begin, end)) return CHARLOOM_BAD_RANGE;
+    if (!ids_fit(ids, steps, rows, begin, end, symbols) || !ids_fit(targets, steps, rows, begin, end, symbols))
+        return CHARLOOM_BAD_ID;
+    for (int64_t from = begin; from < end; from += CHUNK) {
+        reading r = {m, &w, rows, from, end - from < CHUNK ? end - from : CHUNK, state};
+        const int64_t at_once = CHUNK / r.count;
+        for (int64_t step = 0; step < steps; step += at_once) {
+            const int64_t count = (steps - step < at_once ? steps - step : at_once) * r.count;
+            read_chunk(&r, ids + step * rows, count / r.count);
+            for (int64_t slab = 0; slab < count; slab += m->slab) {
+                const int64_t some = count - slab < m->slab ? count - slab : m->slab;
+                score(&r, slab, some, w.logits, symbols);
+                for (int64_t i = 0; i < some; i++) {
+                    const int64_t place = (step + (slab + i) / r.count) * rows + from + (slab + i) % r.count;
+                    nats[place] = nats_of(&MICRO[m->micro], w.logits + i * symbols, symbols, targets[place], w.weights);
+                }
+            }
+        }
     }
-    return steps;
+    return 0;
 }

@@ -82,17 +82,23 @@ typedef struct {
 } charloom_sampling;
 
 /* Draw an id from logits (V) in the order temperature, top-k, top-p, min-p, draw by a uniform number in [0, 1).
-   `unknown` (-1: none) never comes. `weights` and `ranking` are memory for V doubles each.
-   Returns the id; V where not all logits are finite. */
+   `unknown` (-1: none) never comes, nor an id whose `allowed` (V, or NULL) is 0. `weights` and `ranking` are memory for
+   V doubles each. Returns the id; V where not all logits are finite, or no id may come. */
 CHARLOOM_API int64_t charloom_draw(const float *logits, int64_t symbols, const charloom_sampling *sampling,
-                                   int64_t unknown, double uniform, double *weights, double *ranking);
+                                   int64_t unknown, const uint8_t *allowed, double uniform, double *weights,
+                                   double *ranking);
 
-/* Write in rows `begin` to `end`: read ids (B), draw the next, and so on for up to T steps with uniforms (T, B).
-   Written ids (T, B); `ids` become the last ones drawn, which are not read yet. It ends after the step in which a row
-   draws an id whose `pause` (V, or NULL) is not 0, or has no finite logits and so draws V. Returns the steps made. */
-CHARLOOM_API int64_t charloom_write(const void *model, int64_t model_bytes, void *work, int64_t work_bytes,
+/* Write in rows `begin` to `end`: read ids (B), draw the next, and so on for T steps with uniforms (T, B).
+   `allowed` (B, V) or NULL holds for all steps. Written ids (T, B); `ids` become the last ones drawn, which are not read
+   yet. Of a row without finite logits V is written; what it writes later means nothing. */
+CHARLOOM_API int32_t charloom_write(const void *model, int64_t model_bytes, void *work, int64_t work_bytes,
                                     int64_t *ids, int64_t steps, int64_t rows, int64_t begin, int64_t end,
                                     float *state, const double *uniforms, const charloom_sampling *sampling,
-                                    int64_t unknown, const uint8_t *pause, int64_t *written);
+                                    int64_t unknown, const uint8_t *allowed, int64_t *written);
+
+/* Read ids (T, B) as `charloom_run` does, and give −ln p of targets (T, B): nats (T, B), NaN where logits are. */
+CHARLOOM_API int32_t charloom_nats(const void *model, int64_t model_bytes, void *work, int64_t work_bytes,
+                                   const int64_t *ids, const int64_t *targets, int64_t steps, int64_t rows,
+                                   int64_t begin, int64_t end, float *state, double *nats);
 
 #endif

@@ -15,6 +15,7 @@ from charloom.bundle import ModelShape
 from charloom.errors import CharloomError, UsageError
 from charloom.kernel.build import library
 from charloom.kernel.weights import Precision, Tensors
+from charloom.settings import SamplingSettings
 
 VERSION = 1
 CELLS = ("rnn", "gru", "lstm")
@@ -43,8 +44,9 @@ _FUNCTIONS: dict[str, tuple[type[ctypes._SimpleCData[int]] | type[ctypes.c_char_
     "prepare": (_I32, [_P, _I32, _P, _P, _I32, _P, _I64]),
     "work_bytes": (_I64, [_P, _I64]),
     "run": (_I32, [_P, _I64, _P, _I64, _P, _I64, _I64, _I64, _I64, _P, _P, _I64]),
-    "draw": (_I64, [_P, _I64, _P, _I64, ctypes.c_double, _P, _P]),
-    "write": (_I64, [_P, _I64, _P, _I64, _P, _I64, _I64, _I64, _I64, _P, _P, _P, _I64, _P, _P]),
+    "draw": (_I64, [_P, _I64, _P, _I64, _P, ctypes.c_double, _P, _P]),
+    "write": (_I32, [_P, _I64, _P, _I64, _P, _I64, _I64, _I64, _I64, _P, _P, _P, _I64, _P, _P]),
+    "nats": (_I32, [_P, _I64, _P, _I64, _P, _P, _I64, _I64, _I64, _I64, _P, _P]),
 }
 
 
@@ -62,11 +64,9 @@ class Library:
             for name, (result, arguments) in _FUNCTIONS.items():
                 function = getattr(loaded, f"charloom_{name}")
                 function.restype, function.argtypes = result, arguments
-                setattr(self, f"_{name}", function)
         except (OSError, AttributeError) as error:
             raise CharloomError(f"the kernel {path} cannot be loaded: {error}") from None
-        self.run = loaded.charloom_run
-        self.write = loaded.charloom_write
+        self.run, self.write, self.nats = loaded.charloom_run, loaded.charloom_write, loaded.charloom_nats
         self._loaded = loaded
         if loaded.charloom_version() != VERSION:
             raise CharloomError(f"the kernel {path} is another version's: install charloom again")
@@ -137,12 +137,19 @@ class Library:
         """The memory that one thread works in."""
         return aligned(check(self._loaded.charloom_work_bytes(address(model), model.nbytes)))
 
-    def draw(self, logits: NDArray[np.float32], sampling: NDArray[np.void], unknown: int, uniform: float) -> int:
+    def draw(
+        self,
+        logits: NDArray[np.float32],
+        sampling: NDArray[np.void],
+        unknown: int,
+        uniform: float,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> int:
         """Draw an id by logits (V,); V where one of them is no number."""
         memory = np.empty((2, len(logits)))
-        first, second = address(memory), address(memory[1])
+        mask = None if allowed is None else address(allowed)
         drawn: int = self._loaded.charloom_draw(
-            address(logits), len(logits), address(sampling), unknown, uniform, first, second
+            address(logits), len(logits), address(sampling), unknown, mask, uniform, address(memory), address(memory[1])
         )
         return drawn
 
@@ -180,6 +187,6 @@ def aligned(size: int) -> NDArray[np.uint8]:
     return memory[offset : offset + size]
 
 
-def sampling_rows(rows: Sequence[tuple[float, float, float, int]]) -> NDArray[np.void]:
-    """Rows of (temperature, top_p, min_p, top_k) as the kernel reads them."""
-    return np.array(list(rows), dtype=SAMPLING)
+def sampling_rows(settings: Sequence[SamplingSettings]) -> NDArray[np.void]:
+    """The settings of rows as the kernel reads them."""
+    return np.array([(one.temperature, one.top_p, one.min_p, one.top_k) for one in settings], dtype=SAMPLING)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
+from charloom.kernel.sampling import Sampler, draw, likelihoods
 from charloom.kernel.weights import Precision, Weights, lay_tensors
 from charloom.settings import SamplingSettings
 
@@ -31,10 +32,6 @@ _F = np.float32
 # 2^f ≈ Σ c·f^k for -½ ≤ f ≤ ½, lowest power first: within 2·10⁻⁷ of itself.
 _EXP2 = [_F(c) for c in (1.0, 6.931470036506653e-01, 2.4022242426872253e-01, 5.550733581185341e-02)]
 _EXP2 += [_F(c) for c in (9.671512991189957e-03, 1.326472614891827e-03)]
-_EXP2_DOUBLE = [1.3691488853904124e-12, 2.5678435993488196e-11, 4.44553827187081e-10, 7.054911620801121e-09]
-_EXP2_DOUBLE += [1.0178086009239696e-07, 1.3215486790144305e-06, 1.5252733804059838e-05, 0.00015403530393381606]
-_EXP2_DOUBLE += [0.0013333558146428441, 0.009618129107628477, 0.055504108664821576, 0.2402265069591007]
-_EXP2_DOUBLE += [0.6931471805599453, 1.0]
 _LOG2E = 1.4426950408889634
 
 
@@ -55,17 +52,6 @@ def _exp2(y: Array) -> Array:
     low, middle, high = (_EXP2[k + 1] * f + _EXP2[k] for k in (0, 2, 4))
     p = (high * square + middle) * square + low
     return np.asarray((p.view(np.int32) + (whole.astype(np.int32) << 23)).view(_F))
-
-
-def _exp2_below(y: NDArray[np.float64]) -> NDArray[np.float64]:
-    """2^y of y ≤ 0; 0 below 2^-1000."""
-    kept = np.where(y > -1000.0, y, -1000.0)
-    whole = np.rint(kept)
-    f = kept - whole
-    p = np.full_like(f, _EXP2_DOUBLE[0])
-    for coefficient in _EXP2_DOUBLE[1:]:
-        p = p * f + coefficient
-    return np.where(y > -1000.0, (p.view(np.int64) + (whole.astype(np.int64) << 52)).view(np.float64), 0.0)
 
 
 def _sigmoid_exp(x: Array) -> Array:
@@ -94,7 +80,8 @@ class _Product:
     def __call__(self, hidden: Floats) -> Floats:
         """Hidden states (B, I) → (B, O)."""
         if self.scale is None:
-            return np.asarray(hidden @ self.matrix.T + self.add)
+            with np.errstate(over="ignore", invalid="ignore"):  # of damaged weights: logits are looked at
+                return np.asarray(hidden @ self.matrix.T + self.add)
         scaled = hidden * _F(127)
         whole = np.rint(np.where(scaled > _F(-127), np.minimum(scaled, _F(127)), _F(-127)))
         return np.asarray((whole.astype(self.matrix.dtype) @ self.matrix.T).astype(_F) * self.scale + self.add)
@@ -178,47 +165,39 @@ class ReferenceNetwork:
         uniforms: NDArray[np.float64],
         sampling: Sequence[SamplingSettings],
         unknown_id: int | None = None,
-        pause: NDArray[np.bool_] | None = None,
+        allowed: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.int64], State]:
         """Read ids (B,), draw the next, and so on for T steps of uniforms (T, B); see `charloom.kernel.Network`."""
-        written = np.empty(uniforms.shape, dtype=np.int64)
+        written, sampler = np.empty(uniforms.shape, dtype=np.int64), Sampler(sampling, unknown_id)
         for step, row_uniforms in enumerate(uniforms):
             logits, state = self.run(np.asarray(ids)[None], state)
-            drawn = [draw(*each, unknown_id=unknown_id) for each in zip(logits[0], sampling, row_uniforms, strict=True)]
-            written[step] = drawn
-            ids = written[step]
-            if any(one == self.shape.vocab_size or (pause is not None and pause[one]) for one in drawn):
-                return written[: step + 1], state
+            written[step] = draw(sampler.weights(logits[0], allowed), row_uniforms)
+            ids = np.where(written[step] < self.shape.vocab_size, written[step], 0)
         return written, state
 
-
-def draw(logits: Floats, sampling: SamplingSettings, uniform: float, unknown_id: int | None = None) -> int:
-    """Draw an id by logits (V,): temperature → top-k → top-p → min-p → draw; V where one of them is no number."""
-    if not np.isfinite(logits).all():
-        return len(logits)
-    scores = logits.astype(np.float64)
-    if unknown_id is not None:
-        scores[unknown_id] = -np.inf
-    if sampling.temperature == 0:
-        return int(scores.argmax())
-    with np.errstate(over="ignore"):
-        weights = _exp2_below((scores - scores.max()) / sampling.temperature * _LOG2E)
-    if 0 < sampling.top_k < len(weights):
-        weights = _keep_likeliest(weights, sampling.top_k)
-    if sampling.top_p < 1:
-        descending = np.sort(weights)[::-1]
-        before = np.concatenate([[0.0], np.cumsum(descending)[:-1]])
-        enough = int((before < sampling.top_p * np.cumsum(weights)[-1]).sum())
-        weights = _keep_likeliest(weights, max(1, enough))
-    weights = np.where(weights >= sampling.min_p, weights, 0.0)  # the likeliest has 1
-    reached = np.cumsum(weights)  # one after another, as the kernel adds
-    above = np.flatnonzero(reached > uniform * reached[-1])
-    return int(above[0] if len(above) else np.flatnonzero(weights)[-1])
+    def nats(self, ids: Array, targets: Array, state: State) -> tuple[NDArray[np.float64], State]:
+        """Read ids (T, B) from a state; -ln p of targets (T, B), NaN where logits are not finite, and the state."""
+        logits, state = self.run(ids, state)
+        return nats_of(logits, targets), state
 
 
-def _keep_likeliest(weights: NDArray[np.float64], count: int) -> NDArray[np.float64]:
-    """Zero all but the `count` likeliest; of equals the lowest ids are kept."""
-    kept = np.argsort(-weights, kind="stable")[:count]
-    result = np.zeros_like(weights)
-    result[kept] = weights[kept]
-    return result
+def nats_of(logits: Floats, targets: Array) -> NDArray[np.float64]:
+    """-ln p of targets (T, B) by logits (T, B, V); NaN where these are not all finite."""
+    lost = np.logical_not(np.isfinite(logits).all(axis=-1, keepdims=True))
+    scores = np.where(lost, 0.0, logits.astype(np.float64))
+    scores -= scores.max(axis=-1, keepdims=True)
+    totals = np.cumsum(likelihoods(scores), axis=-1)[..., -1]  # one after another, as the kernel adds
+    nats = _log(totals) - np.take_along_axis(scores, np.asarray(targets)[..., None], axis=-1)[..., 0]
+    return np.where(lost[..., 0], np.nan, nats)
+
+
+def _log(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ln x of finite x ≥ 1: x = 2^k·m with √½ ≤ m < √2, ln m = 2·atanh(s), s = (m - 1) / (m + 1)."""
+    bits = np.ascontiguousarray(x).view(np.int64)
+    power = (bits - 0x3FE6A09E667F3BCD) >> 52
+    m = (bits - (power << 52)).view(np.float64)
+    s = (m - 1.0) / (m + 1.0)
+    square, p = s * s, np.full_like(s, 1.0 / 21)
+    for n in range(19, 0, -2):
+        p = p * square + 1.0 / n
+    return np.asarray(power * 0.6931471805599453 + 2.0 * s * p)

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.kernel.sampling import Sampler, draw
 from charloom.runtime.logprobs import Thought, ThoughtQueue, Thoughts
-from charloom.runtime.sampling import Sampler, draw
 from charloom.runtime.session import Logits, Session, State, Stepper, no_number
 from charloom.runtime.stop_texts import StopTexts
 from charloom.settings import SamplingSettings

@@ -4,25 +4,45 @@
 
 Legend: B rows, V vocabulary. Weights (B, V) in float64 say how likely each character is, and need not sum to one. A
 filter zeroes what it drops. Temperature 0 is the likeliest character (ties: the lowest id), whatever the filters say.
-What a row gets never depends on its neighbours, to the bit.
+What a row gets never depends on its neighbours, to the bit. The compiled kernel draws the same: the exponential is a
+polynomial, and sums are made in the order of the ids.
 """
 
 from __future__ import annotations
 
-import contextlib
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from charloom.runtime.session import Logits
 from charloom.settings import SamplingSettings
 
 Weights = NDArray[np.float64]
+Logits = NDArray[np.float32]
 
-_TINY = 1e-290  # temperatures below it can take a score to −∞
+_LOG2E = 1.4426950408889634
+# 2^f ≈ Σ c·f^k for -½ ≤ f ≤ ½, highest power first.
+_EXP2 = (
+    *(1.3691488853904124e-12, 2.5678435993488196e-11, 4.44553827187081e-10, 7.054911620801121e-09),
+    *(1.0178086009239696e-07, 1.3215486790144305e-06, 1.5252733804059838e-05, 0.00015403530393381606),
+    *(0.0013333558146428441, 0.009618129107628477, 0.055504108664821576, 0.2402265069591007),
+    *(0.6931471805599453, 1.0),
+)
+
+
+def likelihoods(scores: Weights, temperature: float | Weights = 1.0) -> Weights:
+    """e^(score / temperature) of scores that are at most 0, the largest of which is 0; below 2^-1000 it is 0."""
+    with np.errstate(over="ignore"):  # temperatures near 0 take scores to −∞
+        y = scores / temperature * _LOG2E
+    kept = np.where(y > -1000.0, y, -1000.0)
+    whole = np.rint(kept)
+    f = kept - whole
+    p = np.full_like(f, _EXP2[0])
+    for coefficient in _EXP2[1:]:
+        p *= f
+        p += coefficient
+    return np.where(y > -1000.0, (p.view(np.int64) + (whole.astype(np.int64) << 52)).view(np.float64), 0.0)
 
 
 class Sampler:
@@ -34,7 +54,6 @@ class Sampler:
         self._unknown_id = unknown_id
         self._greedy = np.flatnonzero(temperatures == 0)
         self._temperatures = np.where(temperatures == 0, 1.0, temperatures)[:, None]
-        self._overflows = bool(np.any(self._temperatures < _TINY))
         self._filters: list[tuple[Filter, slice | NDArray[np.intp], ArrayLike]] = []
         for keep, name, off in _FILTERS:
             values = np.array([getattr(row, name) for row in settings])
@@ -49,25 +68,23 @@ class Sampler:
     def weights(self, logits: Logits, allowed: NDArray[np.bool_] | None = None) -> Weights:
         """The weights the next characters are drawn by: logits (B, V) → (B, V).
 
-        A row whose likeliest character has no finite logit gets no weight at all.
+        A row whose logits are not all finite gets no weight at all.
 
         Args:
             logits: the network's.
             allowed: the only characters that may come, (B, V), at least one a row beside the unknown; None = all.
         """
+        lost = _without_numbers(logits)
         scores = logits.astype(np.float64)
+        if lost is not None:
+            scores[lost] = 0
         if self._unknown_id is not None:
             scores[:, self._unknown_id] = -np.inf
         if allowed is not None:
             scores[~allowed] = -np.inf
         # Shifted first, so that a temperature near zero takes the others to −∞ and never the likeliest to +∞.
-        largest = np.maximum.reduce(scores, axis=-1, keepdims=True)
-        lost = _without_numbers(largest)
-        if lost is not None:
-            scores[lost] = largest[lost] = 0
-        scores -= largest
-        with np.errstate(over="ignore") if self._overflows else contextlib.nullcontext():
-            weights = np.exp(scores / self._temperatures)
+        scores -= np.maximum.reduce(scores, axis=-1, keepdims=True)
+        weights = likelihoods(scores, self._temperatures)
         for keep, rows, values in self._filters:
             weights[rows] = keep(weights[rows], values)
         if len(self._greedy):
@@ -77,11 +94,10 @@ class Sampler:
         return weights
 
 
-def _without_numbers(largest: Weights) -> NDArray[np.intp] | None:
-    """The rows whose largest score (B, 1) is NaN or infinite; None where there is none, which is nearly always."""
-    if all(map(math.isfinite, largest.ravel().tolist())):  # for few rows far faster than numpy's functions
-        return None
-    return np.flatnonzero(~np.isfinite(largest))
+def _without_numbers(logits: Logits) -> NDArray[np.intp] | None:
+    """The rows of logits (B, V) with NaN or infinities; None where there is none, which is nearly always."""
+    finite = np.isfinite(logits)
+    return None if finite.all() else np.flatnonzero(~finite.all(axis=-1))
 
 
 def next_probabilities(logits: Logits, settings: SamplingSettings, unknown_id: int | None) -> Weights:
@@ -110,9 +126,10 @@ def top_k(weights: Weights, k: ArrayLike) -> Weights:
 def top_p(weights: Weights, p: ArrayLike) -> Weights:
     """Keep the fewest likeliest characters whose share of the whole reaches p (Holtzman et al., 2020)."""
     descending = np.sort(weights, axis=-1)[:, ::-1]
-    through = np.cumsum(descending, axis=-1)
-    before = through - descending  # the sum above each character in the ranking
-    return top_k(weights, (before < _one_a_row(p) * through[:, -1:]).sum(axis=-1))
+    before = np.zeros_like(descending)  # the sum above each character in the ranking
+    np.cumsum(descending[:, :-1], axis=-1, out=before[:, 1:])
+    total = np.cumsum(weights, axis=-1)[:, -1:]
+    return top_k(weights, np.maximum(1, (before < _one_a_row(p) * total).sum(axis=-1)))
 
 
 def min_p(weights: Weights, share: ArrayLike) -> Weights:
@@ -137,6 +154,10 @@ def draw(weights: Weights, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
     cumulative = np.add.accumulate(weights, axis=-1)
     targets = uniforms[:, None] * cumulative[:, -1:]
     ids: NDArray[np.int64] = np.add.reduce(cumulative <= targets, axis=-1, dtype=np.int64)
+    size = weights.shape[-1]
+    for row in np.flatnonzero(ids == size):
+        if cumulative[row, -1]:  # rounding has put the target at the very end
+            ids[row] = np.flatnonzero(weights[row])[-1]
     return ids
 
 
