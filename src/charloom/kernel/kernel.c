@@ -13,7 +13,12 @@
 
 #include <float.h>
 #include <stddef.h>
+#ifdef __wasm__ /* has no library; both become instructions */
+#define memcpy __builtin_memcpy
+#define memset __builtin_memset
+#else
 #include <string.h>
+#endif
 
 #if defined(__aarch64__) && !defined(CHARLOOM_PORTABLE)
 #define NEON 1
