@@ -1,6 +1,6 @@
 """The network as a small compiled kernel: the same numbers on every processor, int8 or float32.
 
->>> network = Network(shape, weights)
+>>> network = open_network(shape, weights)
 >>> logits, state = network.run(ids, initial)  # ids (T, B), a state of (B, H) arrays
 >>> written, state = network.write(last_ids, state, uniforms, [settings] * rows)
 
@@ -13,22 +13,62 @@ Legend: T time, B rows, V vocabulary, H hidden units, S states (as many as layer
 
 from __future__ import annotations
 
+import logging
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
-from charloom.errors import UsageError
-from charloom.kernel.native import Library, address, check, kernel, sampling_rows
+from charloom.errors import CharloomError, UsageError
+from charloom.kernel.native import MICRO_VARIABLE, NUMPY, Library, address, check, kernel, sampling_rows
+from charloom.kernel.reference import ReferenceNetwork
 from charloom.kernel.weights import Precision, Weights, lay_tensors
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids
 
 State = tuple[NDArray[np.float32], ...]
 Logits = NDArray[np.float32]
+
+
+def open_network(
+    shape: ModelShape, weights: Weights, precision: Precision = "int8", *, threads: int = 1
+) -> Network | ReferenceNetwork:
+    """Lay out a network for the compiled kernel, or for numpy where there is none, which is logged once.
+
+    The variable CHARLOOM_KERNEL names a micro-kernel that must run it, or `numpy`.
+
+    Args:
+        shape: what it is.
+        weights: float32, by PyTorch's names, as `read_weights` gives them.
+        precision: of the products.
+        threads: processor threads that share the rows of one call; numpy has its own.
+
+    Raises:
+        ModelDirectoryError: the weights are not this network's.
+        UsageError: CHARLOOM_KERNEL names what this processor cannot run.
+        CharloomError: CHARLOOM_KERNEL names a micro-kernel, and there is no compiled kernel.
+    """
+    wanted = os.environ.get(MICRO_VARIABLE)
+    if wanted != NUMPY:
+        try:
+            library = kernel()
+        except CharloomError as error:
+            if wanted:
+                raise
+            _report_numpy(str(error))
+        else:
+            return Network(shape, weights, precision, threads=threads, library=library)
+    return ReferenceNetwork(shape, weights, precision)
+
+
+@cache
+def _report_numpy(why: str) -> None:
+    logging.getLogger("charloom").warning("numpy runs the network, many times slower: %s", why)
 
 
 class Network:

@@ -1,4 +1,4 @@
-"""The kernel as a library: the one that came with the package, or one compiled here from the source beside this file.
+"""The kernel as a library: one that came with the package, or one compiled here from the source beside this file.
 
     python -m charloom.kernel.build     compiles it, if it is not there yet, and says where it is
 
@@ -7,19 +7,23 @@ A compiled library is named by what it was compiled from, so that a changed sour
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from charloom.errors import CharloomError
 
 HERE = Path(__file__).parent
+BUILT = HERE / "build"
 SOURCES = (HERE / "kernel.c", HERE / "kernel.h")
 
 # Contraction would fuse a product and a sum where the processor can, and so change the last bit. The other two spare
@@ -30,53 +34,80 @@ WASM_FLAGS = (
     *(*FLAGS, "-msimd128", "-mbulk-memory", "-nostdlib"),
     *("-Wl,--no-entry", "-Wl,--export-dynamic", "-Wl,--strip-all", "-Wl,-z,stack-size=65536"),
 )
-
-
-def library() -> Path:
-    """The kernel's library, compiled now if it has not been yet.
-
-    Raises:
-        CharloomError: there is none, and no compiler to make it.
-    """
-    came_with = HERE / f"kernel{_suffix()}"
-    return came_with if came_with.exists() else compile_library()
+_MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
+_SUFFIXES = {"windows": ".dll", "macos": ".dylib", "wasm32": ".wasm"}
 
 
 def compile_library(extra: Sequence[str] = (), compiler: str | None = None) -> Path:
-    """Compile the library into `build/` beside its source, or take it from there.
+    """The kernel's library for this machine, compiled now if there is none yet.
 
     Args:
         extra: more of the compiler's options.
         compiler: its name; the first one found if not given.
 
     Raises:
-        CharloomError: no compiler is found, or it fails.
+        CharloomError: there is none, and no compiler is found, or it fails.
     """
     flags = [*FLAGS, *extra]
-    to = HERE / "build" / f"kernel-{_hash(flags)}{_suffix()}"
-    if not to.exists():
-        _compile(compiler or _compiler(), flags, to)
-    return to
+    name = library_name(platform_name(), flags)
+    return _find(name) or _compile(name, lambda: [compiler or _compiler(), *flags, "-fPIC", "-shared"])
 
 
 def compile_wasm() -> Path:
-    """The kernel for WebAssembly: the one that came with the package, or one compiled now, kept in `build/`.
+    """The kernel for WebAssembly, compiled now if there is none yet.
 
     Raises:
         CharloomError: there is none, and nothing that can compile it; or the compiler fails.
     """
-    came_with = HERE / "kernel.wasm"
-    if came_with.exists():
-        return came_with
-    to = HERE / "build" / f"kernel-{_hash(WASM_FLAGS)}.wasm"
-    if not to.exists():
-        _run([*_wasm_compiler(), *WASM_FLAGS], to)
-    return to
+    name = library_name("wasm32", WASM_FLAGS)
+    return _find(name) or _compile(name, lambda: [*_wasm_compiler(), *WASM_FLAGS])
 
 
-def _hash(flags: Sequence[str]) -> str:
+def library_name(target: str, flags: Sequence[str] = FLAGS) -> str:
+    """What a library for a platform, such as `linux-x86_64`, is called when it is compiled from today's source."""
     made_from = [flag.encode() for flag in flags] + [source.read_bytes() for source in SOURCES]
-    return hashlib.sha256(b"\0".join(made_from)).hexdigest()[:16]
+    digest = hashlib.sha256(b"\0".join(made_from)).hexdigest()[:16]
+    return f"kernel-{digest}-{target}{_SUFFIXES.get(target.partition('-')[0], '.so')}"
+
+
+def platform_name() -> str:
+    """This process's platform, such as `linux-x86_64`, `macos-aarch64` or `windows-x86_64`."""
+    system = {"win32": "windows", "darwin": "macos"}.get(sys.platform, sys.platform)
+    machine = sysconfig.get_platform().removeprefix("win-") if system == "windows" else platform.machine().lower()
+    return f"{system}-{_MACHINES.get(machine, machine)}"
+
+
+def _places() -> list[Path]:
+    """Where libraries are looked for."""
+    from charloom.text.named import cache_folder
+
+    cache = cache_folder() / "kernel"
+    return [BUILT] if str(cache).startswith("~") else [BUILT, cache]  # a user without a home has none
+
+
+def _find(name: str) -> Path | None:
+    return next((folder / name for folder in _places() if (folder / name).exists()), None)
+
+
+def _compile(name: str, command: Callable[[], Sequence[str]]) -> Path:
+    """Compile into a checkout's folder, else the cache; where neither can be written, for this process alone."""
+    chosen = command()
+    is_checkout = (HERE.parents[2] / "pyproject.toml").is_file()
+    for folder in _places() if is_checkout else _places()[1:]:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder) as temporary:
+                made = Path(temporary) / name
+                _run(chosen, made)
+                made.replace(folder / name)  # whoever compiles at the same time makes the same file
+            return folder / name
+        except OSError:
+            if (folder / name).exists():  # it is in use, where that keeps a file from being replaced
+                return folder / name
+    own = Path(tempfile.mkdtemp(prefix="charloom-"))
+    atexit.register(shutil.rmtree, own, ignore_errors=True)
+    _run(chosen, own / name)
+    return own / name
 
 
 def _wasm_compiler() -> list[str]:
@@ -93,28 +124,18 @@ def _compiler() -> str:
         found = shutil.which(name) if name else None
         if found is not None:
             return found
-    raise CharloomError("no C compiler is found to make the kernel: install one (cc), or charloom's wheel")
-
-
-def _compile(compiler: str, flags: Sequence[str], to: Path) -> None:
-    _run([compiler, *flags, "-fPIC", "-shared"], to)
+    raise CharloomError(
+        f"no compiled kernel for {platform_name()} came with charloom, and no C compiler (cc) is found: install one"
+    )
 
 
 def _run(command: Sequence[str], to: Path) -> None:
-    to.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=to.parent) as folder:
-        made = Path(folder) / to.name
-        whole = [*command, str(SOURCES[0]), "-o", str(made)]
-        done = subprocess.run(whole, capture_output=True, text=True, errors="replace", check=False)
-        if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ["it said nothing"])[0]
-            raise CharloomError(f"the kernel cannot be compiled by {command[0]}: {reason[:200]}")
-        made.replace(to)  # whoever compiles at the same time makes the same file
-
-
-def _suffix() -> str:
-    return {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+    whole = [*command, str(SOURCES[0]), "-o", str(to)]
+    done = subprocess.run(whole, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode:
+        reason = (done.stderr.strip().splitlines() or ["it said nothing"])[0]
+        raise CharloomError(f"the kernel cannot be compiled by {command[0]}: {reason[:200]}")
 
 
 if __name__ == "__main__":
-    print(library())  # noqa: T201
+    print(compile_library())  # noqa: T201

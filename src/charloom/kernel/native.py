@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
 from charloom.errors import CharloomError, UsageError
-from charloom.kernel.build import library
+from charloom.kernel.build import compile_library
 from charloom.kernel.weights import Precision, Tensors
 from charloom.settings import SamplingSettings
 
@@ -22,6 +22,8 @@ CELLS = ("rnn", "gru", "lstm")
 PRECISIONS: tuple[Precision, ...] = ("int8", "float32")
 ALIGNMENT = 64
 MICRO_VARIABLE = "CHARLOOM_KERNEL"
+NUMPY = "numpy"
+"""The variable's value that asks for no compiled kernel."""
 
 SAMPLING = np.dtype([("temperature", "f8"), ("top_p", "f8"), ("min_p", "f8"), ("top_k", "i8")])
 """`charloom_sampling`, one a row."""
@@ -89,7 +91,7 @@ class Library:
         if name is None:
             return next(iter(found.values()))
         if name not in found:
-            raise UsageError(f"{MICRO_VARIABLE} = {name}: this processor runs {', '.join(found)}")
+            raise UsageError(f"{MICRO_VARIABLE} = {name}: this processor runs {', '.join([*found, NUMPY])}")
         return found[name]
 
     def quantize(self, matrix: NDArray[np.float32], levels: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
@@ -161,7 +163,7 @@ def kernel() -> Library:
     Raises:
         CharloomError: there is none, and no compiler to make it.
     """
-    return Library(library())
+    return Library(compile_library())
 
 
 def check(result: int) -> int:

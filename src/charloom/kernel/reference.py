@@ -93,6 +93,7 @@ class ReferenceNetwork:
     def __init__(self, shape: ModelShape, weights: Weights, precision: Precision = "int8") -> None:
         """Take the weights, by PyTorch's names."""
         self.shape = shape
+        self.precision = precision
         tensors = lay_tensors(shape, weights, precision, quantize)
         self._layers: list[tuple[_Product | None, _Product]] = []
         for layer in range(shape.num_layers):
@@ -179,6 +180,24 @@ class ReferenceNetwork:
         """Read ids (T, B) from a state; -ln p of targets (T, B), NaN where logits are not finite, and the state."""
         logits, state = self.run(ids, state)
         return nats_of(logits, targets), state
+
+    def stepper(self, state: State) -> ReferenceStepper:
+        """Prepare to read one character a row at a time, from a state of (B, H) arrays."""
+        return ReferenceStepper(self, state)
+
+
+class ReferenceStepper:
+    """Reads one character a row at a time."""
+
+    def __init__(self, network: ReferenceNetwork, state: State) -> None:
+        """Step a network from a state, which is not changed."""
+        self._network = network
+        self.state = state
+
+    def step(self, ids: Array) -> Floats:
+        """Read ids (B,); return logits (B, V)."""
+        logits, self.state = self._network.run(np.asarray(ids)[None], self.state)
+        return np.asarray(logits[0])
 
 
 def nats_of(logits: Floats, targets: Array) -> NDArray[np.float64]:
