@@ -1,8 +1,10 @@
 """The kernel as a library: one that came with the package, or one compiled here from the source beside this file.
 
-    python -m charloom.kernel.build     compiles it, if it is not there yet, and says where it is
+    python -m charloom.kernel           compiles it, if it is not there yet, and says where it is
+    python -m charloom.kernel all       also for every other platform, by ziglang
 
-A compiled library is named by what it was compiled from, so that a changed source is never met by an old library.
+A compiled library is named by what it was compiled from, so that a changed source is never met by an old library. It
+depends on no other library, but for macOS's own: a Linux library serves glibc and musl alike.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from charloom.errors import CharloomError
+from charloom.errors import CharloomError, UsageError
 
 HERE = Path(__file__).parent
 BUILT = HERE / "build"
@@ -34,23 +36,32 @@ WASM_FLAGS = (
     *(*FLAGS, "-msimd128", "-mbulk-memory", "-nostdlib"),
     *("-Wl,--no-entry", "-Wl,--export-dynamic", "-Wl,--strip-all", "-Wl,-z,stack-size=65536"),
 )
+TARGETS = {
+    "linux-x86_64": ("x86_64-linux-gnu.2.17",),
+    "linux-aarch64": ("aarch64-linux-gnu.2.17",),
+    "macos-x86_64": ("x86_64-macos.11.0",),
+    "macos-aarch64": ("aarch64-macos.11.0",),
+    "windows-x86_64": ("x86_64-windows-gnu", "-Wl,--no-entry", "-lcompiler_rt"),
+}
+"""The platforms that charloom brings a library for; what zig calls them, and options for each."""
+
+WASM = "wasm32"
+"""The target that a page in a browser runs."""
+
+_ZIG_FLAGS = ("-fPIC", "-shared", "-s", "-ffreestanding", "-nostdlib")
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
-_SUFFIXES = {"windows": ".dll", "macos": ".dylib", "wasm32": ".wasm"}
+_SUFFIXES = {"windows": ".dll", "macos": ".dylib", WASM: ".wasm"}
 
 
-def compile_library(extra: Sequence[str] = (), compiler: str | None = None) -> Path:
-    """The kernel's library for this machine, compiled now if there is none yet.
-
-    Args:
-        extra: more of the compiler's options.
-        compiler: its name; the first one found if not given.
+def compile_library(extra: Sequence[str] = ()) -> Path:
+    """The kernel's library for this machine, compiled now if there is none yet; `extra` are more compiler's options.
 
     Raises:
         CharloomError: there is none, and no compiler is found, or it fails.
     """
     flags = [*FLAGS, *extra]
     name = library_name(platform_name(), flags)
-    return _find(name) or _compile(name, lambda: [compiler or _compiler(), *flags, "-fPIC", "-shared"])
+    return _find(name) or _compile(name, lambda: [*_native_compiler(), *flags])
 
 
 def compile_wasm() -> Path:
@@ -59,12 +70,34 @@ def compile_wasm() -> Path:
     Raises:
         CharloomError: there is none, and nothing that can compile it; or the compiler fails.
     """
-    name = library_name("wasm32", WASM_FLAGS)
+    name = library_name(WASM)
     return _find(name) or _compile(name, lambda: [*_wasm_compiler(), *WASM_FLAGS])
 
 
-def library_name(target: str, flags: Sequence[str] = FLAGS) -> str:
-    """What a library for a platform, such as `linux-x86_64`, is called when it is compiled from today's source."""
+def cross_compile(target: str) -> Path:
+    """The kernel's library for one of TARGETS, or WASM, compiled now if there is none yet.
+
+    Raises:
+        UsageError: it is not one of them.
+        CharloomError: there is none, and ziglang is not installed.
+    """
+    if target == WASM:
+        return compile_wasm()
+    if target not in TARGETS:
+        raise UsageError(f"{target!r} is no platform of the kernel's: choose {', '.join((*TARGETS, WASM))}")
+    name = library_name(target)
+    return _find(name) or _compile(name, lambda: [*_zig(target), *FLAGS])
+
+
+def found_libraries() -> dict[str, Path]:
+    """The libraries that are here, compiled from today's source, by their targets."""
+    found = {target: _find(library_name(target)) for target in (*TARGETS, WASM, platform_name())}
+    return {target: path for target, path in found.items() if path is not None}
+
+
+def library_name(target: str, flags: Sequence[str] | None = None) -> str:
+    """What a library for a target, such as `linux-x86_64`, is called when it is compiled from today's source."""
+    flags = flags or (WASM_FLAGS if target == WASM else FLAGS)
     made_from = [flag.encode() for flag in flags] + [source.read_bytes() for source in SOURCES]
     digest = hashlib.sha256(b"\0".join(made_from)).hexdigest()[:16]
     return f"kernel-{digest}-{target}{_SUFFIXES.get(target.partition('-')[0], '.so')}"
@@ -79,8 +112,10 @@ def platform_name() -> str:
 
 def _places() -> list[Path]:
     """Where libraries are looked for."""
-    from charloom.text.named import cache_folder
-
+    try:
+        from charloom.text.named import cache_folder
+    except ModuleNotFoundError:  # while charloom itself is built, nothing else is installed
+        return [BUILT]
     cache = cache_folder() / "kernel"
     return [BUILT] if str(cache).startswith("~") else [BUILT, cache]  # a user without a home has none
 
@@ -110,8 +145,22 @@ def _compile(name: str, command: Callable[[], Sequence[str]]) -> Path:
     return own / name
 
 
+def _native_compiler() -> list[str]:
+    """The start of a command that compiles for this machine."""
+    for name in (os.environ.get("CC"), *COMPILERS):
+        found = shutil.which(name) if name else None
+        if found is not None:
+            return [found, "-fPIC", "-shared"]
+    target = platform_name()
+    if target in TARGETS and has_zig():
+        return _zig(target)
+    raise CharloomError(
+        f"no compiled kernel for {target} came with charloom, and no C compiler (cc) is found: install one"
+    )
+
+
 def _wasm_compiler() -> list[str]:
-    if importlib.util.find_spec("ziglang") is not None:
+    if has_zig():
         return [sys.executable, "-m", "ziglang", "cc", "--target=wasm32-freestanding"]
     clang = shutil.which("clang")
     if clang is not None and shutil.which("wasm-ld") is not None:
@@ -119,23 +168,24 @@ def _wasm_compiler() -> list[str]:
     raise CharloomError("nothing here compiles WebAssembly: pip install ziglang, or install clang and lld")
 
 
-def _compiler() -> str:
-    for name in (os.environ.get("CC"), *COMPILERS):
-        found = shutil.which(name) if name else None
-        if found is not None:
-            return found
-    raise CharloomError(
-        f"no compiled kernel for {platform_name()} came with charloom, and no C compiler (cc) is found: install one"
-    )
+def _zig(target: str) -> list[str]:
+    if not has_zig():
+        raise CharloomError(f"nothing here compiles the kernel for {target}: pip install ziglang")
+    name, *flags = TARGETS[target]
+    return [sys.executable, "-m", "ziglang", "cc", "-target", name, *_ZIG_FLAGS, *flags]
+
+
+def has_zig() -> bool:
+    """Whether ziglang is installed, which compiles for every target."""
+    return importlib.util.find_spec("ziglang") is not None
 
 
 def _run(command: Sequence[str], to: Path) -> None:
     whole = [*command, str(SOURCES[0]), "-o", str(to)]
-    done = subprocess.run(whole, capture_output=True, text=True, errors="replace", check=False)
+    with tempfile.TemporaryDirectory(prefix="charloom-") as cache:  # else zig's stays in the home folder
+        zig = {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
+        environment = {**os.environ, **zig}
+        done = subprocess.run(whole, env=environment, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it said nothing"])[0]
         raise CharloomError(f"the kernel cannot be compiled by {command[0]}: {reason[:200]}")
-
-
-if __name__ == "__main__":
-    print(compile_library())  # noqa: T201

@@ -13,18 +13,17 @@
 
 #include <float.h>
 #include <stddef.h>
-#ifdef __wasm__ /* has no library; both become instructions */
+
+/* No header of a library is read, so that this file compiles for a platform whose library is not at hand. */
 #define memcpy __builtin_memcpy
 #define memset __builtin_memset
-#else
-#include <string.h>
-#endif
 
 #if defined(__aarch64__) && !defined(CHARLOOM_PORTABLE)
 #define NEON 1
 #include <arm_neon.h>
 #if defined(__linux__)
-#include <sys/auxv.h>
+unsigned long getauxval(unsigned long type);
+#define AT_HWCAP 16
 #endif
 #endif
 
