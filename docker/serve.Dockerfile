@@ -8,7 +8,8 @@ FROM python:3.12-slim AS build
 WORKDIR /build
 # A checkout, or what `charloom sagemaker image` sends: the wheel of an installed charloom.
 COPY . .
-RUN if [ -f pyproject.toml ]; then pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .; \
+RUN if [ -f pyproject.toml ]; then \
+    CHARLOOM_KERNELS="linux-$(uname -m)" pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .; \
     else mkdir /wheels && mv ./*.whl /wheels/; fi
 
 FROM python:3.12-slim

@@ -7,7 +7,7 @@
 FROM python:3.12-slim AS build
 WORKDIR /build
 COPY . .
-RUN pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
+RUN CHARLOOM_KERNELS="linux-$(uname -m)" pip wheel --no-cache-dir --no-deps --wheel-dir /wheels .
 
 FROM python:3.12-slim
 SHELL ["/bin/bash", "-o", "pipefail", "-c"]

@@ -35,4 +35,4 @@ def test_only_what_the_image_needs_is_sent_to_docker() -> None:
     for file in DOCKERFILES:
         copied = re.findall(r"^COPY (?!--from)(.*) \S+$", file.read_text("utf-8"), re.M)
         assert {name for names in copied for name in names.split()} - {"."} <= kept
-    assert kept == {"pyproject.toml", "README.md", "LICENSE", "constraints.txt", "src", "docker"}
+    assert kept == {"pyproject.toml", "hatch_build.py", "README.md", "LICENSE", "constraints.txt", "src", "docker"}
