@@ -79,14 +79,15 @@ def cross_compile(target: str) -> Path:
 
     Raises:
         UsageError: it is not one of them.
-        CharloomError: there is none, and ziglang is not installed.
+        CharloomError: there is none, and ziglang is not installed, or no C compiler for this machine.
     """
     if target == WASM:
         return compile_wasm()
     if target not in TARGETS:
         raise UsageError(f"{target!r} is no platform of the kernel's: choose {', '.join((*TARGETS, WASM))}")
     name = library_name(target)
-    return _find(name) or _compile(name, lambda: [*_zig(target), *FLAGS])
+    own = target == platform_name() and not has_zig()
+    return _find(name) or _compile(name, lambda: [*(_native_compiler() if own else _zig(target)), *FLAGS])
 
 
 def found_libraries() -> dict[str, Path]:

@@ -13,6 +13,7 @@ from charloom.sagemaker.aws import Aws, named_role, registry
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.image_builds import DOCKERFILE, build_with_codebuild, build_with_docker, docker_runs
 from charloom.sagemaker.instances import four_function_image
+from charloom.sagemaker.kernels import report_missing_kernel
 from charloom.sagemaker.names import tags
 from charloom.sagemaker.packaging import build_wheel, carried_file
 from charloom.sagemaker.requirements import pins
@@ -99,6 +100,7 @@ def build_image(
     with tempfile.TemporaryDirectory(prefix="charloom-") as folder:
         context = Path(folder)
         write_context(context)
+        report_missing_kernel(notify)
         if chosen == "docker":
             build_with_docker(aws, context, image, [__version__, "latest"], notify)
         else:

@@ -25,7 +25,9 @@ from charloom.bundle import ModelDirectory, open_model_directory
 from charloom.errors import CharloomError, MissingExtraError, ModelDirectoryError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import atomic_write, expand_home, sha256_of_file, storage_errors
+from charloom.kernel.build import BUILT
 from charloom.runtime.export import check_target
+from charloom.sagemaker.kernels import kernel_files, report_missing_kernel
 from charloom.sagemaker.requirements import Container, fetch_wheels, pins
 from charloom.sagemaker.unpacking import unpack_model
 from charloom.version import __version__
@@ -117,9 +119,9 @@ def _package_files() -> Iterator[tuple[str, Path]]:
     found = {
         path.relative_to(_PACKAGE.parent).as_posix(): path
         for path in _PACKAGE.rglob("*")
-        if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts
+        if path.is_file() and path.suffix != ".pyc" and "__pycache__" not in path.parts and BUILT not in path.parents
     }
-    found |= {name: carried_file(name) for name in _FROM_ELSEWHERE}
+    found |= kernel_files() | {name: carried_file(name) for name in _FROM_ELSEWHERE}
     return iter(sorted(found.items()))
 
 
@@ -233,6 +235,7 @@ def package(
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, storage_errors(output):
         code, archive = Path(temporary, _CODE), Path(temporary, "model.tar.gz")
         write_code(code, vendor=vendor, container=container)
+        report_missing_kernel(notify, container.machine)
         members |= files_under(code, f"{_CODE}/")
         output.parent.mkdir(parents=True, exist_ok=True)
         write_archive(archive, members)

@@ -47,15 +47,19 @@ class Container:
     @property
     def platforms(self) -> list[str]:
         """The names of all wheels that run there, the newest first."""
-        _, _, glibc, machine = self.platform.split("_", 3)
-        newer = [f"manylinux_2_{minor}_{machine}" for minor in range(int(glibc), _OLDEST_GLIBC - 1, -1)]
-        return [*newer, f"manylinux2014_{machine}"]
+        glibc = int(self.platform.split("_", 3)[2])
+        newer = [f"manylinux_2_{minor}_{self.machine}" for minor in range(glibc, _OLDEST_GLIBC - 1, -1)]
+        return [*newer, f"manylinux2014_{self.machine}"]
+
+    @property
+    def machine(self) -> str:
+        """The kind of processor, such as x86_64 or aarch64."""
+        return self.platform.split("_", 3)[3]
 
     @property
     def environment(self) -> dict[str, str]:
         """What a requirement's marker is asked about."""
         here = {name: str(value) for name, value in default_environment().items()}
-        machine = self.platform.split("_", 3)[3]
         return here | {
             "python_version": ".".join(self.python.split(".")[:2]),
             "python_full_version": self.python if self.python.count(".") > 1 else f"{self.python}.0",
@@ -64,7 +68,7 @@ class Container:
             "os_name": "posix",
             "sys_platform": "linux",
             "platform_system": "Linux",
-            "platform_machine": machine,
+            "platform_machine": self.machine,
         }
 
 

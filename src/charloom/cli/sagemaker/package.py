@@ -15,6 +15,7 @@ from charloom.display import visible
 from charloom.errors import UsageError
 from charloom.sagemaker import packaging
 from charloom.sagemaker.commands import command
+from charloom.sagemaker.kernels import report_missing_kernel
 from charloom.sagemaker.requirements import Container
 from charloom.sagemaker.source_dir import ENTRY_POINT, write_source
 
@@ -94,6 +95,7 @@ def _write_source(folder: Path, out: Output, *, dry_run: bool) -> None:
         out.say("nothing was written; writing the code sends no request")
         return
     write_source(folder)
+    report_missing_kernel(out.note)
     if out.json:
         out.result({"source": str(folder), "entry_point": ENTRY_POINT})
         return

@@ -16,6 +16,7 @@ from charloom.sagemaker.commands import command
 from charloom.sagemaker.creations import note_created
 from charloom.sagemaker.instances import has_arm, price_note, price_per_hour, shown_price, unlisted_warning
 from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, plan_job, training_job_request
+from charloom.sagemaker.kernels import report_missing_kernel
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.options import TrainingJobOptions
 from charloom.sagemaker.other_places import warn_of_twin
@@ -220,6 +221,7 @@ def _check_free(aws: Aws, name: str) -> None:
 def _source(aws: Aws, job: TrainingJob, notify: Notify) -> str:
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
         archive = pack_source(Path(temporary))
+        report_missing_kernel(notify)
         uri = S3Uri(S3Uri.parse(job.output).bucket, SOURCES) / sha256_of_file(archive)[:16] / ARCHIVE
         upload_file(aws, archive, uri, notify, kms_key=job.settings.kms_key)
     return str(uri)
