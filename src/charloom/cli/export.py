@@ -48,7 +48,8 @@ def export(
     directory = open_model_directory(model)
     if html is not None:
         page = export_html(directory, expand_home(html), overwrite=overwrite)
-        _show(out, asdict(page), f"{page.path}: {page.bytes:,} bytes; open it in a browser")
+        slow = "" if page.compiled else " (JavaScript alone: it writes slowly, for nothing here compiles WebAssembly)"
+        _show(out, asdict(page), f"{page.path}: {page.bytes:,} bytes; open it in a browser{slow}")
     elif onnx is not None:
         graph = export_onnx(directory, expand_home(onnx), precision=precision, overwrite=overwrite)
         text = f"{graph.path}: {graph.bytes:,} bytes, {graph.precision}, {graph.vocab_size} symbols"

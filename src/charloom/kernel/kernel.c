@@ -540,28 +540,24 @@ static int has_neon(void) {
 #endif
 
 #ifdef __wasm_simd128__
-/* Sums of each column's two pairs of inputs, 4 registers for 8 columns; they are added up at the end. */
-INLINE void tile_wasm(const product_task *task, int64_t row, int64_t panel, const int rows) {
+/* `columns` of a panel's columns from `first` on. Two columns' sums of pairs of inputs share a register till the end. */
+INLINE void tile_wasm(const product_task *task, int64_t row, int64_t panel, const int rows, const int first, const int columns) {
     const uint8_t *a = task->hidden + row * task->stride;
-    const int8_t *w = task->weights + panel * task->steps * PANEL_STEP;
+    const int8_t *w = task->weights + panel * task->steps * PANEL_STEP + 4 * first;
     v128_t pairs[2][8];
     for (int r = 0; r < rows; r++)
-        for (int k = 0; k < 8; k++) pairs[r][k] = wasm_i32x4_splat(0);
-    for (int64_t step = 0; step < task->steps; step++, a += 4, w += PANEL_STEP) {
+        for (int k = 0; k < columns / 2; k++) pairs[r][k] = wasm_i32x4_splat(0);
+    for (int32_t step = (int32_t)task->steps; step > 0; step--, a += 4, w += PANEL_STEP) {
         v128_t four[2];
         for (int r = 0; r < rows; r++) four[r] = wasm_u16x8_extend_low_u8x16(wasm_v128_load32_splat(a + r * task->stride));
-        for (int k = 0; k < 4; k++) {
-            v128_t whole = wasm_v128_load(w + 16 * k);
-            v128_t low = wasm_i16x8_extend_low_i8x16(whole), high = wasm_i16x8_extend_high_i8x16(whole);
-            for (int r = 0; r < rows; r++) {
-                pairs[r][2 * k] = wasm_i32x4_add(pairs[r][2 * k], wasm_i32x4_dot_i16x8(low, four[r]));
-                pairs[r][2 * k + 1] = wasm_i32x4_add(pairs[r][2 * k + 1], wasm_i32x4_dot_i16x8(high, four[r]));
-            }
+        for (int k = 0; k < columns / 2; k++) {
+            const v128_t whole = wasm_i16x8_load8x8(w + 8 * k);
+            for (int r = 0; r < rows; r++) pairs[r][k] = wasm_i32x4_add(pairs[r][k], wasm_i32x4_dot_i16x8(whole, four[r]));
         }
     }
     for (int r = 0; r < rows; r++)
-        for (int k = 0; k < 4; k++) {
-            const int64_t at = panel * LANES + 4 * k;
+        for (int k = 0; k < columns / 4; k++) {
+            const int64_t at = panel * LANES + first + 4 * k;
             v128_t even = wasm_i32x4_shuffle(pairs[r][2 * k], pairs[r][2 * k + 1], 0, 2, 4, 6);
             v128_t odd = wasm_i32x4_shuffle(pairs[r][2 * k], pairs[r][2 * k + 1], 1, 3, 5, 7);
             v128_t sums = wasm_i32x4_add(wasm_v128_load(task->start + at), wasm_i32x4_add(even, odd));
@@ -573,8 +569,9 @@ INLINE void tile_wasm(const product_task *task, int64_t row, int64_t panel, cons
 static void product_wasm(const product_task *task) {
     for (int64_t panel = 0; panel < task->panels; panel++) {
         int64_t row = 0;
-        for (; row + 2 <= task->rows; row += 2) tile_wasm(task, row, panel, 2);
-        if (row < task->rows) tile_wasm(task, row, panel, 1);
+        for (; row + 2 <= task->rows; row += 2)
+            for (int half = 0; half < 2; half++) tile_wasm(task, row, panel, 2, 8 * half, 8);
+        if (row < task->rows) tile_wasm(task, row, panel, 1, 0, LANES);
     }
 }
 #endif

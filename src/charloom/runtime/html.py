@@ -3,13 +3,10 @@
 The page is the sources in `browser/`, which the server's playground shares, joined, without comments and what only a
 server has. An ES module cannot be imported from inside the same file, so modules are joined: those that others import
 come first, and the words `import` and `export` go. The page's own policy allows these very scripts and styles, by their
-hashes, and a worker made of the page's own text; every address is forbidden.
+hashes, a worker made of the page's own text, and WebAssembly in it; every address is forbidden.
 
-Weights are int8 with scales, all tensors in one piece of bytes. The matrices that multiply are stored by output,
-(O, I), with a scale for each output; the characters' vectors, (V, E) or, one-hot, (V, G·H), with a scale for each
-column. Values go from -127 to 127: the int8 graph's seven bits spare processors an overflow that does not exist here.
-Biases stay float32.
-Legend: V vocabulary, E embedding, H hidden units, G gates, I inputs, O outputs.
+The network is charloom's kernel as WebAssembly, and its weights are the tensors that the kernel takes: int8 matrices
+with scales. JavaScript that gives the same bits is there for browsers that do not run it.
 """
 
 from __future__ import annotations
@@ -20,22 +17,17 @@ import html
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
-
-import numpy as np
-from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load
 
 from charloom.bundle import ModelDirectory, ModelShape
-from charloom.bundle.config import GATES, WEIGHTS
-from charloom.errors import ModelDirectoryError
+from charloom.errors import CharloomError
 from charloom.files import atomic_write
+from charloom.kernel.build import compile_wasm
+from charloom.kernel.reference import quantize
+from charloom.kernel.weights import Weights, lay_tensors, read_weights
 from charloom.runtime.export import check_target
-from charloom.runtime.int8_graph import EIGHT_BITS, quantize_columns
 from charloom.text.cleaning import STEPS
 from charloom.text.vocabulary import CharacterVocabulary
 
@@ -71,19 +63,20 @@ def _imports(name: str) -> Iterator[str]:
     return (found[1] for found in _IMPORT.finditer(browser_source(name)))
 
 
-def assemble_page(name: str, description: Mapping[str, object], weights: bytes) -> str:
+def assemble_page(name: str, description: Mapping[str, object], kernel: bytes, weights: bytes) -> str:
     """The whole page.
 
     Args:
         name: the model's, for people.
         description: what the page knows of the model, put in as JSON.
+        kernel: for WebAssembly; put in as base64.
         weights: put in as base64.
     """
     style = "".join(map(browser_source, ("colours.css", "style.css", "text.css")))
     script = join_modules("standalone.js")
     policy = (
-        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; worker-src blob:; "
-        "base-uri 'none'; form-action 'none'"
+        f"default-src 'none'; script-src {_hash(script)} 'wasm-unsafe-eval'; style-src {_hash(style)}; "
+        "worker-src blob:; base-uri 'none'; form-action 'none'"
     )
     start, body, end = re.split(r"(?=</head>|</body>)", _SERVER_ONLY.sub("", browser_source("index.html")))
     return f"""{start}<meta http-equiv="Content-Security-Policy" content="{policy}">
@@ -91,7 +84,8 @@ def assemble_page(name: str, description: Mapping[str, object], weights: bytes) 
 <title>{html.escape(name)} – a character-level language model</title>
 <style>{style}</style>
 {body}<script type="application/json" id="description">{_json(description)}</script>
-<script type="text/plain" id="weights">{base64.b64encode(weights).decode("ascii")}</script>
+<script type="text/plain" id="kernel">{_base64(kernel)}</script>
+<script type="text/plain" id="weights">{_base64(weights)}</script>
 <script type="text/plain" id="worker">{join_modules("worker.js")}</script>
 <script type="module">{script}</script>
 {end}"""
@@ -104,96 +98,24 @@ def _json(data: Mapping[str, object]) -> str:
 
 
 def _hash(text: str) -> str:
-    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode('ascii')}'"
+    return f"'sha256-{_base64(hashlib.sha256(text.encode()).digest())}'"
 
 
-Arrays = dict[str, NDArray[np.float32]]
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
 
 
-@dataclass(frozen=True)
-class PackedTensor:
-    """Where a tensor lies among the bytes: `length` numbers of a `kind`, from byte `offset` on."""
+def pack_weights(shape: ModelShape, weights: Weights) -> bytes:
+    """The weights of a network as the kernel takes them: int8 matrices with float32 scales, little-endian.
 
-    name: str
-    kind: Literal["int8", "float32"]
-    offset: int
-    length: int
-
-
-@dataclass(frozen=True)
-class PackedWeights:
-    """All tensors, one after another, little-endian, float32 first so that they begin at multiples of four."""
-
-    content: bytes
-    tensors: tuple[PackedTensor, ...]
-
-
-def read_arrays(directory: ModelDirectory) -> Arrays:
-    """The float32 weights of a model directory by PyTorch's names, their checksum verified."""
-    try:
-        arrays = load(directory.read_weights())
-    except (SafetensorError, ValueError, KeyError, TypeError) as error:
-        raise ModelDirectoryError(f"{WEIGHTS} is damaged: {error}") from None
-    for name, shape in _expected_shapes(directory.config.model).items():
-        found = arrays.get(name)
-        if found is None or found.dtype != np.float32 or found.shape != shape or not np.isfinite(found).all():
-            raise ModelDirectoryError(f"{WEIGHTS} is damaged: {name} is not {shape} finite float32 numbers")
-    return arrays
-
-
-def pack_weights(shape: ModelShape, weights: Arrays) -> PackedWeights:
-    """Quantize and lay out the weights of a network, given by PyTorch's names."""
-    arrays: dict[str, NDArray[Any]] = {}
-
-    def put(name: str, matrix: NDArray[np.float32], *, by_output: bool) -> None:
-        """A matrix (I, O) and its scales (O,)."""
-        whole, arrays[f"{name}.scales"] = quantize_columns(matrix, EIGHT_BITS)
-        arrays[name] = whole.T if by_output else whole
-
-    first = weights["recurrent.weight_ih_l0"].T  # of one-hot characters, what each gives the gates
-    put("characters", weights["embedding.weight"] if shape.embedding_size else first, by_output=False)
-    for layer in range(shape.num_layers):
-        if layer or shape.embedding_size:
-            put(f"below{layer}", weights[f"recurrent.weight_ih_l{layer}"].T, by_output=True)
-        put(f"recurrent{layer}", weights[f"recurrent.weight_hh_l{layer}"].T, by_output=True)
-        arrays |= _biases(shape, weights, layer)
-    put("output", weights["output.weight"].T, by_output=True)
-    arrays["output_bias"] = weights["output.bias"]
-    return _pack(arrays)
-
-
-def _biases(shape: ModelShape, weights: Arrays, layer: int) -> Arrays:
-    """Both biases in one, (G·H,); a GRU's are apart, for one of them is inside its product."""
-    below, recurrent = (weights[f"recurrent.bias_{kind}_l{layer}"] for kind in ("ih", "hh"))
-    if shape.cell == "gru":
-        return {f"bias{layer}": below, f"recurrent_bias{layer}": recurrent}
-    return {f"bias{layer}": below + recurrent}
-
-
-def _pack(arrays: dict[str, NDArray[Any]]) -> PackedWeights:
+    Tensors lie in the order of `lay_tensors`; each begins at a multiple of four bytes.
+    """
     content = bytearray()
-    tensors = []
-    for name, array in sorted(arrays.items(), key=lambda item: item[1].dtype == np.int8):
-        kind: Literal["int8", "float32"] = "int8" if array.dtype == np.int8 else "float32"
-        tensors.append(PackedTensor(name, kind, len(content), array.size))
-        content += array.astype("i1" if kind == "int8" else "<f4").tobytes()
-    return PackedWeights(bytes(content), tuple(tensors))
-
-
-def _expected_shapes(shape: ModelShape) -> dict[str, tuple[int, ...]]:
-    """The tensors of a network by PyTorch's names."""
-    hidden, gates = shape.hidden_size, GATES[shape.cell] * shape.hidden_size
-    expected: dict[str, tuple[int, ...]] = {
-        "output.weight": (shape.vocab_size, hidden),
-        "output.bias": (shape.vocab_size,),
-    }
-    if shape.embedding_size:
-        expected["embedding.weight"] = (shape.vocab_size, shape.embedding_size)
-    for layer in range(shape.num_layers):
-        expected[f"recurrent.weight_ih_l{layer}"] = (gates, hidden if layer else shape.input_size)
-        expected[f"recurrent.weight_hh_l{layer}"] = (gates, hidden)
-        expected[f"recurrent.bias_ih_l{layer}"] = expected[f"recurrent.bias_hh_l{layer}"] = (gates,)
-    return expected
+    for tensor in lay_tensors(shape, weights, "int8", quantize):
+        if tensor is not None:
+            content += tensor.astype(tensor.dtype.newbyteorder("<")).tobytes()
+            content += bytes(-len(content) % 4)
+    return bytes(content)
 
 
 @dataclass(frozen=True)
@@ -205,12 +127,14 @@ class ExportedPage:
         bytes: its size.
         sha256: its checksum.
         weights: how many of the bytes are weights, before base64 adds a third to them.
+        compiled: whether the kernel is in it, as WebAssembly; otherwise JavaScript alone runs the network.
     """
 
     path: str
     bytes: int
     sha256: str
     weights: int
+    compiled: bool
 
 
 def export_html(directory: ModelDirectory, file: Path, *, overwrite: bool = False) -> ExportedPage:
@@ -222,13 +146,21 @@ def export_html(directory: ModelDirectory, file: Path, *, overwrite: bool = Fals
         overwrite: replace a file that is there.
     """
     check_target(directory, file, overwrite)
-    packed = pack_weights(directory.config.model, read_arrays(directory))
-    description = {**_description(directory), "tensors": [asdict(tensor) for tensor in packed.tensors]}
+    weights = pack_weights(directory.config.model, read_weights(directory))
+    kernel = _kernel()
     name = directory.path.resolve().name
-    content = assemble_page(name, description, packed.content).encode("utf-8")
+    content = assemble_page(name, _description(directory), kernel, weights).encode("utf-8")
     with atomic_write(file) as stream:
         stream.write(content)
-    return ExportedPage(str(file), len(content), hashlib.sha256(content).hexdigest(), len(packed.content))
+    return ExportedPage(str(file), len(content), hashlib.sha256(content).hexdigest(), len(weights), bool(kernel))
+
+
+def _kernel() -> bytes:
+    """The kernel for WebAssembly; nothing where none came with the package and none can be compiled."""
+    try:
+        return compile_wasm().read_bytes()
+    except CharloomError:
+        return b""
 
 
 def _description(directory: ModelDirectory) -> dict[str, object]:

@@ -1,8 +1,8 @@
 // Reads a beginning and continues it, and remembers states on the way, so that a text which shares its beginning
 // with the last one (a branch of it) is not read again from the start.
 
-import { copiedState } from "./network.js";
-import { expectations, nextId, seededUniforms } from "./sampling.js";
+import { seededUniforms } from "./random.js";
+import { expectations, nextId } from "./sampling.js";
 
 const ALTERNATIVES = 5;
 const KEPT_BYTES = 64 << 20; // of remembered states
@@ -12,42 +12,59 @@ export class Generator {
   constructor(network, unknownId, longest) {
     this.network = network;
     this.unknownId = unknownId;
-    const bytes = network.layers.length * network.shape.hidden_size * 4 * 2;
-    this.stride = Math.max(32, Math.ceil((longest * bytes) / KEPT_BYTES));
-    this.read = []; // the ids that the remembered states have read
+    this.stride = Math.max(64, Math.ceil((longest * network.state.byteLength) / KEPT_BYTES));
+    this.known = []; // the ids that the remembered states have read
     this.kept = []; // kept[n]: the state after (n + 1) · stride of them
   }
 
-  /** Read `ids`, then write `length` more. Yields {id, bits, likeliest} for each id from `from` on, or null for
-   *  an id that was only read; bits and likeliest are null for the first one, which nothing precedes. */
+  /** Read `ids`, then write `length` more. Yields arrays of {id, bits, likeliest}: in all one for each id from `from` on,
+   *  which is at least 1. They are empty where ids were only read. */
   *write(ids, from, length, settings) {
+    const { network, unknownId } = this;
     const uniform = seededUniforms(settings.seed);
-    const end = ids.length + length;
-    let { position, state } = this.resume(ids, from);
-    let logits = null;
-    while (true) {
-      let id = ids[position];
-      let expected = null;
-      if (position >= from && logits) expected = expectations(logits, ALTERNATIVES, this.unknownId);
-      if (position >= ids.length) id = nextId(logits, settings, this.unknownId, uniform());
-      yield position < from
-        ? null
-        : { id, bits: expected?.bits(id) ?? null, likeliest: expected?.likeliest ?? null };
-      if (position + 1 >= end) return;
-      logits = this.network.step(id, state);
-      this.read[position++] = id;
-      if (position % this.stride === 0) this.kept[position / this.stride - 1] ??= copiedState(state);
+    const expected = (logits) => expectations(logits, ALTERNATIVES, unknownId);
+    const token = (id, { bits, likeliest }) => ({ id, bits: bits(id), likeliest });
+    const symbols = network.logits.length / network.atOnce;
+    let position = this.resume(ids, from), logits = null;
+    while (position < ids.length) {
+      const some = ids.slice(position, position + Math.min(network.atOnce, this.stride - (position % this.stride)));
+      const skipped = Math.max(0, Math.min(some.length, from - 1 - position));
+      const rows = this.read(some, position, skipped);
+      position += some.length;
+      const tokens = [];
+      for (let place = position - some.length + skipped + 1; rows.length > tokens.length * symbols; place++) {
+        logits = rows.subarray(tokens.length * symbols, (tokens.length + 1) * symbols);
+        if (place === ids.length) break;
+        tokens.push(token(ids[place], expected(logits)));
+      }
+      yield tokens;
+    }
+    for (const end = position + length; position < end; ) {
+      const id = nextId(logits, settings, unknownId, uniform());
+      yield [token(id, expected(logits))];
+      if (position + 1 < end) logits = this.read([id], position, 0);
+      position++;
     }
   }
 
-  /** The furthest remembered state that has read nothing but the beginning of `ids`, and not `from` or its predecessor. */
+  /** Read ids that follow `position` others; the logits of those from `first` on. */
+  read(ids, position, first) {
+    const logits = this.network.read(ids, first);
+    const end = position + ids.length;
+    this.known.push(...ids);
+    if (end % this.stride === 0) this.kept[end / this.stride - 1] = this.network.state.slice();
+    return logits;
+  }
+
+  /** Go to the furthest remembered state that has read nothing but the beginning of `ids`, and none from the predecessor
+   *  of `from` on; how many it has read. */
   resume(ids, from) {
     let common = 0;
-    while (common < ids.length && common < this.read.length && ids[common] === this.read[common]) common++;
-    const known = Math.max(0, Math.min(Math.floor(common / this.stride), Math.floor((from - 1) / this.stride)));
-    this.kept.length = Math.min(known, this.kept.length);
-    const position = this.kept.length * this.stride;
-    this.read.length = position;
-    return { position, state: position ? copiedState(this.kept[this.kept.length - 1]) : this.network.initialState() };
+    while (common < from - 1 && ids[common] === this.known[common]) common++;
+    this.kept.length = Math.min(this.kept.length, Math.floor(common / this.stride));
+    this.known.length = this.kept.length * this.stride;
+    if (this.kept.length) this.network.state.set(this.kept.at(-1));
+    else this.network.state.fill(0);
+    return this.known.length;
   }
 }

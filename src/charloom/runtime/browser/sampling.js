@@ -1,96 +1,94 @@
-// From logits to a character, in one documented order: temperature → top-k → top-p → min-p → draw.
-// Legend: V vocabulary. Weights (V,) say how likely each character is, and need not sum to one.
+// From logits to a character, in one documented order: temperature → top-k → top-p → min-p → draw; to the bit as
+// charloom's kernel draws. Legend: V vocabulary. Weights (V,) say how likely each character is, and need not sum to one.
 
-/** A generator of numbers in [0, 1): sfc32 (Chris Doty-Humphrey's PractRand), 53 bits from two of its words.
- *  It is not the generator of charloom in Python: a seed gives the same text in the same file. */
-export function seededUniforms(seed) {
-  let a = seed >>> 0, b = Math.floor(seed / 2 ** 32) >>> 0, c = 0x9e3779b9, counter = 1;
-  const word = () => {
-    const sum = (((a + b) | 0) + counter) | 0;
-    counter = (counter + 1) | 0;
-    a = b ^ (b >>> 9);
-    b = (c + (c << 3)) | 0;
-    c = (((c << 21) | (c >>> 11)) + sum) | 0;
-    return sum >>> 0;
-  };
-  for (let round = 0; round < 16; round++) word(); // small seeds must not begin alike
-  return () => ((word() >>> 5) * 2 ** 26 + (word() >>> 6)) / 2 ** 53;
+const LOG2E_DOUBLE = 1.4426950408889634;
+// 2^f ≈ Σ c·f^k for -½ ≤ f ≤ ½, highest power first; Math.exp is not the same in every browser.
+const EXP2_DOUBLE = [
+  1.3691488853904124e-12, 2.5678435993488196e-11, 4.44553827187081e-10, 7.054911620801121e-9, 1.0178086009239696e-7,
+  1.3215486790144305e-6, 1.5252733804059838e-5, 0.00015403530393381606, 0.0013333558146428441, 0.009618129107628477,
+  0.055504108664821576, 0.2402265069591007, 0.6931471805599453, 1,
+];
+const POWERS = new Float64Array(BigUint64Array.from({ length: 1001 }, (_, n) => BigInt(n + 23) << 52n).buffer); // 2^(n - 1000)
+
+/** e^((logit - largest) / temperature) for every logit, the likeliest 1; below 2^-1000 it is 0. */
+function likelihoods(logits, largest, temperature) {
+  const weights = new Float64Array(logits.length);
+  for (let id = 0; id < weights.length; id++) {
+    const y = ((logits[id] - largest) / temperature) * LOG2E_DOUBLE;
+    if (!(y > -1000)) continue;
+    const whole = y + 6755399441055744 - 6755399441055744; // rounded, ties to even
+    const f = y - whole;
+    let p = EXP2_DOUBLE[0];
+    for (let k = 1; k < EXP2_DOUBLE.length; k++) p = p * f + EXP2_DOUBLE[k];
+    weights[id] = p * POWERS[whole + 1000];
+  }
+  return weights;
 }
+
+const totalOf = (weights) => weights.reduce((total, weight) => total + weight, 0);
 
 /** The id that follows: logits (V,), {temperature, top_k, top_p, min_p}, the id never written or null, a number in [0, 1). */
 export function nextId(logits, settings, unknownId, uniform) {
-  const scores = Float64Array.from(logits);
-  if (unknownId !== null) scores[unknownId] = -Infinity;
-  const likeliest = indexOfLargest(scores);
-  checkNumber(scores[likeliest]);
+  const likeliest = indexOfLargest(logits, unknownId);
   if (settings.temperature === 0) return likeliest;
-  const largest = scores[likeliest];
-  // Shifted first, so that a temperature near zero takes the others to −∞ and never the likeliest to +∞.
-  let weights = scores.map((score) => Math.exp((score - largest) / settings.temperature));
-  if (settings.top_k > 0) weights = topK(weights, settings.top_k);
-  if (settings.top_p < 1) weights = topP(weights, settings.top_p);
-  if (settings.min_p > 0) weights = minP(weights, settings.min_p);
-  return drawn(weights, uniform);
+  const weights = likelihoods(logits, logits[likeliest], settings.temperature);
+  if (unknownId !== null) weights[unknownId] = 0;
+  if (settings.top_k > 0 && settings.top_k < weights.length) keepLikeliest(weights, settings.top_k, 2);
+  if (settings.top_p < 1) keepLikeliest(weights, weights.length, settings.top_p);
+  for (let id = 0; id < weights.length; id++) if (!(weights[id] >= settings.min_p)) weights[id] = 0; // the likeliest has 1
+  return drawn(weights, uniform, likeliest);
 }
 
-/** Keep the k likeliest characters (of equals, the lowest ids). */
-export function topK(weights, k) {
-  if (k >= weights.length) return weights;
-  const least = weights.slice().sort()[weights.length - k];
-  let room = k - weights.reduce((count, weight) => count + (weight > least), 0);
-  return weights.map((weight) => (weight > least || (weight === least && room-- > 0) ? weight : 0));
-}
-
-/** Keep the fewest likeliest characters whose share of the whole reaches p. */
-export function topP(weights, p) {
-  const through = weights.slice().sort().reverse();
-  const descending = through.slice();
-  for (let rank = 1; rank < through.length; rank++) through[rank] += through[rank - 1];
-  const enough = p * through[through.length - 1];
-  return topK(weights, descending.reduce((count, weight, rank) => count + (through[rank] - weight < enough), 0));
-}
-
-/** Keep characters at least `share` times as likely as the likeliest one. */
-export function minP(weights, share) {
-  const least = share * weights[indexOfLargest(weights)];
-  return weights.map((weight) => (weight >= least ? weight : 0));
+/** Keep the likeliest characters: at most `most`, and no more than reach a share of the whole. Of equals the lowest ids. */
+function keepLikeliest(weights, most, share) {
+  const ranking = weights.slice().sort();
+  const enough = share * totalOf(weights);
+  let kept = 0, reached = 0, least = 0;
+  while (kept < most && kept < ranking.length && (kept === 0 || reached < enough)) {
+    least = ranking[ranking.length - ++kept];
+    reached += least;
+  }
+  for (const weight of weights) if (weight > least) kept--;
+  for (let id = 0; id < weights.length; id++)
+    if (weights[id] < least || (weights[id] === least && kept-- <= 0)) weights[id] = 0;
 }
 
 /** Draw an id by inverting the cumulative distribution at a number in [0, 1). */
-export function drawn(weights, uniform) {
-  let total = 0;
-  const cumulative = weights.map((weight) => (total += weight));
-  return cumulative.reduce((count, sum) => count + (sum <= uniform * total), 0);
+function drawn(weights, uniform, likeliest) {
+  const target = uniform * totalOf(weights);
+  let reached = 0, last = likeliest;
+  for (let id = 0; id < weights.length; id++) {
+    reached += weights[id];
+    if (reached > target) return id;
+    if (weights[id] > 0) last = id;
+  }
+  return last; // rounding has put the target at the very end
 }
 
 /** What the model itself thinks comes next, whatever the settings: bits(id), and the `count` likeliest [id, probability]. */
 export function expectations(logits, count, unknownId) {
-  const largest = logits[indexOfLargest(logits)];
-  checkNumber(largest);
-  let sum = 0;
-  for (const logit of logits) sum += Math.exp(logit - largest);
-  const whole = largest + Math.log(sum);
+  const largest = logits[indexOfLargest(logits, null)];
+  const weights = likelihoods(logits, largest, 1);
+  const total = totalOf(weights), whole = Math.log(total);
   const best = [];
   for (let id = 0; id < logits.length; id++) {
     if (id === unknownId || (best.length === count && logits[id] <= logits[best[count - 1]])) continue;
-    const place = best.findIndex((other) => logits[other] < logits[id]);
-    best.splice(place < 0 ? best.length : place, 0, id);
-    if (best.length > count) best.pop();
+    let place = Math.min(best.length, count - 1);
+    for (; place > 0 && logits[best[place - 1]] < logits[id]; place--) best[place] = best[place - 1];
+    best[place] = id;
   }
   return {
-    bits: (id) => (whole - logits[id]) / Math.LN2,
-    likeliest: best.map((id) => [id, Math.exp(logits[id] - whole)]),
+    bits: (id) => (whole - (logits[id] - largest)) / Math.LN2,
+    likeliest: best.map((id) => [id, weights[id] / total]),
   };
 }
 
-/** The place of the largest number, the first of equals; of the first that is not a number, where there is one. */
-function indexOfLargest(numbers) {
-  let found = 0;
-  for (let place = 1; place < numbers.length; place++)
-    if (numbers[place] > numbers[found] || Number.isNaN(numbers[place])) found = place;
+/** The place of the largest logit, the first of equals, beside that of the unknown character. All must be finite. */
+function indexOfLargest(logits, unknownId) {
+  let found = -1;
+  for (let id = 0; id < logits.length; id++) {
+    if (!Number.isFinite(logits[id])) throw new Error("the model gives no number for this text: its weights are damaged");
+    if (id !== unknownId && (found < 0 || logits[id] > logits[found])) found = id;
+  }
   return found;
-}
-
-function checkNumber(logit) {
-  if (!Number.isFinite(logit)) throw new Error("the model gives no number for this text: its weights are damaged");
 }

@@ -15,8 +15,11 @@ const LONGEST = 50_000; // ids of a text, its beginning included
 
 /** The network in a worker. It works on one text at a time; another waits. */
 export class Standalone {
-  /** @param {any} description of the model. @param {string} weights as base64. @param {string} script of the worker. */
-  constructor(description, weights, script) {
+  /**
+   * @param {any} description of the model. @param {string} kernel as base64, or empty. @param {string} weights as base64.
+   * @param {string} script of the worker.
+   */
+  constructor(description, kernel, weights, script) {
     this.description = description;
     this.usual = { ...USUAL, ...description.sampling };
     this.vocabulary = new Vocabulary(description.vocabulary);
@@ -25,12 +28,12 @@ export class Standalone {
     this.receivers = new Map();
     this.worker = new Worker(URL.createObjectURL(new Blob([script], { type: "text/javascript" })));
     this.worker.onmessage = ({ data }) => this.receivers.get(data.run)?.(data);
-    /** @type {Promise<void>} */
+    /** @type {Promise<{compiled: boolean}>} whether the kernel runs, or JavaScript. */
     this.ready = new Promise((loaded, failed) => {
-      this.receivers.set(0, (data) => (data.error ? failed(new BackendError(data.error)) : loaded()));
+      this.receivers.set(0, (data) => (data.error ? failed(new BackendError(data.error)) : loaded(data)));
       this.worker.onerror = (event) => failed(new BackendError(event.message || "the thread that computes did not start"));
     });
-    this.worker.postMessage({ run: 0, description, weights, longest: LONGEST + 1 });
+    this.worker.postMessage({ run: 0, description, kernel, weights, longest: LONGEST + 1 });
   }
 
   /** @param {import("./settings.js").Settings} settings @param {number} seed @param {AbortSignal} signal */
@@ -126,7 +129,7 @@ function showUnknown(unknown) {
 
 async function start() {
   const description = JSON.parse(byId("description").textContent);
-  const backend = new Standalone(description, byId("weights").textContent, byId("worker").textContent);
+  const backend = new Standalone(description, ...["kernel", "weights", "worker"].map((id) => byId(id).textContent));
   byId("weights").remove(); // megabytes that are not needed twice
   const page = new Page(backend);
   byId("model-name").textContent = description.name;
@@ -138,9 +141,9 @@ async function start() {
   byId("generate").disabled = true;
   byId("figures").textContent = "Loading …";
   try {
-    await backend.ready;
+    const { compiled } = await backend.ready;
     byId("generate").disabled = false;
-    byId("figures").textContent = "Nothing is written yet.";
+    byId("figures").textContent = `Nothing is written yet.${compiled ? "" : " Without WebAssembly, the model runs in JavaScript, which is slow."}`;
   } catch (error) {
     page.failed(error);
   }

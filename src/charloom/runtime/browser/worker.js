@@ -2,7 +2,9 @@
 // that a stop works at once. Every message has the number of its run, 0 for loading.
 
 import { Generator } from "./generation.js";
-import { Network, unpackedTensors } from "./network.js";
+import { KernelNetwork, startKernel } from "./kernel.js";
+import { Network } from "./network.js";
+import { bytesOf, unpackedTensors } from "./tensors.js";
 
 const STRETCH = 16; // milliseconds
 
@@ -26,7 +28,37 @@ async function write({ run, ids, from, length, settings }) {
       const { value, done } = pieces.next();
       ended = done;
       if (done) break;
-      if (value) tokens.push(value);
+      tokens.push(...value);
+    }
+    if (tokens.length) postMessage({ run, tokens });
+    if (!ended) await nextTurn();
+  }
+  postMessage({ run, ended: true });
+}
+
+async function load({ run, description, kernel, weights, longest }) {
+  const { shape, unknown_id: unknownId } = description;
+  const tensors = unpackedTensors(bytesOf(weights), shape);
+  const running = await startKernel(bytesOf(kernel));
+  const network = running ? new KernelNetwork(running, shape, tensors) : new Network(shape, tensors);
+  generator = new Generator(network, unknownId, longest);
+  postMessage({ run, compiled: running !== null });
+}
+
+onmessage = resolve;
+    channel.port2.postMessage(null);
+  });
+
+async function write({ run, ids, from, length, settings }) {
+  const pieces = generator.write(ids, from, length, settings);
+  let ended = false;
+  while (!ended && !stopped.has(run)) {
+    const tokens = [];
+    for (const until = performance.now() + STRETCH; performance.now() < until; ) {
+      const { value, done } = pieces.next();
+      ended = done;
+      if (done) break;
+      tokens.push(...value);
     }
     if (tokens.length) postMessage({ run, tokens });
     if (!ended) await nextTurn();
