@@ -1,11 +1,8 @@
-"""An exported page read without the code that wrote or runs it, and the numpy loop that says what it must write."""
+"""What an exported page must write and think, by the numpy network on the model that it was exported from."""
 
 from __future__ import annotations
 
-import base64
-import json
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,82 +10,64 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page
 
-from tests.reference import gru_step, lstm_step, rnn_step
+from charloom.bundle import open_model_directory
+from charloom.kernel.reference import ReferenceNetwork
+from charloom.kernel.weights import read_weights
+from charloom.settings import SamplingSettings
 
 Float32 = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class PageContent:
-    """What is in the page: its description, and its weights in float32 by name, scales multiplied in."""
+class Expected:
+    """What a model's page must do."""
 
-    description: dict[str, Any]
-    weights: dict[str, Float32]
-    int8_weights: int
+    def __init__(self, directory: Path) -> None:
+        opened = open_model_directory(directory)
+        self.shape, self.vocabulary = opened.config.model, opened.vocabulary
+        self._network = ReferenceNetwork(self.shape, read_weights(opened))
 
-    @property
-    def vocab_size(self) -> int:
-        size: int = self.description["shape"]["vocab_size"]
-        return size
+    def _state(self) -> tuple[Float32, ...]:
+        count = self.shape.num_layers * self.shape.states_per_layer
+        return tuple(np.zeros((1, self.shape.hidden_size), np.float32) for _ in range(count))
+
+    def logits(self, ids: list[int]) -> Float32:
+        """The logits (V,) after ids."""
+        logits, _ = self._network.run(np.array(ids)[:, None], self._state(), len(ids) - 1)
+        return np.asarray(logits[0, 0])
+
+    def bits(self, ids: list[int]) -> list[float]:
+        """What each id but the first costs."""
+        given = np.array(ids)[:, None]
+        nats, _ = self._network.nats(given[:-1], given[1:], self._state())
+        return [float(each) for each in nats[:, 0] / np.log(2)]
+
+    def text(self, prompt: str, seed: int, length: int, **settings: float) -> str:
+        """What follows the prompt."""
+        ids = self.vocabulary.encode(prompt)
+        ids = ids if len(ids) else np.array([self.vocabulary.opening_id])
+        _, state = self._network.run(ids[:-1, None], self._state())
+        uniforms = np.random.default_rng(seed).random((length, 1))
+        sampling = SamplingSettings.model_validate({"temperature": 0.8, **settings})
+        written, _ = self._network.write(ids[-1:], state, uniforms, [sampling], self.vocabulary.unknown_id)
+        decode = self.vocabulary.decoder()  # bytes at the end that are no whole character yet are not shown
+        return "".join(map(decode, written[:, 0].tolist()))
 
 
-def read_page(file: Path) -> PageContent:
+def replaced(file: Path, to: Path, **blocks: str) -> Path:
+    """A copy of a page in which the data of these ids is another."""
     text = file.read_text("utf-8")
-    blocks = dict(re.findall(r'<script type="[^"]*" id="(\w+)">(.*?)</script>', text, re.S))
-    description = json.loads(blocks["description"])
-    content = base64.b64decode(blocks["weights"], validate=True)
-    raw: dict[str, NDArray[Any]] = {}
-    for tensor in description["tensors"]:
-        kind = {"int8": "<i1", "float32": "<f4"}[tensor["kind"]]
-        raw[tensor["name"]] = np.frombuffer(content, kind, tensor["length"], tensor["offset"])
-    weights = {}
-    for name, array in raw.items():
-        if array.dtype == np.int8:
-            scales = raw[f"{name}.scales"]
-            by_output = name != "characters"
-            matrix = array.reshape((len(scales), -1) if by_output else (-1, len(scales))).astype(np.float32)
-            weights[name] = matrix * (scales[:, None] if by_output else scales)
-        elif not name.endswith(".scales"):
-            weights[name] = array.astype(np.float32)
-    return PageContent(description, weights, sum(array.size for array in raw.values() if array.dtype == np.int8))
+    for name, content in blocks.items():
+        before = f' id="{name}">{block(file, name)}</script>'
+        assert text.count(before) == 1
+        text = text.replace(before, f' id="{name}">{content}</script>')
+    to.write_text(text, "utf-8")
+    return to
 
 
-def reference_logits(page: PageContent, ids: list[int], state: list[Any]) -> Float32:
-    """Read ids in float32, from and into `state` (filled when empty): the logits (V,) after the last one."""
-    shape, w = page.description["shape"], page.weights
-    cell, hidden = shape["cell"], shape["hidden_size"]
-    if not state:
-        state.extend(np.zeros((1, hidden), np.float32) for _ in range(2 * shape["num_layers"]))
-    x: Any = None
-    for token in ids:
-        x = w["characters"][token][None]
-        for layer in range(shape["num_layers"]):
-            below = w.get(f"below{layer}", np.eye(x.shape[1], dtype=np.float32))
-            recurrent, bias = w[f"recurrent{layer}"], w[f"bias{layer}"]
-            other = w.get(f"recurrent_bias{layer}", np.zeros_like(bias))
-            before = state[2 * layer]
-            if cell == "lstm":
-                x, state[2 * layer + 1] = lstm_step(x, before, state[2 * layer + 1], below, recurrent, bias, other)
-            else:
-                x = (gru_step if cell == "gru" else rnn_step)(x, before, below, recurrent, bias, other)
-            assert x.dtype == np.float32
-            state[2 * layer] = x
-    logits: Float32 = (x @ w["output"].T + w["output_bias"])[0]
-    return logits
-
-
-def reference_greedy(page: PageContent, ids: list[int], length: int) -> list[int]:
-    """The likeliest ids one after another, the unknown character never among them."""
-    state: list[Any] = []
-    written: list[int] = []
-    logits = reference_logits(page, ids, state)
-    for _ in range(length):
-        scores = logits.copy()
-        if page.description["unknown_id"] is not None:
-            scores[page.description["unknown_id"]] = -np.inf
-        written.append(int(scores.argmax()))
-        logits = reference_logits(page, written[-1:], state)
-    return written
+def block(file: Path, name: str) -> str:
+    """The data of this id in a page."""
+    found: Any = re.search(rf'<script type="[^"]*" id="{name}">(.*?)</script>', file.read_text("utf-8"), re.S)
+    return str(found[1])
 
 
 def starts(page: Page, text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import charloom
 from charloom.bundle import open_model_directory
 from charloom.runtime.html import export_html
 from tests.browser.conftest import Models
-from tests.browser.pages import read_page, starts
+from tests.browser.pages import block, starts
 from tests.browser.test_html_writes import opened, text_of, written
 from tests.browser.watching import STOP_AFTER_20
 
@@ -227,7 +228,7 @@ def test_hostile_names_and_characters_stay_text(page: Page, tmp_path: Path) -> N
     expect(page.locator(".facts")).to_contain_text("LSTM, 1 × 8")
     expect(page.locator("#card")).to_contain_text("text.txt")
     assert len(written(page, "<", length=50)) == 51
-    assert read_page(file).vocab_size == len(set(text.read_text("utf-8"))) + 1
+    assert json.loads(block(file, "description"))["shape"]["vocab_size"] == len(set(text.read_text("utf-8"))) + 1
 
 
 def test_every_line_has_the_direction_of_its_script(page: Page, models: Models) -> None:

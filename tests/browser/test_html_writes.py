@@ -1,21 +1,21 @@
-"""What an exported page writes in Chromium is what the same int8 weights write in float32 numpy."""
+"""What an exported page writes and scores in Chromium is what Python writes and scores, with the kernel and without."""
 
 from __future__ import annotations
 
-import itertools
+import base64
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-import charloom
-from charloom.text.vocabulary import vocabulary_from_json
-from tests.browser.conftest import SHAPES, Models
-from tests.browser.pages import PageContent, read_page, reference_greedy, reference_logits
+from tests.browser.conftest import ARGUMENTS, CHROMIUM, SHAPES, Models
+from tests.browser.pages import Expected, block, replaced
+
+USUAL = {"temperature": 0.8, "top_k": 0, "top_p": 1, "min_p": 0}
 
 
 def opened(page: Page, file: Path) -> None:
@@ -40,63 +40,48 @@ def text_of(page: Page) -> str:
     return page.locator("#written").evaluate("text => text.textContent")  # type: ignore[no-any-return]
 
 
-def vocabulary_of(models: Models, name: str) -> Any:
-    return vocabulary_from_json(json.loads((models.directory(name) / "vocabulary.json").read_bytes()))
+@pytest.fixture(params=["kernel", "javascript"])
+def exported(request: pytest.FixtureRequest, models: Models, tmp_path: Path) -> Callable[[str], Path]:
+    """A model's page, with the kernel in it and without."""
+    return models.page if request.param == "kernel" else lambda name: without_kernel(models, name, tmp_path)
+
+
+def without_kernel(models: Models, name: str, folder: Path) -> Path:
+    return replaced(models.page(name), folder / f"{name}.html", kernel="")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SHAPES)
-@pytest.mark.parametrize("prompt", ["The \nprice É", ""])
-def test_greedy_text_is_numpys(page: Page, models: Models, name: str, prompt: str) -> None:
-    content, vocabulary = read_page(models.page(name)), vocabulary_of(models, name)
-    opened(page, models.page(name))
-    cleaned = prompt.lower().replace("\n", " ") if name == "cleaned" else prompt
-    given = vocabulary.encode(cleaned).tolist()
-    expected = reference_greedy(content, given or [vocabulary.opening_id], 200)
-    found = written(page, prompt, temperature=0, length=200)
-    decode = vocabulary.decoder()  # bytes at the end that are no whole character yet are not shown
-    assert found == prompt + "".join(decode(token) for token in expected)
-    assert len(expected) == 200
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["lstm", "gru", "rnn", "one-hot", "cleaned"])
-def test_the_model_is_the_float32_model_but_for_rounding(models: Models, name: str) -> None:
-    content = read_page(models.page(name))
-    model = charloom.load(models.directory(name), precision="float32")
-    ids = model.vocabulary.encode("the whole price of it").astype(np.int64)
-    size, states = model.config.model.hidden_size, model.config.model.num_layers * (model.config.model.states_per_layer)
-    exact, _ = model._session.run(ids[:, None], tuple(np.zeros((1, size), np.float32) for _ in range(states)))
-    found = reference_logits(content, ids.tolist(), [])
-    assert np.abs(found - exact[-1, 0]).max() < 0.05 * np.abs(exact).max()
-
-
-def surprise(content: PageContent, ids: list[int]) -> list[float | None]:
-    """What each id but the first costs, in bits."""
-    state: list[Any] = []
-    bits: list[float | None] = [None]
-    for before, token in itertools.pairwise(ids):
-        logits = reference_logits(content, [before], state).astype(np.float64)
-        bits.append(float((np.logaddexp.reduce(logits) - logits[token]) / np.log(2)))
-    return bits
+def test_a_seed_gives_pythons_text(page: Page, models: Models, exported: Callable[[str], Path], name: str) -> None:
+    expected = Expected(models.directory(name))
+    opened(page, exported(name))
+    asked: list[tuple[str, int, dict[str, float]]] = [
+        ("The \nprice É", 1, {"temperature": 0}),
+        ("", 0, {}),
+        ("The price of" * 20, 2**53 - 1, {"temperature": 1.5, "top_k": 7}),
+        ("A", 2**32, {"top_p": 0.8, "min_p": 0.05, "temperature": 3}),
+    ]
+    for prompt, seed, settings in asked:
+        cleaned = prompt.lower().replace("\n", " ") if name == "cleaned" else prompt
+        found = written(page, prompt, seed=seed, length=200, **{**USUAL, **settings})
+        assert found == prompt + expected.text(cleaned, seed, 200, **settings)
 
 
 def test_bits_and_alternatives_are_the_models_own(page: Page, models: Models) -> None:
     """Whatever the temperature and the filters are."""
-    content, vocabulary = read_page(models.page("lstm")), vocabulary_of(models, "lstm")
+    expected = Expected(models.directory("lstm"))
     opened(page, models.page("lstm"))
     prompt = "The price "
     text = written(page, prompt, temperature=2, top_k=40, length=60, seed=3)
-    ids = vocabulary.encode(text).tolist()
-    expected = surprise(content, ids)
-    mean = np.mean([bits for bits in expected[len(prompt) :] if bits is not None])
+    ids = expected.vocabulary.encode(text).tolist()
+    bits = [0, *expected.bits(ids)]
     figure = re.search(r"([\d.]+) bits a character", page.locator("#figures").inner_text())
     assert figure is not None
-    assert float(figure[1]) == pytest.approx(mean, abs=0.006)
+    assert float(figure[1]) == pytest.approx(np.mean(bits[len(prompt) :]), abs=0.006)
     for place in (10, 11, 40):
         page.locator("#written [role=option]").nth(place - len(prompt)).hover()
-        assert f"{expected[place]:.2f} bits" in page.locator(".panel:visible").inner_text()
-        assert glyphs(page) == likeliest(content, vocabulary, ids[:place])
+        assert f"{bits[place]:.2f} bits" in page.locator(".panel:visible").inner_text()
+        assert glyphs(page) == likeliest(expected, ids[:place])
 
 
 def glyphs(page: Page) -> list[str]:
@@ -104,11 +89,10 @@ def glyphs(page: Page) -> list[str]:
     return page.locator(".panel:visible button .glyph").all_inner_texts()
 
 
-def likeliest(content: PageContent, vocabulary: Any, ids: list[int]) -> list[str]:
+def likeliest(expected: Expected, ids: list[int]) -> list[str]:
     """The five likeliest characters after these ids, as they are shown."""
-    logits = reference_logits(content, ids, [])
-    order = [token for token in np.argsort(-logits, kind="stable").tolist() if token]
-    best = [vocabulary.decode(np.array([token])) for token in order[:5]]
+    order = [token for token in np.argsort(-expected.logits(ids), kind="stable").tolist() if token]
+    best = [expected.vocabulary.decode(np.array([token])) for token in order[:5]]
     return [{" ": "␣", "\n": "⏎"}.get(character, character) for character in best]
 
 
@@ -132,27 +116,27 @@ def test_unknown_characters_are_named_and_never_written(page: Page, models: Mode
 
 
 @pytest.mark.slow
-def test_a_text_is_scored(page: Page, models: Models) -> None:
+def test_a_text_is_scored(page: Page, models: Models, exported: Callable[[str], Path]) -> None:
     """From the state after a line end, also while another is being written; and it can be continued from a place."""
-    content, vocabulary = read_page(models.page("lstm")), vocabulary_of(models, "lstm")
-    opened(page, models.page("lstm"))
+    expected = Expected(models.directory("lstm"))
+    opened(page, exported("lstm"))
     page.fill("#length", "3000")
     page.click("#generate")
     text = "The price世"
-    ids = [vocabulary.opening_id, *vocabulary.encode(text).tolist()]
-    bits = surprise(content, ids)[1:]
+    ids = [expected.vocabulary.opening_id, *expected.vocabulary.encode(text).tolist()]
+    bits = expected.bits(ids)
     page.get_by_role("tab", name="Score my text").click()
     page.get_by_label("Your text", exact=True).fill(text)
     page.get_by_role("button", name="Score", exact=True).click()
     expect(page.locator("#score-figures")).to_contain_text(
-        f"{np.mean([one for one in bits if one is not None]):.2f} bits a character · 10 characters · 1 the model"
+        f"{np.mean(bits):.2f} bits a character · 10 characters · 1 the model"
     )
     expect(page.locator("#written [role=option]")).to_have_count(3000)
     assert page.locator("#scored").evaluate("text => text.textContent") == "The price\ufffd"
     page.locator("#scored [role=option]").nth(5).focus()
     assert f"{bits[5]:.2f} bits" in page.locator(".panel:visible").inner_text()
     alternatives = glyphs(page)
-    assert alternatives == likeliest(content, vocabulary, ids[:6])
+    assert alternatives == likeliest(expected, ids[:6])
     page.keyboard.press("2")
     expect(page.locator("#live")).to_contain_text("Done: 3,006 characters")
     assert text_of(page)[:6] == "The p" + {"␣": " ", "⏎": "\n"}.get(alternatives[1], alternatives[1])
@@ -165,3 +149,48 @@ def test_bytes_make_whole_characters(page: Page, models: Models) -> None:
     page.get_by_role("button", name="Score", exact=True).click()
     expect(page.locator("#scored [role=option]")).to_have_count(8)
     assert page.locator("#scored").evaluate("text => text.textContent") == "naïve €5"
+
+
+def test_where_webassembly_is_switched_off_javascript_writes_the_same(
+    browser: Browser, models: Models, page: Page
+) -> None:
+    opened(page, models.page("lstm"))
+    assert "JavaScript" not in page.locator("#figures").inner_text()
+    text = written(page, "The ", seed=5, length=150)
+    without = browser.browser_type.launch(executable_path=CHROMIUM, args=[*ARGUMENTS, "--js-flags=--jitless"])
+    try:
+        other = without.new_page()
+        opened(other, models.page("lstm"))
+        assert other.evaluate("typeof WebAssembly") == "undefined"
+        assert "Without WebAssembly" in other.locator("#figures").inner_text()
+        assert written(other, "The ", seed=5, length=150) == text
+    finally:
+        without.close()
+
+
+def test_a_kernel_that_is_damaged_is_not_used(page: Page, models: Models, tmp_path: Path) -> None:
+    for number, kernel in enumerate(("AGFzbQ==", "no base64!")):
+        opened(page, replaced(models.page("rnn"), tmp_path / f"{number}.html", kernel=kernel))
+        assert "Without WebAssembly" in page.locator("#figures").inner_text()
+
+
+@pytest.mark.parametrize("with_kernel", [True, False])
+def test_a_page_whose_data_is_damaged_says_so(page: Page, models: Models, tmp_path: Path, with_kernel: bool) -> None:
+    whole = models.page("gru") if with_kernel else without_kernel(models, "gru", tmp_path)
+    weights = base64.b64decode(block(whole, "weights"))
+    shape = json.loads(block(whole, "description"))
+    larger = {**shape, "shape": {**shape["shape"], "hidden_size": 31}}
+    endless = {**shape, "shape": {**shape["shape"], "hidden_size": 2**31, "num_layers": 1000}}
+    for blocks in (
+        {"weights": base64.b64encode(weights[:-4]).decode()},
+        {"weights": base64.b64encode(weights + bytes(4)).decode()},
+        {"weights": ""},
+        {"weights": "%%%"},
+        {"description": json.dumps(larger)},
+        {"description": json.dumps(endless)},
+    ):
+        page.goto(replaced(whole, tmp_path / "damaged.html", **blocks).as_uri())
+        expect(page.get_by_role("alert")).to_contain_text(
+            "this page is damaged: its weights are not those of its network"
+        )
+        expect(page.locator("#generate")).to_be_disabled()

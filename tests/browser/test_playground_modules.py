@@ -16,7 +16,7 @@ FRONT = Path(charloom.__file__).parent / "runtime" / "browser"  # of both pages,
 PLAYGROUND = Path(charloom.__file__).parent / "serving" / "playground"
 FILES = [path for folder in (FRONT, PLAYGROUND) for path in sorted(folder.iterdir())]
 MODULES = [path for path in FILES if path.suffix == ".js"]
-UNTYPED = {"generation.js", "network.js", "sampling.js", "worker.js"}
+UNTYPED = {"generation.js", "kernel.js", "network.js", "random.js", "sampling.js", "tensors.js", "worker.js"}
 TESTS = Path(__file__).parent / "playground"
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
@@ -78,7 +78,7 @@ def test_nothing_comes_from_elsewhere_or_stands_inline() -> None:
 
 
 def test_the_exported_page_has_nothing_that_only_a_server_has() -> None:
-    page = assemble_page("a model", {}, b"")
+    page = assemble_page("a model", {}, b"", b"")
     assert "<!-- " not in page
     assert not re.search(r'\b(?:src|href)="(?!#)', page)
     ids = set(re.findall(r'\bid="([\w-]+)"', page))

@@ -1,15 +1,15 @@
 // The network by charloom's kernel in WebAssembly, the same C as in Python and on the server (kernel.h says what its
 // functions do). Legend: T time, V vocabulary, H hidden units, S states (as many as layers, of an LSTM twice as many).
 
-import { DAMAGED } from "./tensors.js";
+import { DAMAGED, bytesOf } from "./tensors.js";
 
 const CELLS = ["rnn", "gru", "lstm"];
 const LOGITS = 1 << 18; // numbers that a call gives, at most
 
-/** The kernel of its bytes; null where this browser has no WebAssembly, or not all of it, or may not run it. */
-export async function startKernel(bytes) {
+/** The kernel of its base64; null where there is none, or this browser has no WebAssembly, or not all of it. */
+export async function startKernel(base64) {
   try {
-    return (await WebAssembly.instantiate(bytes)).instance.exports;
+    return (await WebAssembly.instantiate(bytesOf(base64))).instance.exports;
   } catch {
     return null;
   }

@@ -129,7 +129,7 @@ function showUnknown(unknown) {
 
 async function start() {
   const description = JSON.parse(byId("description").textContent);
-  const backend = new Standalone(description, ...["kernel", "weights", "worker"].map((id) => byId(id).textContent));
+  const backend = new Standalone(description, byId("kernel").textContent, byId("weights").textContent, byId("worker").textContent);
   byId("weights").remove(); // megabytes that are not needed twice
   const page = new Page(backend);
   byId("model-name").textContent = description.name;

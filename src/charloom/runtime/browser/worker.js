@@ -39,37 +39,10 @@ async function write({ run, ids, from, length, settings }) {
 async function load({ run, description, kernel, weights, longest }) {
   const { shape, unknown_id: unknownId } = description;
   const tensors = unpackedTensors(bytesOf(weights), shape);
-  const running = await startKernel(bytesOf(kernel));
+  const running = await startKernel(kernel);
   const network = running ? new KernelNetwork(running, shape, tensors) : new Network(shape, tensors);
   generator = new Generator(network, unknownId, longest);
   postMessage({ run, compiled: running !== null });
-}
-
-onmessage = resolve;
-    channel.port2.postMessage(null);
-  });
-
-async function write({ run, ids, from, length, settings }) {
-  const pieces = generator.write(ids, from, length, settings);
-  let ended = false;
-  while (!ended && !stopped.has(run)) {
-    const tokens = [];
-    for (const until = performance.now() + STRETCH; performance.now() < until; ) {
-      const { value, done } = pieces.next();
-      ended = done;
-      if (done) break;
-      tokens.push(...value);
-    }
-    if (tokens.length) postMessage({ run, tokens });
-    if (!ended) await nextTurn();
-  }
-  postMessage({ run, ended: true });
-}
-
-async function load({ run, description, weights, longest }) {
-  const network = new Network(description.shape, unpackedTensors(weights, description.tensors));
-  generator = new Generator(network, description.unknown_id, longest);
-  postMessage({ run });
 }
 
 onmessage = ({ data }) => {
