@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import os
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from charloom.cli.main import COMMANDS
+from charloom.cli.output import Output, OutputOptions
 from charloom.settings import CorpusSettings, ModelSettings, SamplingSettings, TrainingSettings
 from tests.cli.conftest import Charloom, one_line
 
@@ -211,3 +213,10 @@ def test_a_network_larger_than_the_memory(small_text: Path, tmp_path: Path) -> N
     )
     assert ran.returncode == 1
     assert ran.stderr == "charloom: out of memory: use a shorter text or a smaller model\n"
+
+
+def test_what_the_library_logs_is_a_note(capsys: pytest.CaptureFixture[str]) -> None:
+    for quiet in (False, True):
+        Output(OutputOptions(quiet=quiet))
+        logging.getLogger("charloom").warning("numpy runs the network")
+    assert capsys.readouterr().err == "note: numpy runs the network\n"

@@ -16,7 +16,7 @@ from tests.serving.conftest import serving
 
 @pytest.fixture(autouse=True)
 def _as_it_was() -> Iterator[None]:
-    loggers = [logging.getLogger(name) for name in (logs.LOGGER, "uvicorn")]
+    loggers = [logging.getLogger(name) for name in ("charloom", logs.LOGGER, "uvicorn")]
     kept = [(one.handlers, one.level, one.propagate) for one in loggers]
     yield
     for logger, (handlers, level, propagate) in zip(loggers, kept, strict=True):
@@ -54,3 +54,11 @@ def test_lines_for_people_stay_lines(trained: Path) -> None:
     text = lines_of(trained, log_prompts=True, log_format="text")
     assert len(text.splitlines()) == 3
     assert "request_id=it-1" in text
+
+
+def test_what_the_library_logs_is_a_line_too() -> None:
+    stream = io.StringIO()
+    logs.set_up("json", stream)
+    logging.getLogger("charloom").warning("numpy runs the network")
+    line = json.loads(stream.getvalue())
+    assert (line["level"], line["event"]) == ("warning", "numpy runs the network")

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -77,6 +78,7 @@ class Output:
             soft_wrap=not terminal,
             force_interactive=None if terminal else False,  # FORCE_COLOR asks for colours, not for a moving bar
         )
+        logging.getLogger("charloom").handlers = [_Notes(self)]
 
     def result(self, data: dict[str, Any]) -> None:
         """One JSON line on stdout, with the warnings there were since the last one."""
@@ -124,6 +126,17 @@ class Output:
     def warn(self, text: str) -> None:
         """A warning on stderr."""
         self.say(f"warning: {text}", style="yellow")
+
+
+class _Notes(logging.Handler):
+    """What the library logs, as notes."""
+
+    def __init__(self, out: Output) -> None:
+        super().__init__()
+        self._out = out
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._out.note(Notice(self.format(record)))
 
 
 def make_streams_safe() -> None:

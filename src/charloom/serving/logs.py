@@ -11,6 +11,7 @@ from typing import Any, TextIO
 from charloom.display import safe_json, visible
 
 LOGGER = "charloom.serving"
+_LIBRARY = "charloom"
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
@@ -59,8 +60,9 @@ def set_up(style: str, stream: TextIO | None = None, *, quiet: bool = False) -> 
     as_text = style == "text" or (style == "auto" and stream.isatty())
     handler = logging.StreamHandler(stream)
     handler.setFormatter(TextFormatter() if as_text else JsonFormatter())
-    for name, least in ((LOGGER, level), ("uvicorn", max(level, logging.WARNING))):
+    least = max(level, logging.WARNING)
+    for name, from_level, passed_on in ((_LIBRARY, least, True), (LOGGER, level, False), ("uvicorn", least, False)):
         logger = logging.getLogger(name)
         logger.handlers = [handler]
-        logger.setLevel(least)
-        logger.propagate = False
+        logger.setLevel(from_level)
+        logger.propagate = passed_on
