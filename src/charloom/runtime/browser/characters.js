@@ -20,9 +20,14 @@ export function surpriseStep(bits) {
 
 /** @param {Character[]} characters @returns {number | null} bits per character over those that were measured. */
 export function bitsPerCharacter(characters) {
-  const known = characters.filter((one) => one.bits !== null);
-  if (!known.length) return null;
-  return known.reduce((sum, one) => sum + Number(one.bits), 0) / known.length;
+  let sum = 0;
+  let known = 0;
+  for (const { bits } of characters) {
+    if (bits === null) continue;
+    sum += bits;
+    known++;
+  }
+  return known ? sum / known : null;
 }
 
 /** @param {number} share from 0 to 1. @returns {string} as a percentage that is never rounded to a false 0 or 100. */

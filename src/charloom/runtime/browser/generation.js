@@ -2,7 +2,7 @@
 // with the last one (a branch of it) is not read again from the start.
 
 import { seededUniforms } from "./random.js";
-import { expectations, nextId } from "./sampling.js";
+import { expectation, nextId } from "./sampling.js";
 
 const ALTERNATIVES = 5;
 const KEPT_BYTES = 64 << 20; // of remembered states
@@ -17,13 +17,12 @@ export class Generator {
     this.kept = []; // kept[n]: the state after (n + 1) · stride of them
   }
 
-  /** Read `ids`, then write `length` more. Yields arrays of {id, bits, likeliest}: in all one for each id from `from` on,
-   *  which is at least 1. They are empty where ids were only read. */
+  /** Read `ids`, then write `length` more. Yields arrays: for each id from `from` on, which is at least 1, the id and
+   *  what `expectation` says of it. They are empty where ids were only read. */
   *write(ids, from, length, settings) {
     const { network, unknownId } = this;
     const uniform = seededUniforms(settings.seed);
-    const expected = (logits) => expectations(logits, ALTERNATIVES, unknownId);
-    const token = (id, { bits, likeliest }) => ({ id, bits: bits(id), likeliest });
+    const token = (id, logits) => [id, ...expectation(logits, id, ALTERNATIVES, unknownId)];
     const symbols = network.logits.length / network.atOnce;
     let position = this.resume(ids, from), logits = null;
     while (position < ids.length) {
@@ -32,16 +31,15 @@ export class Generator {
       const rows = this.read(some, position, skipped);
       position += some.length;
       const tokens = [];
-      for (let place = position - some.length + skipped + 1; rows.length > tokens.length * symbols; place++) {
-        logits = rows.subarray(tokens.length * symbols, (tokens.length + 1) * symbols);
-        if (place === ids.length) break;
-        tokens.push(token(ids[place], expected(logits)));
+      for (let row = 0, place = position - some.length + skipped + 1; row < rows.length / symbols; row++, place++) {
+        logits = rows.subarray(row * symbols, (row + 1) * symbols); // by which the id at `place` was to come
+        if (place < ids.length) tokens.push(token(ids[place], logits));
       }
       yield tokens;
     }
     for (const end = position + length; position < end; ) {
       const id = nextId(logits, settings, unknownId, uniform());
-      yield [token(id, expected(logits))];
+      yield [token(id, logits)];
       if (position + 1 < end) logits = this.read([id], position, 0);
       position++;
     }

@@ -25,7 +25,11 @@ function likelihoods(logits, largest, temperature) {
   return weights;
 }
 
-const totalOf = (weights) => weights.reduce((total, weight) => total + weight, 0);
+function totalOf(weights) {
+  let total = 0;
+  for (let id = 0; id < weights.length; id++) total += weights[id];
+  return total;
+}
 
 /** The id that follows: logits (V,), {temperature, top_k, top_p, min_p}, the id never written or null, a number in [0, 1). */
 export function nextId(logits, settings, unknownId, uniform) {
@@ -65,22 +69,24 @@ function drawn(weights, uniform, likeliest) {
   return last; // rounding has put the target at the very end
 }
 
-/** What the model itself thinks comes next, whatever the settings: bits(id), and the `count` likeliest [id, probability]. */
-export function expectations(logits, count, unknownId) {
+/** What the model itself thinks of an id, whatever the settings: an array of its bits (−log2 of its probability), then the
+ *  `count` likeliest ids, each followed by its probability; -1 and 0 where there are no more. */
+export function expectation(logits, id, count, unknownId) {
   const largest = logits[indexOfLargest(logits, null)];
   const weights = likelihoods(logits, largest, 1);
-  const total = totalOf(weights), whole = Math.log(total);
-  const best = [];
-  for (let id = 0; id < logits.length; id++) {
-    if (id === unknownId || (best.length === count && logits[id] <= logits[best[count - 1]])) continue;
-    let place = Math.min(best.length, count - 1);
-    for (; place > 0 && logits[best[place - 1]] < logits[id]; place--) best[place] = best[place - 1];
-    best[place] = id;
+  const total = totalOf(weights);
+  const best = new Int32Array(count).fill(-1);
+  let least = -Infinity; // logit of the last of them
+  for (let other = 0; other < logits.length; other++) {
+    if (other === unknownId || !(logits[other] > least)) continue;
+    let place = count - 1;
+    for (; place > 0 && !(logits[best[place - 1]] >= logits[other]); place--) best[place] = best[place - 1];
+    best[place] = other;
+    least = best[count - 1] < 0 ? least : logits[best[count - 1]];
   }
-  return {
-    bits: (id) => (whole - (logits[id] - largest)) / Math.LN2,
-    likeliest: best.map((id) => [id, weights[id] / total]),
-  };
+  const found = [(Math.log(total) - (logits[id] - largest)) / Math.LN2];
+  for (const other of best) found.push(other, other < 0 ? 0 : weights[other] / total);
+  return found;
 }
 
 /** The place of the largest logit, the first of equals, beside that of the unknown character. All must be finite. */

@@ -8,7 +8,6 @@ import { Vocabulary, cleanedPrompt } from "./vocabulary.js";
 
 /**
  * @typedef {import("./characters.js").Character} Character
- * @typedef {{id: number, bits: number | null, likeliest: [number, number][] | null}} Token
  */
 
 const LONGEST = 50_000; // ids of a text, its beginning included
@@ -76,10 +75,10 @@ export class Standalone {
     let partial = null;
     for await (const tokens of this.#tokens(request, signal)) {
       const characters = [];
-      for (const { id, bits, likeliest } of tokens) {
+      for (const [id, bits, ...likeliest] of tokens) {
         /** @type {Character} */
-        const one = partial ?? { text: "", bits: null, top: this.#alternatives(likeliest ?? []) };
-        if (bits !== null) one.bits = Number(one.bits) + bits;
+        const one = partial ?? { text: "", bits: 0, top: this.#alternatives(likeliest) };
+        one.bits = Number(one.bits) + bits;
         one.text = decode(id);
         partial = one.text ? null : one;
         if (one.text) characters.push(one);
@@ -88,12 +87,18 @@ export class Standalone {
     }
   }
 
-  /** Without bytes that are not characters by themselves. @param {[number, number][]} likeliest @returns {[string, number][]} */
+  /** Without bytes that are not characters by themselves. @param {number[]} likeliest @returns {[string, number][]} */
   #alternatives(likeliest) {
-    return likeliest.flatMap(([id, share]) => (this.vocabulary.text(id) ? [[this.vocabulary.text(id), share]] : []));
+    /** @type {[string, number][]} */
+    const found = [];
+    for (let at = 0; at < likeliest.length && likeliest[at] >= 0; at += 2) {
+      const text = this.vocabulary.text(likeliest[at]);
+      if (text) found.push([text, likeliest[at + 1]]);
+    }
+    return found;
   }
 
-  /** @param {object} request @param {AbortSignal} [signal] @returns {AsyncGenerator<Token[]>} */
+  /** @param {object} request @param {AbortSignal} [signal] @returns {AsyncGenerator<number[][]>} */
   async *#tokens(request, signal) {
     const run = ++this.run;
     /** @type {any[]} */

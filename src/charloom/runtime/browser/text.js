@@ -31,6 +31,7 @@ export class TextView {
     this.onLeave = () => {};
     this.before = element("span", { class: "given" });
     this.list = element("span", { role: "listbox", "aria-label": label, "aria-orientation": "horizontal", class: "characters" });
+    this.option = element("span", { role: "option", tabindex: "-1", "aria-selected": "false" }); // copying is fast
     this.list.hidden = true;
     place.classList.add("text");
     place.replaceChildren(this.before, this.list);
@@ -82,10 +83,11 @@ export class TextView {
 
   /** @param {Character} one @param {number} index */
   #span(one, index) {
-    return element("span", {
-      role: "option", tabindex: "-1", "aria-selected": "false", text: one.text,
-      class: `${this.manner.look(one, index)}${one.text === "\n" ? " line-end" : ""}`, "aria-label": this.manner.name(one, index),
-    });
+    const made = /** @type {HTMLElement} */ (this.option.cloneNode());
+    made.textContent = one.text;
+    made.className = `${this.manner.look(one, index)}${one.text === "\n" ? " line-end" : ""}`;
+    made.setAttribute("aria-label", this.manner.name(one, index));
+    return made;
   }
 
   /** @param {number} index */
