@@ -10,10 +10,12 @@ import subprocess
 import sys
 import tarfile
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
 
+from charloom.kernel.build import TARGETS, WASM, library_name
 from charloom.version import __version__
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +95,70 @@ def test_the_wheel_installs_and_runs(dist: Path, version: str, trained: Path, tm
     assert len(json.loads(run(*command, cwd=tmp_path).stdout)["text"]) == 50
     run(python, "-m", "pip", "install", "-q", f"{wheel_of(dist)}[serve,sagemaker]", cwd=tmp_path)
     run(python, "-c", "import charloom.serving.app, charloom.sagemaker as s; s.connect", cwd=tmp_path)
+
+
+def test_the_wheel_has_the_kernel_for_every_platform(dist: Path) -> None:
+    with zipfile.ZipFile(wheel_of(dist)) as wheel:
+        there = {name for name in wheel.namelist() if name.startswith("charloom/kernel/build/")}
+    assert there == {f"charloom/kernel/build/{library_name(target)}" for target in (*TARGETS, WASM)}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_base_install_needs_no_compiler_and_leaves_nothing_behind(
+    dist: Path, version: str, trained: Path, small_text: Path, tmp_path: Path
+) -> None:
+    run(interpreter(version), "-m", "venv", "base", cwd=tmp_path)
+    run(tmp_path / "base/bin/python", "-m", "pip", "install", "-q", wheel_of(dist), cwd=tmp_path)
+    for name in ("home", "temporary", "work"):
+        (tmp_path / name).mkdir()
+    variables = {"HOME": "home", "TMPDIR": "temporary", "PATH": "base/bin"}
+    environment = {name: str(tmp_path / place) for name, place in variables.items()}
+
+    def charloom(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [str(word) for word in (tmp_path / "base/bin/charloom", *words, "--json")]
+        ran = subprocess.run(
+            command,
+            cwd=tmp_path / "work",
+            env={**environment, "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert ran.returncode == 0, ran.stderr
+        assert json.loads(ran.stdout.splitlines()[0])
+        return ran
+
+    before = files_in(tmp_path / "base")
+    generate = ("generate", trained, "--length", "200", "--seed", "1", "--samples", "3", "--precision", "int8")
+    generated = charloom(*generate)
+    charloom("score", trained, small_text, "--lines", "--top", "3")
+    charloom("evaluate", trained, small_text)
+    charloom("inspect", trained)
+    charloom("export", trained, "--html", "page.html")
+    assert "numpy" not in generated.stderr
+    for library in (tmp_path / "base").rglob("kernel-*.so"):
+        library.unlink()
+        before.remove(library.relative_to(tmp_path / "base"))
+    by_numpy = charloom(*generate)
+    assert by_numpy.stderr.count("note: numpy runs the network") == 1
+    assert texts(by_numpy) == texts(generated)
+
+    assert files_in(tmp_path / "base") == before
+    assert files_in(tmp_path / "work") == {Path("page.html")}
+    assert files_in(tmp_path / "temporary") == set()
+    assert {path.parts[:2] for path in files_in(tmp_path / "home")} <= {(".cache", "charloom")}
+
+
+def texts(ran: subprocess.CompletedProcess[str]) -> list[str]:
+    return [json.loads(line)["text"] for line in ran.stdout.splitlines()]
+
+
+def files_in(folder: Path) -> set[Path]:
+    """But for what pip compiled."""
+    return {
+        path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.parent.name != "__pycache__"
+    }
 
 
 @pytest.mark.parametrize("version", VERSIONS)
