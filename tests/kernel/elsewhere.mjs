@@ -1,9 +1,8 @@
-// The WebAssembly kernel under node: elsewhere.mjs KERNEL.wasm INPUT > OUTPUT; see elsewhere.c.
+// The WebAssembly kernel under node; see elsewhere.c.
 import fs from "node:fs";
 
-const [, , kernel, file] = process.argv;
-const input = fs.readFileSync(file);
-const { exports: charloom } = (await WebAssembly.instantiate(fs.readFileSync(kernel), {})).instance;
+const input = fs.readFileSync("input");
+const { exports: charloom } = (await WebAssembly.instantiate(fs.readFileSync("kernel.bin"), {})).instance;
 const memory = charloom.memory;
 let top = memory.buffer.byteLength;
 memory.grow(1 << 10);
@@ -49,6 +48,6 @@ const block = [model, modelSize, work, workSize];
 if (charloom.charloom_write(...block, last, steps, rows, 0n, rows, state, uniforms.at, sampling.at, -1n, 0, written) < 0)
   throw new Error("write refuses");
 if (charloom.charloom_run(...block, ids.at, read, rows, 0n, rows, state, logits, 0n) < 0) throw new Error("run refuses");
-for (const [at, size] of [[written, uniforms.size], [logits, 4 * Number(read * rows) * symbols], [state, states.size]])
-  fs.writeSync(1, new Uint8Array(memory.buffer, at, size));
-console.error(new TextDecoder().decode(new Uint8Array(memory.buffer, charloom.charloom_micro(0), 9)));
+const results = [[written, uniforms.size], [logits, 4 * Number(read * rows) * symbols], [state, states.size]];
+const name = [charloom.charloom_micro(0), 16];
+fs.writeFileSync("output", Buffer.concat([name, ...results].map(([at, size]) => new Uint8Array(memory.buffer, at, size))));

@@ -48,7 +48,7 @@ TARGETS = {
 WASM = "wasm32"
 """The target that a page in a browser runs."""
 
-_ZIG_FLAGS = ("-fPIC", "-shared", "-s", "-ffreestanding", "-nostdlib")
+_ALONE = ("-fPIC", "-shared", "-s", "-ffreestanding", "-nostdlib")
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _SUFFIXES = {"windows": ".dll", "macos": ".dylib", WASM: ".wasm"}
 
@@ -151,7 +151,7 @@ def _native_compiler() -> list[str]:
     for name in (os.environ.get("CC"), *COMPILERS):
         found = shutil.which(name) if name else None
         if found is not None:
-            return [found, "-fPIC", "-shared"]
+            return [found, *(_ALONE if sys.platform == "linux" else ("-fPIC", "-shared"))]
     target = platform_name()
     if target in TARGETS and has_zig():
         return _zig(target)
@@ -173,7 +173,7 @@ def _zig(target: str) -> list[str]:
     if not has_zig():
         raise CharloomError(f"nothing here compiles the kernel for {target}: pip install ziglang")
     name, *flags = TARGETS[target]
-    return [sys.executable, "-m", "ziglang", "cc", "-target", name, *_ZIG_FLAGS, *flags]
+    return [sys.executable, "-m", "ziglang", "cc", "-target", name, *_ALONE, *flags]
 
 
 def has_zig() -> bool:
