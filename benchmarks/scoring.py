@@ -35,9 +35,10 @@ from charloom.bundle import ModelShape
 from charloom.events import ignore
 from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.int8_graph import build_int8_graph
+from charloom.runtime.onnx_session import OnnxSession
 from charloom.runtime.scored_files import NamedFiles, in_memory
 from charloom.runtime.scoring import Scorer, Text
-from charloom.runtime.session import Logits, OnnxSession, Session, initial_state
+from charloom.runtime.session import Logits, Session, initial_state
 from charloom.runtime.session import State as SessionState
 from charloom.text.vocabulary import CharacterVocabulary, Ids
 from charloom.training.model import CharacterModel

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from charloom.bundle import ModelDirectory
 from charloom.kernel.sampling import next_probabilities
-from charloom.runtime.session import OnnxSession, initial_state
+from charloom.runtime.session import initial_state, open_session
 from charloom.settings import SamplingSettings
 from figures import style
 
@@ -27,7 +27,7 @@ FILTERS: Mapping[str, SamplingSettings] = {
 
 def distributions(directory: ModelDirectory, prompt: str = PROMPT) -> dict[str, Values]:
     """The probabilities of the next character (V,) by setting, as the runtime draws from them."""
-    session = OnnxSession(directory.read_graph(), directory.config.model)
+    session = open_session(directory, "float32")
     ids = directory.vocabulary.encode(prompt)[:, None]
     logits, _ = session.run(ids, initial_state(session.shape, 1))
     unknown = directory.vocabulary.unknown_id

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load as load_arrays
 
 from charloom.bundle import ModelDirectory
-from charloom.runtime.session import OnnxSession, initial_state
+from charloom.runtime.session import initial_state, open_session
 from charloom.text.vocabulary import Ids
 from figures import style
 
@@ -53,8 +53,8 @@ def read_by_hand(directory: ModelDirectory, ids: Ids) -> Pass:
 
 
 def largest_difference(directory: ModelDirectory, ids: Ids, found: Pass) -> float:
-    """How far the hidden states are from those of the float32 graph that the runtime runs."""
-    session = OnnxSession(directory.read_graph(), directory.config.model)
+    """How far the hidden states are from those of the float32 network that the runtime runs."""
+    session = open_session(directory, "float32")
     state, largest = initial_state(session.shape, 1), 0.0
     for token, hidden in zip(ids, found.hidden, strict=True):
         _, state = session.run(np.array([[token]]), state)

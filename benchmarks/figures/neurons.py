@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charloom.bundle import ModelDirectory
 from charloom.runtime.activations import activations
-from charloom.runtime.session import OnnxSession
+from charloom.runtime.session import open_session
 from charloom.text.vocabulary import Ids
 from figures import style
 
@@ -104,7 +104,7 @@ def _halves(held_out: Ids) -> list[Ids]:
 
 
 def _hidden(directory: ModelDirectory, ids: Ids) -> Values:
-    session = OnnxSession(directory.read_graph(), directory.config.model)
+    session = open_session(directory, "float32")
     units = range(directory.config.model.hidden_size)
     return activations(session, directory.vocabulary, ids, units=units).values.astype(float)
 

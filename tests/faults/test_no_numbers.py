@@ -79,7 +79,7 @@ class Moody(Session):
 def moody(trained: Path) -> Model:
     model = library.load(trained, precision="int8")
     (token,) = model.encode(BAD)
-    model._session = Moody(model._session, token)  # type: ignore[assignment]
+    model._session = Moody(model._session, token)
     return model
 
 

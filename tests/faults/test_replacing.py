@@ -109,10 +109,10 @@ def test_what_is_read_later_is_of_the_model_that_was_opened(trained: Path, other
     for file in other.iterdir():
         shutil.copy2(file, tmp_path / "new")
         (tmp_path / "new").replace(target / file.name)
-    assert opened.read_graph() == opened.read_graph() == (trained / "model.onnx").read_bytes()
-    assert opened.read_int8_graph() == (trained / "model.int8.onnx").read_bytes()
+    assert opened.read_graph("model.onnx") == opened.read_graph("model.onnx") == (trained / "model.onnx").read_bytes()
+    assert opened.read_graph("model.int8.onnx") == (trained / "model.int8.onnx").read_bytes()
     assert opened.read_weights() == (trained / "model.safetensors").read_bytes()
-    assert open_model_directory(target).read_graph() == (other / "model.onnx").read_bytes()
+    assert open_model_directory(target).read_graph("model.onnx") == (other / "model.onnx").read_bytes()
 
 
 def test_a_reader_waits_for_the_configuration_that_is_about_to_come(trained: Path, tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from charloom.bundle import ModelShape
 from charloom.kernel import Network
 from charloom.kernel.reference import ReferenceNetwork
-from charloom.runtime.evaluation import negative_log_likelihoods
 from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.int8_graph import build_int8_graph
-from charloom.runtime.session import OnnxSession, initial_state
+from charloom.runtime.onnx_session import OnnxSession
+from charloom.runtime.session import initial_state, negative_log_likelihoods
 from charloom.settings import Cell
 from charloom.training.model import CharacterModel
 from tests.kernel.networks import CELLS, MICRO_KERNELS, make_ids, make_shape, make_state, make_weights

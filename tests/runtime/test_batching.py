@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import charloom
 from charloom.errors import BusyError, CharloomError, UsageError
 from charloom.runtime.continuation import Continuation
 from charloom.runtime.engine import Engine
-from charloom.runtime.logprobs import Thought, log_probabilities
+from charloom.runtime.logprobs import log_probabilities
 from charloom.runtime.prompts import PromptReader
 from charloom.runtime.rows import Row
 from charloom.runtime.session import Logits, Session, State, initial_state
@@ -363,12 +363,12 @@ def test_a_text_that_fails_fails_alone() -> None:
         good = engine.submit("a", length=20_000)
         bad = engine.submit("a", length=100_000_000)
 
-        def broken(token: int, thought: Thought | None = None) -> str:
+        def broken(tokens: Sequence[int]) -> str:
             raise ZeroDivisionError("division by zero")
 
         next(iter(bad))
         assert bad._row is not None
-        bad._row.push = broken  # type: ignore[method-assign]
+        bad._row.push_all = broken  # type: ignore[method-assign]
         with pytest.raises(CharloomError, match="this text failed: division by zero"):
             bad.result(30)
         with pytest.raises(CharloomError, match="this text failed"):
@@ -510,7 +510,8 @@ def test_many_threads_at_once(trained: Path) -> None:
 def test_the_random_numbers_of_a_row_do_not_depend_on_how_many_are_drawn_at_a_time(trained: Path) -> None:
     row = Row(LETTERS, SamplingSettings(), 7)
     one_by_one = np.random.default_rng(7)
-    assert [row.uniform() for _ in range(200)] == [one_by_one.random() for _ in range(200)]
+    drawn = [number for count in (1, 7, 64, 128) for number in row.uniforms(count)]
+    assert drawn == [one_by_one.random() for _ in range(200)]
 
 
 # --- what the model thought

@@ -15,7 +15,8 @@ from safetensors.torch import load_file
 import charloom
 from charloom.errors import CorpusError, UsageError
 from charloom.events import Event, Notice
-from charloom.runtime.evaluation import evaluate_segments, negative_log_likelihoods
+from charloom.runtime.evaluation import evaluate_segments
+from charloom.runtime.session import negative_log_likelihoods
 from charloom.settings import Protocol
 from charloom.text.splits import Segment, split_ids, with_opening
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary

@@ -90,7 +90,7 @@ def test_a_streams_beginning_comes_before_its_end_is_written(
 ) -> None:
     held = load(trained, precision="int8")
     session = Limited(held._session, 40)
-    held._session = session  # type: ignore[assignment]
+    held._session = session
     with serving({"small": held}) as client:
         fake.connect_endpoint("slow", str(client.base_url).rstrip("/"))
         stream = invoke_stream(account, "slow", "The ", length=300, seed=3)

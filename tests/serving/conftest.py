@@ -80,7 +80,7 @@ def gated(trained: Path) -> Iterator[tuple[Model, Gated]]:
     """A model whose network can be held up."""
     held = charloom.load(trained, precision="int8")
     session = Gated(held._session)
-    held._session = session  # type: ignore[assignment]
+    held._session = session
     yield held, session
     session.gate.set()
 

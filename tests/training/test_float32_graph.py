@@ -8,9 +8,10 @@ import pytest
 from charloom.bundle import ModelShape
 from charloom.errors import ModelDirectoryError, TrainingError
 from charloom.runtime.float32_graph import build_graph
-from charloom.runtime.session import OnnxSession, initial_state
+from charloom.runtime.onnx_session import OnnxSession
+from charloom.runtime.session import initial_state
 from charloom.text.vocabulary import CharacterVocabulary
-from charloom.training.onnx_graphs import TOLERANCE, verify_graph
+from charloom.training.agreement import TOLERANCE, compare
 from charloom.training.torch_session import TorchSession
 from tests.training.test_model import NAMES, SHAPES, random_model
 
@@ -46,36 +47,36 @@ def test_graph_is_the_model_on_real_text(small: ModelShape, small_text: Path) ->
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=NAMES)
-def test_verify_accepts_the_graph_and_refuses_altered_weights(shape: ModelShape) -> None:
+def test_the_graph_agrees_and_altered_weights_do_not(shape: ModelShape) -> None:
     session, weights = weights_of(shape)
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (50, 1))
-    assert verify_graph(build_graph(shape, weights), session, ids) <= TOLERANCE
+    assert compare(OnnxSession(build_graph(shape, weights), shape), session, ids) <= TOLERANCE
     for name in ("output.bias", "recurrent.weight_hh_l0", "recurrent.bias_hh_l0"):
         altered = {**weights, name: weights[name].copy()}
         altered[name].flat[-1] += 0.5
         with pytest.raises(TrainingError, match="differs from the trained model"):
-            verify_graph(build_graph(shape, altered), session, ids)
+            compare(OnnxSession(build_graph(shape, altered), shape), session, ids)
 
 
 @pytest.mark.parametrize("size", [1e4, 1e8])
-def test_verify_measures_large_logits_by_their_size(size: float) -> None:
+def test_large_logits_are_compared_by_their_size(size: float) -> None:
     """What is rounding at a logit of a million is not rounding at one."""
     shape = SHAPES[0]
     session, weights = weights_of(shape)
     session._model.output.weight.data.mul_(size)
     weights["output.weight"] = session._model.output.weight.detach().numpy()
     ids = np.random.default_rng(0).integers(0, shape.vocab_size, (200, 1))
-    assert verify_graph(build_graph(shape, weights), session, ids) < size
+    assert compare(OnnxSession(build_graph(shape, weights), shape), session, ids) < size
     altered = {**weights, "output.bias": weights["output.bias"] + np.float32(0.1 * size)}
     with pytest.raises(TrainingError, match="differs from the trained model"):
-        verify_graph(build_graph(shape, altered), session, ids)
+        compare(OnnxSession(build_graph(shape, altered), shape), session, ids)
 
 
-def test_verify_refuses_a_graph_that_gives_no_numbers() -> None:
-    session, weights = weights_of(SHAPES[0])
+def test_a_graph_that_gives_no_numbers_is_refused() -> None:
+    _, weights = weights_of(SHAPES[0])
     weights["output.bias"][0] = np.nan
-    with pytest.raises(TrainingError, match="not saved"):
-        verify_graph(build_graph(SHAPES[0], weights), session, np.zeros((3, 1), np.int64))
+    with pytest.raises(ModelDirectoryError, match="not all of its weights are numbers"):
+        OnnxSession(build_graph(SHAPES[0], weights), SHAPES[0])
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from charloom.bundle.config import GATES, PrecisionRecord
 from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.int8_graph import LARGEST_TABLE, build_int8_graph, quantize_columns
 from charloom.runtime.onnx_graph import Arrays
-from charloom.runtime.session import OnnxSession, initial_state
+from charloom.runtime.onnx_session import OnnxSession
+from charloom.runtime.session import initial_state
 from tests.training.test_float32_graph import weights_of
 from tests.training.test_model import NAMES, SHAPES
 

@@ -37,7 +37,7 @@ FileName = Literal[
     "loss.svg",
 ]
 EDITABLE: Final = frozenset({GENERATION, CARD})
-REQUIRED: Final = frozenset({VOCABULARY, WEIGHTS, GRAPH})
+REQUIRED: Final = frozenset({VOCABULARY, WEIGHTS})
 
 INT8_TOLERANCE: Final = 0.005  # share of the float32 loss that int8 may lose and still be the default
 

@@ -129,24 +129,13 @@ class ModelDirectory:
     sampling: SamplingSettings
     _files: HeldFiles = field(repr=False, compare=False)
 
-    def read_graph(self) -> bytes:
-        """The float32 ONNX graph, its checksum verified."""
-        limit = 4 * self.config.model.parameters + 4 * self.config.model.vocab_size**2 + (16 << 20)
-        return self._files.read_verified(GRAPH, self.config.files[GRAPH], limit)
-
-    @property
-    def has_int8_graph(self) -> bool:
-        """Whether the model has the int8 graph too."""
-        return STEP_GRAPH in self.config.files
-
-    def read_int8_graph(self) -> bytes:
-        """The int8 ONNX graph, its checksum verified."""
-        if not self.has_int8_graph:
-            raise UsageError("precision = 'int8': this model has no int8 graph; use auto or float32")
+    def read_graph(self, name: Literal["model.onnx", "model.int8.onnx"]) -> bytes | None:
+        """The ONNX graph of that name, its checksum verified; None where the model has none."""
+        if name not in self.config.files:
+            return None
         shape = self.config.model
-        table = 4 * shape.vocab_size * GATES[shape.cell] * shape.hidden_size
-        limit = 4 * shape.parameters + table + (16 << 20)
-        return self._files.read_verified(STEP_GRAPH, self.config.files[STEP_GRAPH], limit)
+        table = 4 * shape.vocab_size * max(shape.vocab_size, GATES[shape.cell] * shape.hidden_size)
+        return self._files.read_verified(name, self.config.files[name], 4 * shape.parameters + table + (16 << 20))
 
     def read_weights(self) -> bytes:
         """The weights as a safetensors file, its checksum verified."""

@@ -20,13 +20,15 @@ from charloom.bundle import (
     read_recent_history,
     read_unfinished,
 )
-from charloom.bundle.config import METRICS, STEP_GRAPH, PrecisionRecord
+from charloom.bundle.config import GRAPH, METRICS, STEP_GRAPH, PrecisionRecord
 from charloom.cli.output import Output, OutputOptions
 from charloom.display import typed, visible
 from charloom.errors import ModelDirectoryError
 from charloom.files import expand_home
+from charloom.kernel.weights import read_weights
 from charloom.report import duration
-from charloom.runtime.session import check_graph
+from charloom.runtime.onnx_session import check_graph
+from charloom.runtime.session import check_weights
 from charloom.text.named import NAMED
 
 ROWS = 15
@@ -181,11 +183,14 @@ def _as_name(source: str) -> str | Path:
 
 
 def _graph_problem(directory: ModelDirectory) -> str | None:
-    """Load and step the graphs as `generate` would; the reason if one cannot run."""
+    """Step the network as `generate` would, and its graphs; the reason if one cannot run."""
+    shape = directory.config.model
     try:
-        check_graph(directory.read_graph(), directory.config.model)
-        if directory.has_int8_graph:
-            check_graph(directory.read_int8_graph(), directory.config.model, STEP_GRAPH)
+        check_weights(shape, read_weights(directory))
+        for name in (GRAPH, STEP_GRAPH):
+            graph = directory.read_graph(name)
+            if graph is not None:
+                check_graph(graph, shape, name)
     except ModelDirectoryError as error:
         return str(error)
     return None

@@ -136,6 +136,16 @@ class Network:
         self._shared(part, rows)
         return logits, tuple(block)
 
+    def read(self, ids: Ids, state: State) -> tuple[Logits, State]:
+        """Read ids (T, B), T ≥ 1, from a state; return logits (B, V) and the state, both after the last one.
+
+        Raises:
+            UsageError: sizes do not fit together.
+            CharloomError: an id is that of no symbol.
+        """
+        logits, state = self.run(ids, state, len(ids) - 1)
+        return logits[0], state
+
     def write(
         self,
         ids: Ids,
@@ -210,10 +220,6 @@ class Network:
         self._shared(part, rows)
         return found, tuple(block)
 
-    def stepper(self, state: State) -> Stepper:
-        """Prepare to read one character a row at a time, from a state of (B, H) arrays."""
-        return Stepper(self._library, self._model, self.shape, self._block(state, len(state[0])))
-
     def _block(self, state: State, rows: int) -> NDArray[np.float32]:
         """A copy of a state as one array (S, B, H)."""
         expected = (self.shape.num_layers * self.shape.states_per_layer, rows, self.shape.hidden_size)
@@ -246,29 +252,3 @@ class Network:
         """Memory for one thread to work in, from an earlier call where there is some."""
         with self._lock:
             return self._free.pop() if self._free else self._library.workspace(self._model)
-
-
-class Stepper:
-    """Reads one character a row at a time, in memory set aside once."""
-
-    def __init__(
-        self, library: Library, model: NDArray[np.uint8], shape: ModelShape, block: NDArray[np.float32]
-    ) -> None:
-        """Step `model` from a state (S, B, H), which becomes the stepper's own."""
-        rows = block.shape[1]
-        self._run = library.run
-        self._ids = np.zeros(rows, dtype=np.int64)
-        self._logits = np.empty((rows, shape.vocab_size), dtype=np.float32)
-        work = library.workspace(model)
-        self._kept = (model, work)
-        self._arguments = (
-            *(address(model), model.nbytes, address(work), work.nbytes, address(self._ids), 1, rows, 0, rows),
-            *(address(block), address(self._logits), 0),
-        )
-        self.state: State = tuple(block)
-
-    def step(self, ids: Ids) -> Logits:
-        """Read ids (B,); return logits (B, V), which the next step overwrites."""
-        self._ids[:] = ids
-        check(self._run(*self._arguments))
-        return self._logits

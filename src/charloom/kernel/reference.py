@@ -159,6 +159,11 @@ class ReferenceNetwork:
         e = _tanh_exp(cell)
         return [(e - one) / ((one + o) * (e + one)), cell]
 
+    def read(self, ids: Array, state: State) -> tuple[Floats, State]:
+        """Read ids (T, B) from a state; return logits (B, V) and the state, both after the last one."""
+        logits, state = self.run(ids, state, len(ids) - 1)
+        return logits[0], state
+
     def write(
         self,
         ids: Array,
@@ -180,24 +185,6 @@ class ReferenceNetwork:
         """Read ids (T, B) from a state; -ln p of targets (T, B), NaN where logits are not finite, and the state."""
         logits, state = self.run(ids, state)
         return nats_of(logits, targets), state
-
-    def stepper(self, state: State) -> ReferenceStepper:
-        """Prepare to read one character a row at a time, from a state of (B, H) arrays."""
-        return ReferenceStepper(self, state)
-
-
-class ReferenceStepper:
-    """Reads one character a row at a time."""
-
-    def __init__(self, network: ReferenceNetwork, state: State) -> None:
-        """Step a network from a state, which is not changed."""
-        self._network = network
-        self.state = state
-
-    def step(self, ids: Array) -> Floats:
-        """Read ids (B,); return logits (B, V)."""
-        logits, self.state = self._network.run(np.asarray(ids)[None], self.state)
-        return np.asarray(logits[0])
 
 
 def nats_of(logits: Floats, targets: Array) -> NDArray[np.float64]:

@@ -75,10 +75,9 @@ def _hidden(session: Session, vocabulary: Vocabulary, ids: Ids, place: int) -> N
     """One part of the state after each id, (T, H)."""
     _, state = session.run(np.array([[vocabulary.opening_id]]), initial_state(session.shape, 1))
     hidden = np.empty((len(ids), session.shape.hidden_size), dtype=np.float32)
-    stepper = session.stepper(state)
     for time, token in enumerate(ids):
-        stepper.step(np.array([token]))
-        hidden[time] = stepper.state[place][0]
+        _, state = session.read(np.array([[token]]), state)
+        hidden[time] = state[place][0]
     if not np.isfinite(hidden).all():
         raise no_number()
     return hidden

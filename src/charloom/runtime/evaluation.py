@@ -17,7 +17,7 @@ import numpy as np
 
 from charloom.bundle import Loss
 from charloom.errors import CorpusError
-from charloom.runtime.session import LOGITS_LIMIT, Logits, Session, State, initial_state
+from charloom.runtime.session import LOGITS_LIMIT, Session, State, initial_state
 from charloom.settings import Protocol
 from charloom.text.prepared import load_ids
 from charloom.text.splits import Segment
@@ -96,15 +96,6 @@ def _evaluation(nats: float, vocabulary: Vocabulary, segments: Sequence[Segment]
     )
 
 
-def negative_log_likelihoods(logits: Logits, targets: Ids) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
-    """−ln p of each target: logits (T, B, V) and targets (T, B) → nats (T, B)."""
-    with np.errstate(invalid="ignore"):  # NaN stays NaN: whoever asks looks at the sum
-        shifted = logits - logits.max(axis=-1, keepdims=True)
-        chosen = np.take_along_axis(shifted, targets[..., None].astype(np.intp), axis=-1)[..., 0]
-        nats = np.log(np.exp(shifted).sum(axis=-1, dtype=np.float64)) - chosen
-    return np.asarray(nats, dtype=np.float64)
-
-
 def _counts(vocabulary: Vocabulary, segments: Sequence[Segment]) -> tuple[int, int | None, int]:
     """Characters, bytes (None where some are unknown) and unknown characters among what is predicted."""
     characters = unknown = utf8_bytes = 0
@@ -131,8 +122,8 @@ def _nats(session: Session, segments: Sequence[Segment], protocol: Protocol) -> 
 
 
 def _chunk_nats(session: Session, ids: Ids, state: State) -> tuple[float, State]:
-    logits, state = session.run(ids[:-1], state)
-    return float(negative_log_likelihoods(logits, ids[1:]).sum()), state
+    nats, state = session.nats(ids[:-1], ids[1:], state)
+    return float(nats.sum()), state
 
 
 def _windows(segment: Segment, size: int) -> Iterator[Segment]:

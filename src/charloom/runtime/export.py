@@ -20,8 +20,11 @@ from charloom.bundle.config import CONFIG, GRAPH, STEP_GRAPH
 from charloom.errors import UsageError
 from charloom.files import atomic_write, link_to_nothing
 from charloom.folders import model_records
+from charloom.kernel.weights import read_weights
+from charloom.runtime.float32_graph import build_graph
+from charloom.runtime.int8_graph import build_int8_graph
 from charloom.runtime.onnx_graph import bytes_field
-from charloom.runtime.session import check_graph
+from charloom.runtime.onnx_session import check_graph
 from charloom.text.cleaning import STEPS
 
 _METADATA = 14  # ModelProto.metadata_props, a message, may be repeated
@@ -54,7 +57,7 @@ def export_onnx(
     precision: Literal["float32", "int8"] = "float32",
     overwrite: bool = False,
 ) -> ExportedGraph:
-    """Write a model's graph, its checksum verified, with what is needed to use it as metadata of the file.
+    """Write a model's graph, checked, with what is needed to use it as metadata of the file.
 
     `charloom.vocabulary` is the content of `vocabulary.json`, `charloom.opening_id` the id to read where nothing
     precedes, `charloom.cleaning` the steps that a prompt passes first; all three in JSON.
@@ -66,13 +69,25 @@ def export_onnx(
         overwrite: replace a file that is there.
     """
     check_target(directory, file, overwrite)
-    graph = directory.read_int8_graph() if precision == "int8" else directory.read_graph()
-    check_graph(graph, directory.config.model, STEP_GRAPH if precision == "int8" else GRAPH)
+    graph = _graph_of(directory, precision)
     content = with_metadata(graph, _description(directory))
     with atomic_write(file) as stream:
         stream.write(content)
     checksum = hashlib.sha256(content).hexdigest()
     return ExportedGraph(str(file), len(content), checksum, precision, directory.vocabulary.size)
+
+
+def _graph_of(directory: ModelDirectory, precision: Literal["float32", "int8"]) -> bytes:
+    """The graph that the model has, or one made of its weights."""
+    shape, is_int8 = directory.config.model, precision == "int8"
+    graph = directory.read_graph(STEP_GRAPH if is_int8 else GRAPH)
+    if graph is None:
+        weights = read_weights(directory)
+        graph = build_int8_graph(shape, weights) if is_int8 else build_graph(shape, weights)
+    if graph is None:
+        raise UsageError("precision = 'int8': this model has too many symbols for an int8 graph; use float32")
+    check_graph(graph, shape, STEP_GRAPH if is_int8 else GRAPH)
+    return graph
 
 
 def with_metadata(graph: bytes, metadata: Mapping[str, str]) -> bytes:

@@ -10,15 +10,16 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
-from charloom.bundle.config import STEP_GRAPH
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore, unfailing
+from charloom.kernel import open_network
+from charloom.kernel.weights import Weights
 from charloom.options import SamplingOptions
 from charloom.runtime.generation import Generation, TextStream, generate_batch
-from charloom.runtime.session import OnnxSession, no_number
+from charloom.runtime.session import Session, no_number, open_session
 from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validate
 from charloom.text.cleaning import clean_prompt
 from charloom.text.vocabulary import Vocabulary
@@ -41,11 +42,11 @@ def load(path: str | Path, *, threads: int = 1, precision: Precision = "auto") -
     Args:
         path: the folder that training wrote.
         threads: processor threads for one run; one is best for a single stream of a small model.
-        precision: which graph to run. auto: int8 for writing where the model has it and it was measured to lose
-            less than half a percent, float32 for evaluating.
+        precision: of the network's products. auto: int8 for writing where it was measured to lose less than half a
+            percent, float32 for evaluating.
 
     Raises:
-        UsageError: a value is out of its range, or int8 was asked for and the model has no such graph.
+        UsageError: a value is out of its range.
         ModelDirectoryError: the folder holds no whole, sound model.
     """
     if threads < 1:
@@ -62,7 +63,7 @@ class Model:
         path: its folder.
         config: what it is and what it was trained on.
         vocabulary: what its ids mean.
-        precision: of the graph that writes: `float32` or `int8`.
+        precision: of the network that writes: `float32` or `int8`.
         directory: its files.
         threads: processor threads for one run.
     """
@@ -73,10 +74,10 @@ class Model:
         self.config: ModelConfig = directory.config
         self.vocabulary: Vocabulary = directory.vocabulary
         self._sampling = directory.sampling
-        self.precision: Precision = _best_precision(directory) if precision == "auto" else precision
+        self.precision: Literal["float32", "int8"] = _best_precision(directory) if precision == "auto" else precision
         self.directory = directory
         self.threads = threads
-        self._session = _session(directory, self.precision, threads)
+        self._session = open_session(directory, self.precision, threads)
         self._asked = precision
 
     @cached_property
@@ -86,22 +87,25 @@ class Model:
         return ModelCorpora(self.config, self.vocabulary)
 
     @cached_property
-    def _evaluating_session(self) -> OnnxSession:
+    def _evaluating_session(self) -> Session:
         """Float32 unless int8 was asked for, so that figures of models can be compared."""
         if self._asked == "int8" or self.precision == "float32":
             return self._session
-        return _session(self.directory, "float32", self.threads)
+        return open_session(self.directory, "float32", self.threads)
 
-    def with_graph(self, graph: bytes) -> Model:
+    def with_weights(self, weights: Weights) -> Model:
         """The same model with other float32 weights, as `charloom.adapt` makes them; its folder is not touched.
 
+        Args:
+            weights: by PyTorch's names, as in `model.safetensors`.
+
         Raises:
-            ModelDirectoryError: not a graph of this model's shape.
+            ModelDirectoryError: not the weights of a network of this model's shape.
         """
         other = copy.copy(self)
         other.__dict__.pop("_evaluating_session", None)
         other.precision = "float32"
-        other._session = OnnxSession(graph, self.config.model, self.threads)
+        other._session = open_network(self.config.model, weights, "float32", threads=self.threads)
         return other
 
     def generate(
@@ -349,13 +353,6 @@ class Model:
         return clean_prompt(prompt, self.config.corpus.cleaning)
 
 
-def _best_precision(directory: ModelDirectory) -> Precision:
+def _best_precision(directory: ModelDirectory) -> Literal["float32", "int8"]:
     measured = directory.config.precision
-    faithful = measured is not None and measured.int8_is_faithful
-    return "int8" if faithful and directory.has_int8_graph else "float32"
-
-
-def _session(directory: ModelDirectory, precision: Precision, threads: int) -> OnnxSession:
-    if precision == "int8":
-        return OnnxSession(directory.read_int8_graph(), directory.config.model, threads, STEP_GRAPH)
-    return OnnxSession(directory.read_graph(), directory.config.model, threads)
+    return "int8" if measured is not None and measured.int8_is_faithful else "float32"

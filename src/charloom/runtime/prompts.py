@@ -117,8 +117,8 @@ def read_prompt(session: Session, ids: Ids) -> tuple[Logits, State]:
     at_once = _bounded(session, READ_AT_ONCE)
     state = initial_state(session.shape, 1)
     for start in range(0, len(ids), at_once):
-        logits, state = session.run(ids[start : start + at_once, None], state)
-    return logits[-1], state
+        logits, state = session.read(ids[start : start + at_once, None], state)
+    return logits, state
 
 
 def _bounded(session: Session, at_once: int) -> int:
@@ -158,8 +158,8 @@ class Reading:
         """Characters that are still to be read."""
         return len(self.ids) - self.position
 
-    def advance(self, logits: Logits, state: State) -> None:
-        """Characters were read: what came after each (T, V), and the state after the last (1, H)."""
+    def advance(self, count: int, logits: Logits, state: State) -> None:
+        """Characters were read: logits after the last, or after each where tokens are wanted; the state (1, H)."""
         if self.tokens is not None:
             following = self.ids[self.position + 1 :][: len(logits)].astype(np.int64)
             distributions = log_probabilities(logits[: len(following)])
@@ -167,7 +167,7 @@ class Reading:
                 self.tokens.extend(following, distributions)
             else:  # it is this prompt's error, not its neighbours'
                 self.error, self.tokens = no_number(), None
-        self.position += len(logits)
+        self.position += count
         self.state = state
         if not self.left:
             self.logits = logits[-1:].copy()
@@ -203,8 +203,12 @@ class PromptReader:
         length = max(1, min(self._at_once // len(unread), *(reading.left for reading in unread)))
         ids = np.stack([reading.ids[reading.position :][:length] for reading in unread], axis=1)  # (T, B)
         state = tuple(np.concatenate(parts) for parts in zip(*(reading.state for reading in unread), strict=True))
-        logits, after = self._session.run(ids, state)
+        if any(reading.tokens is not None for reading in unread):
+            logits, after = self._session.run(ids, state)
+        else:
+            last, after = self._session.read(ids, state)
+            logits = last[None]
         for row, reading in enumerate(unread):
-            reading.advance(logits[:, row], tuple(part[row : row + 1].copy() for part in after))
+            reading.advance(length, logits[:, row], tuple(part[row : row + 1].copy() for part in after))
             if reading.logits is not None:
                 self.cache.put(reading.ids, reading.logits, reading.state)

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from charloom.errors import CorpusError, UsageError
+from charloom.kernel.sampling import Sampler, draw
 from charloom.runtime.session import LOGITS_LIMIT, Session, initial_state, no_number
-from charloom.settings import MAX_SEED, Settings, SplitName
+from charloom.settings import MAX_SEED, SamplingSettings, Settings, SplitName
 from charloom.text.prepared import load_ids
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary
@@ -158,21 +159,19 @@ def passages_in(segments: Sequence[Segment], length: int) -> int:
 
 def greedy(session: Session, prompts: Ids, length: int, unknown_id: int | None) -> Ids:
     """The likeliest continuation, character by character: prompts (T, B) with T ≥ 1 → ids (length, B)."""
-    state = initial_state(session.shape, prompts.shape[1])
-    window = max(1, LOGITS_LIMIT // (prompts.shape[1] * session.shape.vocab_size))
-    written = np.empty((length, prompts.shape[1]), dtype=np.int64)
+    rows = prompts.shape[1]
+    state = initial_state(session.shape, rows)
+    window = max(1, LOGITS_LIMIT // (rows * session.shape.vocab_size))
     for start in range(0, len(prompts), window):
-        logits, state = session.run(prompts[start : start + window], state)
-    for step in range(length):
-        last = logits[-1].copy()  # (B, V)
-        if unknown_id is not None:
-            last[:, unknown_id] = -np.inf
-        written[step] = last.argmax(axis=-1)
-        if not np.isfinite(last.max(axis=-1)).all():
-            raise no_number()
-        if step + 1 < length:
-            logits, state = session.run(written[step : step + 1], state)
-    return written
+        logits, state = session.read(prompts[start : start + window], state)
+    settings, uniforms = [SamplingSettings(temperature=0)] * rows, np.zeros((length, rows))
+    first = draw(Sampler(settings, unknown_id).weights(logits), uniforms[0])
+    if (first == session.shape.vocab_size).any():
+        raise no_number()
+    others, _ = session.write(first, state, uniforms[1:], settings, unknown_id)
+    if (others == session.shape.vocab_size).any():
+        raise no_number()
+    return np.concatenate([first[None], others])
 
 
 def _places(segments: Sequence[Segment], settings: ReciteSettings) -> list[tuple[int, int]]:

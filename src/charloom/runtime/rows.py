@@ -1,6 +1,6 @@
-"""Texts that are written side by side, one character each a step; they may join and leave between steps.
+"""Texts that are written side by side, some characters each a turn; they may join and leave between turns.
 
-Legend: B rows, V vocabulary, H hidden units.
+Legend: T steps, B rows, V vocabulary, H hidden units.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from charloom.kernel.sampling import Sampler, draw
 from charloom.runtime.logprobs import Thought, ThoughtQueue, Thoughts
-from charloom.runtime.session import Logits, Session, State, Stepper, no_number
+from charloom.runtime.session import Logits, Session, State, no_number
 from charloom.runtime.stop_texts import StopTexts
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Vocabulary
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
 FinishReason = Literal["length", "stop", "cancelled", "failed"]
 
-_UNIFORMS = 64  # random numbers drawn at a time; one by one they would be the same
+BURST = 64
+"""Steps made in one turn at most."""
+_WORK = 1 << 31  # weights · rows · steps, about: some ten milliseconds
 
 
 class Row:
@@ -39,6 +41,7 @@ class Row:
         allowed: the only ids that may come next, (V,); None where all may.
         alternatives: how many of the likeliest characters are named at each place; None names none.
         thoughts: of the piece that the last `push` gave, where alternatives are named.
+        left: how many characters may still come.
         followed: whether the pattern has followed what was written; until then nothing can be drawn.
     """
 
@@ -63,7 +66,7 @@ class Row:
         self.followed = True
         self._decode = vocabulary.decoder()
         self._stops = StopTexts(settings.stop) if settings.stop else None
-        self._left = settings.length
+        self.left = settings.length
         self._constraint: RegexConstraint | None = None
         if settings.regex is not None:
             from charloom.runtime.patterns.constraint import compile_constraint
@@ -73,13 +76,25 @@ class Row:
             self._go_to(self._constraint, self._constraint.start)
         self._queue = None if alternatives is None else ThoughtQueue()
         self._generator = np.random.default_rng(seed)
-        self._uniforms: list[float] = []
 
-    def uniform(self) -> float:
-        """The next random number of this row, in [0, 1)."""
-        if not self._uniforms:
-            self._uniforms = self._generator.random(_UNIFORMS).tolist()[::-1]
-        return self._uniforms.pop()
+    def uniforms(self, count: int) -> NDArray[np.float64]:
+        """The next random numbers of this row, in [0, 1); drawn one by one they are the same."""
+        return self._generator.random(count)
+
+    def push_all(self, tokens: Sequence[int]) -> str:
+        """Add ids until the text ends; return the text that is now certain."""
+        if self._stops is not None or self._constraint is not None or self._queue is not None:
+            pieces = []
+            for token in tokens:
+                pieces.append(self.push(token))
+                if self.finish_reason is not None:
+                    break
+            return "".join(pieces)
+        tokens = tokens[: self.left]
+        self.left -= len(tokens)
+        if not self.left:
+            self.finish_reason = "length"
+        return "".join(map(self._decode, tokens))
 
     def push(self, token: int, thought: Thought | None = None) -> str:
         """Add one id, and what the model thought of it; return the text that is now certain.
@@ -91,10 +106,10 @@ class Row:
             self._queue.add(thought, len(piece))
         if self._stops is not None:
             piece = self._stops.release(piece)
-        self._left -= 1
+        self.left -= 1
         if self._stops is not None and self._stops.met:
             self.finish_reason = "stop"
-        elif self._left == 0:
+        elif self.left == 0:
             self.finish_reason = "length"
         elif self._constraint is not None:
             self._drawn, self.followed = token, False
@@ -134,7 +149,7 @@ class Row:
     def _go_to(self, constraint: RegexConstraint, place: int) -> None:
         """Go to a place in the pattern; where nothing can follow, the text has ended."""
         self._place = place
-        self.allowed = constraint.allowed(place, self._left)
+        self.allowed = constraint.allowed(place, self.left)
         if self.finish_reason is None and not self.allowed.any():
             self.finish_reason = "stop"
 
@@ -152,80 +167,110 @@ class Rows:
     """Rows that advance together through one network.
 
     Attributes:
+        steps: how many steps the last turn made.
         work: how much patterns may do; beyond it rows are left for `follow`, and must be paused until then.
     """
 
     def __init__(self, session: Session, unknown_id: int | None) -> None:
+        self.steps = 0
         self.work = math.inf
+        self._most = 1
         self._session = session
         self._unknown_id = unknown_id
         self._rows: list[Row] = []
         self._arrived: list[tuple[Sequence[Row], Logits, State]] = []
         self._ids: NDArray[np.int64] = np.empty(0, dtype=np.int64)  # drawn, not read yet (B,)
-        self._state: State = ()  # (B, H), where there is no stepper
-        self._stepper: Stepper | None = None
-        self._sampler: Sampler | None = None
+        self._state: State = ()  # (B, H)
 
     def join(self, rows: Sequence[Row], logits: Logits, state: State) -> None:
-        """Let rows take part from the next step on: what comes after their prompts (B, V), and their state (B, H)."""
+        """Let rows take part from the next turn on: what comes after their prompts (B, V), and their state (B, H)."""
         self._arrived.append((rows, logits, state))
 
     def pause(self, rows: Iterable[Row]) -> list[Paused]:
-        """Take rows out that have been through a step."""
+        """Take rows out that have been through a turn."""
         leaving = {id(row) for row in rows}
         if not leaving:
             return []
-        state, paused, kept = self._after_step(), [], []
+        paused, kept = [], []
         for index, row in enumerate(self._rows):
             if id(row) not in leaving:
                 kept.append(index)
             elif row.finish_reason is None:
-                own = tuple(part[index : index + 1].copy() for part in state)
+                own = tuple(part[index : index + 1].copy() for part in self._state)
                 paused.append(Paused(row, int(self._ids[index]), own))
         self._keep(kept)
         return paused
 
     def resume(self, paused: Sequence[Paused]) -> None:
-        """Let rows take part again from the next step on."""
-        if not paused:
-            return
-        states = [self._after_step()] if self._rows else []
-        states += [one.state for one in paused]
-        self._rows += [one.row for one in paused]
-        self._ids = np.concatenate([self._ids, np.array([one.id for one in paused], dtype=np.int64)])
-        self._settle(tuple(np.concatenate(parts) for parts in zip(*states, strict=True)))
+        """Let rows take part again from the next turn on."""
+        if paused:
+            self._add([one.row for one in paused], [one.id for one in paused], [one.state for one in paused])
 
     def write(self) -> Iterator[tuple[Row, str]]:
-        """Step until all rows have ended: row after row with the text that is now certain, which may be none."""
-        while pieces := self.step():
+        """Write until all rows have ended: row after row with the text that is now certain, which may be none."""
+        while pieces := self.turn():
             yield from pieces
 
-    def step(self) -> list[tuple[Row, str]]:
-        """Draw a character for every row: the rows with the text that is now certain, which may be none.
+    def turn(self, most: int = BURST) -> list[tuple[Row, str]]:
+        """Draw up to `most` characters for every row: the rows with the text that is now certain, which may be none.
 
-        A row whose `finish_reason` is set, here or by others, has left before the next step.
+        A row whose `finish_reason` is set, here or by others, has left before the next turn. A row that has joined
+        draws its first character.
         """
-        logits = self._next_logits()
-        if not self._rows:
-            return []
-        if self._sampler is None:
-            self._sampler = Sampler([row.settings for row in self._rows], self._unknown_id)
-        uniforms = np.array([row.uniform() for row in self._rows])
-        self._ids = draw(self._sampler.weights(logits, self._allowed(logits.shape[1])), uniforms)
-        thoughts = self._thoughts(logits)
-        nothing = logits.shape[1]  # what is drawn of a row without numbers
-        return [
-            (row, self._pushed(row, token, thought) if token != nothing else _without_numbers(row))
-            for row, token, thought in zip(self._rows, self._ids.tolist(), thoughts, strict=True)
-        ]
+        self._keep([index for index, row in enumerate(self._rows) if row.finish_reason is None])
+        self.steps, pieces = 1, []
+        if self._rows and all(row.alternatives is None for row in self._rows):
+            pieces = self._write(most)
+        elif self._rows:
+            logits, self._state = self._session.read(self._ids[None], self._state)
+            self._ids, pieces = self._draw(self._rows, logits)
+        return pieces + self._take_in()
 
-    def _thoughts(self, logits: Logits) -> list[Thought | None]:
+    def _write(self, most: int) -> list[tuple[Row, str]]:
+        """Draw some characters for every row."""
+        rows, nothing = self._rows, self._session.shape.vocab_size  # what is drawn of a row without numbers
+        allowed = self._allowed(rows)
+        if allowed is None:
+            self.steps = self._burst(most)
+        written, self._state = self._session.write(
+            self._ids,
+            self._state,
+            np.stack([row.uniforms(self.steps) for row in rows], axis=1),
+            [row.settings for row in rows],
+            self._unknown_id,
+            allowed,
+        )
+        self._ids = written[-1]
+        return [(row, self._pushed(row, tokens, nothing)) for row, tokens in zip(rows, written.T.tolist(), strict=True)]
+
+    def _burst(self, most: int) -> int:
+        """How many steps to make: more from turn to turn, few where much of them could be beyond a stop text."""
+        rows, shape = self._rows, self._session.shape
+        steps = min(most, self._most, max(row.left for row in rows), _WORK // (shape.parameters * len(rows)))
+        self._most = min(2 * self._most, BURST)
+        stopping = [(row.settings.length - row.left) // 4 for row in rows if row.settings.stop]
+        return max(1, min([steps, *stopping]))
+
+    def _draw(self, rows: Sequence[Row], logits: Logits) -> tuple[NDArray[np.int64], list[tuple[Row, str]]]:
+        """Draw one character for each of some rows by logits (B, V)."""
+        nothing = logits.shape[1]
+        sampler = Sampler([row.settings for row in rows], self._unknown_id)
+        uniforms = np.array([row.uniforms(1)[0] for row in rows])
+        ids = draw(sampler.weights(logits, self._allowed(rows)), uniforms)
+        thoughts = self._thoughts(rows, logits, ids)
+        pieces = [
+            (row, self._pushed(row, [token], nothing, thought))
+            for row, token, thought in zip(rows, ids.tolist(), thoughts, strict=True)
+        ]
+        return ids, pieces
+
+    def _thoughts(self, rows: Sequence[Row], logits: Logits, ids: NDArray[np.int64]) -> list[Thought | None]:
         """What the model thought of each row's id, where that row names alternatives."""
-        alternatives = [row.alternatives for row in self._rows]
+        alternatives = [row.alternatives for row in rows]
         if all(count is None for count in alternatives):
-            return [None] * len(self._rows)
+            return [None] * len(rows)
         thoughts = Thoughts(logits, alternatives, self._unknown_id)
-        return [thoughts.of(index, token) for index, token in enumerate(self._ids.tolist())]
+        return [thoughts.of(index, token) for index, token in enumerate(ids.tolist())]
 
     def follow(self, row: Row) -> str:
         """Let a row's pattern follow what was drawn; return the text that is now certain. An error ends this row."""
@@ -237,12 +282,18 @@ class Rows:
         self.work -= row.work
         return piece
 
-    def _pushed(self, row: Row, token: int, thought: Thought | None = None) -> str:
-        """What `row.push` gives; an error ends this row and no other."""
+    def _pushed(self, row: Row, tokens: list[int], nothing: int, thought: Thought | None = None) -> str:
+        """What `row` gives of its next ids; an error ends this row and no other."""
+        lost = nothing in tokens
         try:
-            if thought is not None and not thought.is_finite:
+            if thought is None:
+                piece = row.push_all(tokens[: tokens.index(nothing)] if lost else tokens)
+            elif lost or not thought.is_finite:
                 raise no_number()
-            piece = row.push(token, thought)
+            else:
+                piece = row.push(tokens[0], thought)
+            if lost and row.finish_reason is None:
+                raise no_number()
         except Exception as error:  # whatever it is, the neighbours go on
             row.error, row.finish_reason = error, "failed"
             return ""
@@ -252,53 +303,35 @@ class Rows:
             row.thoughts = thoughts + row.thoughts
         return piece
 
-    def _next_logits(self) -> Logits:
-        """Read what was drawn in the rows that remain, and take in those that have come."""
-        kept = [index for index, row in enumerate(self._rows) if row.finish_reason is None]
-        if len(kept) < len(self._rows):
-            self._keep(kept)
-        if self._rows and self._stepper is None:
-            self._stepper = self._session.stepper(self._state)
-        parts = [] if self._stepper is None else [self._stepper.step(self._ids)]
-        if self._arrived:
-            parts += self._take_in()
-        return parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.empty((0, 0), np.float32)
-
-    def _take_in(self) -> list[Logits]:
-        """Add the rows that have come, after those that are here; return what comes after their prompts."""
-        states = [self._after_step()] if self._rows else []
-        found = []
+    def _take_in(self) -> list[tuple[Row, str]]:
+        """Draw the first character of the rows that have come, and add them."""
+        pieces: list[tuple[Row, str]] = []
         for rows, logits, state in self._arrived:
             going_on = [index for index, row in enumerate(rows) if row.finish_reason is None]
             if going_on:
-                self._rows += [rows[index] for index in going_on]
-                found.append(logits[going_on])
-                states.append(tuple(part[going_on] for part in state))
+                joining = [rows[index] for index in going_on]
+                ids, drawn = self._draw(joining, logits[going_on])
+                pieces += drawn
+                self._add(joining, ids, [tuple(part[going_on] for part in state)])
         self._arrived = []
-        if found:
-            self._settle(tuple(np.concatenate(parts) for parts in zip(*states, strict=True)))
-        return found
+        return pieces
 
-    def _after_step(self) -> State:
-        return self._state if self._stepper is None else self._stepper.state
+    def _add(self, rows: Sequence[Row], ids: Sequence[int] | NDArray[np.int64], states: Sequence[State]) -> None:
+        """Add rows after those that are here."""
+        parts = [*([self._state] if self._rows else []), *states]
+        self._state = tuple(np.concatenate(each) for each in zip(*parts, strict=True))
+        self._rows = [*self._rows, *rows]
+        self._ids = np.concatenate([self._ids, np.asarray(ids, dtype=np.int64)])
 
     def _keep(self, kept: list[int]) -> None:
-        state = tuple(part[kept] for part in self._after_step())
-        self._rows = [self._rows[index] for index in kept]
-        self._ids = self._ids[kept]
-        self._settle(state)
+        if len(kept) < len(self._rows):
+            self._rows = [self._rows[index] for index in kept]
+            self._ids = self._ids[kept]
+            self._state = tuple(part[kept] for part in self._state)
 
-    def _settle(self, state: State) -> None:
-        self._state, self._stepper, self._sampler = state, None, None
-
-    def _allowed(self, vocab_size: int) -> NDArray[np.bool_] | None:
-        masks = [row.allowed for row in self._rows]
+    def _allowed(self, rows: Sequence[Row]) -> NDArray[np.bool_] | None:
+        masks = [row.allowed for row in rows]
         if all(mask is None for mask in masks):
             return None
-        return np.stack([np.ones(vocab_size, dtype=bool) if mask is None else mask for mask in masks])
-
-
-def _without_numbers(row: Row) -> str:
-    """End a row for which the network has given no numbers, and no other."""
-    row.error, row.finish_reason = no_number(), "failed"
-    return ""
+        everything = np.ones(self._session.shape.vocab_size, dtype=bool)
+        return np.stack([everything if mask is None else mask for mask in masks])

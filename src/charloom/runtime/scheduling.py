@@ -1,4 +1,4 @@
-"""What an engine does, turn by turn: read prompts in pieces, give out rows, draw a character in each.
+"""What an engine does, turn by turn: read prompts in pieces, give out rows, draw characters in each.
 
 An engine's rows are shared among the requests that want some, whatever each has asked for. A request that needs fewer
 rows than its share leaves the rest to the others. Where there are more requests than rows, those that were served
@@ -19,7 +19,7 @@ from charloom.errors import CharloomError
 from charloom.runtime.continuation import Continuation
 from charloom.runtime.logprobs import Tokens
 from charloom.runtime.prompts import PromptReader, Reading
-from charloom.runtime.rows import Paused, Row, Rows
+from charloom.runtime.rows import BURST, Paused, Row, Rows
 from charloom.runtime.session import Session
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids, Vocabulary
@@ -175,7 +175,7 @@ class Turns:
         self._stale = True
 
     def turn(self) -> None:
-        """Read a piece of the prompts, and draw a character in every row."""
+        """Read a piece of the prompts, and draw characters in every row."""
         if self._stale or (self._contended and self._steps >= SLICE):
             self._begin_prompts()
         self._read_on()
@@ -319,9 +319,10 @@ class Turns:
             self._rows.join(rows, np.repeat(prompt.reading.logits, len(rows), axis=0), state)
 
     def _write(self) -> None:
-        """Draw a character in every row."""
-        stepped = self._rows.step()
-        self._steps += 1
+        """Draw characters in every row: one while prompts are read, and no more than until rows are given out anew."""
+        most = 1 if self._reading else SLICE - self._steps if self._contended else BURST
+        stepped = self._rows.turn(max(1, most))
+        self._steps += self._rows.steps
         ended, to_follow = len(stepped) != len(self._active), []
         for row, piece in stepped:
             text = self._active[row]

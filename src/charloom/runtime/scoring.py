@@ -23,12 +23,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.errors import CorpusError
-from charloom.runtime.evaluation import negative_log_likelihoods
-from charloom.runtime.session import Session, initial_state, no_number
+from charloom.runtime.session import Nats, Session, initial_state, no_number
 from charloom.text.cleaning import STEPS, clean_pieces, expand
 from charloom.text.vocabulary import Ids, Vocabulary
-
-Nats = NDArray[np.float64]
 
 MAX_ROWS = 64
 _POSITIONS = 4096  # T · B of one run: enough to be fast, and short lines are padded by less
@@ -147,8 +144,8 @@ class _Batch:
         inputs = np.zeros((time, len(rows)), dtype=np.int64)
         targets = np.zeros_like(inputs)
         lengths = [row.lay(inputs[:, b], targets[:, b]) for b, row in enumerate(rows)]
-        logits, state = self._session.run(inputs, self._entered_state())
-        nats = negative_log_likelihoods(logits, targets).T.copy()  # (B, T)
+        found, state = self._session.nats(inputs, targets, self._entered_state())
+        nats = found.T.copy()  # (B, T)
         going_on: list[int] = []
         for b, row in enumerate(rows):
             yield row.number, nats[b, : lengths[b]]

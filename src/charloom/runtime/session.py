@@ -8,23 +8,23 @@ hidden then cell, the other cells one. All zeros is the state before any text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from charloom.bundle import ModelShape
-from charloom.bundle.config import CONFIG, GRAPH, STEP_GRAPH
+from charloom.bundle import ModelDirectory, ModelShape
 from charloom.errors import ModelDirectoryError
-from charloom.runtime.float32_graph import float32_graph
-from charloom.runtime.int8_graph import int8_graph
-from charloom.runtime.onnx_graph import state_names
+from charloom.kernel import open_network
+from charloom.kernel.sampling import Sampler, draw
+from charloom.kernel.weights import Precision, Weights, read_weights
+from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids
 
 State = tuple[NDArray[np.float32], ...]
 Logits = NDArray[np.float32]
+Nats = NDArray[np.float64]
 
 LOGITS_LIMIT = 1 << 23
 """Logits held at a time, 32 MiB of float32: whoever reads much at once cuts it so that there are no more."""
@@ -36,7 +36,10 @@ def no_number() -> ModelDirectoryError:
 
 
 class Session(Protocol):
-    """What generation and evaluation need of a network; training has one of its own."""
+    """What generation and evaluation need of a network; training has one of its own.
+
+    A network of the kernel has all of it; where only `run` is defined, the rest is done by it and numpy.
+    """
 
     shape: ModelShape
 
@@ -44,34 +47,54 @@ class Session(Protocol):
         """Read ids (T, B) from a state; return logits (T, B, V) and the state after the last one."""
         ...
 
-    def stepper(self, state: State) -> Stepper:
-        """Prepare to read one character a row at a time, from a state (B, H)."""
-        return RunStepper(self, state)
+    def read(self, ids: Ids, state: State) -> tuple[Logits, State]:
+        """Read ids (T, B), T ≥ 1, from a state; return logits (B, V) and the state, both after the last one."""
+        logits, state = self.run(ids, state)
+        return logits[-1].copy(), state
+
+    def write(
+        self,
+        ids: Ids,
+        state: State,
+        uniforms: NDArray[np.float64],
+        sampling: Sequence[SamplingSettings],
+        unknown_id: int | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> tuple[Ids, State]:
+        """Read ids (B,), draw the next, read it, and so on for T steps.
+
+        Args:
+            ids: the last ids of what was written so far; not read yet.
+            state: the state before them.
+            uniforms: (T, B) numbers in [0, 1) to draw by.
+            sampling: of each row.
+            unknown_id: never drawn.
+            allowed: the only ids that may be drawn, (B, V), at least one a row; None = all.
+
+        Returns:
+            What was drawn (T, B), the last of it not read yet, and the state. A row without finite logits draws V, and
+            what it draws later means nothing.
+        """
+        written, sampler = np.empty(uniforms.shape, dtype=np.int64), Sampler(sampling, unknown_id)
+        for step, row_uniforms in enumerate(uniforms):
+            logits, state = self.read(ids[None], state)
+            written[step] = draw(sampler.weights(logits, allowed), row_uniforms)
+            ids = np.where(written[step] < self.shape.vocab_size, written[step], 0)
+        return written, state
+
+    def nats(self, ids: Ids, targets: Ids, state: State) -> tuple[Nats, State]:
+        """Read ids (T, B) from a state; −ln p of targets (T, B), NaN where there are no numbers, and the state."""
+        logits, state = self.run(ids, state)
+        return negative_log_likelihoods(logits, targets), state
 
 
-class Stepper(Protocol):
-    """A network that reads one character a row at a time, always the same rows."""
-
-    def step(self, ids: Ids) -> Logits:
-        """Read ids (B,); return logits (B, V), which may be overwritten by the next step."""
-        ...
-
-    @property
-    def state(self) -> State:
-        """The state after the last step, (B, H) each; it may be overwritten by the next step."""
-        ...
-
-
-class RunStepper:
-    """Steps any session by running it."""
-
-    def __init__(self, session: Session, state: State) -> None:
-        self._session = session
-        self.state = state
-
-    def step(self, ids: Ids) -> Logits:
-        logits, self.state = self._session.run(ids[None, :], self.state)
-        return np.asarray(logits[0])
+def negative_log_likelihoods(logits: Logits, targets: Ids) -> Nats:
+    """−ln p of each target: logits (T, B, V) and targets (T, B) → nats (T, B)."""
+    with np.errstate(invalid="ignore"):  # NaN stays NaN: whoever asks looks at the sum
+        shifted = logits - logits.max(axis=-1, keepdims=True)
+        chosen = np.take_along_axis(shifted, targets[..., None].astype(np.intp), axis=-1)[..., 0]
+        nats = np.log(np.exp(shifted).sum(axis=-1, dtype=np.float64)) - chosen
+    return np.asarray(nats, dtype=np.float64)
 
 
 def initial_state(shape: ModelShape, batch: int) -> State:
@@ -80,92 +103,21 @@ def initial_state(shape: ModelShape, batch: int) -> State:
     return tuple(np.zeros((batch, shape.hidden_size), dtype=np.float32) for _ in range(count))
 
 
-class OnnxSession(Session):
-    """A graph of a model directory, float32 or int8, run by ONNX Runtime."""
+def open_session(directory: ModelDirectory, precision: Precision, threads: int = 1) -> Session:
+    """The network of a model directory.
 
-    def __init__(self, graph: bytes, shape: ModelShape, threads: int = 1, name: str = GRAPH) -> None:
-        """Load a graph.
-
-        Args:
-            graph: the content of `model.onnx` or `model.int8.onnx`.
-            shape: what config.json says the network is; the graph must agree.
-            threads: processor threads for one run.
-            name: the file, for errors.
-        """
-        self.shape = shape
-        _check_written_by_us(graph, shape, name)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # A spinning thread burns a core between steps for nothing.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # ONNX Runtime raises a class of its own for each kind of failure
-            reason = str(error).splitlines()[0][:200]
-            raise ModelDirectoryError(f"{name} cannot be loaded: {reason}") from None
-        before, after = state_names(shape)
-        self._inputs, self._outputs = ["ids", *before], ["logits", *after]
-
-    def run(self, ids: Ids, state: State) -> tuple[Logits, State]:
-        feeds: dict[str, NDArray[Any]] = dict(zip(self._inputs, (ids.astype(np.int64), *state), strict=True))
-        logits, *after = self._session.run(self._outputs, feeds)
-        return logits, tuple(after)
-
-    def stepper(self, state: State) -> Stepper:
-        return _OnnxStepper(self._session, self._inputs, self._outputs, state, self.shape.vocab_size)
+    Raises:
+        ModelDirectoryError: the weights are not whole.
+    """
+    return open_network(directory.config.model, read_weights(directory), precision, threads=threads)
 
 
-def check_graph(content: bytes, shape: ModelShape, name: str = GRAPH) -> None:
-    """Load a graph and step it once."""
-    session = OnnxSession(content, shape, name=name)
-    logits, _ = session.run(np.zeros((1, 1), dtype=np.int64), initial_state(shape, 1))
+def check_weights(shape: ModelShape, weights: Weights) -> None:
+    """Step a network once.
+
+    Raises:
+        ModelDirectoryError: it gives no numbers.
+    """
+    logits, _ = open_network(shape, weights, "float32").read(np.zeros((1, 1), dtype=np.int64), initial_state(shape, 1))
     if not np.isfinite(logits).all():
-        raise ModelDirectoryError(f"{name}: {no_number()}")
-
-
-def _check_written_by_us(content: bytes, shape: ModelShape, name: str) -> None:
-    """Refuse a graph before ONNX Runtime sees it: one of other operators could run for ever, or take all memory."""
-    kinds = (int8_graph, float32_graph) if name == STEP_GRAPH else (float32_graph, int8_graph)
-    graph = next((graph for kind in kinds if (graph := kind(shape)).is_in(content)), None)
-    if graph is None:
-        raise ModelDirectoryError(
-            f"{name} is not the network that {CONFIG} describes, written by charloom: copy the model again or retrain"
-        )
-    if not graph.has_finite_weights(content):
-        raise ModelDirectoryError(f"{name} is damaged: not all of its weights are numbers; train the model again")
-
-
-class _OnnxStepper:
-    """Steps a graph in buffers set aside once: two sets of states take turns at being read and written."""
-
-    def __init__(
-        self, session: Any, inputs: Sequence[str], outputs: Sequence[str], state: State, vocab_size: int
-    ) -> None:
-        rows = len(state[0])
-        self._session = session
-        self._ids = np.zeros((1, rows), dtype=np.int64)
-        self._logits = np.empty((1, rows, vocab_size), dtype=np.float32)
-        first = tuple(np.array(part, dtype=np.float32, order="C") for part in state)
-        second = tuple(np.empty_like(part) for part in first)
-        self._turns: list[tuple[Any, State]] = []  # what is bound, and the state that running it writes
-        for read, written in ((first, second), (second, first)):
-            binding = session.io_binding()
-            _bind(binding.bind_input, inputs, (self._ids, *read))
-            _bind(binding.bind_output, outputs, (self._logits, *written))
-            self._turns.append((binding, written))
-        self.state: State = first
-
-    def step(self, ids: Ids) -> Logits:
-        self._ids[0] = ids
-        binding, self.state = self._turns[0]
-        self._session.run_with_iobinding(binding)
-        self._turns.reverse()
-        return np.asarray(self._logits[0])
-
-
-def _bind(bind: Callable[..., None], names: Sequence[str], arrays: Sequence[NDArray[Any]]) -> None:
-    """Tell a binding to read or write these arrays where they lie; whoever binds must keep them alive."""
-    for name, array in zip(names, arrays, strict=True):
-        bind(name, "cpu", 0, array.dtype.type, array.shape, array.ctypes.data)
+        raise no_number()

@@ -25,16 +25,17 @@ import torch
 from torch.nn import functional as F
 
 from charloom.errors import TrainingError, UsageError
+from charloom.kernel import open_network
+from charloom.kernel.weights import Weights as Arrays
 from charloom.runtime.evaluation import evaluate_segments
-from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.model import Model
 from charloom.settings import VocabularyKind
 from charloom.text.cleaning import clean_prompt
 from charloom.text.splits import Segment, with_opening
 from charloom.text.vocabulary import Ids, Vocabulary
+from charloom.training.agreement import compare
 from charloom.training.init_from import read_weights
 from charloom.training.model import CharacterModel
-from charloom.training.onnx_graphs import verify_graph
 from charloom.training.state import Weights
 from charloom.training.torch_session import TorchSession
 
@@ -47,7 +48,7 @@ _LEARNING_RATE = 1.5e-3
 _WARMUP = 10  # steps: Adam's first ones know little of the gradients' size
 _PASSES = 8
 _READ_IN_ALL = 200_000  # symbols read in all passes together, where that is more than one
-_CHECKED = 256  # symbols on which the graph is compared with PyTorch
+_CHECKED = 256  # symbols on which the network is compared with PyTorch
 _SEED = 1  # of the dropout masks
 
 
@@ -86,7 +87,7 @@ def adapt(model: Model, text: str, *, name: str = "the text") -> tuple[Model, Ad
     Raises:
         UsageError: the text is too short or too long.
         ModelDirectoryError: the model's weights cannot be read.
-        TrainingError: a loss became NaN or infinite, or the adapted graph does not agree with PyTorch.
+        TrainingError: a loss became NaN or infinite, or the adapted network does not agree with PyTorch.
     """
     started = time.perf_counter()
     cleaned = clean_prompt(text, model.config.corpus.cleaning)
@@ -97,7 +98,7 @@ def adapt(model: Model, text: str, *, name: str = "the text") -> tuple[Model, Ad
     with _torch_threads(model.threads), torch.random.fork_rng(devices=[]):
         learner = _Adapter(CharacterModel(model.config.model), read_weights(model.directory), model.vocabulary)
         before, after, passes = _try(learner, whole)
-        adapted = model if passes == 0 else model.with_graph(_graph(learner, whole, passes))
+        adapted = model if passes == 0 else model.with_weights(_adapted_weights(learner, whole, passes))
     return adapted, Adaptation(len(cleaned), unknown, before, after, passes, time.perf_counter() - started)
 
 
@@ -117,15 +118,15 @@ def _try(learner: _Adapter, whole: Segment) -> tuple[float, float, int]:
     return before, after, passes if after < before else 0
 
 
-def _graph(learner: _Adapter, whole: Segment, passes: int) -> bytes:
-    """The graph of the weights after reading the whole text."""
+def _adapted_weights(learner: _Adapter, whole: Segment, passes: int) -> Arrays:
+    """The weights after reading the whole text."""
     learner.start_anew()
     for _ in range(passes):
         learner.read(whole)
-    weights = {name: tensor.numpy() for name, tensor in learner.model.state_dict().items()}
-    graph = build_graph(learner.model.shape, weights)
-    verify_graph(graph, TorchSession(learner.model), whole.ids[:_CHECKED, None])
-    return graph
+    weights = {name: tensor.numpy().copy() for name, tensor in learner.model.state_dict().items()}
+    network = open_network(learner.model.shape, weights, "float32")
+    compare(network, TorchSession(learner.model), whole.ids[:_CHECKED, None])
+    return weights
 
 
 class _Adapter:

@@ -14,18 +14,18 @@ from charloom.bundle import MemoryRecord, ModelConfig, ModelShape, read_history,
 from charloom.bundle.config import METRICS, WEIGHTS, CopiedRecord, FileName, RecitedRecord
 from charloom.files import storage_errors
 from charloom.folders import sweep
+from charloom.kernel.weights import Weights
 from charloom.runtime.evaluation import Evaluation, evaluate_segments, evaluation_of_loss
 from charloom.runtime.generation import generate_batch
 from charloom.runtime.novelty import CopiedShare, Novelty, NoveltySettings, Searched, novelty
-from charloom.runtime.onnx_graph import Arrays
 from charloom.runtime.recitation import Recitation, ReciteSettings, passages_in, recite
 from charloom.runtime.session import Session
 from charloom.settings import Protocol, RunSettings, SamplingSettings
 from charloom.text.splits import Segment, Split
+from charloom.training.agreement import check_agreement
 from charloom.training.card import model_card
 from charloom.training.data import TrainingData
 from charloom.training.history import draw_losses
-from charloom.training.onnx_graphs import build_graphs
 from charloom.training.result import TrainingResult
 from charloom.training.state import TrainingState
 from charloom.training.torch_session import TorchSession
@@ -141,8 +141,8 @@ def publish(
     """
     state.model.load_state_dict(state.best_weights)
     session = TorchSession(state.model)
-    weights: Arrays = {name: tensor.numpy() for name, tensor in state.best_weights.items()}
-    graphs = build_graphs(weights, session, data)
+    weights: Weights = {name: tensor.numpy() for name, tensor in state.best_weights.items()}
+    agreement = check_agreement(weights, session, data)
     if facts.stopped:
         # A person who pressed Ctrl-C is waiting: what was measured on the way must do.
         protocol, loss = data.protocol_on_the_way, state.progress.best_loss
@@ -153,7 +153,7 @@ def publish(
     memory = None
     if not facts.stopped:
         seed = facts.settings.training.seed
-        memory = measure_memory(graphs.writing_session(), data, facts.settings.sampling, seed)
+        memory = measure_memory(agreement.session, data, facts.settings.sampling, seed)
     result = _result(state, shape, facts, losses, sample)
 
     def config_for(checksums: dict[FileName, str]) -> ModelConfig:
@@ -161,17 +161,17 @@ def publish(
             library_version=__version__,
             model=shape,
             corpus=data.record,
-            training=_training_record(facts, result, graphs.difference),
+            training=_training_record(facts, result, agreement.difference),
             losses={protocol: evaluation.record() for protocol, evaluation in losses.items()},
-            precision=graphs.precision,
+            precision=agreement.precision,
             memory=memory,
             files=checksums,
         )
 
     files: dict[FileName, bytes] = {
         WEIGHTS: save(weights),
-        **graphs.files,
-        "README.md": model_card(shape, data.record, list(losses.values()), result, graphs.precision, memory),
+        **agreement.graphs,
+        "README.md": model_card(shape, data.record, list(losses.values()), result, agreement.precision, memory),
         "loss.svg": draw_losses(read_history(history)),
     }
     if history.is_file():
