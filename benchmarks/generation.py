@@ -34,6 +34,7 @@ from article_loop import ArticleNetwork
 from charloom.runtime.generation import TextStream
 from charloom.runtime.model import Model
 from charloom.settings import SamplingSettings
+from onnx_stepper import OnnxPath
 
 SYMBOLS = [chr(code) for code in range(ord("0"), ord("0") + 64)] + ["\n"]
 STREAMS = 64
@@ -70,6 +71,8 @@ class Contest:
         self._characters = characters
         self._int8 = charloom.load(folder, precision="int8")
         self._float32 = charloom.load(folder, precision="float32")
+        self._onnx = charloom.load(folder, precision="int8")
+        self._onnx._session = OnnxPath((folder / "model.int8.onnx").read_bytes(), self._int8.config.model)
         self._network = ArticleNetwork(self._int8.vocabulary.size, hidden_size)
         self._prompt = "".join(np.random.default_rng(1).choice(SYMBOLS, PROMPT))
 
@@ -81,8 +84,10 @@ class Contest:
             "tuned": lambda: self._stepped(tuned.step, self._characters),
             "float32": lambda: self._one_stream(self._float32),
             "int8": lambda: self._one_stream(self._int8),
-            "int8_batch": self._batch,
+            "int8_batch": lambda: self._batch(self._int8),
             "int8_engine": self._engine,
+            "onnx": lambda: self._one_stream(self._onnx),
+            "onnx_batch": lambda: self._batch(self._onnx),
             "limit": self._limit,
         }
 
@@ -94,6 +99,7 @@ class Contest:
             "article_prompt": lambda: PROMPT / self._stepped(article.step, PROMPT // 4),
             "int8_prompt": lambda: self._first_character(self._int8),
             "float32_prompt": lambda: self._first_character(self._float32),
+            "onnx_prompt": lambda: self._first_character(self._onnx),
             "torch_process": lambda: _process(["-c", "import torch"]),
             "charloom_process": lambda: _process(generate),
         }
@@ -110,9 +116,9 @@ class Contest:
         model.generate("0", length=self._characters, **SAMPLING)
         return self._characters / (time.perf_counter() - started)
 
-    def _batch(self) -> float:
+    def _batch(self, model: Model) -> float:
         started = time.perf_counter()
-        self._int8.generate_samples("0", STREAMS, length=self._characters // 4, **SAMPLING)
+        model.generate_samples("0", STREAMS, length=self._characters // 4, **SAMPLING)
         return STREAMS * (self._characters // 4) / (time.perf_counter() - started)
 
     def _engine(self) -> float:
@@ -176,6 +182,8 @@ def show(report: Record) -> None:
         ("int8", "charloom, int8, one stream"),
         ("int8_batch", "charloom, int8, 64 samples of one prompt"),
         ("int8_engine", "charloom, int8, 64 requests to an engine"),
+        ("onnx", "ONNX Runtime and numpy, int8, one stream"),
+        ("onnx_batch", "ONNX Runtime and numpy, int8, 64 samples"),
         ("limit", "limit: the int8 weights read once each"),
     ):
         times = f"{rates[name] / rates['article']:.1f}"
@@ -185,6 +193,7 @@ def show(report: Record) -> None:
         ("article_prompt", "the article's loop"),
         ("float32_prompt", "charloom, float32"),
         ("int8_prompt", "charloom, int8"),
+        ("onnx_prompt", "ONNX Runtime, int8"),
     ):
         times = f"{seconds['article_prompt'] / seconds[name]:.1f}"
         print(f"{title:<44}{1000 * seconds[name]:>14.1f}{times:>11}")

@@ -11,9 +11,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from charloom.kernel.sampling import Sampler, draw
 from charloom.runtime.onnx_session import OnnxSession
 from charloom.runtime.session import Logits, State
+from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids
+
+
+class OnnxPath(OnnxSession):
+    """A graph that writes as fast as ONNX Runtime steps and numpy draws."""
+
+    def write(
+        self,
+        ids: Ids,
+        state: State,
+        uniforms: NDArray[np.float64],
+        sampling: Sequence[SamplingSettings],
+        unknown_id: int | None = None,
+        allowed: NDArray[np.bool_] | None = None,
+    ) -> tuple[Ids, State]:
+        """As a session does."""
+        stepper, sampler = OnnxStepper(self, state), Sampler(sampling, unknown_id)
+        written = np.empty(uniforms.shape, dtype=np.int64)
+        for step, row_uniforms in enumerate(uniforms):
+            written[step] = draw(sampler.weights(stepper.step(ids), allowed), row_uniforms)
+            ids = written[step]
+        return written, tuple(part.copy() for part in stepper.state)
 
 
 class OnnxStepper:

@@ -4,8 +4,8 @@ python benchmarks/scoring.py FILE [--seconds 8] [--repeats 3] [--json]
 python benchmarks/scoring.py FILE --memory [--megabytes 200]
 
 Rates: an LSTM of 2 × 512 with random weights (they cost what trained ones do), one thread. The lines of FILE are
-scored as `charloom score --lines` does. References in the same run: the same session writing 64 texts, one character
-a step, sampled with numpy; and the article's network in PyTorch writing one text, one character a step. Everything is
+scored as `charloom score --lines` does. References in the same run: ONNX Runtime instead of the kernel; the kernel
+writing 64 texts; and the article's network in PyTorch writing one text, one character a step. Everything is
 measured in turns and the best turn of each counts.
 
 Memory: FILE is repeated to so many megabytes and scored by a process of its own: by lines, whole, and as one line.
@@ -33,26 +33,28 @@ import torch
 from article_loop import ArticleNetwork, State
 from charloom.bundle import ModelShape
 from charloom.events import ignore
-from charloom.runtime.float32_graph import build_graph
+from charloom.kernel import open_network
 from charloom.runtime.int8_graph import build_int8_graph
 from charloom.runtime.onnx_session import OnnxSession
 from charloom.runtime.scored_files import NamedFiles, in_memory
 from charloom.runtime.scoring import Scorer, Text
-from charloom.runtime.session import Logits, Session, initial_state
+from charloom.runtime.session import Logits, Nats, Session, initial_state
 from charloom.runtime.session import State as SessionState
+from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import CharacterVocabulary, Ids
 from charloom.training.model import CharacterModel
 
 STREAMS = 64
 CHECKED = 10_000_000  # characters before the first look at the memory
 WAYS = ("lines", "whole", "one line")
+_STEPS_A_TURN = 8
 _LINES_A_TURN = 8192  # what `score --lines` gathers
 
 Record = dict[str, Any]
 
 
-def sessions(vocab_size: int, hidden_size: int, num_layers: int = 2) -> dict[str, OnnxSession]:
-    """A random network's graphs, by precision."""
+def sessions(vocab_size: int, hidden_size: int, num_layers: int = 2) -> dict[str, Session]:
+    """A random network by precision, with two threads, and as ONNX Runtime runs its int8 graph."""
     torch.manual_seed(1)
     shape = ModelShape(
         cell="lstm",
@@ -65,7 +67,12 @@ def sessions(vocab_size: int, hidden_size: int, num_layers: int = 2) -> dict[str
     weights = {name: tensor.detach().numpy() for name, tensor in CharacterModel(shape).state_dict().items()}
     int8 = build_int8_graph(shape, weights)
     assert int8 is not None
-    return {"int8": OnnxSession(int8, shape), "float32": OnnxSession(build_graph(shape, weights), shape)}
+    return {
+        "int8": open_network(shape, weights, "int8"),
+        "int8, two threads": open_network(shape, weights, "int8", threads=2),
+        "float32": open_network(shape, weights, "float32"),
+        "onnx": OnnxSession(int8, shape),
+    }
 
 
 Steps = Iterator[int]
@@ -88,16 +95,13 @@ def scored_whole(session: Session, vocabulary: CharacterVocabulary, path: Path) 
 
 
 def written(session: Session) -> Steps:
-    """Write 64 texts, one character of each a step, from the softmax itself."""
-    generator = np.random.default_rng(1)
-    state, ids = initial_state(session.shape, STREAMS), np.zeros((1, STREAMS), dtype=np.int64)
+    """Write 64 texts, eight characters of each at a time."""
+    generator, settings = np.random.default_rng(1), [SamplingSettings(temperature=1)] * STREAMS
+    state, ids = initial_state(session.shape, STREAMS), np.zeros(STREAMS, dtype=np.int64)
     while True:
-        logits, state = session.run(ids, state)
-        probabilities = np.exp(logits[0] - logits[0].max(axis=-1, keepdims=True))  # (B, V)
-        cumulative = np.cumsum(probabilities, axis=-1, dtype=np.float64)
-        targets = generator.random((STREAMS, 1)) * cumulative[:, -1:]
-        ids = (cumulative <= targets).sum(axis=-1)[None, :]
-        yield STREAMS
+        written, state = session.write(ids, state, generator.random((_STEPS_A_TURN, STREAMS)), settings)
+        ids = written[-1]
+        yield written.size
 
 
 @torch.no_grad()
@@ -134,8 +138,12 @@ def rates(path: Path, hidden_size: int, seconds: float, repeats: int) -> Record:
     session = sessions(vocabulary.size, hidden_size)
     jobs = {
         "score --lines, int8": scored_lines(session["int8"], vocabulary, path),
+        "score --lines, int8, two threads": scored_lines(session["int8, two threads"], vocabulary, path),
         "score --lines, float32": scored_lines(session["float32"], vocabulary, path),
+        "score --lines, int8 by ONNX Runtime": scored_lines(session["onnx"], vocabulary, path),
         "score, one file, int8": scored_whole(session["int8"], vocabulary, path),
+        "score, one file, int8, two threads": scored_whole(session["int8, two threads"], vocabulary, path),
+        "score, one file, ONNX Runtime": scored_whole(session["onnx"], vocabulary, path),
         "reference: 64 texts written, int8": written(session["int8"]),
         "reference: the article's loop": written_by_the_article(vocabulary.size - 1, hidden_size),
     }
@@ -148,15 +156,15 @@ def show_rates(report: Record) -> None:
     best = report["characters_per_second"]
     *_, writing, article = best
     print(f"LSTM 2 × {report['hidden_size']}, {report['vocab_size']} ids, one thread\n")
-    print(f"{'':<36}{'characters/s':>13}{'÷ 64 texts':>12}{'÷ article':>11}")
+    print(f"{'':<38}{'characters/s':>13}{'÷ 64 texts':>12}{'÷ article':>11}")
     for name, rate in best.items():
-        print(f"{name:<36}{rate:>13,.0f}{rate / best[writing]:>12.2f}{rate / best[article]:>11.1f}")
+        print(f"{name:<38}{rate:>13,.0f}{rate / best[writing]:>12.2f}{rate / best[article]:>11.1f}")
 
 
 class Watched(Session):
     """A session that remembers the peak of memory after its first characters."""
 
-    def __init__(self, session: OnnxSession) -> None:
+    def __init__(self, session: Session) -> None:
         """Watch `session`."""
         self.shape = session.shape
         self.early = 0.0
@@ -165,10 +173,14 @@ class Watched(Session):
 
     def run(self, ids: Ids, state: SessionState) -> tuple[Logits, SessionState]:
         """Run it."""
+        return self._session.run(ids, state)
+
+    def nats(self, ids: Ids, targets: Ids, state: SessionState) -> tuple[Nats, SessionState]:
+        """Score by it."""
         self._read += ids.size
         if not self.early and self._read >= CHECKED:
             self.early = peak_megabytes()
-        return self._session.run(ids, state)
+        return self._session.nats(ids, targets, state)
 
 
 def peak_megabytes() -> float:

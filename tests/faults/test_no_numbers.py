@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from safetensors.numpy import load_file, save
 
 import charloom as library
+from charloom.bundle import open_model_directory
 from charloom.errors import CharloomError, ModelDirectoryError
+from charloom.runtime.float32_graph import build_graph
+from charloom.runtime.int8_graph import build_int8_graph
 from charloom.runtime.model import Model
 from charloom.runtime.session import Logits, Session, State
 from charloom.text.vocabulary import Ids
@@ -28,26 +30,23 @@ HUGE = 3.4e38
 SAYS = "the model gives no number for this text"
 
 
-def spoiled(model: Path, array: str, value: float) -> None:
-    """Fill an array of the graphs that have it with a value."""
-    for name in ("model.onnx", "model.int8.onnx"):
-        content = onnx.load_from_string((model / name).read_bytes())
-        for tensor in content.graph.initializer:
-            if tensor.name == array and tensor.data_type == onnx.TensorProto.FLOAT:
-                numbers = onnx.numpy_helper.to_array(tensor).copy()
-                numbers[:] = value
-                tensor.raw_data = numbers.tobytes()
-        replace(model, name, content.SerializeToString())
+def fill(model: Path, array: str, value: float) -> None:
+    """Fill one of the weights with a value, in all files."""
+    weights = load_file(model / "model.safetensors")
+    weights[array][:] = value
+    replace(model, "model.safetensors", save(weights))
+    shape = open_model_directory(model).config.model
+    replace(model, "model.onnx", build_graph(shape, weights))
+    int8 = build_int8_graph(shape, weights)
+    assert int8 is not None
+    replace(model, "model.int8.onnx", int8)
 
 
 @pytest.fixture(params=["NaN", "inf", "-inf"])
 def numberless(trained: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """A model with weights that are not numbers."""
     model = Path(shutil.copytree(trained, tmp_path / "model"))
-    spoiled(model, "output_bias", float(request.param))
-    weights = load_file(model / "model.safetensors")
-    weights["output.bias"][:] = float(request.param)
-    replace(model, "model.safetensors", save(weights))
+    fill(model, "output.bias", float(request.param))
     return model
 
 
@@ -55,8 +54,7 @@ def numberless(trained: Path, tmp_path: Path, request: pytest.FixtureRequest) ->
 def overflowing(trained: Path, tmp_path: Path) -> Path:
     """A model whose weights are numbers, so large that its answers are none."""
     model = Path(shutil.copytree(trained, tmp_path / "model"))
-    for array in ("output_weight", "output_scale"):
-        spoiled(model, array, HUGE)
+    fill(model, "output.weight", HUGE)
     return model
 
 
@@ -109,7 +107,7 @@ def test_weights_that_are_not_numbers_are_refused_by_every_command(
 ) -> None:
     ran = run(charloom, line, numberless, small_text)
     assert (ran.status, ran.out) == (1, "")
-    assert "is damaged: not all of its weights are numbers" in one_line(ran)
+    assert "model.safetensors is damaged: output.bias is not" in one_line(ran)
 
 
 @pytest.mark.parametrize("line", LINES)
@@ -128,7 +126,7 @@ def test_such_models_are_not_whole_and_not_exported_adapted_or_served(
     assert charloom("inspect", numberless, "--json").json["whole"] is False
     ran = charloom("inspect", numberless)
     assert ran.status == 1
-    assert "NOT WHOLE: model.onnx is damaged" in ran.out
+    assert "NOT WHOLE: model.safetensors is damaged" in ran.out
     for kind in ("onnx", "html"):
         ran = charloom("export", numberless, f"--{kind}", tmp_path / "file")
         assert ran.status == 1
@@ -139,16 +137,16 @@ def test_such_models_are_not_whole_and_not_exported_adapted_or_served(
     assert "damaged" in one_line(ran)
     ran = charloom("serve", numberless, "--port", 0, "--failure-linger", "0.1s", "--quiet")
     assert ran.status == 1
-    assert "not all of its weights are numbers" in ran.err
+    assert "finite float32 numbers" in ran.err
 
 
 def test_a_model_whose_answers_are_not_numbers_is_not_whole_either(
     charloom: Charloom, overflowing: Path, tmp_path: Path
 ) -> None:
-    assert charloom("inspect", overflowing, "--json").json["problem"].startswith(f"model.onnx: {SAYS}")
+    assert charloom("inspect", overflowing, "--json").json["problem"].startswith(f"model.safetensors: {SAYS}")
     ran = charloom("inspect", overflowing)
     assert ran.status == 1
-    assert f"NOT WHOLE: model.onnx: {SAYS}" in ran.out
+    assert f"NOT WHOLE: model.safetensors: {SAYS}" in ran.out
     assert charloom("export", overflowing, "--onnx", tmp_path / "file").status == 1
     ran = charloom("serve", overflowing, "--port", 0, "--failure-linger", "0.1s", "--quiet")
     assert ran.status == 1

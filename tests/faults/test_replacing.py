@@ -158,7 +158,7 @@ def test_damage_is_not_waited_for(trained: Path, tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes here")
-@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "model.onnx", "generation_config.json"])
+@pytest.mark.parametrize("name", ["config.json", "vocabulary.json", "model.safetensors", "generation_config.json"])
 def test_a_named_pipe_does_not_hold_a_reader_up(trained: Path, tmp_path: Path, name: str) -> None:
     target = Path(shutil.copytree(trained, tmp_path / "model"))
     (target / name).unlink()

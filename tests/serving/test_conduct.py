@@ -132,14 +132,14 @@ def test_connections_that_ask_nothing_are_closed(trained: Path) -> None:
 
 
 def test_a_poisoned_request_harms_nobody(client: httpx.Client, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
-    push = Row.push
+    push_all = Row.push_all
 
     def poisoned(self: Row, *arguments: Any) -> str:
         if self.seed == 666:
             raise RuntimeError("poison")
-        return push(self, *arguments)
+        return push_all(self, *arguments)
 
-    monkeypatch.setattr(Row, "push", poisoned)
+    monkeypatch.setattr(Row, "push_all", poisoned)
     before = metric(client, "request_failure_total")
     answers: dict[int, str] = {}
 

@@ -93,9 +93,9 @@ def test_a_text_that_teaches_nothing_leaves_the_weights(model: charloom.Model) -
     """Characters drawn with the model's own probabilities: no weights are better than its own."""
     own = model.generate("", length=2_000, temperature=1, seed=1).text
     adapted, record = adapt(model, own)
-    assert record.bits_per_char_after < record.bits_per_char_before + 0.05
-    if record.passes == 0:
-        assert adapted is model
+    assert record.bits_per_char_after < record.bits_per_char_before + 0.1
+    assert (adapted is model) == (record.passes == 0)
+    assert record.passes == 0 or record.bits_per_char_after < record.bits_per_char_before
 
 
 def test_reading_does_what_a_hand_written_step_does(trained: Path) -> None:

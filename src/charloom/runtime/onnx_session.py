@@ -31,13 +31,16 @@ def has_onnx_runtime() -> bool:
 
 
 def _onnx_runtime() -> Any:
-    """ONNX Runtime; left alone, it reports what it does, and leaves a number for this device in the home folder."""
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when it is imported
+    """ONNX Runtime, which reads the variable when it is imported.
+
+    Without it, it leaves a device id and a database in the user's cache folder and sends events to Microsoft. Its own
+    switch, disable_telemetry_events(), comes after both are written.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise MissingExtraError("checking an ONNX graph", "onnx") from error
-    onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelDirectory, ModelShape
+from charloom.bundle.config import WEIGHTS
 from charloom.errors import ModelDirectoryError
 from charloom.kernel import open_network
 from charloom.kernel.sampling import Sampler, draw
@@ -120,4 +121,4 @@ def check_weights(shape: ModelShape, weights: Weights) -> None:
     """
     logits, _ = open_network(shape, weights, "float32").read(np.zeros((1, 1), dtype=np.int64), initial_state(shape, 1))
     if not np.isfinite(logits).all():
-        raise no_number()
+        raise ModelDirectoryError(f"{WEIGHTS}: {no_number()}")
