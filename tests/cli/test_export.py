@@ -16,6 +16,7 @@ from safetensors.numpy import load, save
 
 import charloom as library
 from charloom.bundle import open_model_directory
+from charloom.kernel.build import compile_wasm
 from charloom.runtime.export import with_metadata
 from tests.cli.conftest import Charloom, one_line
 
@@ -187,7 +188,8 @@ def test_a_page_is_the_model_in_one_file(trained: Path, tmp_path: Path, charloom
     assert written["path"] == str(file)
     assert written["bytes"] == len(content)
     assert written["sha256"] == hashlib.sha256(content).hexdigest()
-    assert len(content) <= 1.4 * library.load(trained).config.model.parameters + 65_536
+    kernel = compile_wasm().stat().st_size
+    assert len(content) <= 1.4 * (library.load(trained).config.model.parameters + kernel) + 65_536
     addresses = set(re.findall(rb"https?://[^\s\"'<)]+", content))
     assert not addresses, "nothing to fetch"
     charloom("export", trained, "--html", tmp_path / "again.html")

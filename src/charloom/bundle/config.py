@@ -107,7 +107,7 @@ class Loss(_Record):
 
 
 class PrecisionRecord(_Record):
-    """What the int8 graph costs: the loss of both graphs on the same part of the validation text.
+    """What int8 costs: the losses in float32 and in int8 on the same part of the validation text.
 
     Measured with `windows-256`, in nats a symbol.
     """
@@ -171,7 +171,7 @@ class ModelConfig(_Record):
     corpus: CorpusRecord
     training: dict[str, Any] = Field(description="settings and figures of the run that made the model")
     losses: dict[Literal["stateful", "windows-256", "cold-60"], Loss]
-    precision: PrecisionRecord | None = Field(None, description="None without an int8 graph, as in older models")
+    precision: PrecisionRecord | None = Field(None, description="None where it was not measured, as in older models")
     memory: MemoryRecord | None = Field(None, description="None where it was not measured, as in older models")
     files: dict[FileName, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 

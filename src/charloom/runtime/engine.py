@@ -4,9 +4,9 @@ A turn of the engine reads a bounded piece of the prompts that wait, then draws 
 long prompt does not hold up the texts that are being written, and these do not hold up a new one for long. A request
 that asks for many texts has no more than its share of the rows: where others want some, texts pause, and go on later.
 
-With the int8 graph a seeded text is the same, bit for bit, whatever else is being written, however its prompt was
-cut, and whether or not the beginning of the prompt was remembered: its sums are exact. With the float32 graph
-rounding depends on the company, and a text can differ where two characters are almost equally likely.
+In int8 a seeded text is the same, bit for bit, whatever else is being written, however its prompt was
+cut, and whether or not the beginning of the prompt was remembered: its sums are exact. In float32 it is the
+same on one kind of processor.
 """
 
 from __future__ import annotations

@@ -6,9 +6,8 @@ newline that ends a line is not. The unknown character is charged what the model
 
 Texts are rows of a batch that they enter and leave as they begin and end. A text is an iterator of stretches of ids, so
 that it may be larger than memory. Its state is carried from its first id to its last. A text that ends leaves its row
-to the next one, and for as long as none ends nothing is padded. With the int8 graph a text's nats are the same bits
-alone and in any company; with float32 they differ in the last digits, for a matrix product rounds differently with
-another number of rows.
+to the next one, and for as long as none ends nothing is padded. A text's nats are the same bits
+alone and in any company; in int8 also on every processor.
 
 Legend: T time, B rows, V vocabulary, H hidden units.
 """

@@ -27,7 +27,7 @@ def model_card(
         corpus: what it was trained on.
         evaluations: its losses on text that was held out, one for each protocol.
         result: what the run came to.
-        precision: what the int8 graph costs; None where there is none.
+        precision: what int8 costs.
         memory: what it repeats of its training text; None where that was not measured.
     """
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
@@ -95,8 +95,8 @@ def _losses_table(evaluations: Sequence[Evaluation]) -> str:
 def _precision_lines(precision: PrecisionRecord) -> str:
     writes = "int8" if precision.int8_is_faithful else "float32"
     return f"""
-On {precision.characters:,} characters of it, by `windows-256`, the int8 graph has {precision.int8:.4f} nats and the
-float32 graph {precision.float32:.4f}: it writes and scores with {writes}. The losses above are of float32.
+On {precision.characters:,} characters of it, by `windows-256`, int8 has {precision.int8:.4f} nats and float32
+{precision.float32:.4f}: it writes and scores with {writes}. The losses above are of float32.
 """
 
 
