@@ -62,12 +62,12 @@ def test_the_articles_payload(mine: FakeAmazon, account: Account) -> None:
 
 
 def test_a_stream_is_the_same_text(mine: FakeAmazon, account: Account, model: Model) -> None:
-    stream = invoke_stream(account, "mine", "The ", length=400, seed=3)
+    stream = invoke_stream(account, "mine", "The ", length=8000, seed=3)
     pieces = list(stream)
     assert len(pieces) > 1
-    assert "".join(pieces) == model.generate("The ", length=400, seed=3).text
+    assert "".join(pieces) == model.generate("The ", length=8000, seed=3).text
     answer = stream.finish()
-    assert (answer.finish_reason, answer.seed, answer.characters) == ("length", 3, 400)
+    assert (answer.finish_reason, answer.seed, answer.characters) == ("length", 3, 8000)
     assert mine.operations() == ["InvokeEndpointWithResponseStream"]
 
 

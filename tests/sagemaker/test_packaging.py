@@ -171,10 +171,8 @@ def test_a_package_that_does_not_serve_is_not_written(
 ) -> None:
     shutil.copytree(trained, tmp_path / "m")
     config = json.loads((tmp_path / "m/config.json").read_text())
-    graph = b"no graph"
-    for name in ("model.onnx", "model.int8.onnx"):
-        (tmp_path / "m" / name).write_bytes(graph)
-        config["files"][name] = hashlib.sha256(graph).hexdigest()
+    (tmp_path / "m/model.safetensors").write_bytes(b"no weights")
+    config["files"]["model.safetensors"] = hashlib.sha256(b"no weights").hexdigest()
     (tmp_path / "m/config.json").write_text(json.dumps(config))
     with pytest.raises(ModelDirectoryError, match="does not serve"):
         package(tmp_path / "m", tmp_path / "model.tar.gz")
