@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 import subprocess
 import sys
@@ -134,6 +135,21 @@ def test_where_no_folder_can_be_written_it_is_compiled_for_one_process(installed
     own.mkdir()
     assert own in compiled(installed, cache, TMPDIR=str(own)).parents
     assert not list(own.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root gives files away")
+def test_a_library_of_another_user_is_not_loaded(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    library = tmp_path / "kernel" / build.library_name("linux-riscv64")
+    library.parent.mkdir()
+    library.write_bytes(b"a library")
+    monkeypatch.setenv("CHARLOOM_CACHE", str(tmp_path))
+    monkeypatch.setattr(build, "platform_name", lambda: "linux-riscv64")
+    assert build.compile_library() == library
+    os.chown(library, 12345, -1)
+    monkeypatch.setenv("PATH", "/nothing")
+    monkeypatch.delenv("CC", raising=False)
+    with pytest.raises(CharloomError, match=r"no compiled kernel for linux-riscv64 came with charloom.*: install one$"):
+        build.compile_library()
 
 
 def test_a_changed_source_has_a_library_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ WASM = "wasm32"
 """The target that a page in a browser runs."""
 
 _ALONE = ("-fPIC", "-shared", "-s", "-ffreestanding", "-nostdlib")
+_PATIENCE = 600  # seconds for a compiler
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 _SUFFIXES = {"windows": ".dll", "macos": ".dylib", WASM: ".wasm"}
 
@@ -122,7 +123,16 @@ def _places() -> list[Path]:
 
 
 def _find(name: str) -> Path | None:
-    return next((folder / name for folder in _places() if (folder / name).exists()), None)
+    return next((path for folder in _places() if _is_ours(path := folder / name)), None)
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a library is there, and belongs to this user or to root: others may write into a shared cache."""
+    try:
+        owner = path.stat().st_uid
+    except OSError:
+        return False
+    return os.name != "posix" or BUILT in path.parents or owner in (0, os.getuid())
 
 
 def _compile(name: str, command: Callable[[], Sequence[str]]) -> Path:
@@ -155,9 +165,8 @@ def _native_compiler() -> list[str]:
     target = platform_name()
     if target in TARGETS and has_zig():
         return _zig(target)
-    raise CharloomError(
-        f"no compiled kernel for {target} came with charloom, and no C compiler (cc) is found: install one"
-    )
+    install = "install one, or ziglang by pip" if target in TARGETS else "install one"
+    raise CharloomError(f"no compiled kernel for {target} came with charloom, and no C compiler is found: {install}")
 
 
 def _wasm_compiler() -> list[str]:
@@ -185,8 +194,18 @@ def _run(command: Sequence[str], to: Path) -> None:
     whole = [*command, str(SOURCES[0]), "-o", str(to)]
     with tempfile.TemporaryDirectory(prefix="charloom-") as cache:  # else zig's stays in the home folder
         zig = {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
-        environment = {**os.environ, **zig}
-        done = subprocess.run(whole, env=environment, capture_output=True, text=True, errors="replace", check=False)
+        try:
+            done = subprocess.run(
+                whole,
+                env={**os.environ, **zig},
+                capture_output=True,
+                text=True,
+                errors="replace",
+                timeout=_PATIENCE,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise CharloomError(f"{command[0]} did not compile the kernel within {_PATIENCE} seconds") from None
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["it said nothing"])[0]
         raise CharloomError(f"the kernel cannot be compiled by {command[0]}: {reason[:200]}")
