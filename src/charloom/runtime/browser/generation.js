@@ -2,7 +2,7 @@
 // with the last one (a branch of it) is not read again from the start.
 
 import { seededUniforms } from "./random.js";
-import { expectation, nextId } from "./sampling.js";
+import { expectation } from "./sampling.js";
 
 const ALTERNATIVES = 5;
 const KEPT_BYTES = 64 << 20; // of remembered states
@@ -38,7 +38,7 @@ export class Generator {
       yield tokens;
     }
     for (const end = position + length; position < end; ) {
-      const id = nextId(logits, settings, unknownId, uniform());
+      const id = network.draw(logits, settings, unknownId, uniform());
       yield [token(id, logits)];
       if (position + 1 < end) logits = this.read([id], position, 0);
       position++;

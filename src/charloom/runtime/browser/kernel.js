@@ -1,6 +1,7 @@
 // The network by charloom's kernel in WebAssembly, the same C as in Python and on the server (kernel.h says what its
 // functions do). Legend: T time, V vocabulary, H hidden units, S states (as many as layers, of an LSTM twice as many).
 
+import { NO_NUMBER } from "./sampling.js";
 import { DAMAGED, bytesOf } from "./tensors.js";
 
 const CELLS = ["rnn", "gru", "lstm"];
@@ -35,11 +36,13 @@ export class KernelNetwork {
     this.network = [model, bytes, this.reserve(workBytes), workBytes];
     const size = layers * (shape.cell === "lstm" ? 2 : 1) * hidden;
     this.places = [8 * this.atOnce, 4 * size, 4 * this.atOnce * symbols].map((count) => this.reserve(count));
+    this.memory = [32, 8 * symbols, 8 * symbols].map((count) => this.reserve(count)); // to draw in
     const { buffer } = kernel.memory; // it grows no more
     this.ids = new BigInt64Array(buffer, this.places[0], this.atOnce);
     this.state = new Float32Array(buffer, this.places[1], size); // (S, H); it may be read and written
     this.logits = new Float32Array(buffer, this.places[2], this.atOnce * symbols);
-    this.symbols = symbols;
+    this.sampling = new Float64Array(buffer, this.memory[0], 3);
+    this.topK = new BigInt64Array(buffer, this.memory[0] + 24, 1);
   }
 
   /** Read T ids, at most `atOnce`: changes `state`, returns the logits (T - first, V) of those from `first` on, which the
@@ -48,7 +51,18 @@ export class KernelNetwork {
     for (let step = 0; step < ids.length; step++) this.ids[step] = BigInt(ids[step]);
     const [at, state, logits] = this.places;
     checked(this.kernel.charloom_run(...this.network, at, BigInt(ids.length), 1n, 0n, 1n, state, logits, BigInt(first)));
-    return this.logits.subarray(0, (ids.length - first) * this.symbols);
+    return this.logits.subarray(0, ((ids.length - first) * this.logits.length) / this.atOnce);
+  }
+
+  /** The id that follows: logits (V,) that `read` returned, and the rest as `nextId` has it. */
+  draw(logits, settings, unknownId, uniform) {
+    const [sampling, weights, ranking] = this.memory, symbols = BigInt(logits.length);
+    this.sampling.set([settings.temperature, settings.top_p, settings.min_p]);
+    this.topK[0] = BigInt(settings.top_k);
+    const unknown = BigInt(unknownId ?? -1);
+    const id = this.kernel.charloom_draw(logits.byteOffset, symbols, sampling, unknown, 0, uniform, weights, ranking);
+    if (id === symbols) throw new Error(NO_NUMBER);
+    return Number(id);
   }
 
   /** Memory for so many bytes, at an address that vectors may be loaded from. */

@@ -5,6 +5,7 @@
 // outputs share a 32-bit word, so that one read serves four sums; that is what makes it fast.
 // Legend: T time, V vocabulary, E embedding, H hidden units, G gates, I inputs, O outputs, S states.
 
+import { nextId } from "./sampling.js";
 import { GATES } from "./tensors.js";
 
 const round = Math.fround;
@@ -138,6 +139,11 @@ export class Network {
     }
     if (!first) this.output.product(this.whole, this.logits);
     return this.logits.subarray(first ? this.logits.length : 0);
+  }
+
+  /** The id that follows. */
+  draw(logits, settings, unknownId, uniform) {
+    return nextId(logits, settings, unknownId, uniform);
   }
 
   /** Hidden states as whole numbers from -127 to 127; NaN counts as -127. */

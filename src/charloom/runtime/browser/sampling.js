@@ -1,6 +1,9 @@
 // From logits to a character, in one documented order: temperature → top-k → top-p → min-p → draw; to the bit as
 // charloom's kernel draws. Legend: V vocabulary. Weights (V,) say how likely each character is, and need not sum to one.
 
+/** What is said of logits that are not numbers. */
+export const NO_NUMBER = "the model gives no number for this text: its weights are damaged";
+
 const LOG2E_DOUBLE = 1.4426950408889634;
 // 2^f ≈ Σ c·f^k for -½ ≤ f ≤ ½, highest power first; Math.exp is not the same in every browser.
 const EXP2_DOUBLE = [
@@ -93,7 +96,7 @@ export function expectation(logits, id, count, unknownId) {
 function indexOfLargest(logits, unknownId) {
   let found = -1;
   for (let id = 0; id < logits.length; id++) {
-    if (!Number.isFinite(logits[id])) throw new Error("the model gives no number for this text: its weights are damaged");
+    if (!Number.isFinite(logits[id])) throw new Error(NO_NUMBER);
     if (id !== unknownId && (found < 0 || logits[id] > logits[found])) found = id;
   }
   return found;

@@ -7,6 +7,7 @@ import { Network } from "./network.js";
 import { bytesOf, unpackedTensors } from "./tensors.js";
 
 const STRETCH = 16; // milliseconds
+const LONGEST_PAUSE = 250; // milliseconds between two pieces of text: the longer a text is, the longer it takes to show
 
 let generator = null;
 let last = Promise.resolve(); // the run that others wait for
@@ -21,18 +22,24 @@ const nextTurn = () =>
 
 async function write({ run, ids, from, length, settings }) {
   const pieces = generator.write(ids, from, length, settings);
-  let ended = false;
+  let ended = false, tokens = [], sent = 0, count = 0;
+  const send = () => {
+    if (tokens.length) postMessage({ run, tokens });
+    count += tokens.length;
+    tokens = [];
+    sent = performance.now();
+  };
   while (!ended && !stopped.has(run)) {
-    const tokens = [];
     for (const until = performance.now() + STRETCH; performance.now() < until; ) {
       const { value, done } = pieces.next();
       ended = done;
       if (done) break;
       tokens.push(...value);
     }
-    if (tokens.length) postMessage({ run, tokens });
+    if (performance.now() - sent >= Math.min(LONGEST_PAUSE, count / 20)) send();
     if (!ended) await nextTurn();
   }
+  send();
   postMessage({ run, ended: true });
 }
 
