@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from charloom.sagemaker.images import write_context
+from charloom.sagemaker.kernels import kernel_files
 from charloom.sagemaker.packaging import build_wheel, write_code
 from charloom.sagemaker.requirements import Container
 from charloom.version import __version__
@@ -26,7 +27,8 @@ def names(wheel: Path) -> set[str]:
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel that pip builds of the checkout."""
+    """The wheel that pip builds of the checkout, with all kernels that can be compiled here."""
+    kernel_files()
     folder = tmp_path_factory.mktemp("built")
     ran = run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--wheel-dir", folder, ROOT, cwd=folder)
     assert ran.returncode == 0, ran.stderr

@@ -201,7 +201,7 @@ def test_the_base_install_is_small_and_importing_it_is_quick(dist: Path, tmp_pat
     sys.stderr.write(
         f"base install {size / 1e6:.0f} MB; import charloom {importing - nothing:.3f} s ({nothing:.3f} s)\n"
     )
-    assert size < 200e6
+    assert size < 115e6
     assert importing - nothing < 0.3
 
 
@@ -222,5 +222,5 @@ def test_it_resolves_for_linux(dist: Path, version: str, extras: str, tmp_path: 
         sys.executable, "-m", "pip", "install", "-q", "--report", "-", *wanted, f"{wheel_of(dist)}{extras}", cwd=ROOT
     )
     names = {each["metadata"]["name"].lower() for each in json.loads(said.stdout)["install"]}
-    assert {"charloom", "numpy", "onnxruntime"} <= names
-    assert ("torch" in names) == (extras == "[all]")
+    assert {"charloom", "numpy"} <= names
+    assert ({"torch", "onnxruntime"} <= names) == (extras == "[all]")
