@@ -1,4 +1,4 @@
-"""What an exported page must write and think, by the numpy network on the model that it was exported from."""
+"""What an exported page must write and think: what Python does with the model that it was exported from."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.sync_api import Page
 
+import charloom
 from charloom.bundle import open_model_directory
 from charloom.kernel.reference import ReferenceNetwork
 from charloom.kernel.weights import read_weights
-from charloom.settings import SamplingSettings
 
 Float32 = NDArray[np.float32]
 
@@ -23,6 +23,7 @@ class Expected:
 
     def __init__(self, directory: Path) -> None:
         opened = open_model_directory(directory)
+        self._model = charloom.load(directory, precision="int8")
         self.shape, self.vocabulary = opened.config.model, opened.vocabulary
         self._network = ReferenceNetwork(self.shape, read_weights(opened))
 
@@ -41,16 +42,9 @@ class Expected:
         nats, _ = self._network.nats(given[:-1], given[1:], self._state())
         return [float(each) for each in nats[:, 0] / np.log(2)]
 
-    def text(self, prompt: str, seed: int, length: int, **settings: float) -> str:
-        """What follows the prompt."""
-        ids = self.vocabulary.encode(prompt)
-        ids = ids if len(ids) else np.array([self.vocabulary.opening_id])
-        _, state = self._network.run(ids[:-1, None], self._state())
-        uniforms = np.random.default_rng(seed).random((length, 1))
-        sampling = SamplingSettings.model_validate({"temperature": 0.8, **settings})
-        written, _ = self._network.write(ids[-1:], state, uniforms, [sampling], self.vocabulary.unknown_id)
-        decode = self.vocabulary.decoder()  # bytes at the end that are no whole character yet are not shown
-        return "".join(map(decode, written[:, 0].tolist()))
+    def text(self, prompt: str, seed: int, length: int, **settings: Any) -> str:
+        """What `charloom generate` writes after the prompt."""
+        return self._model.generate(prompt, seed=seed, length=length, **settings).text
 
 
 def replaced(file: Path, to: Path, **blocks: str) -> Path:

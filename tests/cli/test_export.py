@@ -16,7 +16,7 @@ from safetensors.numpy import load, save
 
 import charloom as library
 from charloom.bundle import open_model_directory
-from charloom.kernel.build import compile_wasm
+from charloom.errors import CharloomError
 from charloom.runtime.export import with_metadata
 from tests.cli.conftest import Charloom, one_line
 
@@ -188,12 +188,28 @@ def test_a_page_is_the_model_in_one_file(trained: Path, tmp_path: Path, charloom
     assert written["path"] == str(file)
     assert written["bytes"] == len(content)
     assert written["sha256"] == hashlib.sha256(content).hexdigest()
-    kernel = compile_wasm().stat().st_size
-    assert len(content) <= 1.4 * (library.load(trained).config.model.parameters + kernel) + 80_000
+    kernel = re.search(rb'id="kernel">(.*?)<', content)
+    assert kernel is not None
+    assert bool(kernel[1]) == written["compiled"]
+    assert len(content) - len(kernel[1]) <= 1.4 * written["weights"] + 65_536
     addresses = set(re.findall(rb"https?://[^\s\"'<)]+", content))
     assert not addresses, "nothing to fetch"
     charloom("export", trained, "--html", tmp_path / "again.html")
     assert (tmp_path / "again.html").read_bytes() == content
+
+
+def test_where_nothing_compiles_webassembly_the_page_is_javascript_alone(
+    trained: Path, tmp_path: Path, charloom: Charloom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail() -> Path:
+        raise CharloomError("nothing here compiles WebAssembly")
+
+    monkeypatch.setattr("charloom.runtime.html.compile_wasm", fail)
+    ran = charloom("export", trained, "--html", tmp_path / "model.html")
+    assert ran.status == 0
+    (line,) = ran.out.splitlines()
+    assert "JavaScript alone" in line
+    assert b'id="kernel"></script>' in (tmp_path / "model.html").read_bytes()
 
 
 def test_a_page_is_written_over_only_when_told(trained: Path, tmp_path: Path, charloom: Charloom) -> None:

@@ -33,7 +33,8 @@ from charloom.text.vocabulary import CharacterVocabulary
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+\.js)";\n', re.M)
 _EXPORT = re.compile(r"^export ", re.M)
-_COMMENT = re.compile(r"^ *//[^\n]*\n|(?:^ *)?/\*\*(?:(?!\*/).)*\*/\s?", re.M | re.S)
+_COMMENT = re.compile(r"^ *//[^\n]*\n| +// [^\n\"'`]*$|/\*(?:(?!\*/).)*\*/\s?", re.M | re.S)
+_INDENT = re.compile(r"^ +", re.M)
 _SERVER_ONLY = re.compile(r" *<!-- server -->\n.*?<!-- /server -->\n", re.S)
 
 _LONGEST = 20_000  # characters that the page writes at a time
@@ -45,9 +46,14 @@ def browser_source(name: str) -> str:
 
 
 def join_modules(entry: str) -> str:
-    """A module and all that it imports, directly or not, as one script without comments."""
+    """A module and all that it imports, directly or not, as one script without comments and indents."""
     source = "\n".join(_IMPORT.sub("", browser_source(name)) for name in _in_order(entry, []))
-    return _EXPORT.sub("", _COMMENT.sub("", source))
+    return _EXPORT.sub("", _without_comments(source))
+
+
+def _without_comments(source: str) -> str:
+    """A script or a style without its comments and indents; no text in them goes over several lines."""
+    return _INDENT.sub("", _COMMENT.sub("", source))
 
 
 def _in_order(name: str, before: list[str]) -> list[str]:
@@ -72,7 +78,7 @@ def assemble_page(name: str, description: Mapping[str, object], kernel: bytes, w
         kernel: for WebAssembly; put in as base64.
         weights: put in as base64.
     """
-    style = "".join(map(browser_source, ("colours.css", "style.css", "text.css")))
+    style = _without_comments("".join(map(browser_source, ("colours.css", "style.css", "text.css"))))
     script = join_modules("standalone.js")
     policy = (
         f"default-src 'none'; script-src {_hash(script)} 'wasm-unsafe-eval'; style-src {_hash(style)}; "
