@@ -148,8 +148,10 @@ class Contest:
 
 
 def _process(arguments: Sequence[str]) -> float:
+    compiled = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}  # as installed
+    command, quiet = [sys.executable, *arguments], subprocess.DEVNULL
     started = time.perf_counter()
-    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(command, env=compiled, check=True, stdout=quiet, stderr=quiet)
     return time.perf_counter() - started
 
 

@@ -38,7 +38,9 @@ LENGTHS = ("budget", "epochs", "steps")  # ways to say how long to train: one at
 class Settings(BaseModel):
     """The common ground: immutable, unknown names refused, no infinities."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True
+    )  # built when it is used
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -244,10 +246,10 @@ class RunSettings(Settings):
     """Every option of `charloom train`; also the shape of a recipe file."""
 
     description: str = Field("", description="What the recipe is for, in a sentence.")
-    corpus: CorpusSettings = CorpusSettings()
-    model: ModelSettings = ModelSettings()
-    training: TrainingSettings = TrainingSettings()
-    sampling: SamplingSettings = SamplingSettings()
+    corpus: CorpusSettings = Field(default_factory=CorpusSettings)
+    model: ModelSettings = Field(default_factory=ModelSettings)
+    training: TrainingSettings = Field(default_factory=TrainingSettings)
+    sampling: SamplingSettings = Field(default_factory=SamplingSettings)
 
 
 SECTIONS: dict[str, type[Settings]] = {

@@ -64,7 +64,7 @@ def _class(found: type, name: str) -> str:
 
 def _members(found: type) -> Iterator[tuple[str, Any]]:
     """What a class offers its users, in the order it is written: public, and described."""
-    for member, value in vars(found).items():
+    for member, value in [*vars(found).items()]:  # looking at a model may complete it
         inner = value.__func__ if isinstance(value, classmethod | staticmethod) else value
         described = isinstance(inner, property) or inspect.isfunction(inner) or hasattr(inner, "attrname")
         text = (inspect.getdoc(inner) or "") if described else ""

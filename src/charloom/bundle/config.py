@@ -47,7 +47,7 @@ GATES: Final[dict[Cell, int]] = {"rnn": 1, "gru": 3, "lstm": 4}
 class _Record(BaseModel):
     """Read strictly (no silent conversions); what a later minor version adds is passed over."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class ModelShape(_Record):

@@ -117,7 +117,7 @@ Count = Annotated[int, Field(ge=0, le=2**48)]
 class PreparedRecord(BaseModel):
     """The content of `corpus.json`. Read strictly; what a later minor version adds is passed over."""
 
-    model_config = ConfigDict(strict=True, extra="ignore", frozen=True)
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, defer_build=True)
 
     format_version: int = FORMAT_VERSION
     sources: list[str]
