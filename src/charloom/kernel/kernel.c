@@ -540,40 +540,43 @@ static int has_neon(void) {
 #endif
 
 #ifdef __wasm_simd128__
-/* `columns` of a panel's columns from `first` on. Two columns' sums of pairs of inputs share a register till the end. */
-INLINE void tile_wasm(const product_task *task, int64_t row, int64_t panel, const int rows, const int first, const int columns) {
-    const uint8_t *a = task->hidden + row * task->stride;
-    const int8_t *w = task->weights + panel * task->steps * PANEL_STEP + 4 * first;
-    v128_t pairs[2][8];
-    for (int r = 0; r < rows; r++)
-        for (int k = 0; k < columns / 2; k++) pairs[r][k] = wasm_i32x4_splat(0);
-    for (int32_t step = (int32_t)task->steps; step > 0; step--, a += 4, w += PANEL_STEP) {
-        v128_t four[2];
-        for (int r = 0; r < rows; r++) four[r] = wasm_u16x8_extend_low_u8x16(wasm_v128_load32_splat(a + r * task->stride));
-        for (int k = 0; k < columns / 2; k++) {
-            const v128_t whole = wasm_i16x8_load8x8(w + 8 * k);
-            for (int r = 0; r < rows; r++) pairs[r][k] = wasm_i32x4_add(pairs[r][k], wasm_i32x4_dot_i16x8(whole, four[r]));
-        }
-    }
-    for (int r = 0; r < rows; r++)
-        for (int k = 0; k < columns / 4; k++) {
-            const int64_t at = panel * LANES + first + 4 * k;
-            v128_t even = wasm_i32x4_shuffle(pairs[r][2 * k], pairs[r][2 * k + 1], 0, 2, 4, 6);
-            v128_t odd = wasm_i32x4_shuffle(pairs[r][2 * k], pairs[r][2 * k + 1], 1, 3, 5, 7);
-            v128_t sums = wasm_i32x4_add(wasm_v128_load(task->start + at), wasm_i32x4_add(even, odd));
-            v128_t scaled = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums), wasm_v128_load(task->scale + at));
-            wasm_v128_store(task->to + (row + r) * task->pitch + at, wasm_f32x4_add(scaled, wasm_v128_load(task->add + at)));
-        }
-}
-
+/* Of two weights, w₀ + 64 and w₁ lie side by side and are one number of 16 bits, p = w₀ + 64 + 256·w₁. Its upper byte is
+   w₁, and x₀·w₀ + x₁·w₁ = x₀·p + (x₁ - 256·x₀)·w₁ - 64·x₀: so two products of such numbers need one shift. */
 static void product_wasm(const product_task *task) {
-    for (int64_t panel = 0; panel < task->panels; panel++) {
-        int64_t row = 0;
-        for (; row + 2 <= task->rows; row += 2)
-            for (int half = 0; half < 2; half++) tile_wasm(task, row, panel, 2, 8 * half, 8);
-        if (row < task->rows) tile_wasm(task, row, panel, 1, 0, LANES);
+    v128_t even[16384 / LANES], odd[16384 / LANES]; /* x₀ and x₁ - 256·x₀ */
+    for (int64_t row = 0; row < task->rows; row++) {
+        v128_t less = wasm_i32x4_splat(0);
+        for (int64_t k = 0; 4 * k < task->steps; k++) {
+            const v128_t x = wasm_v128_xor(wasm_v128_load(task->hidden + row * task->stride + 16 * k), wasm_i8x16_splat(-128));
+            const v128_t raised = wasm_i16x8_shl(x, 8);
+            even[k] = wasm_i16x8_shr(raised, 8);
+            odd[k] = wasm_i16x8_sub(wasm_i16x8_shr(x, 8), raised);
+            less = wasm_i32x4_add(less, wasm_i32x4_dot_i16x8(even[k], wasm_i16x8_splat(-64)));
+        }
+        less = wasm_i32x4_add(less, wasm_i32x4_shuffle(less, less, 2, 3, 0, 1));
+        less = wasm_i32x4_add(less, wasm_i32x4_shuffle(less, less, 1, 0, 3, 2));
+        for (int64_t panel = 0; panel < task->panels; panel++) {
+            const int8_t *w = task->weights + panel * task->steps * PANEL_STEP;
+            v128_t sums[4] = {less, less, less, less};
+            for (int32_t step = 0; step < (int32_t)task->steps; step++, w += PANEL_STEP) {
+                const v128_t x0 = wasm_v128_load32_splat((const int32_t *)even + step);
+                const v128_t x1 = wasm_v128_load32_splat((const int32_t *)odd + step);
+                for (int k = 0; k < 4; k++) {
+                    const v128_t p = wasm_v128_load(w + 16 * k);
+                    sums[k] = wasm_i32x4_add(sums[k], wasm_i32x4_add(wasm_i32x4_dot_i16x8(p, x0), wasm_i32x4_dot_i16x8(wasm_i16x8_shr(p, 8), x1)));
+                }
+            }
+            for (int k = 0; k < 4; k++) {
+                const int64_t at = panel * LANES + 4 * k;
+                const v128_t scaled = wasm_f32x4_mul(wasm_f32x4_convert_i32x4(sums[k]), wasm_v128_load(task->scale + at));
+                wasm_v128_store(task->to + row * task->pitch + at, wasm_f32x4_add(scaled, wasm_v128_load(task->add + at)));
+            }
+        }
     }
 }
+#define RAISED(k) ((k) % 2 ? 0 : 64)
+#else
+#define RAISED(k) 0
 #endif
 
 static void product_portable(const product_task *task) { product_of_whole(task); }
@@ -605,8 +608,9 @@ static const micro_kernel MICRO[] = {
 #endif
 #ifdef __wasm_simd128__
     {"wasm-simd", has_portable, {product_wasm, float_product_portable}, {gates_portable, float_gates_portable}, add_portable, likelihoods_portable},
-#endif
+#else
     {"portable", has_portable, {product_portable, float_product_portable}, {gates_portable, float_gates_portable}, add_portable, likelihoods_portable},
+#endif
 };
 enum { MICROS = sizeof MICRO / sizeof *MICRO };
 
@@ -751,7 +755,7 @@ static void pack(uint8_t *base, const matrix *to, const void *from, const float 
         int32_t sum = 0;
         for (int64_t k = 0; k < inputs; k++) {
             int8_t weight = source[k] < -CHARLOOM_LEVELS ? -CHARLOOM_LEVELS : source[k] > CHARLOOM_LEVELS ? CHARLOOM_LEVELS : source[k];
-            ((int8_t *)panel)[k / 4 * PANEL_STEP + lane * 4 + k % 4] = weight;
+            ((int8_t *)panel)[k / 4 * PANEL_STEP + lane * 4 + k % 4] = weight + RAISED(k);
             sum += weight;
         }
         start[column] = -128 * sum;
