@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from charloom.kernel.build import library_name
 from charloom.sagemaker.images import write_context
 from charloom.sagemaker.kernels import kernel_files
 from charloom.sagemaker.packaging import build_wheel, write_code
@@ -40,6 +42,26 @@ def test_it_holds_what_the_build_puts_into_it(built: Path, tmp_path: Path) -> No
     ours = build_wheel(tmp_path)
     assert ours.name == built.name
     assert names(ours) == names(built)
+
+
+@pytest.mark.parametrize("wanted", ["", "linux-aarch64,wasm32"])
+def test_the_build_compiles_what_it_is_asked_for(wanted: str, tmp_path: Path) -> None:
+    """Without a C compiler: none is needed, and where nothing is asked for, the wheel is whole without a kernel."""
+    assert run("git", "clone", "-q", ROOT, "clone", cwd=tmp_path).returncode == 0
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "-v", "--wheel-dir", tmp_path, tmp_path / "clone"]
+    built = subprocess.run(
+        [str(word) for word in command],
+        env={"PATH": "/nothing", "HOME": os.environ["HOME"], "CHARLOOM_KERNELS": wanted},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert built.returncode == 0, built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    there = {name for name in names(wheel) if name.startswith("charloom/kernel/build/")}
+    assert there == {f"charloom/kernel/build/{library_name(target)}" for target in wanted.split(",") if target}
+    assert ("the wheel has no kernel for this machine" in built.stdout + built.stderr) == (not wanted)
 
 
 def test_an_installed_charloom_makes_the_same_again(built: Path, tmp_path: Path) -> None:

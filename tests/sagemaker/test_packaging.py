@@ -131,17 +131,19 @@ def test_a_package_is_the_model_and_the_code(trained: Path, tmp_path: Path) -> N
 
 
 def test_the_packed_code_answers_by_itself(trained: Path, tmp_path: Path) -> None:
-    """charloom comes out of the wheel beside inference.py, not from anywhere else."""
+    """charloom and its compiled kernel come out of the wheel beside inference.py, not from anywhere else."""
     write_code(tmp_path / "code")
     code = (
         "import inference, charloom; print(charloom.__file__)\n"
+        "from charloom.kernel.build import compile_library; print(compile_library())\n"
         f"model = inference.model_fn({str(trained)!r})\n"
         "data = inference.input_fn(bytearray(b'30-The '), 'text/plain')\n"
         "print(inference.output_fn(inference.predict_fn(data, model), 'text/plain')[0].decode()[:4])\n"
     )
     ran = run(sys.executable, "-c", f"import sys; sys.path.insert(0, 'code')\n{code}", cwd=tmp_path)
-    where, text = ran.stdout.splitlines()[:2]
+    where, kernel, text = ran.stdout.splitlines()[:3]
     assert not where.startswith(str(Path(packaging.__file__).parents[1]))
+    assert Path(where).parent in Path(kernel).parents
     assert text == "The "
 
 
