@@ -88,6 +88,17 @@ def test_the_exported_page_has_nothing_that_only_a_server_has() -> None:
     assert not ids & {"key-form", "neurons-view", "regex", "curl", "curve", "model"}
 
 
+def test_the_exported_pages_policy_allows_nothing_else() -> None:
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', assemble_page("a model", {}, b"", b""))
+    assert policy is not None
+    own = r"'sha256-[\w+/=]{44}'"
+    assert re.fullmatch(
+        f"default-src 'none'; script-src {own} 'wasm-unsafe-eval'; style-src {own}; worker-src blob:; "
+        "base-uri 'none'; form-action 'none'",
+        policy[1],
+    )
+
+
 @needs_node
 @pytest.mark.parametrize("entry", ["standalone.js", "worker.js"])
 def test_joined_modules_are_one_script_without_comments(entry: str, tmp_path: Path) -> None:
