@@ -150,6 +150,7 @@ def test_bytes_make_whole_characters(page: Page, models: Models) -> None:
     assert page.locator("#scored").evaluate("text => text.textContent") == "naïve €5"
 
 
+@pytest.mark.slow
 def test_where_webassembly_is_switched_off_javascript_writes_the_same(
     browser: Browser, models: Models, page: Page
 ) -> None:
@@ -173,7 +174,7 @@ def test_a_kernel_that_is_damaged_is_not_used(page: Page, models: Models, tmp_pa
         assert "Without WebAssembly" in page.locator("#figures").inner_text()
 
 
-@pytest.mark.parametrize("with_kernel", [True, False])
+@pytest.mark.parametrize("with_kernel", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_page_whose_data_is_damaged_says_so(page: Page, models: Models, tmp_path: Path, with_kernel: bool) -> None:
     whole = models.page("gru") if with_kernel else without_kernel(models, "gru", tmp_path)
     weights = base64.b64decode(block(whole, "weights"))

@@ -4,7 +4,7 @@
 import { NO_NUMBER } from "./sampling.js";
 import { DAMAGED, bytesOf } from "./tensors.js";
 
-const CELLS = ["rnn", "gru", "lstm"];
+const CELL_NUMBERS = { rnn: 0, gru: 1, lstm: 2 };
 const LOGITS = 1 << 18; // numbers that a call gives, at most
 
 /** The kernel of its base64; null where there is none, or this browser has no WebAssembly, or not all of it. */
@@ -24,7 +24,7 @@ export class KernelNetwork {
     this.atOnce = Math.max(1, Math.min(64, Math.floor(LOGITS / shape.vocab_size))); // characters of one `read`
     this.free = kernel.memory.buffer.byteLength;
     const { num_layers: layers, hidden_size: hidden, vocab_size: symbols } = shape;
-    const described = this.place(Int32Array.of(CELLS.indexOf(shape.cell), layers, hidden, shape.embedding_size, symbols, 0));
+    const described = this.place(Int32Array.of(CELL_NUMBERS[shape.cell], layers, hidden, shape.embedding_size, symbols, 0));
     const bytes = checked(kernel.charloom_model_bytes(described));
     const model = this.reserve(bytes);
     const kept = this.free; // what is laid out from here on is needed no more afterwards
@@ -36,13 +36,13 @@ export class KernelNetwork {
     this.network = [model, bytes, this.reserve(workBytes), workBytes];
     const size = layers * (shape.cell === "lstm" ? 2 : 1) * hidden;
     this.places = [8 * this.atOnce, 4 * size, 4 * this.atOnce * symbols].map((count) => this.reserve(count));
-    this.memory = [32, 8 * symbols, 8 * symbols].map((count) => this.reserve(count)); // to draw in
+    this.drawing = [32, 8 * symbols, 8 * symbols].map((count) => this.reserve(count)); // settings, and two numbers for each symbol
     const { buffer } = kernel.memory; // it grows no more
     this.ids = new BigInt64Array(buffer, this.places[0], this.atOnce);
     this.state = new Float32Array(buffer, this.places[1], size); // (S, H); it may be read and written
     this.logits = new Float32Array(buffer, this.places[2], this.atOnce * symbols);
-    this.sampling = new Float64Array(buffer, this.memory[0], 3);
-    this.topK = new BigInt64Array(buffer, this.memory[0] + 24, 1);
+    this.sampling = new Float64Array(buffer, this.drawing[0], 3);
+    this.topK = new BigInt64Array(buffer, this.drawing[0] + 24, 1);
   }
 
   /** Read T ids, at most `atOnce`: changes `state`, returns the logits (T - first, V) of those from `first` on, which the
@@ -56,7 +56,7 @@ export class KernelNetwork {
 
   /** The id that follows: logits (V,) that `read` returned, and the rest as `nextId` has it. */
   draw(logits, settings, unknownId, uniform) {
-    const [sampling, weights, ranking] = this.memory, symbols = BigInt(logits.length);
+    const [sampling, weights, ranking] = this.drawing, symbols = BigInt(logits.length);
     this.sampling.set([settings.temperature, settings.top_p, settings.min_p]);
     this.topK[0] = BigInt(settings.top_k);
     const unknown = BigInt(unknownId ?? -1);

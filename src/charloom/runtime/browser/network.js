@@ -67,7 +67,7 @@ class Matrix {
 }
 
 /** The cells: gates (G·H,) from below and from before → the state's h (H,) (and c (H,)) in place. */
-const CELLS_IN_FULL = {
+const CELLS = {
   /** Elman, 1990: h' = tanh(x + z). */
   rnn(size, x, z, h) {
     for (let unit = 0; unit < size; unit++) h[unit] = tanh(round(z[unit] + x[unit]));
@@ -104,7 +104,7 @@ export class Network {
     const width = GATES[shape.cell] * size, states = shape.cell === "lstm" ? 2 : 1;
     this.atOnce = 1;
     this.size = size;
-    this.cell = CELLS_IN_FULL[shape.cell];
+    this.cell = CELLS[shape.cell];
     this.state = new Float32Array(count * states * size); // (S, H); it may be read and written
     this.layers = [];
     for (let index = 0; index < count; index++) {
