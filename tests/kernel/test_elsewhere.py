@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charloom.kernel import Network
+from charloom.kernel import Network, build
 from charloom.kernel.build import SOURCES, TARGETS, WASM, cross_compile
 from charloom.kernel.native import CELLS, PRECISIONS, kernel, sampling_rows
 from charloom.kernel.weights import lay_tensors
@@ -144,6 +144,16 @@ def test_a_library_exports_what_its_header_declares(target: str) -> None:
     assert len(declared()) == 10
     assert [name for name in declared() if name.encode() not in content] == []
     assert len(content) < 150_000
+
+
+@pytest.mark.parametrize("target", [*TARGETS, WASM])
+def test_the_same_source_gives_the_same_library(target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = []
+    for name in ("one", "other"):
+        monkeypatch.setattr(build, "_places", lambda name=name: [tmp_path / name])
+        made.append(cross_compile(target).read_bytes())
+    assert made[0] == made[1]
+    assert str(tmp_path).encode() not in made[0]
 
 
 @pytest.mark.parametrize("target", ["linux-x86_64", "linux-aarch64"])

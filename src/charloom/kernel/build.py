@@ -161,7 +161,7 @@ def _native_compiler() -> list[str]:
     for name in (os.environ.get("CC"), *COMPILERS):
         found = shutil.which(name) if name else None
         if found is not None:
-            return [found, *(_ALONE if sys.platform == "linux" else ("-fPIC", "-shared"))]
+            return [str(Path(found).absolute()), *(_ALONE if sys.platform == "linux" else ("-fPIC", "-shared"))]
     target = platform_name()
     if target in TARGETS and has_zig():
         return _zig(target)
@@ -191,12 +191,13 @@ def has_zig() -> bool:
 
 
 def _run(command: Sequence[str], to: Path) -> None:
-    whole = [*command, str(SOURCES[0]), "-o", str(to)]
+    whole = [*command, str(SOURCES[0]), "-o", to.name]  # a macOS library records this
     with tempfile.TemporaryDirectory(prefix="charloom-") as cache:  # else zig's stays in the home folder
         zig = {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
         try:
             done = subprocess.run(
                 whole,
+                cwd=to.parent,
                 env={**os.environ, **zig},
                 capture_output=True,
                 text=True,
