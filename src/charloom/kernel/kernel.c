@@ -348,21 +348,26 @@ INLINE AVX2 void tile_avx2(const product_task *task, int64_t row, int64_t panel,
     }
 }
 
-INLINE AVX2_FMA void float_tile_avx2(const product_task *task, int64_t row, int64_t panel, const int rows) {
-    const float *w = (const float *)task->weights + panel * task->steps * LANES;
+/* Several sums are under way at a time, for an instruction takes longer than the next one's beginning. */
+INLINE AVX2_FMA void float_tile_avx2(const product_task *task, int64_t row, int64_t panel, const int rows, const int panels) {
+    const int64_t apart = task->steps * LANES;
+    const float *w = (const float *)task->weights + panel * apart;
     const uint8_t *a = task->hidden + row * task->stride;
-    __m256 sums[4][2];
-    for (int r = 0; r < rows; r++) sums[r][0] = sums[r][1] = _mm256_setzero_ps();
+    __m256 sums[6][8];
+    for (int r = 0; r < rows; r++)
+        for (int v = 0; v < 2 * panels; v++) sums[r][v] = _mm256_setzero_ps();
     for (int64_t step = 0; step < task->steps; step++, a += 4, w += LANES)
         for (int r = 0; r < rows; r++) {
             __m256 value = _mm256_broadcast_ss((const float *)(a + r * task->stride));
-            sums[r][0] = _mm256_fmadd_ps(value, _mm256_load_ps(w), sums[r][0]);
-            sums[r][1] = _mm256_fmadd_ps(value, _mm256_load_ps(w + 8), sums[r][1]);
+            for (int v = 0; v < 2 * panels; v++)
+                sums[r][v] = _mm256_fmadd_ps(value, _mm256_load_ps(w + v / 2 * apart + v % 2 * 8), sums[r][v]);
         }
     for (int r = 0; r < rows; r++)
-        for (int v = 0; v < 2; v++)
-            _mm256_storeu_ps(task->to + (row + r) * task->pitch + panel * LANES + 8 * v,
-                             _mm256_add_ps(sums[r][v], _mm256_loadu_ps(task->add + panel * LANES + 8 * v)));
+        for (int v = 0; v < 2 * panels; v++) {
+            const int64_t at = panel * LANES + 8 * v;
+            _mm256_storeu_ps(task->to + (row + r) * task->pitch + at,
+                             _mm256_add_ps(sums[r][v], _mm256_loadu_ps(task->add + at)));
+        }
 }
 
 INLINE VNNI __m512i broadcast_vnni(const uint8_t *from) {
@@ -411,17 +416,23 @@ INLINE VNNI void row_vnni(const product_task *task, int64_t row, int64_t panel) 
     store_vnni(task, row, panel, _mm512_add_epi32(_mm512_add_epi32(sums[0], sums[1]), _mm512_add_epi32(sums[2], sums[3])));
 }
 
-INLINE VNNI void float_tile_vnni(const product_task *task, int64_t row, int64_t panel, const int rows) {
-    const float *w = (const float *)task->weights + panel * task->steps * LANES;
+INLINE VNNI void float_tile_vnni(const product_task *task, int64_t row, int64_t panel, const int rows, const int panels) {
+    const int64_t apart = task->steps * LANES;
+    const float *w = (const float *)task->weights + panel * apart;
     const uint8_t *a = task->hidden + row * task->stride;
-    __m512 sums[8];
-    for (int r = 0; r < rows; r++) sums[r] = _mm512_setzero_ps();
-    for (int64_t step = 0; step < task->steps; step++, a += 4, w += LANES)
-        for (int r = 0; r < rows; r++)
-            sums[r] = _mm512_fmadd_ps(_mm512_set1_ps(*(const float *)(a + r * task->stride)), _mm512_load_ps(w), sums[r]);
+    __m512 sums[8][4];
     for (int r = 0; r < rows; r++)
-        _mm512_storeu_ps(task->to + (row + r) * task->pitch + panel * LANES,
-                         _mm512_add_ps(sums[r], _mm512_loadu_ps(task->add + panel * LANES)));
+        for (int p = 0; p < panels; p++) sums[r][p] = _mm512_setzero_ps();
+    for (int64_t step = 0; step < task->steps; step++, a += 4, w += LANES)
+        for (int r = 0; r < rows; r++) {
+            __m512 value = _mm512_set1_ps(*(const float *)(a + r * task->stride));
+            for (int p = 0; p < panels; p++) sums[r][p] = _mm512_fmadd_ps(value, _mm512_load_ps(w + p * apart), sums[r][p]);
+        }
+    for (int r = 0; r < rows; r++)
+        for (int p = 0; p < panels; p++) {
+            const int64_t at = (panel + p) * LANES;
+            _mm512_storeu_ps(task->to + (row + r) * task->pitch + at, _mm512_add_ps(sums[r][p], _mm512_loadu_ps(task->add + at)));
+        }
 }
 
 static AVX2 void product_avx2(const product_task *task) {
@@ -434,12 +445,18 @@ static AVX2 void product_avx2(const product_task *task) {
 }
 
 static AVX2_FMA void float_product_avx2(const product_task *task) {
-    for (int64_t panel = 0; panel < task->panels; panel++) {
-        int64_t row = 0;
-        for (; row + 4 <= task->rows; row += 4) float_tile_avx2(task, row, panel, 4);
-        if (row + 2 <= task->rows) { float_tile_avx2(task, row, panel, 2); row += 2; }
-        if (row < task->rows) float_tile_avx2(task, row, panel, 1);
-    }
+    const int64_t many = task->rows / 6 * 6, pairs = many + (task->rows - many) / 2 * 2;
+    for (int64_t panel = 0; panel < task->panels; panel++)
+        for (int64_t row = 0; row < many; row += 6) float_tile_avx2(task, row, panel, 6, 1);
+    for (int64_t row = many; row < pairs; row += 2)
+        for (int64_t panel = 0; panel < task->panels; panel += 2) {
+            if (panel + 2 <= task->panels) float_tile_avx2(task, row, panel, 2, 2);
+            else float_tile_avx2(task, row, panel, 2, 1);
+        }
+    if (pairs == task->rows) return;
+    int64_t panel = 0;
+    for (; panel + 4 <= task->panels; panel += 4) float_tile_avx2(task, pairs, panel, 1, 4);
+    for (; panel < task->panels; panel++) float_tile_avx2(task, pairs, panel, 1, 1);
 }
 
 static VNNI void product_vnni(const product_task *task) {
@@ -460,10 +477,16 @@ static VNNI void product_vnni(const product_task *task) {
 }
 
 static VNNI void float_product_vnni(const product_task *task) {
-    for (int64_t panel = 0; panel < task->panels; panel++) {
-        int64_t row = 0;
-        for (; row + 8 <= task->rows; row += 8) float_tile_vnni(task, row, panel, 8);
-        for (; row < task->rows; row++) float_tile_vnni(task, row, panel, 1);
+    const int64_t many = task->rows / 8 * 8;
+    for (int64_t row = 0; row < many; row += 8)
+        for (int64_t panel = 0; panel < task->panels; panel += 2) {
+            if (panel + 2 <= task->panels) float_tile_vnni(task, row, panel, 8, 2);
+            else float_tile_vnni(task, row, panel, 8, 1);
+        }
+    for (int64_t row = many; row < task->rows; row++) {
+        int64_t panel = 0;
+        for (; panel + 4 <= task->panels; panel += 4) float_tile_vnni(task, row, panel, 1, 4);
+        for (; panel < task->panels; panel++) float_tile_vnni(task, row, panel, 1, 1);
     }
 }
 
