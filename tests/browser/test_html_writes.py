@@ -7,11 +7,15 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+import charloom
+from charloom.bundle import open_model_directory
+from charloom.runtime.html import export_html
 from tests.browser.conftest import ARGUMENTS, CHROMIUM, SHAPES, Models
 from tests.browser.pages import Expected, block, replaced
 
@@ -194,3 +198,19 @@ def test_a_page_whose_data_is_damaged_says_so(page: Page, models: Models, tmp_pa
             "this page is damaged: its weights are not those of its network"
         )
         expect(page.locator("#generate")).to_be_disabled()
+
+
+@pytest.mark.slow
+def test_a_model_of_two_characters(page: Page, tmp_path: Path) -> None:
+    """It has fewer alternatives than are shown."""
+    text, model = tmp_path / "text.txt", tmp_path / "model"
+    text.write_text("ab" * 1500, "utf-8")
+    options: dict[str, Any] = {"batch_size": 4, "bptt": 16, "threads": 1, "device": "cpu"}
+    charloom.train(text, model, steps=5, hidden_size=8, embedding_size=2, **options)
+    whole = tmp_path / "page.html"
+    export_html(open_model_directory(model), whole)
+    for file in (whole, replaced(whole, tmp_path / "slow.html", kernel="")):
+        opened(page, file)
+        assert written(page, "a", length=30, seed=1) == "a" + Expected(model).text("a", 1, 30, temperature=0.8)
+        page.locator("#written [role=option]").nth(3).focus()
+        assert sorted(glyphs(page)) == ["a", "b"]
