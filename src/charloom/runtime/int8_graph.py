@@ -21,7 +21,6 @@ from charloom.bundle.config import GATES
 from charloom.runtime.onnx_graph import FLOAT, Arrays, Graph, GraphBuilder, Make
 
 SEVEN_BITS = 63
-EIGHT_BITS = 127
 
 
 def quantize_columns(
