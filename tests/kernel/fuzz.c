@@ -93,10 +93,25 @@ static void one_network(void) {
                                               below(2) ? 0 : below(11) / 10.0, below(2) ? 0 : below(200)};
         if (wild && b) sampling[below((uint32_t)b)].top_p = NAN;
         for (int64_t i = 0; i < b * shape.symbols; i++) allowed[i] = below(3) == 0;
-        int32_t result = charloom_run(model, bytes, work, work_bytes, ids, t, b, begin, end, state, logits, first);
+        int32_t result = charloom_run(model, bytes, work, work_bytes, ids, t, b, begin, end, state, logits, first, NULL);
         if (result != (bad ? CHARLOOM_BAD_ID : 0)) abort();
-        result = charloom_nats(model, bytes, work, work_bytes, ids, ids, t, b, begin, end, state, nats);
+        result = charloom_nats(model, bytes, work, work_bytes, ids, ids, t, b, begin, end, state, nats, NULL);
         if (result != (bad ? CHARLOOM_BAD_ID : 0)) abort();
+        const int64_t passed_bytes = t * b * charloom_passed_bytes(model, bytes);
+        uint8_t *passed = malloc((size_t)passed_bytes + 1);
+        int any_bad = 0;
+        for (int64_t i = 0; i < b * t; i++) any_bad |= ids[i] < 0 || ids[i] >= shape.symbols;
+        const int32_t middle = (int32_t)below((uint32_t)shape.layers + 1);
+        result = charloom_read(model, bytes, work, work_bytes, ids, t, b, state, 0, middle, passed, passed_bytes);
+        if (result != (b < 1 || b > CHUNK ? CHARLOOM_BAD_RANGE : any_bad ? CHARLOOM_BAD_ID : 0)) abort();
+        if (!result) {
+            if (t && charloom_read(model, bytes, work, work_bytes, ids, t, b, state, 0, middle, passed, passed_bytes - 1) !=
+                         CHARLOOM_BAD_SIZE) abort();
+            if (charloom_read(model, bytes, work, work_bytes, ids, t, b, state, middle, shape.layers, passed, passed_bytes)) abort();
+            if (charloom_run(model, bytes, work, work_bytes, ids, t, b, 0, b, state, logits, first, passed)) abort();
+            if (charloom_nats(model, bytes, work, work_bytes, ids, ids, t, b, 0, b, state, nats, passed)) abort();
+        }
+        free(passed);
         int32_t done = charloom_write(model, bytes, work, work_bytes, ids + b * t, t, b, begin, end, state, uniforms, sampling,
                                       (int64_t)below((uint32_t)shape.symbols + 1) - 1, below(2) ? allowed : NULL, written);
         if (done != 0 && done != CHARLOOM_BAD_ID) abort();

@@ -101,7 +101,7 @@ def test_blocks_of_memory() -> None:
     loaded, model = kernel()._loaded, network._model
     work = kernel().workspace(model)
     ids, state, logits = np.zeros(1, dtype=np.int64), np.zeros((4, 1, 24), dtype=np.float32), np.zeros(30, dtype="f4")
-    rest = (address(ids), 1, 1, 0, 1, address(state), address(logits), 0)
+    rest = (address(ids), 1, 1, 0, 1, address(state), address(logits), 0, None)
 
     def run(model_at: int, model_bytes: int, work_at: int, work_bytes: int) -> int:
         result: int = loaded.charloom_run(model_at, model_bytes, work_at, work_bytes, *rest)

@@ -10,10 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from charloom.bundle import ModelShape
+from charloom.errors import CharloomError
 from charloom.kernel import Network
 from charloom.kernel.native import kernel, sampling_rows
 from charloom.kernel.reference import ReferenceNetwork, nats_of, quantize
 from charloom.kernel.sampling import Sampler, draw
+from charloom.kernel.weights import Precision
 from charloom.settings import Cell, SamplingSettings
 from tests.kernel.networks import CELLS, MICRO_KERNELS, make_ids, make_shape, make_state, make_weights, same_bits
 
@@ -83,6 +85,28 @@ def test_chunks_company_and_threads_change_nothing(cell: Cell, precision: str) -
     assert same_bits((threaded, *threaded_after), (logits, *after))
     last, last_after = network.read(ids, state)
     assert same_bits((last, *last_after), (logits[-1].copy(), *after))
+
+
+@pytest.mark.parametrize("precision", ["int8", "float32"])
+@pytest.mark.parametrize(
+    ("layers", "threads", "rows", "steps"), [(2, 2, 1, 700), (3, 2, 3, 300), (3, 4, 1, 257), (5, 3, 9, 90)]
+)
+def test_layers_shared_among_threads(precision: Precision, layers: int, threads: int, rows: int, steps: int) -> None:
+    shape = make_shape("lstm", layers, 24, 30)
+    weights, ids, targets = make_weights(shape), make_ids(shape, steps, rows), make_ids(shape, steps, rows, 1)
+    one, several = Network(shape, weights, precision), Network(shape, weights, precision, threads=threads)
+    state = make_state(shape, rows)
+    for first in (0, 5, steps - 1):
+        logits, after = one.run(ids, state, first)
+        shared, shared_after = several.run(ids, state, first)
+        assert same_bits((shared, *shared_after), (logits, *after))
+    nats, after = one.nats(ids, targets, state)
+    shared_nats, shared_after = several.nats(ids, targets, state)
+    assert nats.tobytes() == shared_nats.tobytes()
+    assert same_bits(shared_after, after)
+    ids[steps // 2] = 30
+    with pytest.raises(CharloomError, match="an id is that of no symbol"):
+        several.run(ids, state)
 
 
 @pytest.mark.parametrize("rows", [1, 3, 70])

@@ -18,18 +18,23 @@ import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from functools import cache, partial
+from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
 from charloom.errors import CharloomError, UsageError
-from charloom.kernel.native import MICRO_VARIABLE, NUMPY, Library, address, check, kernel, sampling_rows
+from charloom.kernel.native import MICRO_VARIABLE, NUMPY, Library, address, aligned, check, kernel, sampling_rows
 from charloom.kernel.reference import ReferenceNetwork
 from charloom.kernel.weights import Precision, Weights, lay_tensors
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids
+
+_STAGE = 256  # rows · steps that a thread reads in its layers before it passes them on
+_STAGED_ROWS = 64  # at most
 
 State = tuple[NDArray[np.float32], ...]
 Logits = NDArray[np.float32]
@@ -46,7 +51,7 @@ def open_network(
         shape: what it is.
         weights: float32, by PyTorch's names, as `read_weights` gives them.
         precision: of the products.
-        threads: processor threads that share the rows of one call; numpy has its own.
+        threads: processor threads that share the rows of one call, or of few rows the layers; numpy has its own.
 
     Raises:
         ModelDirectoryError: the weights are not this network's.
@@ -71,6 +76,19 @@ def _report_numpy(why: str) -> None:
     logging.getLogger("charloom").warning("numpy runs the network, many times slower: %s", why)
 
 
+class _Cut(NamedTuple):
+    """Rows and steps that one thread does, and what another has read of them."""
+
+    begin: int
+    end: int
+    start: int
+    stop: int
+    passed: int | None = None
+
+
+_Part = Callable[[NDArray[np.uint8], _Cut], int]
+
+
 class Network:
     """A network that the compiled kernel runs. All its methods may be called from several threads at a time."""
 
@@ -90,7 +108,7 @@ class Network:
             shape: what it is.
             weights: float32, by PyTorch's names, as `read_weights` gives them.
             precision: of the products.
-            threads: processor threads that share the rows of one call.
+            threads: processor threads that share the rows of one call, or of few rows the layers.
             micro: the micro-kernel; if not given, CHARLOOM_KERNEL's, or the fastest.
             library: the compiled kernel; this machine's if not given.
 
@@ -126,14 +144,17 @@ class Network:
         block = self._block(state, rows)
         logits = np.empty((max(0, steps - first), rows, self.shape.vocab_size), dtype=np.float32)
 
-        def part(work: NDArray[np.uint8], begin: int, end: int) -> int:
+        def part(work: NDArray[np.uint8], cut: _Cut) -> int:
+            skipped = rows * self.shape.vocab_size * max(0, cut.start - first) * logits.itemsize
             result: int = self._library.run(
                 *self._places(work),
-                *(address(ids), steps, rows, begin, end, address(block), address(logits), first),
+                *(address(ids[cut.start :]), cut.stop - cut.start, rows, cut.begin, cut.end, address(block)),
+                *(address(logits) + skipped, max(0, first - cut.start) if cut.start else first, cut.passed),
             )
             return result
 
-        self._shared(part, rows)
+        if not self._in_stages(part, ids, block):
+            self._shared(part, steps, rows)
         return logits, tuple(block)
 
     def read(self, ids: Ids, state: State) -> tuple[Logits, State]:
@@ -185,15 +206,15 @@ class Network:
         mask = None if allowed is None else np.ascontiguousarray(allowed, dtype=np.uint8)
         written = np.empty((steps, rows), dtype=np.int64)
 
-        def part(work: NDArray[np.uint8], begin: int, end: int) -> int:
+        def part(work: NDArray[np.uint8], cut: _Cut) -> int:
             result: int = self._library.write(
                 *self._places(work),
-                *(address(last), steps, rows, begin, end, address(block), address(uniforms), address(settings)),
+                *(address(last), steps, rows, cut.begin, cut.end, address(block), address(uniforms), address(settings)),
                 *(-1 if unknown_id is None else unknown_id, None if mask is None else address(mask), address(written)),
             )
             return result
 
-        self._shared(part, rows)
+        self._shared(part, steps, rows)
         return written, tuple(block)
 
     def nats(self, ids: Ids, targets: Ids, state: State) -> tuple[NDArray[np.float64], State]:
@@ -210,14 +231,16 @@ class Network:
         block = self._block(state, rows)
         found = np.empty((steps, rows), dtype=np.float64)
 
-        def part(work: NDArray[np.uint8], begin: int, end: int) -> int:
+        def part(work: NDArray[np.uint8], cut: _Cut) -> int:
             result: int = self._library.nats(
                 *self._places(work),
-                *(address(ids), address(targets), steps, rows, begin, end, address(block), address(found)),
+                *(address(ids[cut.start :]), address(targets[cut.start :]), cut.stop - cut.start, rows),
+                *(cut.begin, cut.end, address(block), address(found[cut.start :]), cut.passed),
             )
             return result
 
-        self._shared(part, rows)
+        if not self._in_stages(part, ids, block):
+            self._shared(part, steps, rows)
         return found, tuple(block)
 
     def _block(self, state: State, rows: int) -> NDArray[np.float32]:
@@ -231,22 +254,56 @@ class Network:
     def _places(self, work: NDArray[np.uint8]) -> tuple[int, int, int, int]:
         return address(self._model), self._model.nbytes, address(work), work.nbytes
 
-    def _shared(self, part: Callable[[NDArray[np.uint8], int, int], int], rows: int) -> None:
+    def _shared(self, part: _Part, steps: int, rows: int) -> None:
         """Do a part of the rows in each thread."""
-
-        def work(begin: int, end: int) -> int:
-            memory = self._take()
-            result = part(memory, begin, end)
-            self._free.append(memory)
-            return result
-
         count = min(self._threads, max(1, rows // 8))
         if self._pool is None or count == 1:
-            check(work(0, rows))
+            check(self._with_memory(part, _Cut(0, rows, 0, steps)))
             return
         cuts = [rows * index // count for index in range(count + 1)]
-        for result in list(self._pool.map(work, cuts[:-1], cuts[1:])):
+        parts = [_Cut(begin, end, 0, steps) for begin, end in pairwise(cuts)]
+        for result in list(self._pool.map(partial(self._with_memory, part), parts)):
             check(result)
+
+    def _in_stages(self, part: _Part, ids: Ids, block: NDArray[np.float32]) -> bool:
+        """Do a part of the layers in each thread, piece after piece of the steps; whether that is worth it."""
+        steps, rows = ids.shape
+        stages = min(self._threads, self.shape.num_layers)
+        if self._pool is None or stages < 2 or rows >= 8 * self._threads or not 1 <= rows <= _STAGED_ROWS:
+            return False
+        piece = max(1, _STAGE // rows)
+        pieces = [(start, min(start + piece, steps)) for start in range(0, steps, piece)]
+        if len(pieces) < 2:
+            return False
+        layers = [self.shape.num_layers * stage // stages for stage in range(stages + 1)]
+        passed = [aligned(piece * rows * self._library.passed_bytes(self._model)) for _ in range(stages + 1)]
+
+        def work(memory: NDArray[np.uint8], cut: _Cut, stage: int) -> int:
+            given = passed[(cut.start // piece) % (stages + 1)]
+            result: int = self._library.read(
+                *self._places(memory),
+                *(address(ids[cut.start :]), cut.stop - cut.start, rows, address(block)),
+                *(layers[stage], layers[stage + 1], address(given), given.nbytes),
+            )
+            if result or stage + 1 < stages:
+                return result
+            return part(memory, cut._replace(passed=address(given)))
+
+        for turn in range(len(pieces) + stages - 1):  # in each, stage s does the piece after that of stage s + 1
+            jobs = [
+                self._pool.submit(self._with_memory, partial(work, stage=stage), _Cut(0, rows, *pieces[turn - stage]))
+                for stage in range(stages)
+                if 0 <= turn - stage < len(pieces)
+            ]
+            for result in [job.result() for job in jobs]:
+                check(result)
+        return True
+
+    def _with_memory(self, part: _Part, cut: _Cut) -> int:
+        memory = self._take()
+        result = part(memory, cut)
+        self._free.append(memory)
+        return result
 
     def _take(self) -> NDArray[np.uint8]:
         """Memory for one thread to work in, from an earlier call where there is some."""

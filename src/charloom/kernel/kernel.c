@@ -996,12 +996,23 @@ static void recur(const reading *r, int layer, int64_t steps) {
     w->above = below;
 }
 
-/* Read `steps` steps, steps · count ≤ CHUNK; the last layer's hidden states are left in the workspace. */
-static void read_chunk(const reading *r, const int64_t *ids, int64_t steps) {
-    for (int layer = 0; layer < r->m->shape.layers; layer++) {
+/* Read `steps` steps, steps · count ≤ CHUNK, in some layers; the last one's hidden states are left in the workspace. */
+static void read_layers(const reading *r, const int64_t *ids, int64_t steps, int from, int to) {
+    for (int layer = from; layer < to; layer++) {
         feed(r, layer, ids, steps);
         recur(r, layer, steps);
     }
+}
+
+static void read_chunk(const reading *r, const int64_t *ids, int64_t steps) {
+    read_layers(r, ids, steps, 0, r->m->shape.layers);
+}
+
+/* The last layer's hidden states of some steps: read, or as `charloom_read` has left them. */
+static void find_hidden(const reading *r, const int64_t *ids, int64_t step, int64_t steps, const uint8_t *passed) {
+    const int64_t stride = r->m->stride;
+    if (passed) memcpy(r->w->hidden, passed + step * r->count * stride, (size_t)(steps * r->count * stride));
+    else read_chunk(r, ids + step * r->rows, steps);
 }
 
 /* Logits of hidden states `from` to `to` (rows, V), `pitch` numbers apart. */
@@ -1037,20 +1048,20 @@ static int32_t begin_work(const void *model, int64_t model_bytes, void *work, in
 
 int32_t charloom_run(const void *model, int64_t model_bytes, void *work, int64_t work_bytes, const int64_t *ids,
                      int64_t steps, int64_t rows, int64_t begin, int64_t end, float *state, float *logits,
-                     int64_t first) {
+                     int64_t first, const uint8_t *passed) {
     workspace w;
     int32_t refused = begin_work(model, model_bytes, work, work_bytes, &w);
     if (refused) return refused;
     const layout *m = model;
     const int64_t symbols = m->shape.symbols;
-    if (!ranges_fit(steps, rows, begin, end) || first < 0) return CHARLOOM_BAD_RANGE;
+    if (!ranges_fit(steps, rows, begin, end) || first < 0 || (passed && end - begin > CHUNK)) return CHARLOOM_BAD_RANGE;
     if (!ids_fit(ids, steps, rows, begin, end, symbols)) return CHARLOOM_BAD_ID;
     for (int64_t from = begin; from < end; from += CHUNK) {
         reading r = {m, &w, rows, from, end - from < CHUNK ? end - from : CHUNK, state};
         const int64_t at_once = CHUNK / r.count;
         for (int64_t step = 0; step < steps; step += at_once) {
             int64_t count = steps - step < at_once ? steps - step : at_once;
-            read_chunk(&r, ids + step * rows, count);
+            find_hidden(&r, ids, step, count, passed);
             int64_t skipped = first > step ? first - step : 0;
             if (r.count == rows && skipped < count) { /* steps follow one another without a gap */
                 score(&r, skipped * rows, (count - skipped) * rows, logits + (step + skipped - first) * rows * symbols, symbols);
@@ -1061,6 +1072,35 @@ int32_t charloom_run(const void *model, int64_t model_bytes, void *work, int64_t
         }
     }
     return 0;
+}
+
+int32_t charloom_read(const void *model, int64_t model_bytes, void *work, int64_t work_bytes, const int64_t *ids,
+                      int64_t steps, int64_t rows, float *state, int32_t from, int32_t to, uint8_t *passed,
+                      int64_t passed_bytes) {
+    workspace w;
+    int32_t refused = begin_work(model, model_bytes, work, work_bytes, &w);
+    if (refused) return refused;
+    const layout *m = model;
+    if (!ranges_fit(steps, rows, 0, rows) || rows < 1 || rows > CHUNK || from < 0 || to < from || to > m->shape.layers)
+        return CHARLOOM_BAD_RANGE;
+    if (passed_bytes / m->stride / rows < steps) return CHARLOOM_BAD_SIZE;
+    if (!ids_fit(ids, steps, rows, 0, rows, m->shape.symbols)) return CHARLOOM_BAD_ID;
+    reading r = {m, &w, rows, 0, rows, state};
+    const int64_t at_once = CHUNK / rows;
+    for (int64_t step = 0; step < steps; step += at_once) {
+        const int64_t count = steps - step < at_once ? steps - step : at_once;
+        uint8_t *own = passed + step * rows * m->stride;
+        const size_t bytes = (size_t)(count * rows * m->stride);
+        if (from > 0) memcpy(w.hidden, own, bytes);
+        read_layers(&r, ids + step * rows, count, from, to);
+        memcpy(own, w.hidden, bytes);
+    }
+    return 0;
+}
+
+int64_t charloom_passed_bytes(const void *model, int64_t model_bytes) {
+    const layout *m = laid_out(model, model_bytes);
+    return m ? m->stride : CHARLOOM_BAD_MODEL;
 }
 
 /* ------------------------------------------------------------------ drawing */
@@ -1195,13 +1235,13 @@ static double nats_of(const micro_kernel *micro, const float *logits, int64_t sy
 
 int32_t charloom_nats(const void *model, int64_t model_bytes, void *work, int64_t work_bytes, const int64_t *ids,
                       const int64_t *targets, int64_t steps, int64_t rows, int64_t begin, int64_t end, float *state,
-                      double *nats) {
+                      double *nats, const uint8_t *passed) {
     workspace w;
     int32_t refused = begin_work(model, model_bytes, work, work_bytes, &w);
     if (refused) return refused;
     const layout *m = model;
     const int64_t symbols = m->shape.symbols;
-    if (!ranges_fit(steps, rows, begin, end)) return CHARLOOM_BAD_RANGE;
+    if (!ranges_fit(steps, rows, begin, end) || (passed && end - begin > CHUNK)) return CHARLOOM_BAD_RANGE;
     if (!ids_fit(ids, steps, rows, begin, end, symbols) || !ids_fit(targets, steps, rows, begin, end, symbols))
         return CHARLOOM_BAD_ID;
     for (int64_t from = begin; from < end; from += CHUNK) {
@@ -1209,7 +1249,7 @@ int32_t charloom_nats(const void *model, int64_t model_bytes, void *work, int64_
         const int64_t at_once = CHUNK / r.count;
         for (int64_t step = 0; step < steps; step += at_once) {
             const int64_t count = (steps - step < at_once ? steps - step : at_once) * r.count;
-            read_chunk(&r, ids + step * rows, count / r.count);
+            find_hidden(&r, ids, step, count / r.count, passed);
             for (int64_t slab = 0; slab < count; slab += m->slab) {
                 const int64_t some = count - slab < m->slab ? count - slab : m->slab;
                 score(&r, slab, some, w.logits, symbols);

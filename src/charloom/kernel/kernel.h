@@ -69,10 +69,21 @@ CHARLOOM_API int32_t charloom_prepare(const charloom_shape *shape, int32_t micro
 CHARLOOM_API int64_t charloom_work_bytes(const void *model, int64_t model_bytes);
 
 /* Read ids (T, B) in rows `begin` to `end` of B, from and to a state (S, B, H); an LSTM's are h and c, layer by layer.
-   Logits (T - first, B, V) are written of the steps from `first` on. Other rows are not touched. */
+   Logits (T - first, B, V) are written of the steps from `first` on. Other rows are not touched. `passed`: NULL, or
+   see `charloom_read`. */
 CHARLOOM_API int32_t charloom_run(const void *model, int64_t model_bytes, void *work, int64_t work_bytes,
                                   const int64_t *ids, int64_t steps, int64_t rows, int64_t begin, int64_t end,
-                                  float *state, float *logits, int64_t first);
+                                  float *state, float *logits, int64_t first, const uint8_t *passed);
+
+/* So that layers can be read by several threads, one after another: read only layers `from` to `to` of up to 64 rows.
+   What passes between layers is `passed` (T · B · `charloom_passed_bytes`): of the layer below, and afterwards of the
+   last one that was read. With all layers read, `charloom_run` and `charloom_nats` take it instead of reading. */
+CHARLOOM_API int32_t charloom_read(const void *model, int64_t model_bytes, void *work, int64_t work_bytes,
+                                   const int64_t *ids, int64_t steps, int64_t rows, float *state, int32_t from,
+                                   int32_t to, uint8_t *passed, int64_t passed_bytes);
+
+/* The bytes of one row's hidden states between two layers. */
+CHARLOOM_API int64_t charloom_passed_bytes(const void *model, int64_t model_bytes);
 
 typedef struct {
     double temperature;  /* 0: the likeliest */
@@ -99,6 +110,6 @@ CHARLOOM_API int32_t charloom_write(const void *model, int64_t model_bytes, void
 /* Read ids (T, B) as `charloom_run` does, and give −ln p of targets (T, B): nats (T, B), NaN where logits are. */
 CHARLOOM_API int32_t charloom_nats(const void *model, int64_t model_bytes, void *work, int64_t work_bytes,
                                    const int64_t *ids, const int64_t *targets, int64_t steps, int64_t rows,
-                                   int64_t begin, int64_t end, float *state, double *nats);
+                                   int64_t begin, int64_t end, float *state, double *nats, const uint8_t *passed);
 
 #endif

@@ -45,10 +45,12 @@ _FUNCTIONS: dict[str, tuple[type[ctypes._SimpleCData[int]] | type[ctypes.c_char_
     "model_bytes": (_I64, [_P]),
     "prepare": (_I32, [_P, _I32, _P, _P, _I32, _P, _I64]),
     "work_bytes": (_I64, [_P, _I64]),
-    "run": (_I32, [_P, _I64, _P, _I64, _P, _I64, _I64, _I64, _I64, _P, _P, _I64]),
+    "run": (_I32, [_P, _I64, _P, _I64, _P, _I64, _I64, _I64, _I64, _P, _P, _I64, _P]),
+    "read": (_I32, [_P, _I64, _P, _I64, _P, _I64, _I64, _P, _I32, _I32, _P, _I64]),
+    "passed_bytes": (_I64, [_P, _I64]),
     "draw": (_I64, [_P, _I64, _P, _I64, _P, ctypes.c_double, _P, _P]),
     "write": (_I32, [_P, _I64, _P, _I64, _P, _I64, _I64, _I64, _I64, _P, _P, _P, _I64, _P, _P]),
-    "nats": (_I32, [_P, _I64, _P, _I64, _P, _P, _I64, _I64, _I64, _I64, _P, _P]),
+    "nats": (_I32, [_P, _I64, _P, _I64, _P, _P, _I64, _I64, _I64, _I64, _P, _P, _P]),
 }
 
 
@@ -69,6 +71,7 @@ class Library:
         except (OSError, AttributeError) as error:
             raise CharloomError(f"the kernel {path} cannot be loaded: {error}") from None
         self.run, self.write, self.nats = loaded.charloom_run, loaded.charloom_write, loaded.charloom_nats
+        self.read = loaded.charloom_read
         self._loaded = loaded
         if loaded.charloom_version() != VERSION:
             raise CharloomError(f"the kernel {path} is another version's: install charloom again")
@@ -138,6 +141,10 @@ class Library:
     def workspace(self, model: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The memory that one thread works in."""
         return aligned(check(self._loaded.charloom_work_bytes(address(model), model.nbytes)))
+
+    def passed_bytes(self, model: NDArray[np.uint8]) -> int:
+        """What passes between two layers, for each row and step."""
+        return check(self._loaded.charloom_passed_bytes(address(model), model.nbytes))
 
     def draw(
         self,
