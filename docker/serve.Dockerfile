@@ -18,7 +18,9 @@ ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 COPY constraints.txt /tmp/constraints.txt
 RUN --mount=type=bind,from=build,source=/wheels,target=/wheels \
     printf '%s[serve]\n' /wheels/*.whl | xargs pip install --no-cache-dir --constraint /tmp/constraints.txt \
-    && rm /tmp/constraints.txt
+    && rm /tmp/constraints.txt \
+    # The packages' own tests are a seventh of what was installed.
+    && find "$(python -c 'import charloom; print(charloom.__path__[0])')/.." -depth -type d -name tests -exec rm -r {} +
 EXPOSE 8080
 STOPSIGNAL SIGTERM
 ENTRYPOINT ["charloom"]
