@@ -3,7 +3,7 @@
 #   docker run -p 8080:8080 -v "$PWD/runs/mine:/opt/ml/model:ro" charloom-serve
 #
 # Amazon SageMaker starts it as `docker run IMAGE serve`, as root, with the model in /opt/ml/model; anywhere else
-# `--user 1000` works as well: nothing is written. No torch in it.
+# `--user 1000 --read-only` works as well: nothing is written. No torch in it. tests/proofs/test_images.py builds it.
 FROM python:3.12-slim AS build
 WORKDIR /build
 # A checkout, or what `charloom sagemaker image` sends: the wheel of an installed charloom.

@@ -22,7 +22,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from charloom.errors import CharloomError, UsageError
+from charloom.errors import CharloomError, StorageError, UsageError
 
 HERE = Path(__file__).parent
 BUILT = HERE / "build"
@@ -118,8 +118,11 @@ def _places() -> list[Path]:
         from charloom.text.named import cache_folder
     except ModuleNotFoundError:  # while charloom itself is built, nothing else is installed
         return [BUILT]
-    cache = cache_folder() / "kernel"
-    return [BUILT] if str(cache).startswith("~") else [BUILT, cache]  # a user without a home has none
+    try:
+        cache = cache_folder() / "kernel"
+    except StorageError:  # a user without a home has none
+        return [BUILT]
+    return [BUILT] if str(cache).startswith("~") else [BUILT, cache]  # what some versions of platformdirs say then
 
 
 def _find(name: str) -> Path | None:

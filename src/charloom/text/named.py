@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-from charloom.errors import CorpusError
+from charloom.errors import CorpusError, StorageError
 from charloom.events import DownloadProgress, Notify
 from charloom.files import atomic_write, sha256_of_file, storage_errors
 
@@ -58,9 +58,17 @@ TINY_SHAKESPEARE = Download(
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `$CHARLOOM_CACHE`, or the user's cache folder."""
-    chosen = os.environ.get("CHARLOOM_CACHE")
-    return Path(chosen) if chosen else Path(platformdirs.user_cache_dir("charloom"))
+    """Where downloads are kept: `$CHARLOOM_CACHE`, or the user's cache folder.
+
+    Raises:
+        StorageError: the user has no home.
+    """
+    if chosen := os.environ.get("CHARLOOM_CACHE"):
+        return Path(chosen)
+    try:
+        return platformdirs.user_cache_path("charloom")
+    except RuntimeError:
+        raise StorageError("this user has no home to keep files in: set CHARLOOM_CACHE to a folder") from None
 
 
 def read_python_docs(notify: Notify) -> bytes:

@@ -142,7 +142,9 @@ class Checkpoints:
         """Where a checkpoint may be that found no room in the folder; the run's identity is not to be guessed."""
         if self.run is None:
             return []
-        bases = platformdirs.user_state_path("charloom"), Path(tempfile.gettempdir())
+        bases = [Path(tempfile.gettempdir())]
+        with contextlib.suppress(RuntimeError):  # a user without a home has no such folder
+            bases.insert(0, platformdirs.user_state_path("charloom"))
         return [base / f"charloom-{self.run}" / "last.safetensors" for base in bases]
 
     def restore(self, state: TrainingState, ranks: Ranks) -> bool:

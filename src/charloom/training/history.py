@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import math
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from charloom.bundle import best_evaluation, evaluations, read_history
 from charloom.bundle.history import Record, number
+from charloom.errors import StorageError
 from charloom.files import atomic_write, storage_errors
 from charloom.text.named import cache_folder
 
@@ -96,7 +98,8 @@ def _keep_the_list_of_fonts_in_our_cache() -> None:
     """Matplotlib makes two folders in the user's home when it is first used; leave none where the user has none."""
     own = (Path(os.environ.get("XDG_CONFIG_HOME") or "~/.config") / "matplotlib", Path("~/.matplotlib"))
     if "matplotlib" not in sys.modules and not any(os.path.isdir(os.path.expanduser(folder)) for folder in own):  # noqa: PTH111, PTH112  (no error without a home)
-        os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
+        with contextlib.suppress(StorageError):  # a user without a home: matplotlib makes a folder that it removes
+            os.environ.setdefault("MPLCONFIGDIR", str(cache_folder() / "matplotlib"))
 
 
 def _draw(figure: Figure, records: list[Record]) -> None:
