@@ -105,7 +105,7 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
 @pytest.fixture(autouse=True)
 def _own_log() -> Iterator[None]:
     """The server's log goes to the stderr of the test that sets it up, and not to a closed one afterwards."""
-    loggers = [logging.getLogger(name) for name in ("charloom.serving", "uvicorn")]
+    loggers = [logging.getLogger(name) for name in ("charloom", "charloom.serving", "uvicorn")]
     kept = [(logger.handlers, logger.level, logger.propagate) for logger in loggers]
     yield
     for logger, (handlers, level, propagate) in zip(loggers, kept, strict=True):
