@@ -53,6 +53,8 @@ def say_what_is_missing(machine: str) -> str:
         return f"images are built with {', '.join(missing)}: scripts/images installs what is missing"
     if os.getuid():
         return "only root may make the image's files"
+    if subprocess.run(["unshare", "--mount", "--net", "--pid", "--fork", "true"], check=False).returncode:
+        return "no process may have a network of its own here"
     if machine != own_machine() and not Path(f"/proc/sys/fs/binfmt_misc/qemu-{_NAMES[machine]}").exists():
         return f"this machine runs no programs of {machine}: scripts/images installs qemu-user-static"
     return ""
@@ -111,6 +113,8 @@ class Builder:
         )
         for mark in files.glob("usr/lib/python3*/EXTERNALLY-MANAGED"):
             mark.unlink()  # pip may install for everybody, as in Python's image
+        for compiled in files.glob("usr/lib/python3*/**/*.pyc"):
+            compiled.unlink()  # Python's image has none either
         (files / "usr/local/bin/python").symlink_to("/usr/bin/python3")
         self.buildah("config", "--arch", self.machine, "--env", "PATH=/usr/local/bin:/usr/bin:/bin", container)
         self.buildah("commit", "--quiet", "--rm", container, f"docker.io/library/{name}")

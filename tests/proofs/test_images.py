@@ -104,6 +104,7 @@ def test_training(native: Builder, small_text: Path, tmp_path: Path) -> None:
     assert len(charloom.load(base / "model").generate("The ", length=20, seed=1).text) == 20
 
 
+@pytest.mark.timeout(7200)
 def test_the_serving_image_for_arm(trained: Path, tmp_path: Path) -> None:
     """By the same file, on an emulated processor: the same text for the same seed."""
     with builder("arm64") as made:
