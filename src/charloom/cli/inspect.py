@@ -28,7 +28,7 @@ from charloom.files import expand_home
 from charloom.kernel.weights import read_weights
 from charloom.report import duration
 from charloom.runtime.onnx_session import check_graph
-from charloom.runtime.session import check_weights
+from charloom.runtime.session import check_network
 from charloom.text.named import NAMED
 
 ROWS = 15
@@ -186,7 +186,7 @@ def _graph_problem(directory: ModelDirectory) -> str | None:
     """Step the network as `generate` would, and its graphs; the reason if one cannot run."""
     shape = directory.config.model
     try:
-        check_weights(shape, read_weights(directory))
+        check_network(shape, read_weights(directory))
         for name in (GRAPH, STEP_GRAPH):
             graph = directory.read_graph(name)
             if graph is not None:

@@ -113,7 +113,7 @@ def open_session(directory: ModelDirectory, precision: Precision, threads: int =
     return open_network(directory.config.model, read_weights(directory), precision, threads=threads)
 
 
-def check_weights(shape: ModelShape, weights: Weights) -> None:
+def check_network(shape: ModelShape, weights: Weights) -> None:
     """Step a network once.
 
     Raises:
