@@ -10,6 +10,7 @@ import pytest
 import charloom
 from charloom.errors import StorageError
 from charloom.kernel.build import compile_library
+from charloom.sagemaker import list_jobs
 from charloom.text import named
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such users")
@@ -48,3 +49,8 @@ def test_a_model_is_trained(small_text: Path, tmp_path: Path) -> None:
 def test_a_download_says_what_to_set() -> None:
     with pytest.raises(StorageError, match="CHARLOOM_CACHE"):
         named.cache_folder()
+
+
+def test_jobs_and_endpoints_say_what_to_set() -> None:
+    with pytest.raises(StorageError, match="CHARLOOM_HOME"):
+        list_jobs(None)

@@ -45,10 +45,11 @@ def started(*arguments: object, **environment: str) -> Iterator[tuple[subprocess
 @pytest.mark.slow
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGHUP, signal.SIGHUP]])
 def test_told_to_end_it_finishes_what_there_is(trained: Path, signals: list[signal.Signals]) -> None:
-    with started(trained) as (process, address), httpx.Client(base_url=address, timeout=30) as client:
+    limits = ("--max-tokens", "10000000", "--drain", "300s")
+    with started(trained, *limits) as (process, address), httpx.Client(base_url=address, timeout=300) as client:
         assert client.get("/health").json() == {"status": "ok"}
         answers: list[str] = []
-        body = {"prompt": "The ", "max_tokens": 10_000, "seed": 1, "stream": True}
+        body = {"prompt": "The ", "max_tokens": 600_000, "seed": 1, "stream": True}
         thread = threading.Thread(target=lambda: answers.append(client.post("/v1/completions", json=body).text))
         thread.start()
         until(lambda: metric(client, "num_requests_running") == 1)
@@ -62,7 +63,7 @@ def test_told_to_end_it_finishes_what_there_is(trained: Path, signals: list[sign
         assert client.get("/ping").json()["status"] == "draining"
         thread.join()
         text = "".join(one["choices"][0]["text"] for one in events(answers[0]))
-        assert text == charloom.load(trained, precision="auto").generate("The ", length=10_000, seed=1).text
+        assert text == charloom.load(trained, precision="auto").generate("The ", length=600_000, seed=1).text
         assert process.wait(20) == 0
 
 
@@ -115,14 +116,13 @@ def test_interrupted(trained: Path) -> None:
 def test_a_model_that_cannot_be_loaded(trained: Path, tmp_path: Path) -> None:
     damaged = tmp_path / "damaged"
     shutil.copytree(trained, damaged)
-    for graph in ("model.onnx", "model.int8.onnx"):
-        (damaged / graph).write_bytes(b"no graph")
+    (damaged / "model.safetensors").write_bytes(b"no weights")
     with started(damaged, "--failure-linger", "2s") as (process, address):
         for path in ("/health", "/ping"):
             answer = httpx.get(address + path)
             assert answer.status_code == 503
             assert answer.json()["status"] == "failed"
-            assert "onnx" in answer.json()["reason"]
+            assert "model.safetensors" in answer.json()["reason"]
         refused = httpx.post(address + "/v1/completions", json={})
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "failed")
         assert process.wait(20) == 1

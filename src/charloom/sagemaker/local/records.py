@@ -41,9 +41,17 @@ _LONGEST = 1 << 16  # bytes of one line
 
 
 def home() -> Path:
-    """The folder that everything here is kept in: `$CHARLOOM_HOME`, or charloom's in the user's state folder."""
-    chosen = os.environ.get(HOME)
-    return expand_home(chosen).absolute() if chosen else platformdirs.user_state_path("charloom")
+    """The folder that everything here is kept in: `$CHARLOOM_HOME`, or charloom's in the user's state folder.
+
+    Raises:
+        StorageError: the user has no home.
+    """
+    if chosen := os.environ.get(HOME):
+        return expand_home(chosen).absolute()
+    try:
+        return platformdirs.user_state_path("charloom")
+    except RuntimeError:
+        raise StorageError(f"this user has no home to keep files in: set {HOME} to a folder") from None
 
 
 def folder_of(kind: Kind, name: str) -> Path:
