@@ -68,7 +68,7 @@ int main(void) {
     FIND(write, int32_t, const void *, int64_t, void *, int64_t, int64_t *, int64_t, int64_t, int64_t, int64_t, float *,
          const double *, const void *, int64_t, const uint8_t *, int64_t *);
     FIND(run, int32_t, const void *, int64_t, void *, int64_t, const int64_t *, int64_t, int64_t, int64_t, int64_t, float *,
-         float *, int64_t);
+         float *, int64_t, const uint8_t *);
     int64_t *places = (int64_t *)input + 1, parts = *(int64_t *)input, sizes[64];
     const void *tensors[64];
     for (int64_t k = 0; k < parts; k++) tensors[k] = (sizes[k] = places[2 * k + 1]) ? input + places[2 * k] : 0;
@@ -91,7 +91,7 @@ int main(void) {
     for (int64_t row = 0; row < rows; row++) last[row] = 1 + row;
     check(write(model, model_size, work, work_size, last, steps, rows, 0, rows, state, uniforms, tensors[parts - 2], -1, 0,
                 written), 4);
-    check(run(model, model_size, work, work_size, ids, read, rows, 0, rows, state, logits, 0), 5);
+    check(run(model, model_size, work, work_size, ids, read, rows, 0, rows, state, logits, 0, 0), 5);
     put(written, 8 * steps * rows);
     put(logits, 4 * read * rows * symbols);
     put(state, sizes[parts - 1]);
