@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.kernel.sampling import Sampler, draw
+from charloom.kernel.sampling import Sampler, write_steps
 from charloom.runtime.onnx_session import OnnxSession
 from charloom.runtime.session import Logits, State
 from charloom.settings import SamplingSettings
@@ -32,10 +32,7 @@ class OnnxPath(OnnxSession):
     ) -> tuple[Ids, State]:
         """As a session does."""
         stepper, sampler = OnnxStepper(self, state), Sampler(sampling, unknown_id)
-        written = np.empty(uniforms.shape, dtype=np.int64)
-        for step, row_uniforms in enumerate(uniforms):
-            written[step] = draw(sampler.weights(stepper.step(ids), allowed), row_uniforms)
-            ids = written[step]
+        written, _ = write_steps(lambda ids, _: (stepper.step(ids), state), ids, state, uniforms, sampler, allowed)
         return written, tuple(part.copy() for part in stepper.state)
 
 

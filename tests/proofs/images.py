@@ -104,7 +104,7 @@ class Builder:
         return run("buildah", *places, *words)
 
     def make_base(self, name: str) -> None:
-        """What stands in for Python's image: Debian with its Python at /usr/local/bin/python, and pip."""
+        """An image that replaces Python's own: Debian with its Python at /usr/local/bin/python, and pip."""
         container = self.buildah("from", "scratch")
         files = Path(self.buildah("mount", container))
         alone = ("unshare", "--mount")  # what debootstrap mounts is gone with it

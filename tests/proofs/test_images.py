@@ -1,6 +1,7 @@
 """The images of docker/, built and started as SageMaker does; `-s` prints how large they are and how soon they answer.
 
-`scripts/images` installs what that takes. Without it, tests/proofs/test_container.py stands in for it.
+`scripts/images` installs what that takes. Without it these tests are skipped; tests/proofs/test_container.py tests
+the same server without an image.
 """
 
 from __future__ import annotations

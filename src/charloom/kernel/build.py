@@ -1,8 +1,5 @@
 """The kernel as a library: one that came with the package, or one compiled here from the source beside this file.
 
-    python -m charloom.kernel           compiles it, if it is not there yet, and says where it is
-    python -m charloom.kernel all       also for every other platform, by ziglang
-
 A compiled library is named by what it was compiled from, so that a changed source is never met by an old library. It
 depends on no other library, but for macOS's own: a Linux library serves glibc and musl alike.
 """

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
-from charloom.kernel.sampling import Sampler, draw, likelihoods
+from charloom.kernel.sampling import Sampler, likelihoods, write_steps
 from charloom.kernel.weights import Precision, Weights, lay_tensors
 from charloom.settings import SamplingSettings
 
@@ -174,12 +174,8 @@ class ReferenceNetwork:
         allowed: NDArray[np.bool_] | None = None,
     ) -> tuple[NDArray[np.int64], State]:
         """Read ids (B,), draw the next, and so on for T steps of uniforms (T, B); see `charloom.kernel.Network`."""
-        written, sampler = np.empty(uniforms.shape, dtype=np.int64), Sampler(sampling, unknown_id)
-        for step, row_uniforms in enumerate(uniforms):
-            logits, state = self.run(np.asarray(ids)[None], state)
-            written[step] = draw(sampler.weights(logits[0], allowed), row_uniforms)
-            ids = np.where(written[step] < self.shape.vocab_size, written[step], 0)
-        return written, state
+        sampler = Sampler(sampling, unknown_id)
+        return write_steps(lambda ids, state: self.read(ids[None], state), ids, state, uniforms, sampler, allowed)
 
     def nats(self, ids: Array, targets: Array, state: State) -> tuple[NDArray[np.float64], State]:
         """Read ids (T, B) from a state; -ln p of targets (T, B), NaN where logits are not finite, and the state."""

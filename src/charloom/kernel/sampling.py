@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from charloom.settings import SamplingSettings
+from charloom.text.vocabulary import Ids
 
 Weights = NDArray[np.float64]
 Logits = NDArray[np.float32]
+State = tuple[NDArray[np.float32], ...]
 
 _LOG2E = 1.4426950408889634
 # 2^f ≈ Σ c·f^k for -½ ≤ f ≤ ½, highest power first.
@@ -159,6 +161,27 @@ def draw(weights: Weights, uniforms: NDArray[np.float64]) -> NDArray[np.int64]:
         if cumulative[row, -1]:  # rounding has put the target at the very end
             ids[row] = np.flatnonzero(weights[row])[-1]
     return ids
+
+
+def write_steps(
+    read: Callable[[Ids, State], tuple[Logits, State]],
+    ids: Ids,
+    state: State,
+    uniforms: NDArray[np.float64],
+    sampler: Sampler,
+    allowed: NDArray[np.bool_] | None = None,
+) -> tuple[NDArray[np.int64], State]:
+    """Read ids (B,), draw the next, and so on for T steps of uniforms (T, B), by a function that reads one step.
+
+    Returns:
+        What was drawn (T, B), V in a row without finite logits, whose later ids mean nothing; and the state.
+    """
+    written = np.empty(uniforms.shape, dtype=np.int64)
+    for step, row_uniforms in enumerate(uniforms):
+        logits, state = read(ids, state)
+        written[step] = draw(sampler.weights(logits, allowed), row_uniforms)
+        ids = np.where(written[step] < logits.shape[1], written[step], 0)
+    return written, state
 
 
 def _likeliest(scores: NDArray[np.float64]) -> Weights:

@@ -18,7 +18,7 @@ from charloom.bundle import ModelDirectory, ModelShape
 from charloom.bundle.config import WEIGHTS
 from charloom.errors import ModelDirectoryError
 from charloom.kernel import open_network
-from charloom.kernel.sampling import Sampler, draw
+from charloom.kernel.sampling import Sampler, write_steps
 from charloom.kernel.weights import Precision, Weights, read_weights
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids
@@ -76,12 +76,8 @@ class Session(Protocol):
             What was drawn (T, B), the last of it not read yet, and the state. A row without finite logits draws V, and
             what it draws later means nothing.
         """
-        written, sampler = np.empty(uniforms.shape, dtype=np.int64), Sampler(sampling, unknown_id)
-        for step, row_uniforms in enumerate(uniforms):
-            logits, state = self.read(ids[None], state)
-            written[step] = draw(sampler.weights(logits, allowed), row_uniforms)
-            ids = np.where(written[step] < self.shape.vocab_size, written[step], 0)
-        return written, state
+        sampler = Sampler(sampling, unknown_id)
+        return write_steps(lambda ids, state: self.read(ids[None], state), ids, state, uniforms, sampler, allowed)
 
     def nats(self, ids: Ids, targets: Ids, state: State) -> tuple[Nats, State]:
         """Read ids (T, B) from a state; −ln p of targets (T, B), NaN where there are no numbers, and the state."""
