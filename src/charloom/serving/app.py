@@ -62,6 +62,8 @@ def create_app(
     app.state.context = server
     for part in _PARTS:
         app.include_router(part.router)
+    for route in app.routes:  # FastAPI completes a router when it is first asked: now, and not on the event loop
+        route.matches({"type": "http", "method": "GET", "path": "", "headers": []})
     install(app, [route.path for part in _PARTS for route in part.router.routes if isinstance(route, APIRoute)])
     pages = add_pages(app)
     app.add_middleware(Guard, server=server, keys=Keys(list(keys)), origins=Origins(settings), open_paths=_OPEN | pages)

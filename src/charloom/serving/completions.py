@@ -145,6 +145,8 @@ async def _events(job: Job, server: Context, identity: str) -> AsyncGenerator[by
                 for data in writer.events(number, chunk):
                     yield event(data)
                     await asyncio.sleep(0)  # the echo of a long prompt is many events
+                if chunk is None:
+                    job.count(job.continuations[number])
     except ApiError as error:
         yield event(error.body())
         return

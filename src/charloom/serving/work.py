@@ -217,6 +217,7 @@ class Job:
         self.continuations = continuations
         self._server = server
         self._noted = {} if noted is None else noted
+        self._counted: set[Continuation] = set()
 
     def __enter__(self) -> Job:
         return self
@@ -227,9 +228,15 @@ class Job:
         for continuation in self.continuations:
             continuation.cancel()
         for continuation in self.continuations:
-            self._server.metrics.ended(self.plan.served.name, continuation, self.tokens_of(continuation))
+            self.count(continuation)
         self._noted["completion_tokens"] = self.usage["completion_tokens"]
         self._noted["finish_reasons"] = sorted({str(one.finish_reason) for one in self.continuations})
+
+    def count(self, continuation: Continuation) -> None:
+        """Count a text that has ended, once: that takes its time, and is done as they end rather than in one go."""
+        if continuation not in self._counted:
+            self._counted.add(continuation)
+            self._server.metrics.ended(self.plan.served.name, continuation, self.tokens_of(continuation))
 
     @property
     def unknown(self) -> str:
@@ -263,11 +270,14 @@ class Job:
             CharloomError: one of them failed.
             ApiError: 503, the server gave them up.
         """
-        for continuation in self.continuations:
+        for number, continuation in enumerate(self.continuations, start=1):
             await continuation.ended()
             if continuation.error is not None:
                 raise continuation.error
             check_whole(continuation)
+            self.count(continuation)
+            if number % _MANY == 0:
+                await asyncio.sleep(0)  # others may have something to do
 
 
 def check_whole(continuation: Continuation) -> None:
