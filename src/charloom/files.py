@@ -138,7 +138,7 @@ def write_together(
             for file in (written or {}).values():
                 file.flush()
                 os.fsync(file.fileno())
-            _check_there(directory, files, written or {})
+            _check_specs(directory, files, written or {})
         # From here what was written stays, whatever happens: it says which files are charloom's.
         _set_aside(directory / commit, commit)
         for name in {*stale} - names:
@@ -169,7 +169,7 @@ def _write_beside(path: Path, content: bytes | Path) -> None:
         os.fsync(file.fileno())
 
 
-def _check_there(directory: Path, files: Iterable[str], written: Mapping[str, BinaryIO]) -> None:
+def _check_specs(directory: Path, files: Iterable[str], written: Mapping[str, BinaryIO]) -> None:
     """See that all that was written beside is still there, before what it replaces goes.
 
     Raises:

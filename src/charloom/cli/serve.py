@@ -49,7 +49,7 @@ def serve(
         raise
     named = models.named_paths(model or [str(container_model(os.environ))] * contained)
     if not contained:
-        _check_there(named)
+        _check_specs(named)
     keys = middleware.read_keys(settings.api_key_file, os.environ)
     logs.set_up(settings.log_format, quiet=options.quiet)
 
@@ -62,7 +62,7 @@ def serve(
     return INTERRUPTED if run.serve(named, settings, keys=keys, announce=announce) else 0
 
 
-def _check_there(named: dict[str, Any]) -> None:
+def _check_specs(named: dict[str, Any]) -> None:
     """Say at once what needs no loading to be seen.
 
     Raises:

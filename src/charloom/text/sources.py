@@ -118,7 +118,7 @@ def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
     return fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
 
 
-def check_there(specs: Iterable[str]) -> None:
+def check_specs(specs: Iterable[str]) -> None:
     """Refuse what names no file of this machine and nothing that could be fetched; nothing is read."""
     for spec in specs:
         if spec != "-" and named_corpus(spec) is None and _scheme(spec) not in _REMOTE:

@@ -70,7 +70,7 @@ class Checkpoints:
                 self.folder.rmdir()
             raise
 
-    def check_there(self) -> None:
+    def check_specs(self) -> None:
         """See that the folder is still under the name that the run writes to."""
         sentence = None if self._lock is None else self._lock.lost()
         # Some network disks number a folder anew; then the run's own record is in it.
@@ -79,7 +79,7 @@ class Checkpoints:
 
     def check_owned(self) -> None:
         """See that no other run took the folder, as it may where the disk has no locks, and that it was not moved."""
-        self.check_there()
+        self.check_specs()
         found = self.read_run() or {}
         if found.get("run", self.run) != self.run:
             raise TrainingError(
@@ -104,7 +104,7 @@ class Checkpoints:
         tensors = dict(_tensors(state, ranks))
         if not ranks.writes:
             return
-        self.check_there()
+        self.check_specs()
         progress = json.dumps(dataclasses.asdict(state.progress))
         content = save(tensors, metadata={"progress": progress, **({} if self.run is None else {"run": self.run})})
         path = self._path(state.progress.step)

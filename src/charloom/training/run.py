@@ -224,7 +224,7 @@ class _Run:
         """Make the folder this run's own, now that all checks have passed; a model in it stays until the end."""
         if not self.ranks.writes:
             return
-        self.checkpoints.check_there()
+        self.checkpoints.check_specs()
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         if self.lock.take():  # the folder was not there when it was looked at

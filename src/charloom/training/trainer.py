@@ -306,12 +306,12 @@ class Trainer:
         self._last_checkpoint = time.monotonic()
 
     def _forget_after(self, step: int) -> None:
-        self.checkpoints.check_there()
+        self.checkpoints.check_specs()
         with self._report_full_disk_once():
             self.history.forget_after(step)
 
     def _remember(self, record: dict[str, object]) -> None:
-        self.checkpoints.check_there()
+        self.checkpoints.check_specs()
         with self._report_full_disk_once():
             self.history.add(record)
 

@@ -106,10 +106,10 @@ class Local:
     def check_training(self, request: TrainingRequest, output: Path, *, overwrite: bool = False) -> None:
         """Refuse what `train` would refuse before it begins."""
         from charloom.sagemaker.jobs.attach import check_output
-        from charloom.text.sources import check_outside, check_there
+        from charloom.text.sources import check_outside, check_specs
 
         _plan_job(request)
-        check_there(request.corpus.specs)
+        check_specs(request.corpus.specs)
         check_outside(output, request.corpus.specs)
         check_output(output, overwrite)
 
