@@ -98,8 +98,8 @@ def compiled(site: Path, cache: Path, **variables: str) -> Path:
         stub.chmod(0o755)
     environment = {"PATH": f"{stub.parent}:/usr/bin:/bin", "PYTHONPATH": str(site), "CHARLOOM_CACHE": str(cache)}
     code = (
-        "from charloom.kernel.native import Library; from charloom.kernel import build;"
-        "path = build.compile_library(); Library(path); print(path)"
+        "from charloom.kernel.native import kernel; from charloom.kernel import build;"
+        "path = build.compile_library(); kernel(); print(path)"
     )
     ran = subprocess.run(
         [sys.executable, "-P", "-c", code],
@@ -135,6 +135,21 @@ def test_where_no_folder_can_be_written_it_is_compiled_for_one_process(installed
     own.mkdir()
     assert own in compiled(installed, cache, TMPDIR=str(own)).parents
     assert not list(own.iterdir())
+
+
+@pytest.mark.parametrize("damage", [b"", b"no library", b"\x7fELF and nothing more"])
+def test_a_damaged_library_in_the_cache_is_replaced(installed: Path, tmp_path: Path, damage: bytes) -> None:
+    path = compiled(installed, tmp_path / "cache")
+    whole = path.read_bytes()
+    path.write_bytes(damage)
+    assert compiled(installed, tmp_path / "cache") == path
+    assert path.read_bytes() == whole
+
+
+def test_a_folder_in_the_place_of_the_library(installed: Path, tmp_path: Path) -> None:
+    (tmp_path / "cache/kernel" / build.library_name(build.platform_name())).mkdir(parents=True)
+    (tmp_path / "own").mkdir()
+    assert tmp_path / "own" in compiled(installed, tmp_path / "cache", TMPDIR=str(tmp_path / "own")).parents
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="only root gives files away")

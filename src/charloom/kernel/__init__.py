@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
@@ -123,9 +122,9 @@ class Network:
         tensors = lay_tensors(shape, weights, precision, self._library.quantize)
         self._model = self._library.prepare(shape, tensors, precision, self._library.choose(micro))
         self._threads = threads
-        self._pool = ThreadPoolExecutor(threads, "charloom-kernel") if threads > 1 else None
+        self._pool: ThreadPoolExecutor | None = None
+        self._process = 0  # that the pool is of
         self._free: list[NDArray[np.uint8]] = []
-        self._lock = threading.Lock()
 
     def run(self, ids: Ids, state: State, first: int = 0) -> tuple[Logits, State]:
         """Read ids (T, B) from a state of (B, H) arrays; return logits (T - first, B, V) and the state after.
@@ -257,19 +256,19 @@ class Network:
     def _shared(self, part: _Part, steps: int, rows: int) -> None:
         """Do a part of the rows in each thread."""
         count = min(self._threads, max(1, rows // 8))
-        if self._pool is None or count == 1:
+        if count == 1:
             check(self._with_memory(part, _Cut(0, rows, 0, steps)))
             return
         cuts = [rows * index // count for index in range(count + 1)]
         parts = [_Cut(begin, end, 0, steps) for begin, end in pairwise(cuts)]
-        for result in list(self._pool.map(partial(self._with_memory, part), parts)):
+        for result in list(self._workers().map(partial(self._with_memory, part), parts)):
             check(result)
 
     def _in_stages(self, part: _Part, ids: Ids, block: NDArray[np.float32]) -> bool:
         """Do a part of the layers in each thread, piece after piece of the steps; whether that is worth it."""
         steps, rows = ids.shape
         stages = min(self._threads, self.shape.num_layers)
-        if self._pool is None or stages < 2 or rows >= 8 * self._threads or not 1 <= rows <= _STAGED_ROWS:
+        if stages < 2 or rows >= 8 * self._threads or not 1 <= rows <= _STAGED_ROWS:
             return False
         piece = max(1, _STAGE // rows)
         pieces = [(start, min(start + piece, steps)) for start in range(0, steps, piece)]
@@ -289,9 +288,10 @@ class Network:
                 return result
             return part(memory, cut._replace(passed=address(given)))
 
+        workers = self._workers()
         for turn in range(len(pieces) + stages - 1):  # in each, stage s does the piece after that of stage s + 1
             jobs = [
-                self._pool.submit(self._with_memory, partial(work, stage=stage), _Cut(0, rows, *pieces[turn - stage]))
+                workers.submit(self._with_memory, partial(work, stage=stage), _Cut(0, rows, *pieces[turn - stage]))
                 for stage in range(stages)
                 if 0 <= turn - stage < len(pieces)
             ]
@@ -307,5 +307,13 @@ class Network:
 
     def _take(self) -> NDArray[np.uint8]:
         """Memory for one thread to work in, from an earlier call where there is some."""
-        with self._lock:
-            return self._free.pop() if self._free else self._library.workspace(self._model)
+        try:
+            return self._free.pop()
+        except IndexError:
+            return self._library.workspace(self._model)
+
+    def _workers(self) -> ThreadPoolExecutor:
+        """The threads of this process; a fork has none of its parent's."""
+        if self._pool is None or self._process != os.getpid():
+            self._pool, self._process = ThreadPoolExecutor(self._threads, "charloom-kernel"), os.getpid()
+        return self._pool

@@ -12,6 +12,7 @@ import importlib.util
 import os
 import platform
 import shutil
+import stat
 import subprocess
 import sys
 import sysconfig
@@ -129,31 +130,63 @@ def _find(name: str) -> Path | None:
 def _is_ours(path: Path) -> bool:
     """Whether a library is there, and belongs to this user or to root: others may write into a shared cache."""
     try:
-        owner = path.stat().st_uid
+        found = path.stat()
     except OSError:
         return False
-    return os.name != "posix" or BUILT in path.parents or owner in (0, os.getuid())
+    is_file = stat.S_ISREG(found.st_mode) and found.st_size > 0
+    return is_file and (os.name != "posix" or BUILT in path.parents or found.st_uid in (0, os.getuid()))
 
 
 def _compile(name: str, command: Callable[[], Sequence[str]]) -> Path:
     """Compile into a checkout's folder, else the cache; where neither can be written, for this process alone."""
-    chosen = command()
+    made = _compile_alone(name, command)
     is_checkout = (HERE.parents[2] / "pyproject.toml").is_file()
     for folder in _places() if is_checkout else _places()[1:]:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=folder) as temporary:
-                made = Path(temporary) / name
-                _run(chosen, made)
-                made.replace(folder / name)  # whoever compiles at the same time makes the same file
+        if _keep(made, folder / name):
+            shutil.rmtree(made.parent, ignore_errors=True)
             return folder / name
-        except OSError:
-            if (folder / name).exists():  # it is in use, where that keeps a file from being replaced
-                return folder / name
+    return made
+
+
+def _compile_alone(name: str, command: Callable[[], Sequence[str]]) -> Path:
+    """Compile into a folder that is removed when this process ends."""
+    chosen = command()
     own = Path(tempfile.mkdtemp(prefix="charloom-"))
     atexit.register(shutil.rmtree, own, ignore_errors=True)
     _run(chosen, own / name)
     return own / name
+
+
+def _keep(made: Path, to: Path) -> bool:
+    """Copy a library to its place, whole or not at all; whether it is there."""
+    try:
+        to.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=to.parent, delete=False) as file:
+            try:
+                file.write(made.read_bytes())
+                file.flush()
+                os.fsync(file.fileno())
+                Path(file.name).chmod(0o755)
+                file.close()  # Windows replaces no file that is open
+                os.replace(file.name, to)  # noqa: PTH105  (whoever compiles at the same time makes the same file)
+            except BaseException:
+                Path(file.name).unlink()
+                raise
+    except OSError:
+        return to.is_file()  # it is in use, where that keeps a file from being replaced
+    return True
+
+
+def recompile_library(broken: Path) -> Path:
+    """Compile the library anew where the one that was found cannot be loaded; a damaged one is replaced.
+
+    Raises:
+        CharloomError: no compiler is found, or it fails.
+    """
+    made = _compile_alone(broken.name, lambda: [*_native_compiler(), *FLAGS])
+    if broken.read_bytes() != made.read_bytes():  # else it is where nothing may be run
+        _keep(made, broken)
+    return made
 
 
 def _native_compiler() -> list[str]:
@@ -208,5 +241,6 @@ def _run(command: Sequence[str], to: Path) -> None:
         except subprocess.TimeoutExpired:
             raise CharloomError(f"{command[0]} did not compile the kernel within {_PATIENCE} seconds") from None
     if done.returncode:
-        reason = (done.stderr.strip().splitlines() or ["it said nothing"])[0]
+        said = done.stderr.strip().splitlines() or ["it said nothing"]
+        reason = next((line for line in said if "error" in line), said[-1])
         raise CharloomError(f"the kernel cannot be compiled by {command[0]}: {reason[:200]}")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
 from charloom.errors import CharloomError, UsageError
-from charloom.kernel.build import compile_library
+from charloom.kernel.build import compile_library, recompile_library
 from charloom.kernel.weights import Precision, Tensors
 from charloom.settings import SamplingSettings
 
@@ -170,7 +170,11 @@ def kernel() -> Library:
     Raises:
         CharloomError: there is none, and no compiler to make it.
     """
-    return Library(compile_library())
+    path = compile_library()
+    try:
+        return Library(path)
+    except CharloomError:  # it is damaged, or in a folder where nothing may be run
+        return Library(recompile_library(path))
 
 
 def check(result: int) -> int:

@@ -80,16 +80,19 @@ class _Product:
     def __call__(self, hidden: Floats) -> Floats:
         """Hidden states (B, I) → (B, O)."""
         if self.scale is None:
-            with np.errstate(over="ignore", invalid="ignore"):  # of damaged weights: logits are looked at
-                return np.asarray(hidden @ self.matrix.T + self.add)
+            return np.asarray(hidden @ self.matrix.T + self.add)
         scaled = hidden * _F(127)
         whole = np.rint(np.where(scaled > _F(-127), np.minimum(scaled, _F(127)), _F(-127)))
         return np.asarray((whole.astype(self.matrix.dtype) @ self.matrix.T).astype(_F) * self.scale + self.add)
 
 
+_quiet = np.errstate(over="ignore", invalid="ignore")  # of damaged weights: whoever asks looks at the logits
+
+
 class ReferenceNetwork:
     """A network that numpy runs; its methods are those of `charloom.kernel.Network`."""
 
+    @_quiet
     def __init__(self, shape: ModelShape, weights: Weights, precision: Precision = "int8") -> None:
         """Take the weights, by PyTorch's names."""
         self.shape = shape
@@ -126,6 +129,7 @@ class ReferenceNetwork:
         factor = np.ones_like(add) if scale is None else scale
         return np.asarray(sums * factor.astype(np.float64) + add.astype(np.float64)).astype(_F)
 
+    @_quiet
     def run(self, ids: Array, state: State, first: int = 0) -> tuple[Floats, State]:
         """Read ids (T, B) from a state of (B, H) arrays; return logits (T - first, B, V) and the state after."""
         after = list(state)
