@@ -60,7 +60,7 @@ def _spell(found: re.Match[str]) -> str:
     return "".join(f"\\x{byte:02x}" for byte in encoded)
 
 
-class Forgiving(io.TextIOBase):
+class ForgivingStream(io.TextIOBase):
     """A stream for people: its reader may go away, its disk may be full. What cannot be written is dropped."""
 
     def __init__(self, stream: TextIO) -> None:

@@ -13,7 +13,7 @@ from charloom.events import Event, Notice
 from charloom.sagemaker import delete, deploy, deployed, endpoints, reap
 from charloom.sagemaker.aws import Account
 from charloom.sagemaker.hosting.delete import NO_ENDPOINT
-from charloom.sagemaker.hosting.parts import Kind, remove
+from charloom.sagemaker.hosting.resources import Kind, remove
 
 from .fake_amazon import FakeAmazon
 from .test_deploying import ALL, DATA, ROLE, quick_account, remains

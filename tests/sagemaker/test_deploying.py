@@ -17,7 +17,7 @@ from charloom.sagemaker import Deployed, create_model, deploy
 from charloom.sagemaker.aws import Account
 from charloom.sagemaker.hosting import deploy as deploying
 from charloom.sagemaker.hosting import states as endpoint_states
-from charloom.sagemaker.hosting.parts import tags_of
+from charloom.sagemaker.hosting.resources import tags_of
 from charloom.sagemaker.names import EXPIRES, OURS, OWNER, from_tag
 from charloom.sagemaker.s3 import default_bucket
 

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from charloom.errors import UsageError
 from charloom.sagemaker.aws import DryRun, Request, owner
-from charloom.sagemaker.hosting.parts import (
+from charloom.sagemaker.hosting.requests import configuration_request, endpoint_request, model_request
+from charloom.sagemaker.hosting.resources import (
     MARK,
     expires_at,
     policy_request,
@@ -20,7 +21,6 @@ from charloom.sagemaker.hosting.parts import (
     schedule_request,
     target_request,
 )
-from charloom.sagemaker.hosting.requests import configuration_request, endpoint_request, model_request
 from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.names import EXPIRES, OWNER, as_tag, from_tag, tags
 from charloom.settings import validate

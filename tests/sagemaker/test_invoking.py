@@ -15,7 +15,13 @@ from charloom.events import Event, StatusChanged
 from charloom.runtime.model import Model, load
 from charloom.runtime.session import Logits, Session, State
 from charloom.sagemaker.aws import Account, DryRun, Request
-from charloom.sagemaker.channels import async_request, completion_body, invoke_request, local_address, payload_body
+from charloom.sagemaker.endpoint_clients import (
+    async_request,
+    completion_body,
+    invoke_request,
+    local_address,
+    payload_body,
+)
 from charloom.sagemaker.invocation import collect, invoke, invoke_later, invoke_stream, invoke_text
 from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.names import S3Uri
@@ -144,7 +150,7 @@ def test_endpoints_that_cannot_answer(fake: FakeAmazon, account: Account, server
 def test_an_endpoint_of_this_machine(server: str, model: Model, cli: Charloom, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same command without an account; where such an endpoint is, the local part knows."""
     here = {"here": server, "gone": "http://127.0.0.1:9"}
-    monkeypatch.setattr("charloom.sagemaker.channels.local_address", here.get)
+    monkeypatch.setattr("charloom.sagemaker.endpoint_clients.local_address", here.get)
     monkeypatch.setattr(Local, "has_endpoint", lambda self, name: name in here)
     expected = model.generate("The ", length=40, seed=2).text
     assert invoke(None, "here", "The ", length=40, seed=2).text == expected
@@ -162,8 +168,8 @@ def test_an_endpoint_of_this_machine(server: str, model: Model, cli: Charloom, m
 
 def test_answers_that_are_none(mine: FakeAmazon, account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
     def answering(content: bytes) -> None:
-        monkeypatch.setattr("charloom.sagemaker.channels.AmazonChannel.ask", lambda *given: content)
-        monkeypatch.setattr("charloom.sagemaker.channels.AmazonChannel.stream", lambda *given: iter([content]))
+        monkeypatch.setattr("charloom.sagemaker.endpoint_clients.AmazonClient.ask", lambda *given: content)
+        monkeypatch.setattr("charloom.sagemaker.endpoint_clients.AmazonClient.stream", lambda *given: iter([content]))
 
     for content in (b"<html>", b"[]", b'{"choices": []}', b'{"choices": [{}]}', b"\xff\n\r\x1b[2J"):
         answering(content)

@@ -13,7 +13,7 @@ import botocore.session
 import pytest
 
 import charloom.sagemaker
-from charloom.sagemaker.hosting.parts import Kind
+from charloom.sagemaker.hosting.resources import Kind
 from charloom.sagemaker.instances import four_function_image, training_image
 from charloom.sagemaker.names import partition
 

@@ -16,7 +16,7 @@ import pytest
 
 from charloom.sagemaker import JobStatus, batch_transform
 from charloom.sagemaker.hosting import deploy as deploying
-from charloom.sagemaker.hosting import parts, states
+from charloom.sagemaker.hosting import resources, states
 from charloom.sagemaker.jobs.start import TrainingRequest
 from charloom.sagemaker.local.backend import Local
 from tests.cli.conftest import Charloom, Ran
@@ -145,7 +145,7 @@ def test_what_has_expired_is_reaped_where_it_is(
     cli: Charloom, shell: FakeAmazon, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deploying, "expires_at", lambda seconds: datetime.now(UTC) - timedelta(hours=1))
-    monkeypatch.setattr(parts, "schedule_deletion", lambda *given: None)
+    monkeypatch.setattr(resources, "schedule_deletion", lambda *given: None)
     monkeypatch.setattr(deploying, "schedule_deletion", lambda *given: None)
     deploy = ("sagemaker", "deploy", DATA, "--name", "old", "--ttl", "1h", "--scheduler-role", "S", *ROLES, *THERE)
     assert cli(*deploy).status == 0

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from charloom.sagemaker.hosting.parts import alarm_request, policy_request, target_request, waking_request
 from charloom.sagemaker.hosting.requests import configuration_request
+from charloom.sagemaker.hosting.resources import alarm_request, policy_request, target_request, waking_request
 from charloom.sagemaker.hosting.settings import EndpointSettings
 from tests.cli.conftest import Charloom, one_line
 

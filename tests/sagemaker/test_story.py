@@ -17,7 +17,7 @@ import pytest
 import charloom
 from charloom.cli.main import main
 from charloom.sagemaker.aws import ROLE, Account
-from charloom.sagemaker.hosting.parts import SCHEDULER_ROLE
+from charloom.sagemaker.hosting.resources import SCHEDULER_ROLE
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = ROOT / "examples" / "article.py"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from charloom.bundle.held import read_shown
+from charloom.bundle.open_files import read_shown
 from charloom.settings import Protocol
 
 Record = dict[str, Any]

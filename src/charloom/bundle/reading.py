@@ -29,8 +29,8 @@ from charloom.bundle.config import (
     parse_config,
     parse_json,
 )
-from charloom.bundle.held import HeldFiles, read_shown
 from charloom.bundle.history import EvaluationRecord, evaluations, read_recent_history
+from charloom.bundle.open_files import OpenFiles, read_shown
 from charloom.display import typed
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import TEMPORARY_SUFFIX, expand_home, sha256_of_file
@@ -127,7 +127,7 @@ class ModelDirectory:
     config: ModelConfig
     vocabulary: Vocabulary
     sampling: SamplingSettings
-    _files: HeldFiles = field(repr=False, compare=False)
+    _files: OpenFiles = field(repr=False, compare=False)
 
     def read_graph(self, name: Literal["model.onnx", "model.int8.onnx"]) -> bytes | None:
         """The ONNX graph of that name, its checksum verified; None where the model has none."""
@@ -202,7 +202,7 @@ def open_model_directory(path: Path | str) -> ModelDirectory:
 def _open(path: Path) -> ModelDirectory:
     if not holds_model(path):
         raise ModelDirectoryError(_why_no_model(path))
-    files = HeldFiles(path, (CONFIG, VOCABULARY, GRAPH, STEP_GRAPH, WEIGHTS))
+    files = OpenFiles(path, (CONFIG, VOCABULARY, GRAPH, STEP_GRAPH, WEIGHTS))
     config = parse_config(files.read(CONFIG, _SMALL), str(path / CONFIG))
     content = files.read_verified(VOCABULARY, config.files[VOCABULARY], _VOCABULARY_LIMIT)
     vocabulary = vocabulary_from_json(parse_json(content, VOCABULARY))

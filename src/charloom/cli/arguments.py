@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter, Token
 from pydantic import Field
 
-from charloom.cli.mistakes import no_such_option
+from charloom.cli.usage_errors import no_such_option
 from charloom.errors import UsageError
 
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())

@@ -11,8 +11,8 @@ from typing import NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from charloom.cli.arguments import TYPED, NoSuchOptionError
-from charloom.cli.mistakes import explain_mistake, no_such_option
 from charloom.cli.output import CommandConsole, make_streams_safe
+from charloom.cli.usage_errors import explain_mistake, no_such_option
 from charloom.display import visible
 from charloom.errors import CharloomError, UsageError
 from charloom.interrupts import INTERRUPTED

@@ -17,7 +17,7 @@ from cyclopts import Group, Parameter
 from pydantic import BaseModel, Field
 from rich.console import Console, ConsoleDimensions
 
-from charloom.display import Forgiving, safe_json, visible
+from charloom.display import ForgivingStream, safe_json, visible
 from charloom.events import Notice, Warned
 
 LEAST_WIDTH = 20
@@ -150,8 +150,8 @@ def make_streams_safe() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if not isinstance(sys.stderr, Forgiving):  # what watches a command cannot end it
-        sys.stderr = Forgiving(sys.stderr)
+    if not isinstance(sys.stderr, ForgivingStream):  # what watches a command cannot end it
+        sys.stderr = ForgivingStream(sys.stderr)
 
 
 @contextlib.contextmanager

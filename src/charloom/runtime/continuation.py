@@ -14,14 +14,14 @@ from types import TracebackType
 
 from charloom.errors import CharloomError
 from charloom.runtime.generation import Generation
-from charloom.runtime.logprobs import Chunk, Thought, Token, Tokens, WrittenText
+from charloom.runtime.logprobs import Chunk, IdLogprobs, Token, Tokens, WrittenText
 from charloom.runtime.rows import FinishReason, Row
 
 _TOKENS_AT_ONCE = 100
 
 
 @dataclass
-class Reader:
+class ReadPosition:
     """How far a text has been read: so many pieces of it, characters and tokens."""
 
     pieces: int = 0
@@ -184,46 +184,46 @@ class Continuation:
 
     def chunks(self) -> Iterator[Chunk]:
         """The pieces of text with their tokens, from the first, as they come."""
-        reader = Reader()
+        position = ReadPosition()
         while True:
             with self._changed:
-                while not self._news(reader) and not self.done:
+                while not self._news(position) and not self.done:
                     self._changed.wait()
-            if (chunk := self.next_chunk(reader)) is None:
+            if (chunk := self.next_chunk(position)) is None:
                 self._raise_error()
                 return
             yield chunk
 
     async def achunks(self) -> AsyncIterator[Chunk]:
         """The same in an event loop, which is not held up."""
-        reader = Reader()
+        position = ReadPosition()
         while True:
-            await self._news_for(reader)
-            if (chunk := self.next_chunk(reader)) is None:
+            await self._news_for(position)
+            if (chunk := self.next_chunk(position)) is None:
                 self._raise_error()
                 return
             yield chunk
 
-    def next_chunk(self, reader: Reader) -> Chunk | None:
-        """What there is for a reader, with tokens a hundred of them at most; None where there is nothing yet."""
+    def next_chunk(self, position: ReadPosition) -> Chunk | None:
+        """What there is for a position, with tokens a hundred of them at most; None where there is nothing yet."""
         with self._changed:
-            if not self._news(reader):
+            if not self._news(position):
                 return None
             if self.about is None:
-                text = self._written.since(reader.characters)
-                reader.characters += len(text)
+                text = self._written.since(position.characters)
+                position.characters += len(text)
                 return Chunk(text)
             characters, tokens = self._marks
-            mark = max(reader.pieces, bisect_right(tokens, reader.tokens + _TOKENS_AT_ONCE) - 1)
-            text = self._written.since(reader.characters)[: characters[mark] - reader.characters]
-            start, stop = reader.tokens, tokens[mark]
-            reader.pieces, reader.characters, reader.tokens = mark + 1, characters[mark], stop
+            mark = max(position.pieces, bisect_right(tokens, position.tokens + _TOKENS_AT_ONCE) - 1)
+            text = self._written.since(position.characters)[: characters[mark] - position.characters]
+            start, stop = position.tokens, tokens[mark]
+            position.pieces, position.characters, position.tokens = mark + 1, characters[mark], stop
         return Chunk(text, tuple(self.about.some(start, stop)))
 
-    def _news(self, reader: Reader) -> bool:
+    def _news(self, position: ReadPosition) -> bool:
         if self.about is None:
-            return self._written.length > reader.characters
-        return len(self._marks[0]) > reader.pieces
+            return self._written.length > position.characters
+        return len(self._marks[0]) > position.pieces
 
     def __await__(self) -> Generator[object, None, Generation]:
         """Wait for the end in an event loop, and return the whole."""
@@ -252,7 +252,7 @@ class Continuation:
             if self._reason is not None:
                 row.finish_reason = self._reason
 
-    def add(self, piece: str, reason: FinishReason | None, thoughts: Sequence[Thought] = ()) -> None:
+    def add(self, piece: str, reason: FinishReason | None, logprobs: Sequence[IdLogprobs] = ()) -> None:
         """For the engine: the text has come further, and may have ended."""
         with self._changed:
             if self._reason is not None:
@@ -261,9 +261,9 @@ class Continuation:
                 self.first_after = time.perf_counter() - self._started
             if piece:
                 self._written.add(piece)
-            if self.about is not None and (piece or thoughts):
-                for thought in thoughts:
-                    self.about.add(thought)
+            if self.about is not None and (piece or logprobs):
+                for one in logprobs:
+                    self.about.add(one)
                 self._marks[0].append(self._written.length)
                 self._marks[1].append(len(self.about))
             if reason is not None:
@@ -333,11 +333,11 @@ class Continuation:
         await self.ended()
         return self._whole()
 
-    async def _news_for(self, reader: Reader) -> None:
-        """Return when there is something for a reader, or the text has ended."""
+    async def _news_for(self, position: ReadPosition) -> None:
+        """Return when there is something for a position, or the text has ended."""
         news = asyncio.Event()
         with self._changed:
-            if self.done or self._news(reader):
+            if self.done or self._news(position):
                 return
             self._wakers.append(_waker(asyncio.get_running_loop(), news))
         await news.wait()

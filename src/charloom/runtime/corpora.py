@@ -20,7 +20,7 @@ CorpusNames = str | Path | list[str]
 
 
 @dataclass(frozen=True)
-class Parts:
+class CorpusParts:
     """A corpus and a part of it.
 
     Attributes:
@@ -57,17 +57,17 @@ class ModelCorpora:
         whole, sha256 = self._read(corpus, split, notify)
         return self._part(whole, sha256, split, notify)
 
-    def parts(self, corpus: CorpusNames, split: SplitName, notify: Notify) -> Parts:
+    def parts(self, corpus: CorpusNames, split: SplitName, notify: Notify) -> CorpusParts:
         """A part of a corpus and what is beside it; all is the training part where validation had its own file."""
         whole, sha256 = self._read(corpus, split, notify)
         if split != "train":
-            return Parts(whole, self._part(whole, sha256, split, notify), [])
+            return CorpusParts(whole, self._part(whole, sha256, split, notify), [])
         if self._record.validation is not None:
             if sha256 != self._record.sha256:
                 notify(Notice("this is not the text that the model was trained on"))
-            return Parts(whole, [whole], [])
+            return CorpusParts(whole, [whole], [])
         train = self._part(whole, sha256, "train", notify)
-        return Parts(whole, train, self._part(whole, sha256, "validation", ignore))
+        return CorpusParts(whole, train, self._part(whole, sha256, "validation", ignore))
 
     def _read(self, corpus: CorpusNames, split: SplitName, notify: Notify) -> tuple[Segment, str]:
         """A whole corpus and the fingerprint of its text."""

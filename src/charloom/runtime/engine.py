@@ -28,7 +28,7 @@ from charloom.runtime.generation import sample_seeds
 from charloom.runtime.logprobs import Tokens
 from charloom.runtime.patterns.constraint import compile_constraint
 from charloom.runtime.prompts import PromptReader, prompt_ids
-from charloom.runtime.scheduling import Prompt, Text, Turns
+from charloom.runtime.scheduling import Prompt, Scheduler, Text
 from charloom.runtime.session import Session
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Ids, Vocabulary
@@ -102,7 +102,7 @@ class Engine:
         self._max_rows = max_rows
         self._max_queue = max_queue
         self._reader = PromptReader(session, at_once=prompt_chunk, cache_bytes=cache_bytes)
-        self._turns = Turns(session, vocabulary, self._reader, max_rows)
+        self._scheduler = Scheduler(session, vocabulary, self._reader, max_rows)
         self._arrived: dict[object, list[Prompt]] = {}
         self._unfinished: WeakSet[Continuation] = WeakSet()
         self._changed = threading.Condition()
@@ -226,7 +226,7 @@ class Engine:
         with self._changed:
             if self._closing:
                 raise BusyError("the engine is closing: it takes no more requests")
-            if share not in self._turns.shares and share not in self._arrived and self._full():
+            if share not in self._scheduler.shares and share not in self._arrived and self._full():
                 raise BusyError(f"{self._max_queue:,} requests are waiting already: try again later")
             self._arrived.setdefault(share, []).extend(prompts)
             self._unfinished.update(continuations)
@@ -234,17 +234,17 @@ class Engine:
 
     def _full(self) -> bool:
         """Whether as many requests wait as may; those for which there are rows wait for the next turn only."""
-        shares = list(self._turns.shares.values())
+        shares = list(self._scheduler.shares.values())
         if len(shares) + len(self._arrived) < self._max_queue:
             return False
         waiting = [list(share.waiting) for share in shares if not share.begun]
-        waiting += [prompts for key, prompts in self._arrived.items() if key not in self._turns.shares]
+        waiting += [prompts for key, prompts in self._arrived.items() if key not in self._scheduler.shares]
         wanted: int = sum(any(prompt.wanted for prompt in prompts) for prompts in waiting)
-        return wanted >= self._max_queue + max(0, self._max_rows - self._turns.busy)
+        return wanted >= self._max_queue + max(0, self._max_rows - self._scheduler.busy)
 
     def status(self) -> EngineStatus:
         """What the engine is doing just now."""
-        cache, shares, arrived = self._reader.cache, list(self._turns.shares.values()), list(self._arrived.values())
+        cache, shares, arrived = self._reader.cache, list(self._scheduler.shares.values()), list(self._arrived.values())
         return EngineStatus(
             waiting=sum(map(len, arrived)) + sum(len(one.waiting) + len(one.ready) for one in shares),
             reading=sum(len(one.reading) for one in shares),
@@ -284,22 +284,22 @@ class Engine:
         while self._wait_for_work():
             try:
                 self._let_in()
-                self._turns.turn()
+                self._scheduler.turn()
             except Exception as error:  # the network itself failed: what was under way is lost, what comes is not
-                self._turns.fail(CharloomError(f"the network failed: {' '.join(str(error).split())[:200]}"))
+                self._scheduler.fail(CharloomError(f"the network failed: {' '.join(str(error).split())[:200]}"))
 
     def _wait_for_work(self) -> bool:
         with self._changed:
-            while not (self._arrived or self._turns.shares or self._closing):
+            while not (self._arrived or self._scheduler.shares or self._closing):
                 self._changed.wait()
-            return bool(self._arrived or self._turns.shares)
+            return bool(self._arrived or self._scheduler.shares)
 
     def _let_in(self) -> None:
         """Take in what was submitted."""
         if self._arrived:
             with self._changed:
                 for key, prompts in self._arrived.items():
-                    self._turns.let_in(key, prompts)
+                    self._scheduler.let_in(key, prompts)
                 self._arrived.clear()
 
 

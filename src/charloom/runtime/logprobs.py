@@ -59,8 +59,8 @@ def log_probabilities(logits: Logits) -> LogProbabilities:
 
 
 @dataclass(frozen=True, slots=True)
-class Thought:
-    """What the model thought of one id: ln p of it, and the likeliest ids in its place."""
+class IdLogprobs:
+    """What the model gave one id: ln p of it, and of the likeliest ids in its place."""
 
     id: int
     logprob: float
@@ -83,8 +83,8 @@ def likeliest(distributions: LogProbabilities, count: int, unknown_id: int | Non
     return np.argsort(ranked, axis=-1, kind="stable")[:, :count]
 
 
-class Thoughts:
-    """What the model thinks of what may come next in several rows, each of which names some alternatives or none."""
+class BatchLogprobs:
+    """Log-probabilities of what may come next in several rows, each of which names some alternatives or none."""
 
     def __init__(self, logits: Logits, alternatives: Sequence[int | None], unknown_id: int | None) -> None:
         """Of logits (B, V), for the rows whose number of alternatives is not None."""
@@ -98,37 +98,37 @@ class Thoughts:
         self._top_ids = top.tolist()
         self._top_logprobs = np.take_along_axis(self._distributions, top, axis=-1).tolist()
 
-    def of(self, row: int, token: int) -> Thought | None:
-        """What is thought of `token` in a row; None where that row names no alternatives."""
+    def of(self, row: int, token: int) -> IdLogprobs | None:
+        """Those of `token` in a row; None where that row names no alternatives."""
         place = self._places.get(row)
         if place is None:
             return None
         logprob = float(self._distributions[place, token])
-        return Thought(token, logprob, self._top_ids[place], self._top_logprobs[place])
+        return IdLogprobs(token, logprob, self._top_ids[place], self._top_logprobs[place])
 
 
-class ThoughtQueue:
-    """Thoughts of one text that wait until their characters are certain."""
+class LogprobQueue:
+    """Log-probabilities of one text that wait until their characters are certain."""
 
     def __init__(self) -> None:
-        self._waiting: deque[tuple[Thought, int]] = deque()
+        self._waiting: deque[tuple[IdLogprobs, int]] = deque()
 
-    def add(self, thought: Thought, completed: int) -> None:
+    def add(self, logprobs: IdLogprobs, completed: int) -> None:
         """Add that of an id that completed so many characters."""
-        self._waiting.append((thought, completed))
+        self._waiting.append((logprobs, completed))
 
-    def release(self, characters: int) -> tuple[Thought, ...]:
+    def release(self, characters: int) -> tuple[IdLogprobs, ...]:
         """Take those of the next so many characters."""
-        released: list[Thought] = []
+        released: list[IdLogprobs] = []
         while characters > 0 and self._waiting:
-            thought, completed = self._waiting.popleft()
-            released.append(thought)
+            logprobs, completed = self._waiting.popleft()
+            released.append(logprobs)
             characters -= completed
         return tuple(released)
 
-    def rest(self) -> tuple[Thought, ...]:
+    def rest(self) -> tuple[IdLogprobs, ...]:
         """Take all that wait: bytes that complete no character."""
-        rest = tuple(thought for thought, _ in self._waiting)
+        rest = tuple(logprobs for logprobs, _ in self._waiting)
         self._waiting.clear()
         return rest
 
@@ -159,7 +159,7 @@ class WrittenText:
 
 
 class Tokens:
-    """What the model thought of the ids of one text, one after another."""
+    """Log-probabilities of the ids of one text, one after another, with those of the likeliest in their places."""
 
     def __init__(self, vocabulary: Vocabulary, alternatives: int) -> None:
         """Hold the `alternatives` likeliest characters of each place."""
@@ -174,12 +174,12 @@ class Tokens:
         """How many there are."""
         return len(self._ids)
 
-    def add(self, thought: Thought) -> None:
+    def add(self, logprobs: IdLogprobs) -> None:
         """Add one."""
-        self._top_ids.extend(thought.top_ids[: self.alternatives])
-        self._top_logprobs.extend(thought.top_logprobs[: self.alternatives])
-        self._logprobs.append(thought.logprob)
-        self._ids.append(thought.id)
+        self._top_ids.extend(logprobs.top_ids[: self.alternatives])
+        self._top_logprobs.extend(logprobs.top_logprobs[: self.alternatives])
+        self._logprobs.append(logprobs.logprob)
+        self._ids.append(logprobs.id)
 
     def extend(self, ids: NDArray[np.int64], distributions: LogProbabilities) -> None:
         """Add ids (T,) of places with these log-probabilities (T, V)."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.kernel.sampling import Sampler, draw
-from charloom.runtime.logprobs import Thought, ThoughtQueue, Thoughts
+from charloom.runtime.logprobs import BatchLogprobs, IdLogprobs, LogprobQueue
 from charloom.runtime.session import Logits, Session, State, no_number
 from charloom.runtime.stop_texts import StopTexts
 from charloom.settings import SamplingSettings
@@ -40,7 +40,7 @@ class Row:
         error: why it failed, if it did.
         allowed: the only ids that may come next, (V,); None where all may.
         alternatives: how many of the likeliest characters are named at each place; None names none.
-        thoughts: of the piece that the last `push` gave, where alternatives are named.
+        logprobs: of the piece that the last `push` gave, where alternatives are named.
         left: how many characters may still come.
         followed: whether the pattern has followed what was written; until then nothing can be drawn.
     """
@@ -62,7 +62,7 @@ class Row:
         self.error: Exception | None = None
         self.allowed: NDArray[np.bool_] | None = None
         self.alternatives = alternatives
-        self.thoughts: tuple[Thought, ...] = ()
+        self.logprobs: tuple[IdLogprobs, ...] = ()
         self.followed = True
         self._decode = vocabulary.decoder()
         self._stops = StopTexts(settings.stop) if settings.stop else None
@@ -74,7 +74,7 @@ class Row:
             self._constraint = compile_constraint(settings.regex, vocabulary)
             self._constraint.check_length(settings.length)
             self._go_to(self._constraint, self._constraint.start)
-        self._queue = None if alternatives is None else ThoughtQueue()
+        self._queue = None if alternatives is None else LogprobQueue()
         self._generator = np.random.default_rng(seed)
 
     def uniforms(self, count: int) -> NDArray[np.float64]:
@@ -96,14 +96,14 @@ class Row:
             self.finish_reason = "length"
         return "".join(map(self._decode, tokens))
 
-    def push(self, token: int, thought: Thought | None = None) -> str:
-        """Add one id, and what the model thought of it; return the text that is now certain.
+    def push(self, token: int, logprobs: IdLogprobs | None = None) -> str:
+        """Add one id with its log-probabilities; return the text that is now certain.
 
         Where the pattern has not been in that place before, `follow` must be called before the next.
         """
         piece = self._decode(token)
-        if self._queue is not None and thought is not None:
-            self._queue.add(thought, len(piece))
+        if self._queue is not None and logprobs is not None:
+            self._queue.add(logprobs, len(piece))
         if self._stops is not None:
             piece = self._stops.release(piece)
         self.left -= 1
@@ -124,7 +124,7 @@ class Row:
         if self._constraint is None or self.followed:
             return ""
         self._follow(self._constraint)
-        self.thoughts = ()
+        self.logprobs = ()
         return self._certain("") if self.finish_reason is not None else ""
 
     @property
@@ -133,13 +133,13 @@ class Row:
         return 0 if self._constraint is None else self._constraint.work
 
     def _certain(self, piece: str) -> str:
-        """Take the thoughts of a piece; at the end of the text, with all that was held back."""
+        """Take the logprobs of a piece; at the end of the text, with all that was held back."""
         if self.finish_reason is not None and self._stops is not None:
             piece += self._stops.rest()
         if self._queue is not None:
-            self.thoughts = self._queue.release(len(piece))
+            self.logprobs = self._queue.release(len(piece))
             if self.finish_reason is not None and not (self._stops is not None and self._stops.met):
-                self.thoughts += self._queue.rest()
+                self.logprobs += self._queue.rest()
         return piece
 
     def _follow(self, constraint: RegexConstraint) -> None:
@@ -257,20 +257,20 @@ class Rows:
         sampler = Sampler([row.settings for row in rows], self._unknown_id)
         uniforms = np.array([row.uniforms(1)[0] for row in rows])
         ids = draw(sampler.weights(logits, self._allowed(rows)), uniforms)
-        thoughts = self._thoughts(rows, logits, ids)
+        named = self._logprobs(rows, logits, ids)
         pieces = [
-            (row, self._pushed(row, [token], nothing, thought))
-            for row, token, thought in zip(rows, ids.tolist(), thoughts, strict=True)
+            (row, self._pushed(row, [token], nothing, logprobs))
+            for row, token, logprobs in zip(rows, ids.tolist(), named, strict=True)
         ]
         return ids, pieces
 
-    def _thoughts(self, rows: Sequence[Row], logits: Logits, ids: NDArray[np.int64]) -> list[Thought | None]:
-        """What the model thought of each row's id, where that row names alternatives."""
+    def _logprobs(self, rows: Sequence[Row], logits: Logits, ids: NDArray[np.int64]) -> list[IdLogprobs | None]:
+        """Of each row's id, where that row names alternatives."""
         alternatives = [row.alternatives for row in rows]
         if all(count is None for count in alternatives):
             return [None] * len(rows)
-        thoughts = Thoughts(logits, alternatives, self._unknown_id)
-        return [thoughts.of(index, token) for index, token in enumerate(ids.tolist())]
+        logprobs = BatchLogprobs(logits, alternatives, self._unknown_id)
+        return [logprobs.of(index, token) for index, token in enumerate(ids.tolist())]
 
     def follow(self, row: Row) -> str:
         """Let a row's pattern follow what was drawn; return the text that is now certain. An error ends this row."""
@@ -282,25 +282,25 @@ class Rows:
         self.work -= row.work
         return piece
 
-    def _pushed(self, row: Row, tokens: list[int], nothing: int, thought: Thought | None = None) -> str:
+    def _pushed(self, row: Row, tokens: list[int], nothing: int, logprobs: IdLogprobs | None = None) -> str:
         """What `row` gives of its next ids; an error ends this row and no other."""
         lost = nothing in tokens
         try:
-            if thought is None:
+            if logprobs is None:
                 piece = row.push_all(tokens[: tokens.index(nothing)] if lost else tokens)
-            elif lost or not thought.is_finite:
+            elif lost or not logprobs.is_finite:
                 raise no_number()
             else:
-                piece = row.push(tokens[0], thought)
+                piece = row.push(tokens[0], logprobs)
             if lost and row.finish_reason is None:
                 raise no_number()
         except Exception as error:  # whatever it is, the neighbours go on
             row.error, row.finish_reason = error, "failed"
             return ""
         if not row.followed and self.work > 0:
-            thoughts = row.thoughts
+            before = row.logprobs
             piece += self.follow(row)
-            row.thoughts = thoughts + row.thoughts
+            row.logprobs = before + row.logprobs
         return piece
 
     def _take_in(self) -> list[tuple[Row, str]]:

@@ -145,7 +145,7 @@ def allot_rows(shares: Iterable[Share], rows: int, wanted: Callable[[Share], int
     return given
 
 
-class Turns:
+class Scheduler:
     """The requests of one engine; its thread alone calls what changes them.
 
     Attributes:
@@ -327,7 +327,7 @@ class Turns:
         for row, piece in stepped:
             text = self._active[row]
             if row.finish_reason is None:
-                text.continuation.add(piece, None, row.thoughts)
+                text.continuation.add(piece, None, row.logprobs)
             else:
                 self._tell(text, row, piece)
                 ended = True
@@ -347,4 +347,4 @@ class Turns:
         """Notify whoever waits for a text of what became of it."""
         if row.error is not None:
             text.continuation.fail(CharloomError(f"this text failed: {row.error}"))
-        text.continuation.add(piece, row.finish_reason, row.thoughts)
+        text.continuation.add(piece, row.finish_reason, row.logprobs)

@@ -11,7 +11,7 @@ from charloom.errors import CloudError
 from charloom.events import Notice, Notify, ignore
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command, shown_place
-from charloom.sagemaker.hosting.parts import look
+from charloom.sagemaker.hosting.resources import look
 from charloom.sagemaker.jobs.follow import NO_JOB, JobStatus, Watch, stop_training, training_status
 
 if TYPE_CHECKING:

@@ -226,9 +226,9 @@ class Account:
 
 
 def _refusals(service: str, operation: str, region: str) -> Any:
-    from charloom.sagemaker.refusals import refusals
+    from charloom.sagemaker.aws_errors import as_cloud_errors
 
-    return refusals(service, operation, region)
+    return as_cloud_errors(service, operation, region)
 
 
 def connect(region: str | None = None, profile: str | None = None, *, hurry: bool = False) -> Account:

@@ -13,7 +13,7 @@ from charloom.events import Notice, Notify, ignore
 from charloom.sagemaker.aws import Answer, Aws, is_missing
 from charloom.sagemaker.cloudwatch import TRANSFORMS, Log, explain_failure, plain
 from charloom.sagemaker.creations import note_created
-from charloom.sagemaker.hosting.parts import look, remove
+from charloom.sagemaker.hosting.resources import look, remove
 from charloom.sagemaker.instances import price_per_hour
 from charloom.sagemaker.names import ENDED, S3Uri, check_name
 from charloom.sagemaker.s3 import objects_under

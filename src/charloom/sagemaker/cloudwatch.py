@@ -17,7 +17,7 @@ from charloom.events import LogLine, Notify
 from charloom.sagemaker.aws import Aws, is_missing
 from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.creations import made_elsewhere
-from charloom.sagemaker.hosting.parts import look
+from charloom.sagemaker.hosting.resources import look
 from charloom.sagemaker.names import ENDED, check_name
 
 JOBS = "/aws/sagemaker/TrainingJobs"

@@ -14,7 +14,7 @@ HERE: Literal["here"] = "here"
 _SHORT = {"output": "-o"}
 
 
-class Place(Protocol):
+class AwsLocation(Protocol):
     """A region of an account: an `Aws`, or the record of something made there."""
 
     @property
@@ -26,7 +26,7 @@ class Place(Protocol):
         """The profile of the AWS configuration that leads there, if one does."""
 
 
-Where = Place | Literal["here"]
+Where = AwsLocation | Literal["here"]
 
 
 def command(where: Where | None, name: str, *words: str | Path, **options: str | Path | bool) -> str:

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, ValidationError
 
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.commands import Place, command, shown_place
+from charloom.sagemaker.commands import AwsLocation, command, shown_place
 from charloom.sagemaker.local.records import home
 
 Kind = Literal["endpoint", "training", "transform"]
@@ -81,13 +81,13 @@ def creations() -> list[Creation]:
     return list(found.values())[::-1]
 
 
-def creation(place: Place, kind: Kind, name: str) -> Creation | None:
+def creation(place: AwsLocation, kind: Kind, name: str) -> Creation | None:
     """What is on record of a name in a place."""
     key = (kind, name, place.region, place.profile)
     return next((one for one in creations() if (one.kind, one.name, one.region, one.profile) == key), None)
 
 
-def made_elsewhere(place: Place | None, name: str, verb: str, **options: Path) -> str:
+def made_elsewhere(place: AwsLocation | None, name: str, verb: str, **options: Path) -> str:
     """Where something of that name was made in another place, as far as is on record, and what to run there.
 
     Args:

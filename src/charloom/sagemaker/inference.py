@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Asked:
+class InferenceRequest:
     """A request: its body and what that is called (nothing, if it has no name)."""
 
     body: bytes
@@ -52,12 +52,12 @@ def model_fn(model_dir: str) -> InProcess:
     return InProcess({"model": model_dir}, gather_settings({}, os.environ, None, in_container=False))
 
 
-def input_fn(body: str | bytes | bytearray, content_type: str | None) -> Asked:
+def input_fn(body: str | bytes | bytearray, content_type: str | None) -> InferenceRequest:
     """Read a request; images hand over JSON as text, anything else as bytes."""
-    return Asked(body.encode() if isinstance(body, str) else bytes(body), content_type or "")
+    return InferenceRequest(body.encode() if isinstance(body, str) else bytes(body), content_type or "")
 
 
-def predict_fn(data: Asked, model: InProcess, context: Any = None) -> Answer:
+def predict_fn(data: InferenceRequest, model: InProcess, context: Any = None) -> Answer:
     """Answer a request, as the server does.
 
     Where the image gives its context, what the client asked for (Accept) is taken from there: `output_fn` gets

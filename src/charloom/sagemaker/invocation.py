@@ -15,13 +15,13 @@ from charloom.errors import CloudError, UsageError
 from charloom.events import Notify, StatusChanged, ignore
 from charloom.options import SamplingOptions
 from charloom.sagemaker.aws import Aws, is_missing
-from charloom.sagemaker.channels import (
+from charloom.sagemaker.endpoint_clients import (
     ASYNC_LIMIT,
     JSON,
     TEXT,
     async_request,
-    channel,
     completion_body,
+    endpoint_client,
     explain_error,
     model_words,
     payload_body,
@@ -82,7 +82,7 @@ def invoke(
         CloudError: the endpoint is not there, not in service, or has refused or failed.
     """
     began = time.monotonic()
-    content = channel(aws, name).ask(completion_body(prompt, settings, sampling), JSON, JSON)
+    content = endpoint_client(aws, name).ask(completion_body(prompt, settings, sampling), JSON, JSON)
     return answer_of(name, prompt, content, time.monotonic() - began)
 
 
@@ -106,7 +106,7 @@ def invoke_text(aws: Aws | None, name: str, payload: str) -> str:
         UsageError: the payload cannot be sent.
         CloudError: as `invoke`.
     """
-    return channel(aws, name).ask(payload_body(payload), TEXT, TEXT).decode("utf-8", "replace")
+    return endpoint_client(aws, name).ask(payload_body(payload), TEXT, TEXT).decode("utf-8", "replace")
 
 
 class AnswerStream:
@@ -183,7 +183,7 @@ def invoke_stream(
             breaks off; what came before is kept.
     """
     body = completion_body(prompt, settings, sampling, stream=True)
-    pieces = channel(aws, name).stream(body, JSON)
+    pieces = endpoint_client(aws, name).stream(body, JSON)
     return AnswerStream(name, prompt, pieces, dry=aws is not None and aws.dry)
 
 

@@ -157,9 +157,9 @@ def _transfer(aws: Account, operation: str, what: str) -> Iterator[None]:
     from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
 
-    from charloom.sagemaker.refusals import refusals
+    from charloom.sagemaker.aws_errors import as_cloud_errors
 
-    with refusals("s3", operation, aws.region):
+    with as_cloud_errors("s3", operation, aws.region):
         try:
             yield
         except Boto3Error as error:

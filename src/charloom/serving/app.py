@@ -12,6 +12,7 @@ from fastapi.routing import APIRoute
 
 from charloom.runtime.model import Model
 from charloom.serving import completions, health, inspection, invocations, tokenization
+from charloom.serving.concurrency import ConcurrencyLimits
 from charloom.serving.context import Context
 from charloom.serving.errors import install
 from charloom.serving.metrics import Metrics
@@ -19,7 +20,6 @@ from charloom.serving.middleware import Guard, Keys
 from charloom.serving.models import Lifecycle, Models
 from charloom.serving.origins import Origins
 from charloom.serving.pages import add_pages
-from charloom.serving.places import Places
 from charloom.serving.settings import ServeSettings
 from charloom.version import __version__
 
@@ -47,8 +47,8 @@ def create_app(
     """
     settings = settings or ServeSettings()
     served = Models(models)
-    places = Places(settings.max_large, settings.request_timeout)
-    server = Context(served, settings, Lifecycle(served), Metrics(served), places)
+    concurrency = ConcurrencyLimits(settings.max_large, settings.request_timeout)
+    server = Context(served, settings, Lifecycle(served), Metrics(served), concurrency)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -16,16 +16,23 @@ from starlette.types import Message, Receive, Scope, Send
 
 from charloom.errors import CharloomError
 from charloom.runtime.logprobs import Chunk
+from charloom.serving.concurrency import LONG
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, ClientGoneError, as_api_error, json_text, server_error
 from charloom.serving.large_answers import json_answer
 from charloom.serving.logs import LOGGER
 from charloom.serving.middleware import read_json
 from charloom.serving.openai import Completion, Frame, Offsets, build_answer, choice, prompt_tokens
-from charloom.serving.places import LONG
 from charloom.serving.requests import CompletionRequest
 from charloom.serving.schema import describe_body
-from charloom.serving.work import Job, Plan, begun, check_whole, merge_portions, plan_completion
+from charloom.serving.work import (
+    CompletionPlan,
+    RunningCompletion,
+    check_whole,
+    merge_portions,
+    plan_completion,
+    start_completion,
+)
 
 _log = logging.getLogger(LOGGER)
 _TOKENS_AT_ONCE = 100  # of an echoed prompt, in one event
@@ -125,7 +132,7 @@ def event(data: object) -> bytes:
     return f"data: {json_text(data)}\n\n".encode()
 
 
-def stream_completion(job: Job, server: Context, identity: str, headers: dict[str, str]) -> Response:
+def stream_completion(job: RunningCompletion, server: Context, identity: str, headers: dict[str, str]) -> Response:
     """The answer to a request with `stream`."""
     return Streamed(
         _events(job, server, identity),
@@ -137,7 +144,7 @@ def stream_completion(job: Job, server: Context, identity: str, headers: dict[st
     )
 
 
-async def _events(job: Job, server: Context, identity: str) -> AsyncGenerator[bytes, None]:
+async def _events(job: RunningCompletion, server: Context, identity: str) -> AsyncGenerator[bytes, None]:
     writer = _EventWriter(job)
     try:
         async with contextlib.aclosing(merge_portions(job.continuations, server.settings.coalesce / 1000)) as news:
@@ -170,7 +177,7 @@ def client_error(error: CharloomError, identity: str) -> ApiError:
 class _EventWriter:
     """Makes events of the portions of a request's texts."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: RunningCompletion) -> None:
         self.frame = Frame(job.plan.served.name)
         self._job = job
         self._offsets = [Offsets() for _ in job.continuations]
@@ -229,9 +236,9 @@ async def answer_completion(request: Request, asked: CompletionRequest) -> Respo
     server = context(request)
     plan = await plan_aside(asked, server)
     if plan.large:
-        await server.places.take(request.scope)
+        await server.concurrency.admit(request.scope)
     _note(request, plan, server)
-    job = await begun(plan, server, notes(request.scope))
+    job = await start_completion(plan, server, notes(request.scope))
     headers = unknown_header(job.unknown)
     if plan.stream:
         return stream_completion(job, server, notes(request.scope)["request_id"], headers)
@@ -239,17 +246,21 @@ async def answer_completion(request: Request, asked: CompletionRequest) -> Respo
     return json_answer(await build_answer(job, server), server, headers)
 
 
-async def plan_aside(asked: CompletionRequest, server: Context) -> Plan:
+async def plan_aside(asked: CompletionRequest, server: Context) -> CompletionPlan:
     """The plan for a request; that of a long one is made in a thread.
 
     Raises:
         ApiError: as `plan_completion`.
     """
     long = len(asked.prompt) > LONG or sum(map(len, asked.prompt)) > LONG
-    return await server.places.read(plan_completion, asked, server) if long else plan_completion(asked, server)
+    return (
+        await server.concurrency.read_in_thread(plan_completion, asked, server)
+        if long
+        else plan_completion(asked, server)
+    )
 
 
-async def wait_until_finished(request: Request, job: Job, server: Context) -> None:
+async def wait_until_finished(request: Request, job: RunningCompletion, server: Context) -> None:
     """Wait until a request's texts have ended, its client has gone, or its time is over.
 
     Raises:
@@ -270,7 +281,7 @@ def unknown_header(unknown: str) -> dict[str, str]:
     return {"X-Charloom-Unknown": quote(unknown[:UNKNOWN_SHOWN], safe="")} if unknown else {}
 
 
-def _note(request: Request, plan: Plan, server: Context) -> None:
+def _note(request: Request, plan: CompletionPlan, server: Context) -> None:
     noted = notes(request.scope)
     noted |= {"model": plan.served.name, "prompt_tokens": plan.prompt_tokens, "choices": len(plan.prompts)}
     noted["choices"] *= plan.samples

@@ -8,9 +8,9 @@ from typing import Any
 
 from fastapi import Request
 
+from charloom.serving.concurrency import ConcurrencyLimits
 from charloom.serving.metrics import Metrics
 from charloom.serving.models import Lifecycle, Models
-from charloom.serving.places import Places
 from charloom.serving.settings import ServeSettings
 
 _NOTES = "charloom.notes"
@@ -25,7 +25,7 @@ class Context:
         settings: its limits and times.
         lifecycle: whether it takes requests.
         metrics: what it counts.
-        places: for what takes long or much memory.
+        concurrency: for what takes long or much memory.
         looking: lets the hidden units of one text at a time be looked at, which takes a thread for a second.
     """
 
@@ -33,7 +33,7 @@ class Context:
     settings: ServeSettings
     lifecycle: Lifecycle
     metrics: Metrics
-    places: Places
+    concurrency: ConcurrencyLimits
     looking: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(1))
 
 

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from starlette.exceptions import HTTPException
 
 from charloom.errors import BusyError, CharloomError, UsageError
-from charloom.serving.addresses import nothing_at
 from charloom.serving.requests import missing
+from charloom.serving.url_paths import not_found_message
 from charloom.settings import explain
 
 _TYPES = {
@@ -134,7 +134,7 @@ def install(app: FastAPI, addresses: Sequence[str]) -> None:
         headers = dict(error.headers or {})
         words = str(error.detail)
         if error.status_code == 404:
-            words = nothing_at(request.scope["path"], addresses)
+            words = not_found_message(request.scope["path"], addresses)
         elif error.status_code == 405:
             headers["Allow"] = headers.get("Allow", "").replace("GET", "GET, HEAD")
             words = f"this address does not take {request.method}, but {headers['Allow']}"

@@ -17,12 +17,12 @@ from charloom.errors import BusyError
 from charloom.runtime.continuation import Continuation
 from charloom.runtime.logprobs import Tokens
 from charloom.serving.completions import OUT_OF_TIME, unless_gone
+from charloom.serving.concurrency import LARGE, LONG
 from charloom.serving.context import Context, context
 from charloom.serving.errors import ApiError, check_length, json_text
 from charloom.serving.large_answers import json_answer
 from charloom.serving.middleware import read_json
 from charloom.serving.models import Served
-from charloom.serving.places import LARGE, LONG
 from charloom.serving.requests import ActivationsRequest, ScoreRequest
 from charloom.serving.schema import describe_body
 from charloom.serving.work import check_whole
@@ -98,10 +98,12 @@ async def score(request: Request) -> Response:
     served = server.models.named(asked.model)
     check_length("text", asked.text, server.settings.max_prompt)
     if len(asked.text) * (_TOP + 1) > LARGE:
-        await server.places.take(request.scope)
+        await server.concurrency.admit(request.scope)
     tokens = await _score_text(request, server, served, asked.text)
     answer = (
-        scored_text(served, tokens) if len(tokens) < LONG else await server.places.build(scored_text, served, tokens)
+        scored_text(served, tokens)
+        if len(tokens) < LONG
+        else await server.concurrency.build_in_thread(scored_text, served, tokens)
     )
     return json_answer(answer, server)
 
@@ -114,7 +116,7 @@ async def _score_text(request: Request, server: Context, served: Served, text: s
         return served.engine.submit(ids, length=0, prompt_alternatives=_TOP, stop=[], regex=None)
 
     try:
-        continuation = submitted() if len(text) < LONG else await server.places.read(submitted)
+        continuation = submitted() if len(text) < LONG else await server.concurrency.read_in_thread(submitted)
     except BusyError as error:
         raise ApiError(503, str(error), code="queue_full") from None
     with continuation:

@@ -29,6 +29,7 @@ from charloom.serving.completions import (
     unless_gone,
     wait_until_finished,
 )
+from charloom.serving.concurrency import LONG
 from charloom.serving.connections import preferred_form
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, check_length, json_response, json_text
@@ -36,10 +37,9 @@ from charloom.serving.large_answers import json_answer
 from charloom.serving.middleware import check_json, content_type, parse_aside, read_body
 from charloom.serving.models import Served
 from charloom.serving.openai import Completion, ErrorAnswer, build_answer
-from charloom.serving.places import LONG
 from charloom.serving.requests import CompletionRequest, InvocationRequest
 from charloom.serving.schema import describe_body
-from charloom.serving.work import Job, Plan, begun, check_whole
+from charloom.serving.work import CompletionPlan, RunningCompletion, check_whole, start_completion
 
 LINES = ("application/jsonlines", "application/jsonl", "application/x-ndjson")
 _AT_ONCE = 32  # lines that are worked on at the same time: the engine's rows are others' too
@@ -76,7 +76,7 @@ async def score_of(request: InvocationRequest, server: Context, share: object = 
     check_length("prompt", text, server.settings.max_prompt)
     if len(text) <= LONG:
         return await _measure(text, served, share)
-    ids = await server.places.read(_ids, text, served)
+    ids = await server.concurrency.read_in_thread(_ids, text, served)
     return await _measure(text, served, share, ids)
 
 
@@ -211,7 +211,7 @@ class _Lines:
             plan = replace(await plan_aside(asked, self._server), share=self._share)
             if plan.large:
                 await turn.wait()
-                await self._server.places.take(self._scope)
+                await self._server.concurrency.admit(self._scope)
             with await _begin_patiently(plan, self._server) as job:
                 await job.ended()
                 return await build_answer(job, self._server)
@@ -221,11 +221,11 @@ class _Lines:
             return json_text(client_error(error, notes(self._scope)["request_id"]).body())
 
 
-async def _begin_patiently(plan: Plan, server: Context) -> Job:
+async def _begin_patiently(plan: CompletionPlan, server: Context) -> RunningCompletion:
     """Ask until there is room: a line of many waits for its turn."""
     while True:
         try:
-            return await begun(plan, server)
+            return await start_completion(plan, server)
         except ApiError as error:
             if error.code != "queue_full":
                 raise
@@ -247,7 +247,7 @@ async def _continue_payload(request: Request, server: Context) -> Response:
     plan.options["regex"] = None  # exactly that length, whatever the model's own settings are
     in_bytes = plan.served.model.vocabulary.kind == "bytes"
     plan.options["length"] = missing * (_BYTES_A_CHARACTER if in_bytes else 1)
-    job = await begun(plan, server)
+    job = await start_completion(plan, server)
     await wait_until_finished(request, job, server)
     headers = unknown_header(job.unknown)
     text = start + job.continuations[0].text[:missing]

@@ -23,13 +23,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from charloom.errors import UsageError
 from charloom.files import expand_home
-from charloom.serving.addresses import in_one_form
+from charloom.serving.concurrency import LARGE, LONG
 from charloom.serving.context import Context, context, notes
 from charloom.serving.errors import ApiError, ClientGoneError, invalid, server_error
 from charloom.serving.logs import LOGGER
 from charloom.serving.origins import Origins
-from charloom.serving.places import LARGE, LONG
 from charloom.serving.settings import API_KEYS
+from charloom.serving.url_paths import normalize_path
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -71,7 +71,7 @@ async def read_body(request: Request) -> bytes:
                 if size > settings.max_body:
                     raise _too_large(settings.max_body)
                 if size > LARGE:
-                    await server.places.take(request.scope)
+                    await server.concurrency.admit(request.scope)
                 parts.append(part)
     except TimeoutError:
         raise ApiError(408, "the body did not come in time", code="request_timeout") from None
@@ -104,7 +104,7 @@ async def parse_aside(body: bytes, kind: type[Body], server: Context) -> Body:
     if too_long or too_many:
         message = f"the body has more than any request may ask: {most:,} characters of prompts (--max-request-prompt)"
         raise ApiError(400, message, code="context_length_exceeded")
-    return await server.places.read(parse_body, body, kind)
+    return await server.concurrency.read_in_thread(parse_body, body, kind)
 
 
 def parse_body(body: bytes, kind: type[Body]) -> Body:
@@ -232,7 +232,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        method, scope = scope["method"], in_one_form(scope, self._open)
+        method, scope = scope["method"], normalize_path(scope, self._open)
         answer = _Answer(send, scope, method, self._origins.headers(Headers(scope=scope)))
         try:
             if scope["path"] in _ASKED_OFTEN:
@@ -241,7 +241,7 @@ class Guard:
                 with self._server.lifecycle.answering():
                     await self._answer(scope, receive, answer)
         finally:
-            self._server.places.give_back(scope)
+            self._server.concurrency.release(scope)
             answer.log(scope)
 
     def _answering(self, scope: Scope) -> ASGIApp:

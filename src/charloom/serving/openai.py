@@ -13,7 +13,7 @@ from charloom.runtime.continuation import Continuation
 from charloom.runtime.logprobs import Token, Tokens
 from charloom.serving.context import Context
 from charloom.serving.errors import json_text
-from charloom.serving.work import Job
+from charloom.serving.work import RunningCompletion
 
 _AT_ONCE = 500  # tokens that become JSON together
 
@@ -133,14 +133,14 @@ def _top(token: Token) -> dict[str, float]:
 
 
 def choice(
-    job: Job, number: int, text: str, logprobs: dict[str, Any] | None, finish_reason: str | None
+    job: RunningCompletion, number: int, text: str, logprobs: dict[str, Any] | None, finish_reason: str | None
 ) -> dict[str, Any]:
     """One choice, or its news."""
     seed = job.continuations[number].seed
     return {"index": number, "text": text, "logprobs": logprobs, "finish_reason": finish_reason, "seed": seed}
 
 
-def _whole_choice(job: Job, number: int, text: str | None) -> Iterator[str]:
+def _whole_choice(job: RunningCompletion, number: int, text: str | None) -> Iterator[str]:
     """One choice whose text has ended, as JSON in pieces."""
     continuation = job.continuations[number]
     if text is None:
@@ -194,13 +194,13 @@ def _commas(pieces: Iterable[str]) -> Iterator[str]:
         between = ","
 
 
-def completion(job: Job, text: str | None = None) -> str:
+def completion(job: RunningCompletion, text: str | None = None) -> str:
     """The answer to a request whose texts have all ended, as JSON; `text` is said instead of a single one."""
     frame = Frame(job.plan.served.name)
     choices = (_whole_choice(job, number, text) for number in range(len(job.continuations)))
     return "".join(frame.pieces(choices, job.usage))
 
 
-async def build_answer(job: Job, server: Context, text: str | None = None) -> str:
+async def build_answer(job: RunningCompletion, server: Context, text: str | None = None) -> str:
     """The same; a large one is made in a thread."""
-    return await server.places.build(completion, job, text) if job.plan.large else completion(job, text)
+    return await server.concurrency.build_in_thread(completion, job, text) if job.plan.large else completion(job, text)

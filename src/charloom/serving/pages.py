@@ -9,8 +9,8 @@ from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from charloom.runtime import html
+from charloom.serving.docs_page import interface_page
 from charloom.serving.errors import json_response
-from charloom.serving.interface import interface_page
 from charloom.serving.schema import openapi
 
 _HERE = Path(__file__).parent

@@ -7,11 +7,11 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
+from charloom.serving.concurrency import LONG
 from charloom.serving.context import context
 from charloom.serving.errors import ApiError, check_length, json_response, json_text
 from charloom.serving.large_answers import json_answer
 from charloom.serving.middleware import read_json
-from charloom.serving.places import LONG
 from charloom.serving.requests import DetokenizeRequest, TokenizeRequest
 from charloom.serving.schema import describe_body
 
@@ -56,7 +56,7 @@ async def tokenize(request: Request) -> Response:
         return json_text({"tokens": tokens, "count": len(tokens)})
 
     long = len(asked.prompt) > LONG
-    return json_answer(await server.places.build(tokenized) if long else tokenized(), server)
+    return json_answer(await server.concurrency.build_in_thread(tokenized) if long else tokenized(), server)
 
 
 @router.post("/detokenize", **describe_body(DetokenizeRequest, Detokenized, "The text of ids."))

@@ -9,12 +9,12 @@ from types import TracebackType
 from typing import Any
 
 from charloom.errors import CharloomError
-from charloom.runtime.continuation import Bell, Continuation, Reader
+from charloom.runtime.continuation import Bell, Continuation, ReadPosition
 from charloom.runtime.logprobs import Chunk
+from charloom.serving.concurrency import LARGE, LONG
 from charloom.serving.context import Context
 from charloom.serving.errors import ApiError, as_api_error, check_length
 from charloom.serving.models import Served
-from charloom.serving.places import LARGE, LONG
 from charloom.serving.requests import AS_MANY_AS_ALLOWED, CompletionRequest, Ids
 from charloom.serving.settings import ServeSettings
 
@@ -30,7 +30,7 @@ _UNSUPPORTED: dict[str, tuple[object, ...]] = {
 
 
 @dataclass(frozen=True)
-class Plan:
+class CompletionPlan:
     """What is to be written.
 
     Attributes:
@@ -92,7 +92,7 @@ class Plan:
         return self.options.get("regex") is not None or self.prompt_tokens > LONG or self.texts > _MANY
 
 
-def plan_completion(request: CompletionRequest, server: Context) -> Plan:
+def plan_completion(request: CompletionRequest, server: Context) -> CompletionPlan:
     """Check a request against the server's limits.
 
     Raises:
@@ -112,7 +112,7 @@ def plan_completion(request: CompletionRequest, server: Context) -> Plan:
     _check_prompts(request.prompt, served, settings)
     _check_texts(len(request.prompt), samples, length, settings)
     ids = [len(served.model.encode(one)) if isinstance(one, str) else len(one) for one in request.prompt]
-    plan = Plan(
+    plan = CompletionPlan(
         served=served,
         prompts=request.prompt,
         ids=ids,
@@ -199,7 +199,7 @@ def _bad(param: str, message: str) -> ApiError:
     return ApiError(400, message, param=param)
 
 
-class Job:
+class RunningCompletion:
     """The texts of one request, choice by choice: all continuations of the first prompt, then of the next.
 
     As a context manager it gives up, on the way out, what has not ended, and counts what was written.
@@ -210,16 +210,20 @@ class Job:
     """
 
     def __init__(
-        self, plan: Plan, continuations: list[Continuation], server: Context, noted: dict[str, Any] | None = None
+        self,
+        plan: CompletionPlan,
+        continuations: list[Continuation],
+        server: Context,
+        noted: dict[str, Any] | None = None,
     ) -> None:
-        """Follow continuations; use `begun` instead. `noted` receives, for the log, how it ended."""
+        """Follow continuations; use `start_completion` instead. `noted` receives, for the log, how it ended."""
         self.plan = plan
         self.continuations = continuations
         self._server = server
         self._noted = {} if noted is None else noted
         self._counted: set[Continuation] = set()
 
-    def __enter__(self) -> Job:
+    def __enter__(self) -> RunningCompletion:
         return self
 
     def __exit__(
@@ -290,7 +294,9 @@ def check_whole(continuation: Continuation) -> None:
         raise ApiError(503, "the server is ending: the text was given up", code="draining")
 
 
-async def begun(plan: Plan, server: Context, noted: dict[str, Any] | None = None) -> Job:
+async def start_completion(
+    plan: CompletionPlan, server: Context, noted: dict[str, Any] | None = None
+) -> RunningCompletion:
     """Ask the engine for all of a plan's texts, or for none of them.
 
     Raises:
@@ -298,7 +304,7 @@ async def begun(plan: Plan, server: Context, noted: dict[str, Any] | None = None
     """
     try:
         if plan.takes_long_to_begin:
-            continuations = await server.places.read(_submit, plan)
+            continuations = await server.concurrency.read_in_thread(_submit, plan)
         else:
             continuations = _submit(plan)
     except CharloomError as error:
@@ -308,10 +314,10 @@ async def begun(plan: Plan, server: Context, noted: dict[str, Any] | None = None
         server.metrics.refused(plan.served.name, shown.status)
         raise shown from None
     server.metrics.begun(plan.served.name, plan.prompt_tokens)
-    return Job(plan, continuations, server, noted)
+    return RunningCompletion(plan, continuations, server, noted)
 
 
-def _submit(plan: Plan) -> list[Continuation]:
+def _submit(plan: CompletionPlan) -> list[Continuation]:
     return plan.served.engine.submit_all(
         plan.prompts,
         plan.samples,
@@ -333,17 +339,17 @@ async def merge_portions(
     Raises:
         CharloomError: one of the texts failed.
     """
-    left = {number: Reader() for number in range(len(continuations))}
+    left = {number: ReadPosition() for number in range(len(continuations))}
     bell, begun = Bell(), False
     for continuation in continuations:
         continuation.listen(bell.ring)
     bell.ring()
     while left:
         await bell.heard()
-        for number, reader in list(left.items()):
+        for number, position in list(left.items()):
             continuation = continuations[number]
             ended = continuation.done  # asked before the last of the text is taken
-            while (chunk := continuation.next_chunk(reader)) is not None:
+            while (chunk := continuation.next_chunk(position)) is not None:
                 begun = True
                 yield number, chunk
                 await asyncio.sleep(0)  # others may have something to do

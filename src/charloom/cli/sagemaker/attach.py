@@ -10,15 +10,15 @@ from pydantic import Field
 
 from charloom.cli.arguments import Destination
 from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.backends import BackendOptions, find_backend, note_elsewhere
 from charloom.cli.sagemaker.cloud import CloudView
 from charloom.cli.sagemaker.job_views import job_data, wait_for_job
-from charloom.cli.sagemaker.places import PlaceOptions, find_backend, note_elsewhere
 from charloom.display import typed
 from charloom.files import expand_home
 from charloom.sagemaker.instances import shown_price
 from charloom.sagemaker.jobs.attach import AttachedModel, check_output
 from charloom.sagemaker.jobs.follow import Watch, training_status
-from charloom.sagemaker.other_places import job_elsewhere
+from charloom.sagemaker.other_regions import job_elsewhere
 
 if TYPE_CHECKING:
     from charloom.sagemaker.backend import Backend
@@ -31,7 +31,7 @@ def attach(
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     wait: bool = True,
     price: Annotated[float | None, Field(ge=0, le=10_000)] = None,
-    place: PlaceOptions = PlaceOptions(),
+    place: BackendOptions = BackendOptions(),
     options: OutputOptions = OutputOptions(),
 ) -> int:
     """Fetch the model of a training job into a model directory, ready to generate; waits for a job that still runs.

@@ -9,15 +9,15 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.backends import BackendOptions, find_backend, other_account
 from charloom.cli.sagemaker.cloud import CloudView
-from charloom.cli.sagemaker.places import PlaceOptions, find_backend, other_account
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import NO_REGION
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.hosting.delete import NO_ENDPOINT, Deleted
 from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.local.backend import Local
-from charloom.sagemaker.other_places import endpoint_elsewhere
+from charloom.sagemaker.other_regions import endpoint_elsewhere
 
 
 def delete(
@@ -25,7 +25,7 @@ def delete(
     *,
     job: Annotated[bool, Parameter(negative=())] = False,
     force: Annotated[bool, Parameter(negative=())] = False,
-    place: PlaceOptions = PlaceOptions(),
+    place: BackendOptions = BackendOptions(),
     options: OutputOptions = OutputOptions(),
 ) -> None:
     """Delete an endpoint with its configuration, model, schedule and autoscaling; or a job of this machine.
@@ -61,7 +61,7 @@ def delete(
         tell_deleted(out, deleted, endpoint_elsewhere(name, other_account(place)) if asks else ())
 
 
-def _delete_job(out: Output, name: str, place: PlaceOptions) -> None:
+def _delete_job(out: Output, name: str, place: BackendOptions) -> None:
     if place.region is not None or place.profile is not None:
         raise UsageError("Amazon keeps jobs forever, and one that has ended costs nothing: --job is for this machine")
     if place.dry_run:

@@ -8,16 +8,16 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.backends import other_account
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
 from charloom.cli.sagemaker.consent import may_cost
-from charloom.cli.sagemaker.places import other_account
 from charloom.interrupts import end_as_interrupt
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, Where, command
 from charloom.sagemaker.hosting.deploy import Deployed, plan_deployment, put_in_service
 from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.local.backend import Local
-from charloom.sagemaker.other_places import endpoint_elsewhere
+from charloom.sagemaker.other_regions import endpoint_elsewhere
 from charloom.sagemaker.sources import ModelSource
 
 _ENDPOINT = Group("Endpoint", sort_key=10)

@@ -10,15 +10,15 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.backends import BackendOptions, find_backend, note_elsewhere
 from charloom.cli.sagemaker.cloud import CloudView
-from charloom.cli.sagemaker.places import PlaceOptions, find_backend, note_elsewhere
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, shown_place
 from charloom.sagemaker.invocation import Answer, collect, invoke_later, invoke_stream, invoke_text
 from charloom.sagemaker.invocation import invoke as ask
-from charloom.sagemaker.other_places import endpoint_elsewhere
+from charloom.sagemaker.other_regions import endpoint_elsewhere
 from charloom.settings import SamplingSettings
 
 _SAMPLING = Group("Sampling (defaults are the model's generation_config.json)", sort_key=10)
@@ -34,7 +34,7 @@ def invoke(
     stream: Annotated[bool, Parameter(negative=())] = False,
     later: Annotated[bool, Parameter(name="--async", negative=())] = False,
     wait: bool = True,
-    place: PlaceOptions = PlaceOptions(),
+    place: BackendOptions = BackendOptions(),
     options: OutputOptions = OutputOptions(),
 ) -> None:
     """Ask an endpoint to continue a text.

@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.backends import BackendOptions
 from charloom.cli.sagemaker.cloud import reach_account
 from charloom.cli.sagemaker.job_views import job_data
-from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.errors import CloudError
 from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.aws import NO_REGION, Aws, connect
@@ -21,7 +21,7 @@ from charloom.sagemaker.instances import LOCAL, shown_price
 from charloom.sagemaker.jobs.follow import JobStatus
 from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.names import as_tag
-from charloom.sagemaker.other_places import others
+from charloom.sagemaker.other_regions import others
 
 Job = JobStatus | TransformStatus
 
@@ -31,7 +31,7 @@ _JOBS = ("JOB", "STATUS", "RUNS ON", "AGE", "SO FAR")
 
 def list_endpoints(
     *,
-    place: PlaceOptions = PlaceOptions(),
+    place: BackendOptions = BackendOptions(),
     options: OutputOptions = OutputOptions(),
 ) -> None:
     """Every endpoint and job of ours in the region, and on this machine: age, price so far, expiry.
@@ -64,7 +64,7 @@ def list_endpoints(
 
 
 def _tell_where(out: Output, aws: Aws | None, *, empty: bool) -> None:
-    """Which places were looked into."""
+    """Say where was looked."""
     where = "on this machine" if aws is None else f"{shown_place(aws)}{', nor' if empty else ', and'} on this machine"
     out.say(f"no endpoint or job of ours {where}" if empty else f"({where})", style=None if empty else "dim")
 

@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.places import PlaceOptions, find_backend
+from charloom.cli.sagemaker.backends import BackendOptions, find_backend
 
 
 def logs(
@@ -16,7 +16,7 @@ def logs(
     *,
     follow: Annotated[bool, Parameter(name=["--follow", "-f"], negative=())] = False,
     last: Annotated[int | None, Field(ge=1, le=1_000_000)] = None,
-    place: PlaceOptions = PlaceOptions(),
+    place: BackendOptions = BackendOptions(),
     options: OutputOptions = OutputOptions(),
 ) -> None:
     """Show what a job or an endpoint has written: the lines of all its machines, in their order.

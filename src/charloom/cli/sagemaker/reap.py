@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.backends import BackendOptions
 from charloom.cli.sagemaker.cloud import CloudView, reach_account
 from charloom.cli.sagemaker.delete import tell_deleted
-from charloom.cli.sagemaker.places import PlaceOptions
 from charloom.sagemaker.amazon import Amazon
 from charloom.sagemaker.commands import HERE, shown_place
 from charloom.sagemaker.local.backend import Local
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def reap(
     *,
-    place: PlaceOptions = PlaceOptions(),
+    place: BackendOptions = BackendOptions(),
     options: OutputOptions = OutputOptions(),
 ) -> None:
     """Delete the endpoints of ours that have expired, and what those that ended by themselves have left.

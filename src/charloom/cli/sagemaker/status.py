@@ -7,16 +7,16 @@ from typing import Annotated
 from pydantic import Field
 
 from charloom.cli.output import Output, OutputOptions
+from charloom.cli.sagemaker.backends import BackendOptions, find_backend, note_elsewhere
 from charloom.cli.sagemaker.job_views import job_data, job_text
-from charloom.cli.sagemaker.places import PlaceOptions, find_backend, note_elsewhere
-from charloom.sagemaker.other_places import job_elsewhere
+from charloom.sagemaker.other_regions import job_elsewhere
 
 
 def status(
     name: str,
     *,
     price: Annotated[float | None, Field(ge=0, le=10_000)] = None,
-    place: PlaceOptions = PlaceOptions(),
+    place: BackendOptions = BackendOptions(),
     options: OutputOptions = OutputOptions(),
 ) -> None:
     """Say how a job is doing, started now or long ago: state, time, price so far, last losses, why it failed.

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.places import PlaceOptions, find_backend, other_account
+from charloom.cli.sagemaker.backends import BackendOptions, find_backend, other_account
 from charloom.sagemaker.commands import shown_place
-from charloom.sagemaker.other_places import job_elsewhere
+from charloom.sagemaker.other_regions import job_elsewhere
 
 
 def stop(
     name: str,
     *,
-    place: PlaceOptions = PlaceOptions(),
+    place: BackendOptions = BackendOptions(),
     options: OutputOptions = OutputOptions(),
 ) -> None:
     """Stop a training job, whose checkpoints stay, or a transform job, whose answers so far are lost.

@@ -28,7 +28,7 @@ from charloom.sagemaker.jobs.follow import Watch
 from charloom.sagemaker.jobs.request import JobSettings
 from charloom.sagemaker.jobs.start import StartedJob, TrainingPlan, TrainingRequest, plan_training, start_training
 from charloom.sagemaker.local.backend import Local
-from charloom.sagemaker.other_places import job_elsewhere
+from charloom.sagemaker.other_regions import job_elsewhere
 from charloom.sagemaker.sources import CorpusSource, parse_origin
 from charloom.settings import CorpusSettings, ModelSettings, RunSettings, TrainingSettings
 

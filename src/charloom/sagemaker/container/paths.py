@@ -15,7 +15,7 @@ CHANNEL = "SM_CHANNEL_"
 
 
 @dataclass(frozen=True)
-class Places:
+class ContainerPaths:
     """The folders of one job on one machine.
 
     Attributes:
@@ -33,8 +33,8 @@ class Places:
     environ: Mapping[str, str]
 
     @classmethod
-    def of(cls, environ: Mapping[str, str]) -> Places:
-        """The places that an environment names."""
+    def of(cls, environ: Mapping[str, str]) -> ContainerPaths:
+        """The folders that an environment names."""
         base = base_folder(environ)
         return cls(
             data=base / "input" / "data",

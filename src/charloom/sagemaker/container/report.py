@@ -7,7 +7,7 @@ import sys
 import time
 import traceback
 
-from charloom.display import Forgiving, visible
+from charloom.display import ForgivingStream, visible
 from charloom.errors import CharloomError
 from charloom.events import Evaluated, Event, ModelSaved, Notice, PreparationProgress, StepTaken, TrainingStarted
 from charloom.report import SmoothedLoss, duration, evaluated_parts, started_parts, step_parts
@@ -21,7 +21,10 @@ def make_streams_safe() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace", line_buffering=True)
-    sys.stdout, sys.stderr = Forgiving(sys.stdout), Forgiving(sys.stderr)  # a full disk under the log ends no job
+    sys.stdout, sys.stderr = (
+        ForgivingStream(sys.stdout),
+        ForgivingStream(sys.stderr),
+    )  # a full disk under the log ends no job
 
 
 def say(line: str) -> None:

@@ -25,7 +25,7 @@ from charloom.files import storage_errors
 from charloom.folders import contents_of, holds_run
 from charloom.interrupts import INTERRUPTED, signals_as_request
 from charloom.sagemaker.container.hyperparameters import read_hyperparameters
-from charloom.sagemaker.container.paths import Places, text_in, writes
+from charloom.sagemaker.container.paths import ContainerPaths, text_in, writes
 from charloom.sagemaker.container.report import JobView, make_streams_safe, print_failure, say, say_result
 
 _PORT = 7777  # what SageMaker's toolkit takes
@@ -100,21 +100,21 @@ def run(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
     Returns:
         0, or `INTERRUPTED` if SIGTERM or SIGINT ended it early.
     """
-    places, options = Places.of(environ), read_hyperparameters(environ, arguments)
+    paths, options = ContainerPaths.of(environ), read_hyperparameters(environ, arguments)
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary, signals_as_request() as should_stop:
         code = Path(temporary, "code")
         if writes(environ):  # before training: if it cannot be had, better to fail now
             _write_code(code)
-        corpus = _corpus(places, options)
-        init_from = _origin(places, options, Path(temporary, "origin"))
+        corpus = _corpus(paths, options)
+        init_from = _origin(paths, options, Path(temporary, "origin"))
         options.setdefault("checkpoint_every", _CHECKPOINT_EVERY)
         if writes(environ):
-            _clear_remains(places.checkpoints)
-        resume = _can_resume(places.checkpoints)
+            _clear_remains(paths.checkpoints)
+        resume = _can_resume(paths.checkpoints)
         try:
             result = charloom.train(
                 corpus,
-                places.checkpoints,
+                paths.checkpoints,
                 init_from=init_from,
                 resume=resume,
                 overwrite=not resume,
@@ -124,10 +124,10 @@ def run(environ: Mapping[str, str], arguments: Sequence[str] = ()) -> int:
             )
         finally:
             if writes(environ):
-                _keep_records(places)
+                _keep_records(paths)
         if writes(environ):
             say_result(result)
-            _write_model(Path(result.model), places, code)
+            _write_model(Path(result.model), paths, code)
         return INTERRUPTED if result.interrupted else 0
 
 
@@ -137,10 +137,10 @@ def _write_code(folder: Path) -> None:
     write_code(folder)
 
 
-def _corpus(places: Places, options: dict[str, Any]) -> str:
+def _corpus(paths: ContainerPaths, options: dict[str, Any]) -> str:
     """What to train on; a validation channel becomes the setting."""
-    named, channel = options.pop("corpus", None), places.channel("training")
-    validation = places.channel("validation")
+    named, channel = options.pop("corpus", None), paths.channel("training")
+    validation = paths.channel("validation")
     if validation is not None:
         options["validation"] = str(text_in(validation))
     if channel is not None:
@@ -150,9 +150,9 @@ def _corpus(places: Places, options: dict[str, Any]) -> str:
     return str(named)
 
 
-def _origin(places: Places, options: dict[str, Any], folder: Path) -> Path | None:
+def _origin(paths: ContainerPaths, options: dict[str, Any], folder: Path) -> Path | None:
     """The model to start from: the channel's model directory or `model.tar.gz`, or the hyperparameter's folder."""
-    named, channel = options.pop("init_from", None), places.channel("model")
+    named, channel = options.pop("init_from", None), paths.channel("model")
     if channel is None:
         return None if named is None else Path(named)
     with storage_errors(channel):
@@ -191,28 +191,28 @@ def _clear_remains(checkpoints: Path) -> None:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def _write_model(trained: Path, places: Places, code: Path) -> None:
+def _write_model(trained: Path, paths: ContainerPaths, code: Path) -> None:
     """The finished model without what resuming needed, and what makes it serve.
 
     Only its own files; `config.json` last, because it says that the others are there.
     """
     config = open_model_directory(trained).config
-    with storage_errors(places.model):
-        places.model.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(code, places.model / "code", dirs_exist_ok=True)
+    with storage_errors(paths.model):
+        paths.model.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(code, paths.model / "code", dirs_exist_ok=True)
         for name in (*config.files, CONFIG):
-            shutil.copyfile(trained / name, places.model / name)
-    say(f"the model is in {places.model}")
+            shutil.copyfile(trained / name, paths.model / name)
+    say(f"the model is in {paths.model}")
 
 
-def _keep_records(places: Places) -> None:
+def _keep_records(paths: ContainerPaths) -> None:
     """The history and its picture, of a run that failed too."""
-    with storage_errors(places.records):
-        places.records.mkdir(parents=True, exist_ok=True)
-        history = history_file(places.checkpoints)
-        for file in (history if history.is_file() else places.checkpoints / METRICS, places.checkpoints / PICTURE):
+    with storage_errors(paths.records):
+        paths.records.mkdir(parents=True, exist_ok=True)
+        history = history_file(paths.checkpoints)
+        for file in (history if history.is_file() else paths.checkpoints / METRICS, paths.checkpoints / PICTURE):
             if file.is_file():
-                shutil.copyfile(file, places.records / file.name)
+                shutil.copyfile(file, paths.records / file.name)
 
 
 if __name__ == "__main__":

@@ -19,14 +19,14 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import command, shown_place
 from charloom.sagemaker.creations import Creation, creation, made_elsewhere, note_deleted
 from charloom.sagemaker.hosting.inventory import tagged_endpoints
-from charloom.sagemaker.hosting.parts import (
+from charloom.sagemaker.hosting.resources import (
     WORDS,
     Kind,
     cancel_deletion,
+    disable_autoscaling,
     is_ours,
     look,
     remove,
-    stop_growing,
     tags_by_name,
     tags_of,
 )
@@ -39,7 +39,7 @@ NO_ENDPOINT = "NoEndpoint"
 
 
 @dataclass(frozen=True)
-class Parts:
+class Removal:
     """What is to be removed.
 
     Attributes:
@@ -59,17 +59,17 @@ class Parts:
     schedule: bool = False
 
 
-def remove_parts(aws: Aws, parts: Parts, notify: Notify) -> list[str]:
+def remove_resources(aws: Aws, removal: Removal, notify: Notify) -> list[str]:
     """Remove them; what was there, in words. What is gone already is no mistake.
 
     Raises:
         CloudError: something was refused. If it was the endpoint, all else is still there; else the rest is gone.
     """
     removed: list[str] = []
-    if parts.endpoint and end_endpoint(aws, parts.name, notify):
-        removed.append(f"endpoint {parts.name}")
+    if removal.endpoint and end_endpoint(aws, removal.name, notify):
+        removed.append(f"endpoint {removal.name}")
     refused: list[CloudError] = []
-    for what, remove_it in _rest(aws, parts):
+    for what, remove_it in _rest(aws, removal):
         try:
             if remove_it():
                 removed.append(what)
@@ -80,16 +80,16 @@ def remove_parts(aws: Aws, parts: Parts, notify: Notify) -> list[str]:
     return removed
 
 
-def _rest(aws: Aws, parts: Parts) -> Iterator[tuple[str, Callable[[], bool]]]:
+def _rest(aws: Aws, removal: Removal) -> Iterator[tuple[str, Callable[[], bool]]]:
     """What there is beside the endpoint, in order: in words, and how to remove it."""
-    if parts.configuration:
-        yield f"configuration {parts.configuration}", partial(remove, aws, "endpoint_config", parts.configuration)
-    for model in parts.models:
+    if removal.configuration:
+        yield f"configuration {removal.configuration}", partial(remove, aws, "endpoint_config", removal.configuration)
+    for model in removal.models:
         yield f"model {model}", partial(remove, aws, "model", model)
-    if parts.scaling:
-        yield "autoscaling", partial(stop_growing, aws, parts.name)
-    if parts.schedule:
-        yield "schedule", partial(cancel_deletion, aws, parts.name)
+    if removal.scaling:
+        yield "autoscaling", partial(disable_autoscaling, aws, removal.name)
+    if removal.schedule:
+        yield "schedule", partial(cancel_deletion, aws, removal.name)
 
 
 def is_expired(tags: dict[str, str], now: datetime | None = None) -> bool:
@@ -114,7 +114,7 @@ def check_free(aws: Aws, name: str, notify: Notify) -> None:
                 f"or delete it with {command(aws, 'delete', name)}"
             )
     if there:
-        removed = remove_parts(aws, Parts(name, scaling=True, configuration=name, models=(name,)), notify)
+        removed = remove_resources(aws, Removal(name, scaling=True, configuration=name, models=(name,)), notify)
         notify(Notice(f"an endpoint {name} that has expired had left its {' and '.join(removed)}: removed"))
 
 
@@ -144,10 +144,10 @@ def delete_endpoint(aws: Aws, name: str, *, force: bool = False, notify: Notify 
         if not force:
             raise UsageError(f"the endpoint {name} was not made by charloom: --force deletes it all the same")
         configuration = endpoint["EndpointConfigName"]
-        removed = _remove_all(aws, Parts(name, endpoint=True), notify)
+        removed = _remove_all(aws, Removal(name, endpoint=True), notify)
         return Deleted(name, tuple(removed), (f"configuration {configuration}", "its models"), aws.region)
-    parts, left = _belongings(aws, name, endpoint)
-    removed = _remove_all(aws, parts, notify)
+    removal, left = _belongings(aws, name, endpoint)
+    removed = _remove_all(aws, removal, notify)
     if removed or left or aws.dry:
         note_deleted(aws, "endpoint", name)
         return Deleted(name, tuple(removed), tuple(left), aws.region)
@@ -157,12 +157,12 @@ def delete_endpoint(aws: Aws, name: str, *, force: bool = False, notify: Notify 
     return Deleted(name, (), region=aws.region, gone=_life(earlier))
 
 
-def _remove_all(aws: Aws, parts: Parts, notify: Notify) -> list[str]:
+def _remove_all(aws: Aws, removal: Removal, notify: Notify) -> list[str]:
     try:
-        return remove_parts(aws, parts, notify)
+        return remove_resources(aws, removal, notify)
     except KeyboardInterrupt:
-        again = command(aws, "delete", parts.name)
-        notify(Notice(f"interrupted: the endpoint {parts.name} may still be there, and bill: run {again}"))
+        again = command(aws, "delete", removal.name)
+        notify(Notice(f"interrupted: the endpoint {removal.name} may still be there, and bill: run {again}"))
         raise
 
 
@@ -179,14 +179,14 @@ def _no_endpoint(aws: Aws, name: str) -> CloudError:
     return CloudError(f"there is no endpoint {name} {shown_place(aws)}: {advice}", NO_ENDPOINT)
 
 
-def _belongings(aws: Aws, name: str, endpoint: dict[str, Any] | None) -> tuple[Parts, list[str]]:
+def _belongings(aws: Aws, name: str, endpoint: dict[str, Any] | None) -> tuple[Removal, list[str]]:
     """What belongs to an endpoint, there or gone, and what it uses that is not ours."""
     configuration = name if endpoint is None else str(endpoint["EndpointConfigName"])
     variants = (look(aws, "endpoint_config", configuration) or {}).get("ProductionVariants", [])
     models = [variant["ModelName"] for variant in variants if "ModelName" in variant] or [name]
     foreign_models = [model for model in models if _foreign(aws, "model", model)]
     foreign = _foreign(aws, "endpoint_config", configuration)
-    parts = Parts(
+    removal = Removal(
         name,
         endpoint=endpoint is not None or aws.dry,
         scaling=True,
@@ -194,7 +194,7 @@ def _belongings(aws: Aws, name: str, endpoint: dict[str, Any] | None) -> tuple[P
         models=tuple(model for model in models if model not in foreign_models),
         schedule=True,
     )
-    return parts, [f"configuration {configuration}"] * foreign + [f"model {model}" for model in foreign_models]
+    return removal, [f"configuration {configuration}"] * foreign + [f"model {model}" for model in foreign_models]
 
 
 def _foreign(aws: Aws, kind: Kind, name: str) -> bool:

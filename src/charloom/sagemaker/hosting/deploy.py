@@ -14,18 +14,18 @@ from charloom.events import Notice, Notify, ignore
 from charloom.sagemaker.aws import Aws, owner, role_arn
 from charloom.sagemaker.commands import command
 from charloom.sagemaker.creations import note_created, note_deleted
-from charloom.sagemaker.hosting import parts
-from charloom.sagemaker.hosting.delete import Parts, check_free, remove_parts
+from charloom.sagemaker.hosting import resources
+from charloom.sagemaker.hosting.delete import Removal, check_free, remove_resources
 from charloom.sagemaker.hosting.model_data import model_data
-from charloom.sagemaker.hosting.parts import expires_at, let_grow, schedule_deletion, scheduler_role_arn
 from charloom.sagemaker.hosting.requests import configuration_request, endpoint_request, model_request
+from charloom.sagemaker.hosting.resources import enable_autoscaling, expires_at, schedule_deletion, scheduler_role_arn
 from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.hosting.states import wait_in_service
 from charloom.sagemaker.images import chosen_image, installs_at_start
 from charloom.sagemaker.instances import has_arm, has_gpu
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, as_tag, check_name, fresh_name, tags
 from charloom.sagemaker.options import EndpointOptions
-from charloom.sagemaker.other_places import warn_of_twin
+from charloom.sagemaker.other_regions import warn_of_twin
 from charloom.sagemaker.sources import ModelSource
 from charloom.settings import combine_settings
 
@@ -68,9 +68,9 @@ class _Making:
     begun: list[str] = field(default_factory=list)
     made: list[str] = field(default_factory=list)
 
-    def create(self, kind: parts.Kind, request: dict[str, Any]) -> None:
+    def create(self, kind: resources.Kind, request: dict[str, Any]) -> None:
         self.begun.append(kind)  # before: if the answer is lost, it may be there all the same
-        parts.create(self.aws, kind, request, self.mark)
+        resources.create(self.aws, kind, request, self.mark)
         self.made.append(kind)
 
     def step(self, what: str, call: Callable[[], None]) -> None:
@@ -78,7 +78,7 @@ class _Making:
         try:
             call()
         except CloudError as error:
-            if parts.is_taken(error):
+            if resources.is_taken(error):
                 self.begun.remove(what)
             raise
 
@@ -86,7 +86,7 @@ class _Making:
         """Remove what this run has made; where something stays, `notify` receives the command that removes it."""
         again = command(self.aws, "delete", self.name)
         try:
-            removed = remove_parts(self.aws, self._made(), self.notify)
+            removed = remove_resources(self.aws, self._made(), self.notify)
         except CharloomError as error:
             self.notify(Notice(f"could not take everything back ({error}); it may bill: run {again}"))
         except KeyboardInterrupt:
@@ -98,9 +98,9 @@ class _Making:
             if removed:
                 self.notify(Notice(f"taken back: {', '.join(removed)}"))
 
-    def _made(self) -> Parts:
+    def _made(self) -> Removal:
         mine = {kind for kind in ("endpoint", "endpoint_config", "model") if kind in self.begun and self._mine(kind)}
-        return Parts(
+        return Removal(
             self.name,
             endpoint="endpoint" in mine,
             scaling="scaling" in self.begun,
@@ -109,11 +109,11 @@ class _Making:
             schedule="schedule" in self.begun,
         )
 
-    def _mine(self, kind: parts.Kind) -> bool:
+    def _mine(self, kind: resources.Kind) -> bool:
         """Whether this run made it; Amazon is asked only where that is not known."""
         if kind in self.made:
             return True
-        return (parts.tags_by_name(self.aws, kind, self.name) or {}).get(parts.MARK) == self.mark
+        return (resources.tags_by_name(self.aws, kind, self.name) or {}).get(resources.MARK) == self.mark
 
 
 @contextmanager
@@ -185,7 +185,7 @@ def put_in_service(aws: Aws, plan: Deployment, notify: Notify) -> Deployed:
         making.create("endpoint", endpoint_request(name, name, marks))
         wait_in_service(aws, name, notify)
         if choice.max_instances is not None:
-            making.step("scaling", lambda: let_grow(aws, name, choice))
+            making.step("scaling", lambda: enable_autoscaling(aws, name, choice))
     cost = choice.cost(aws.region)
     instance, count = ("serverless", 0) if choice.serverless else (choice.instance_type, max(1, choice.instances))
     until = None if expires is None else as_tag(expires)
@@ -215,7 +215,7 @@ def _prepare_async_output(aws: Aws, name: str, settings: EndpointSettings) -> st
 
 
 def _tags(aws: Aws, settings: EndpointSettings, mark: str, expires: datetime | None) -> list[dict[str, str]]:
-    more = {OWNER: owner(aws), parts.MARK: mark}
+    more = {OWNER: owner(aws), resources.MARK: mark}
     if expires is not None:
         more[EXPIRES] = as_tag(expires)
     if settings.price is not None:

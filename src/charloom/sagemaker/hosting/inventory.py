@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from charloom.sagemaker.aws import Answer, Aws, arn
-from charloom.sagemaker.hosting.parts import is_ours, look, tags_of
+from charloom.sagemaker.hosting.resources import is_ours, look, tags_of
 from charloom.sagemaker.instances import price_per_hour
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, from_tag
 

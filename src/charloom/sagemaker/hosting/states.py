@@ -9,7 +9,7 @@ from charloom.errors import CloudError
 from charloom.events import Notice, Notify
 from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.cloudwatch import endpoint_log, explain_failure
-from charloom.sagemaker.hosting.parts import look, remove
+from charloom.sagemaker.hosting.resources import look, remove
 from charloom.sagemaker.waiting import States, looks
 
 POLL = 10.0

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from charloom.sagemaker.aws import Answer, Aws, arn
 from charloom.sagemaker.batch_transform import TransformStatus, transform_status
-from charloom.sagemaker.hosting.parts import is_ours, tags_of
+from charloom.sagemaker.hosting.resources import is_ours, tags_of
 from charloom.sagemaker.jobs.follow import JobStatus, training_status
 from charloom.sagemaker.names import ENDED
 

@@ -19,7 +19,7 @@ from charloom.sagemaker.jobs.request import JobSettings, TrainingJob, plan_job, 
 from charloom.sagemaker.kernels import report_missing_kernel
 from charloom.sagemaker.names import S3Uri
 from charloom.sagemaker.options import TrainingJobOptions
-from charloom.sagemaker.other_places import warn_of_twin
+from charloom.sagemaker.other_regions import warn_of_twin
 from charloom.sagemaker.s3 import ensure_bucket, objects_read, refuse_mixed_corpora, upload_file
 from charloom.sagemaker.source_dir import ARCHIVE, pack_source
 from charloom.sagemaker.sources import Corpus, CorpusSource, Origin, parse_origin

@@ -22,7 +22,7 @@ from charloom.sagemaker.instances import LOCAL
 from charloom.sagemaker.jobs.follow import JobStatus
 from charloom.sagemaker.local.endpoints import check_free, delete_here, deploy_here, find, local_endpoints, reap_here
 from charloom.sagemaker.local.job import artifact, delete_job, existing_job, find_job, job_status, stop_job
-from charloom.sagemaker.local.records import LOG, Followed, folder_of, hold_folder, last_lines, recorded_names
+from charloom.sagemaker.local.records import LOG, LogFollower, folder_of, hold_folder, last_lines, recorded_names
 from charloom.sagemaker.names import S3Uri, as_tag, check_name, fresh_name, is_s3
 from charloom.sagemaker.options import TrainingJobOptions
 
@@ -147,7 +147,7 @@ class Local:
     def _lines(self, name: str, last: int, *, follow: bool) -> Iterator[str]:
         """The last lines that there are, and those that are written until the job or endpoint ends."""
         path = folder_of("jobs" if self.has_job(name) else "endpoints", name) / LOG
-        with contextlib.closing(Followed(path)) as followed:
+        with contextlib.closing(LogFollower(path)) as followed:
             yield from last_lines(path, last) if last else ()
             while follow and self._is_running(name):
                 yield from followed.lines()

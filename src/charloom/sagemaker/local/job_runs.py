@@ -27,7 +27,7 @@ from charloom.sagemaker.aws import Aws, connect
 from charloom.sagemaker.local.job import STOP_PATIENCE, STOPPING, LocalJob, artifact
 from charloom.sagemaker.local.records import (
     LOG,
-    Followed,
+    LogFollower,
     Process,
     container_environment,
     hold_folder,
@@ -272,7 +272,7 @@ class _Run:
             command = [sys.executable, "-P", *torchrun, several, *_ENTRY, "train"]
         contract = {"SAGEMAKER_BASE_DIR": str(base), "TRAINING_JOB_NAME": self._job.name}
         environment = container_environment(contract, str(base / "code"))
-        followed = Followed(self._log)
+        followed = LogFollower(self._log)
         with contextlib.closing(followed), self._log.open("ab") as log:
             process = start(command, base / "code", environment, log, log)
             try:
@@ -284,7 +284,7 @@ class _Run:
         status = process.status()
         return 1 if status is None else status
 
-    def _wait(self, process: Process, followed: Followed) -> None:
+    def _wait(self, process: Process, followed: LogFollower) -> None:
         """Until it has ended, or has had its time to do so."""
         while True:
             try:
@@ -301,7 +301,7 @@ class _Run:
                 self._notify(StatusChanged(self._job.name, "Stopping"))
                 process.terminate()
 
-    def _tell(self, followed: Followed, *, last: bool = False) -> None:
+    def _tell(self, followed: LogFollower, *, last: bool = False) -> None:
         for line in followed.lines(last=last):
             self._notify(LogLine(line))
 

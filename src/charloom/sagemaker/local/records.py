@@ -227,7 +227,7 @@ def last_lines(path: Path, limit: int = 10_000) -> list[str]:
     return lines[-limit:] if size <= _TAIL else lines[1:][-limit:]
 
 
-class Followed:
+class LogFollower:
     """A log that another process writes: `lines` gives those that have come since the last time."""
 
     def __init__(self, path: Path) -> None:

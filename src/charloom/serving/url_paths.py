@@ -1,4 +1,4 @@
-"""Addresses as clients write them: in one form, and where there is nothing, what was probably meant."""
+"""Paths of URLs as clients write them: normalized, and where there is nothing, what was probably meant."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _ELSEWHERE = {
 """Names that other servers have for addresses of ours."""
 
 
-def in_one_form(scope: Scope, whole: frozenset[str]) -> Scope:
+def normalize_path(scope: Scope, whole: frozenset[str]) -> Scope:
     """A request's scope with its address as the app knows it.
 
     A target may be a whole URL, whose host is then the one that was asked for (RFC 9112, 3.2.2). More slashes than
@@ -57,7 +57,7 @@ def in_one_form(scope: Scope, whole: frozenset[str]) -> Scope:
     return {**scope, "path": path, "headers": headers, "method": method}
 
 
-def nothing_at(path: str, known: Sequence[str]) -> str:
+def not_found_message(path: str, known: Sequence[str]) -> str:
     """What a client reads that asked at an address where there is nothing; `known` are those that answer."""
     parts = [part for part in path.lower().split("/") if part]
     for part in parts:

@@ -21,7 +21,7 @@ _CAN_HOLD = os.name == "posix"
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)
 
 
-class HeldFiles:
+class OpenFiles:
     """Files of one directory, open until this object is no longer used."""
 
     def __init__(self, directory: Path, names: Iterable[str]) -> None:

@@ -1,4 +1,4 @@
-"""What was typed and cannot be understood, in one plain line that says what to type instead."""
+"""Errors of the command line: one plain line that says what to type instead."""
 
 from __future__ import annotations
 

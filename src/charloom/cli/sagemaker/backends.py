@@ -1,4 +1,4 @@
-"""Where a command acts that could act on this machine or in an account."""
+"""The back end on which a command acts: this machine or an account."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ What = Literal["job", "endpoint", "job or endpoint"]
 
 
 @Parameter(name="*", group=CLOUD_GROUP)
-class PlaceOptions(CloudOptions):
+class BackendOptions(CloudOptions):
     """This machine, or where requests go."""
 
     here: Annotated[bool, Parameter(negative=())] = Field(
@@ -36,7 +36,7 @@ class PlaceOptions(CloudOptions):
 
 
 def find_backend(
-    place: PlaceOptions, out: Output, what: What, name: str, verb: str, *, would: str, **options: Path
+    place: BackendOptions, out: Output, what: What, name: str, verb: str, *, would: str, **options: Path
 ) -> Backend | None:
     """The back end that a command acts on: this machine, as the options say or because it has that name; or an account.
 
@@ -66,7 +66,7 @@ def find_backend(
     return Amazon(reach_account(place, out, not_here=f"there is no {what} {name}", elsewhere=elsewhere))
 
 
-def acts_here(place: PlaceOptions, what: str, *, is_here: bool) -> bool:
+def acts_here(place: BackendOptions, what: str, *, is_here: bool) -> bool:
     """Whether a command acts on this machine, which has what the command is about or not; raises as `find_backend`."""
     in_account = place.region is not None or place.profile is not None
     if not place.here:
@@ -78,7 +78,7 @@ def acts_here(place: PlaceOptions, what: str, *, is_here: bool) -> bool:
     return True
 
 
-def note_elsewhere(out: Output, place: PlaceOptions, backend: Backend, sentences: Iterable[str]) -> None:
+def note_elsewhere(out: Output, place: BackendOptions, backend: Backend, sentences: Iterable[str]) -> None:
     """Say what of the same name is on record in accounts, where a command acts on this machine and was not made to."""
     if backend.aws is None and not place.here:
         for sentence in sentences:

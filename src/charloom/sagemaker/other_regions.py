@@ -1,4 +1,4 @@
-"""What charloom made elsewhere: in other regions and profiles, and under one name in two places."""
+"""What charloom made in other regions and profiles, and what has one name here and there."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Literal
 from charloom.errors import CharloomError, CloudError
 from charloom.events import Notice, Notify
 from charloom.sagemaker.aws import Aws
-from charloom.sagemaker.commands import Place, command, shown_place
+from charloom.sagemaker.commands import AwsLocation, command, shown_place
 from charloom.sagemaker.creations import Creation, Kind, creations
-from charloom.sagemaker.hosting.parts import is_ours, look
+from charloom.sagemaker.hosting.resources import is_ours, look
 from charloom.sagemaker.jobs.follow import NO_JOB, training_status
 from charloom.sagemaker.local.endpoints import find
 from charloom.sagemaker.local.job import find_job
@@ -18,7 +18,7 @@ from charloom.sagemaker.local.job import find_job
 _MOST = 8  # places that are asked; those used before them are named
 
 
-def others(asked: Place | None, reach: Callable[[str, str | None], Aws]) -> Iterator[str]:
+def others(asked: AwsLocation | None, reach: Callable[[str, str | None], Aws]) -> Iterator[str]:
     """Sentences about the other places that hold endpoints or running jobs, or could not be asked."""
     places: dict[tuple[str, str | None], Creation] = {}
     for one in creations():
@@ -31,7 +31,7 @@ def others(asked: Place | None, reach: Callable[[str, str | None], Aws]) -> Iter
             yield f"{shown_place(place)}: {holds}: {command(place, 'list')}"
 
 
-def _contents(reach: Callable[[str, str | None], Aws], place: Place) -> str:
+def _contents(reach: Callable[[str, str | None], Aws], place: AwsLocation) -> str:
     """What a place holds, in words; "" where it holds nothing."""
     from charloom.sagemaker.hosting.inventory import tagged_endpoints
     from charloom.sagemaker.jobs.inventory import account_jobs
@@ -95,7 +95,7 @@ def _ask_state(aws: Aws | None, name: str) -> str | None:
     return "" if found is None else str(found["EndpointStatus"])
 
 
-def _recorded_places(kind: Kind, name: str, asked: Aws | None) -> list[tuple[Place, str]]:
+def _recorded_places(kind: Kind, name: str, asked: Aws | None) -> list[tuple[AwsLocation, str]]:
     """Where one of that name was made and not deleted, as far as is on record, but for a place that was asked."""
     made = (one for one in creations() if one.kind == kind and one.name == name and one.deleted is None)
     verb = "was made" if kind == "endpoint" else "was started"

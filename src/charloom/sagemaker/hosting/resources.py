@@ -1,4 +1,4 @@
-"""What an endpoint consists of: model, configuration, endpoint; its autoscaling and its scheduled end.
+"""The AWS resources of an endpoint: model, configuration, endpoint; its autoscaling and its scheduled deletion.
 
 A policy that follows a metric cannot wake an endpoint without instances, since that metric is measured for each
 instance. So an endpoint that scales to zero has a second policy: a step, taken when an alarm sees requests wait without
@@ -203,7 +203,7 @@ def _waking(name: str) -> str:
     return f"charloom-{name}-wakes"
 
 
-def let_grow(aws: Aws, name: str, settings: EndpointSettings) -> None:
+def enable_autoscaling(aws: Aws, name: str, settings: EndpointSettings) -> None:
     """Let an endpoint that is in service grow to `max_instances`, and wake up where it may shrink to nothing."""
     aws.call("application-autoscaling", "register_scalable_target", **target_request(name, settings))
     aws.call("application-autoscaling", "put_scaling_policy", **policy_request(name, settings))
@@ -212,7 +212,7 @@ def let_grow(aws: Aws, name: str, settings: EndpointSettings) -> None:
         aws.call("cloudwatch", "put_metric_alarm", **alarm_request(name, made.get("PolicyARN", "POLICY_ARN")))
 
 
-def stop_growing(aws: Aws, name: str) -> bool:
+def disable_autoscaling(aws: Aws, name: str) -> bool:
     """Remove the scalable target, with it its policies, and the alarm that wakes; whether there was a target."""
     try:
         return _deregister(aws, name)

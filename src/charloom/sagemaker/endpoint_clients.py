@@ -1,4 +1,4 @@
-"""Two ways to an endpoint: Amazon's, and straight to a local server; with the requests they carry.
+"""Clients of an endpoint, one through Amazon and one of a local server, with the requests they send.
 
 Requests stay within Amazon's limits. An error is one line, the model's own words first.
 """
@@ -137,7 +137,7 @@ def _of_state(aws: Aws, name: str, error: CloudError) -> CloudError:
     return CloudError(f"endpoint {name} is {status}{advice}", status, reason)
 
 
-class Channel(Protocol):
+class EndpointClient(Protocol):
     """An endpoint that can be asked."""
 
     def ask(self, body: bytes, content_type: str, accept: str = "") -> bytes:
@@ -147,14 +147,14 @@ class Channel(Protocol):
         """The answer as it comes, cut anywhere."""
 
 
-def channel(aws: Aws | None, name: str) -> Channel:
-    """The way to an endpoint of an account, or where none is given to one of this machine."""
+def endpoint_client(aws: Aws | None, name: str) -> EndpointClient:
+    """The client of an endpoint of an account, or where none is given of one of this machine."""
     if aws is not None:
-        return AmazonChannel(aws, name)
+        return AmazonClient(aws, name)
     here = local_address(name)
     if here is None:
         raise CloudError(f"there is no endpoint {name} on this machine: {command(HERE, 'list')} shows what there is")
-    return LocalChannel(name, here)
+    return LocalClient(name, here)
 
 
 def local_address(name: str) -> str | None:
@@ -170,7 +170,7 @@ def local_address(name: str) -> str | None:
     return found.address
 
 
-class AmazonChannel:
+class AmazonClient:
     """An endpoint of an account."""
 
     def __init__(self, aws: Aws, name: str) -> None:
@@ -179,7 +179,7 @@ class AmazonChannel:
         self._name = name
 
     def ask(self, body: bytes, content_type: str, accept: str = "") -> bytes:
-        """See `Channel`; empty in a dry run."""
+        """See `EndpointClient`; empty in a dry run."""
         request = invoke_request(self._name, body, content_type, accept)
         try:
             answer = self._aws.call("sagemaker-runtime", "invoke_endpoint", **request)
@@ -188,7 +188,7 @@ class AmazonChannel:
             raise explain_error(self._aws, self._name, error) from error
 
     def stream(self, body: bytes, content_type: str, accept: str = "") -> Iterator[bytes]:
-        """See `Channel`; nothing in a dry run."""
+        """See `EndpointClient`; nothing in a dry run."""
         request = invoke_request(self._name, body, content_type, accept)
         try:
             answer = self._aws.call("sagemaker-runtime", "invoke_endpoint_with_response_stream", **request)
@@ -199,9 +199,9 @@ class AmazonChannel:
 
 
 def _whole(stream: Any, region: str) -> bytes:
-    from charloom.sagemaker.refusals import refusals
+    from charloom.sagemaker.aws_errors import as_cloud_errors
 
-    with stream, refusals("sagemaker-runtime", "invoke_endpoint", region):
+    with stream, as_cloud_errors("sagemaker-runtime", "invoke_endpoint", region):
         content: bytes = stream.read()
         return content
 
@@ -210,10 +210,10 @@ def _pieces(frames: Any, name: str, region: str) -> Iterator[bytes]:
     """What the frames of an event stream hold."""
     from urllib3.exceptions import HTTPError
 
-    from charloom.sagemaker.refusals import refusals
+    from charloom.sagemaker.aws_errors import as_cloud_errors
 
     try:
-        with refusals("sagemaker-runtime", "invoke_endpoint_with_response_stream", region):
+        with as_cloud_errors("sagemaker-runtime", "invoke_endpoint_with_response_stream", region):
             for frame in frames:
                 if "PayloadPart" in frame:
                     yield frame["PayloadPart"]["Bytes"]
@@ -226,7 +226,7 @@ def _pieces(frames: Any, name: str, region: str) -> Iterator[bytes]:
         frames.close()
 
 
-class LocalChannel:
+class LocalClient:
     """A server of this machine, asked over HTTP as a container would be."""
 
     def __init__(self, name: str, address: str) -> None:
@@ -235,11 +235,11 @@ class LocalChannel:
         self._place = urlsplit(address).netloc
 
     def ask(self, body: bytes, content_type: str, accept: str = "") -> bytes:
-        """See `Channel`."""
+        """See `EndpointClient`."""
         return b"".join(self.stream(body, content_type, accept))
 
     def stream(self, body: bytes, content_type: str, accept: str = "") -> Iterator[bytes]:
-        """See `Channel`."""
+        """See `EndpointClient`."""
         invoke_request(self._name, body, content_type)  # the same limits
         connection = http.client.HTTPConnection(self._place, timeout=_LOCAL_SECONDS)
         try:

@@ -1,4 +1,4 @@
-"""What takes long or much memory has places of its own, a few of them, so that small requests never wait for it."""
+"""Concurrency limits: few large requests at a time and few threads for long work, so that small requests never wait."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ import anyio.to_thread
 from charloom.serving.errors import ApiError
 
 LARGE = 32_768
-"""Characters of a request, or probabilities that it asks for, from which on it takes a place."""
+"""Characters of a request, or probabilities that it asks for, from which on it counts as large."""
 
 LONG = 16_384
 """Bytes or characters from which on they are worked on in a thread: an event loop does less in a few milliseconds."""
 
-_PLACE = "charloom.place"
+_ADMITTED = "charloom.admitted"
 
 Result = TypeVar("Result")
 
 
-class Places:
-    """The places of one server.
+class ConcurrencyLimits:
+    """The limits of one server.
 
-    A large request keeps its place from when its body is read until its answer is sent, so memory is bounded. Threads
-    are few too: they take the processor from the engines, and from the event loop.
+    A large request counts from when its body is read until its answer is sent, so memory is bounded. Threads are few
+    too: they take the processor from the engines, and from the event loop.
     """
 
     def __init__(self, large: int, seconds: float) -> None:
@@ -36,30 +36,30 @@ class Places:
         self._reading = anyio.CapacityLimiter(1)
         self._building = anyio.CapacityLimiter(1)
 
-    async def take(self, scope: Any) -> None:
-        """Wait for a place for the request of this scope, unless it has one.
+    async def admit(self, scope: Any) -> None:
+        """Wait until the large request of this scope is admitted, unless it has been.
 
         Raises:
-            ApiError: 503, none became free in time.
+            ApiError: 503, others took all the time.
         """
-        if _PLACE in scope:
+        if _ADMITTED in scope:
             return
         try:
             async with asyncio.timeout(self._seconds):
                 await self._large.acquire()
         except TimeoutError:
             raise ApiError(503, "other large requests take all the time: try again later", code="queue_full") from None
-        scope[_PLACE] = True
+        scope[_ADMITTED] = True
 
-    def give_back(self, scope: Any) -> None:
+    def release(self, scope: Any) -> None:
         """The request of this scope has been answered."""
-        if scope.pop(_PLACE, False):
+        if scope.pop(_ADMITTED, False):
             self._large.release()
 
-    async def read(self, function: Callable[..., Result], *arguments: Any) -> Result:
+    async def read_in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Work in a thread on what came: a body, a pattern, prompts."""
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._reading)
 
-    async def build(self, function: Callable[..., Result], *arguments: Any) -> Result:
+    async def build_in_thread(self, function: Callable[..., Result], *arguments: Any) -> Result:
         """Work in a thread on what is sent."""
         return await anyio.to_thread.run_sync(function, *arguments, limiter=self._building)

@@ -1,4 +1,4 @@
-"""What Amazon or the network refused, in one line that says what to do."""
+"""Errors of AWS and of the network as one line that says what to do."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _ADVICE = {
 
 
 @contextlib.contextmanager
-def refusals(service: str, operation: str, region: str) -> Iterator[None]:
+def as_cloud_errors(service: str, operation: str, region: str) -> Iterator[None]:
     """Turn botocore's exceptions into ours.
 
     Raises:
