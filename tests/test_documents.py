@@ -167,7 +167,7 @@ def test_files_that_are_named_exist(page: Path) -> None:
 
 
 def test_the_architecture_has_a_line_for_every_module() -> None:
-    """But for those of `cli`, which are the commands. `a/b.py` (`c.py`) stands for `a/b.py` and `a/c.py`."""
+    """But for those of `cli`, which are the commands. `a/b.py` (`c.py`) means `a/b.py` and `a/c.py`."""
     package, folder = ROOT / "src" / "charloom", Path()
     named: set[Path] = set()
     for name in re.findall(r"`([\w/]+\.py)`", prose(ROOT / "docs" / "explanation" / "architecture.md")):

@@ -23,7 +23,7 @@ def test_every_page_is_there_and_in_the_menu(site: Path) -> None:
 
 @pytest.mark.parametrize("page", sorted(DOCS.rglob("*.md")), ids=lambda page: page.name)
 def test_every_heading_and_every_block_of_code_is_shown_as_one(site: Path, page: Path) -> None:
-    """A block that the site does not take for one swallows what stands below it."""
+    """A block that the site does not take for one swallows what is below it."""
     text, shown = page.read_text("utf-8"), (site / page.relative_to(DOCS)).with_suffix(".html").read_text("utf-8")
     article = shown[shown.index("<article") : shown.index("</article>")]
     code = re.findall(r"^```\w.*?^```$|^```\n.*?^```$", text, re.M | re.S)
@@ -41,6 +41,6 @@ def test_nothing_is_loaded_from_elsewhere(site: Path) -> None:
         assert not re.search(r"url\(\s*[\"']?(https?:)?//", style.read_text("utf-8")), style
 
 
-def test_each_page_stands_in_one_of_four_folders() -> None:
+def test_each_page_is_in_one_of_four_folders() -> None:
     kinds = {page.relative_to(DOCS).parts[0] for page in DOCS.rglob("*.md")} - {"index.md"}
     assert kinds <= {"tutorials", "how-to", "reference", "explanation"}

@@ -61,7 +61,7 @@ def test_files_are_small_and_of_one_subject() -> None:
         assert module.read_text("utf-8").startswith(("/** ", "// ")), f"{module.name} does not say what it is"
 
 
-def test_nothing_comes_from_elsewhere_or_stands_inline() -> None:
+def test_nothing_comes_from_elsewhere_or_is_inline() -> None:
     names = {path.name for path in FILES}
     page = (FRONT / "index.html").read_text("utf-8")
     assert not re.search(r"\sstyle=|\son\w+=|<style|<script(?![^>]*\bsrc=)", page)

@@ -122,7 +122,7 @@ def test_round_trip(tmp_path: Path) -> None:
     assert directory.config.training == {"seed": 7}
     assert isinstance(directory.vocabulary, CharacterVocabulary)
     assert directory.vocabulary.characters == ("a", "b", "é", "\n")
-    assert directory.sampling == SamplingSettings(temperature=0.5, stop=["\n"])  # a seed is nobody's default
+    assert directory.sampling == SamplingSettings(temperature=0.5, stop=["\n"])  # no model has a seed by default
     assert directory.read_graph("model.onnx") == b"graph"
     assert config.files["metrics.jsonl"] == hashlib.sha256(b'{"step": 1}\n').hexdigest()
     assert {check.name: check.state for check in directory.check_files()} == dict.fromkeys(

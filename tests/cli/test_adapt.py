@@ -55,7 +55,7 @@ def test_the_text_may_come_from_stdin(
     assert ran.json["adapted"]["characters"] == len(OTHER)
 
 
-def test_unknown_characters_are_told(charloom: Charloom, trained: Path, text: Path) -> None:
+def test_unknown_characters_are_counted(charloom: Charloom, trained: Path, text: Path) -> None:
     text.write_text(OTHER + "世界" * 5, "utf-8")
     ran = charloom("generate", trained, "--length", 5, "--adapt", text, "--json")
     assert "10 of 640 characters" in ran.err

@@ -158,7 +158,7 @@ def test_prepare_from_stdin(charloom: Charloom, small_text: Path, tmp_path: Path
     assert ran.json["characters"] == 20_000
 
 
-def test_a_large_text_is_told_how_to_need_less_memory(
+def test_for_a_large_text_the_way_to_need_less_memory_is_named(
     charloom: Charloom, small_text: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "corpus prepare" not in charloom("corpus", "show", small_text).err

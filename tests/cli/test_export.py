@@ -94,7 +94,7 @@ def test_the_cleaning_of_prompts_travels_along(small_text: Path, tmp_path: Path,
     assert json.loads(found["charloom.opening_id"]) == space  # joined lines leave no newline
 
 
-def test_what_is_there_stays_unless_told(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+def test_what_is_there_stays_without_overwrite(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
     file = tmp_path / "x.onnx"
     file.write_bytes(b"precious")
     ran = charloom("export", trained, "--onnx", file)
@@ -212,7 +212,7 @@ def test_where_nothing_compiles_webassembly_the_page_is_javascript_alone(
     assert b'id="kernel"></script>' in (tmp_path / "model.html").read_bytes()
 
 
-def test_a_page_is_written_over_only_when_told(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+def test_a_page_is_replaced_only_with_overwrite(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
     file = tmp_path / "model.html"
     file.write_bytes(b"precious")
     ran = charloom("export", trained, "--html", file)

@@ -32,7 +32,7 @@ def test_a_seed_gives_the_same_text_streamed_or_whole(charloom: Charloom, traine
     assert len(whole.out) == len("The ") + 60 + 1
 
 
-def test_the_seed_that_was_drawn_is_told(charloom: Charloom, trained: Path) -> None:
+def test_the_seed_that_was_drawn_is_printed(charloom: Charloom, trained: Path) -> None:
     first = charloom("generate", trained, "--length", 50, "--json").json
     again = charloom("generate", trained, "--length", 50, "--seed", first["seed"], "--json").json
     assert again["text"] == first["text"]

@@ -78,7 +78,7 @@ def test_bad_input(
     assert ran.out == ""
 
 
-def test_inspect_says_what_is_known_by_heart(charloom: Charloom, trained: Path) -> None:
+def test_inspect_says_what_is_memorized(charloom: Charloom, trained: Path) -> None:
     memory = json.loads((trained / "config.json").read_text())["memory"]
     assert charloom("inspect", trained, "--json").json["config"]["memory"] == memory
     assert f"memorized: 0 of {memory['recited']['samples']} passages" in charloom("inspect", trained).out

@@ -166,7 +166,7 @@ def test_a_mark_that_takes_no_column_is_counted_with_its_letter(
     assert marks.strip() == "".join(str(min(9, int(cost))) for cost in (bits[0] + bits[1], bits[2], bits[3]))
 
 
-def test_unknown_characters_are_told(charloom: Charloom, trained: Path, tmp_path: Path) -> None:
+def test_unknown_characters_are_counted(charloom: Charloom, trained: Path, tmp_path: Path) -> None:
     path = tmp_path / "world.txt"
     path.write_text("世界 the\n")
     ran = charloom("score", trained, path, "--json")

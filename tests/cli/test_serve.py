@@ -1,4 +1,4 @@
-"""`charloom serve` as a process: it tells where it is, drains when told to end, and fails with a reason."""
+"""`charloom serve` as a process: it prints its address, drains when asked to end, and fails with a reason."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def started(*arguments: object, **environment: str) -> Iterator[tuple[subprocess
 
 @pytest.mark.slow
 @pytest.mark.parametrize("signals", [[signal.SIGTERM], [signal.SIGHUP, signal.SIGHUP]])
-def test_told_to_end_it_finishes_what_there_is(trained: Path, signals: list[signal.Signals]) -> None:
+def test_asked_to_end_it_finishes_what_there_is(trained: Path, signals: list[signal.Signals]) -> None:
     limits = ("--max-tokens", "10000000", "--drain", "300s")
     with started(trained, *limits) as (process, address), httpx.Client(base_url=address, timeout=300) as client:
         assert client.get("/health").json() == {"status": "ok"}
@@ -69,7 +69,7 @@ def test_told_to_end_it_finishes_what_there_is(trained: Path, signals: list[sign
 
 @pytest.mark.slow
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT])
-def test_told_twice_to_end_it_finishes_nothing(trained: Path, second: signal.Signals) -> None:
+def test_asked_twice_to_end_it_finishes_nothing(trained: Path, second: signal.Signals) -> None:
     with started(trained, "--drain", "600s", "--max-tokens", "10000000") as (process, address):
         body = {"prompt": "", "max_tokens": 9_000_000, "stream": True}
         with (

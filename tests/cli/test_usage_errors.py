@@ -75,7 +75,7 @@ def test_a_folder_whose_name_is_the_rest_of_an_option(
 
 @pytest.mark.parametrize("command", [["train", "", "-o", "x"], ["train", "a.txt", "-o", ""]])
 def test_a_variable_that_is_not_set(charloom: Charloom, command: list[str]) -> None:
-    """An empty name is the folder one stands in: it must be neither learned from nor written to."""
+    """An empty name would be the current folder, which must be neither learned from nor written to."""
     ran = charloom(*command)
     assert ran.status == 2
     assert "a shell variable that is not set" in one_line(ran)
@@ -111,7 +111,7 @@ def test_a_prepared_corpus_is_no_model(charloom: Charloom, small_text: Path, tmp
 
 
 def test_a_model_is_no_text(charloom: Charloom, trained: Path, tmp_path: Path) -> None:
-    """Its JSON and its card are text files, and nobody means to learn from them."""
+    """Its JSON and its card are text files, but not what a user means to learn from."""
     for command in (["train", trained, "-o", tmp_path / "m"], ["score", trained, trained]):
         ran = charloom(*command)
         assert ran.status == 1
@@ -129,7 +129,7 @@ def test_a_file_where_the_model_is_to_go(charloom: Charloom, small_text: Path, t
     assert (tmp_path / "m").read_text() == "precious"
 
 
-def test_the_home_folder_of_nobody(charloom: Charloom, trained: Path, small_text: Path) -> None:
+def test_the_home_folder_of_a_user_that_does_not_exist(charloom: Charloom, trained: Path, small_text: Path) -> None:
     model, missing = str(trained), "~no-user-of-this-name/m"
     for words in (
         ("train", small_text, "-o", missing),

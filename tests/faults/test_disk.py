@@ -221,7 +221,7 @@ def test_the_line_a_crash_cut_short_is_not_glued_to_the_next(text: Path, whole: 
     assert losses(folder) == losses(whole)
 
 
-def test_a_full_disk_at_the_history_is_told_once_and_training_goes_on(
+def test_a_full_disk_at_the_history_is_reported_once_and_training_goes_on(
     text: Path, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     honest = Path.open
@@ -242,7 +242,7 @@ def test_a_full_disk_at_the_history_is_told_once_and_training_goes_on(
 
 
 def test_a_rescue_on_a_full_disk_still_rescues(text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """From step 21 no checkpoint can be written, and the update after step 24 fails: step 20 still stands."""
+    """From step 21 no checkpoint can be written, and the update after step 24 fails: step 20 is still there."""
     folder = tmp_path / "m"
     events: list[Event] = []
     with monkeypatch.context() as patch:

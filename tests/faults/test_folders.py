@@ -1,4 +1,4 @@
-"""Nothing that somebody has in a folder is lost, whatever command is told to write there."""
+"""Nothing that somebody has in a folder is lost, whatever command writes there."""
 
 from __future__ import annotations
 

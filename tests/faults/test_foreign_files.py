@@ -66,7 +66,7 @@ def test_a_card_that_its_owner_edited_is_shown(charloom: Charloom, model: Path) 
 
 
 @pytest.mark.parametrize("name", ["README.md", "metrics.jsonl"])
-def test_a_pipe_keeps_nobody_waiting(charloom: Charloom, model: Path, name: str) -> None:
+def test_a_pipe_is_not_waited_for(charloom: Charloom, model: Path, name: str) -> None:
     (model / name).unlink()
     os.mkfifo(model / name)
     found = facts(model)
@@ -154,7 +154,7 @@ def test_values_that_cannot_be_written_again_are_refused_at_once(
 
 
 @pytest.mark.parametrize("value", [nested(150), 1e308, "\x00\x1b[31m\u2028", [None] * 1000, 10**300, True])
-def test_whatever_else_stands_in_free_values_is_harmless(
+def test_whatever_else_is_in_free_values_is_harmless(
     charloom: Charloom, model: Path, tmp_path: Path, value: Any
 ) -> None:
     edit(model, lambda config: config["training"].update(note=value))

@@ -85,8 +85,8 @@ def kill_again_and_again(text: Path, tmp_path: Path, kills: int, steps: int) -> 
         for run in (whole, folder)
     ]
     assert losses[0] == losses[1]
-    steps_told = [record["step"] for record in history(folder) if "train_loss" in record]
-    assert steps_told == sorted(set(steps_told)), "no step is told of twice"
+    recorded = [record["step"] for record in history(folder) if "train_loss" in record]
+    assert recorded == sorted(set(recorded)), "no step is recorded twice"
     assert not (folder / "training").exists()
     assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}
     return reached[1:]
@@ -172,8 +172,8 @@ def test_an_evaluation_is_broken_off_and_leaves_no_trace(
     assert stop.evaluated_after == 0, "someone is waiting"
     assert (stopped.interrupted, stopped.steps, stopped.best_step) == (True, 10, 1)
     assert newest_step(tmp_path / "m") == 10
-    told = [record["step"] for record in history(tmp_path / "m") if "validation_loss" in record]
-    assert told == [1], "the evaluation that was broken off is not told of"
+    recorded = [record["step"] for record in history(tmp_path / "m") if "validation_loss" in record]
+    assert recorded == [1], "the evaluation that was broken off is not recorded"
     resumed = charloom.train(small_text, tmp_path / "m", resume=True)
     assert resumed.resumed_from_step == 10
     whole = (tmp_path / "whole" / "model.safetensors").read_bytes()

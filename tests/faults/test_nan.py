@@ -231,8 +231,8 @@ def test_the_rescues_are_counted_on_after_a_crash(
         bad_updates(patch, range(3, 1000))
         with pytest.raises(TrainingError, match="3 rescues"):
             charloom.train(text, folder, resume=True, notify=events.append)
-    told = notices(events)
-    assert ["rescue 2 of 3" in told[0], "rescue 3 of 3" in told[1], len(told)] == [True, True, 2]
+    messages = notices(events)
+    assert ["rescue 2 of 3" in messages[0], "rescue 3 of 3" in messages[1], len(messages)] == [True, True, 2]
     assert max(rates(events).values()) <= OPTIONS["learning_rate"] / 2
 
 

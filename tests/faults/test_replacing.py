@@ -18,7 +18,7 @@ from tests.faults.processes import PATIENCE, finish, start_code
 
 LOADS = 8
 
-# Writes model A and model B over each other until it is told to stop by the end of its input.
+# Writes model A and model B over each other until its input ends.
 WRITER = """
 import sys, threading
 from pathlib import Path

@@ -110,7 +110,7 @@ class Reader:
         }
 
     def follow(self, page: Path, then: Callable[[], None] = lambda: None) -> None:
-        """Carry out every block, then what is given, while the server runs; what is said stands in `said`."""
+        """Carry out every block, then what is given, while the server runs; `said` collects what is printed."""
         try:
             for block in blocks(page):
                 self._carry_out(block)

@@ -32,8 +32,8 @@ def number(text: str) -> float:
 def test_losses_of_the_cells() -> None:
     found = {row[0]: row[-1] for row in rows("recurrent-networks") if row[0] in ("rnn", "lstm", "gru")}
     assert len(found) == 3
-    for cell, told in found.items():
-        loss, parameters = re.findall(r"[\d.,]+", told)[:2]
+    for cell, description in found.items():
+        loss, parameters = re.findall(r"[\d.,]+", description)[:2]
         assert float(loss) == NUMBERS["models"][cell]["stateful"]
         assert int(parameters.replace(",", "")) == NUMBERS["models"][cell]["parameters"]
 
@@ -60,8 +60,8 @@ def test_neurons() -> None:
     assert len(found) == len(NUMBERS["neurons"])
     for text, feature, unit, searched, tested in found:
         measured = NUMBERS["neurons"][f"{'lstm' if text == 'Shakespeare' else 'docs'}, {feature}"]
-        told = (int(unit), number(searched), number(tested))
-        assert told == (measured["unit"], measured["searched"], measured["tested"])
+        on_page = (int(unit), number(searched), number(tested))
+        assert on_page == (measured["unit"], measured["searched"], measured["tested"])
     assert sum(measured["convincing"] for measured in NUMBERS["neurons"].values()) == 2
 
 

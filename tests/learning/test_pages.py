@@ -69,7 +69,7 @@ def test_the_losses_of_the_page_are_what_its_program_says(with_model: Reader) ->
         assert float(row.split("|")[3]) == pytest.approx(float(bits), abs=0.01)
 
 
-def test_loading_the_pickle_of_the_page_runs_what_stands_in_it(reader: Reader) -> None:
+def test_loading_the_pickle_of_the_page_runs_what_is_in_it(reader: Reader) -> None:
     page = DOCS / "explanation" / "why-no-pickles.md"
     reader.follow(page)
     (shown,) = [block.content for block in blocks(page) if block.kind == "text"]

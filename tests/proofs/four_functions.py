@@ -2,7 +2,7 @@
 
 python four_functions.py handler BASE   reads requests as JSON lines, writes answers so
 python four_functions.py http BASE      answers POST at a free port, which it prints
-python four_functions.py serve BASE     serves until it is told to end
+python four_functions.py serve BASE     serves until it is asked to end
 """
 
 from __future__ import annotations

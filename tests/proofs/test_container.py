@@ -21,7 +21,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = (ROOT / "docker/serve.Dockerfile").read_text("utf-8")
-NOBODY = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
+UNPRIVILEGED = ("setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups")
 STARTS_WITHIN, ENDS_WITHIN = 240, 30  # seconds: SageMaker's
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -44,7 +44,7 @@ def instruction(name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Image:
-    """What stands in for the image: a fresh environment with the wheel, and a folder that all users may read."""
+    """A substitute for the image: a fresh environment with the wheel, and a folder that all users may read."""
 
     folder: Path
 
@@ -142,7 +142,7 @@ def test_no_torch_is_in_it(image: Image) -> None:
     assert not names & {"torch", "onnx", "matplotlib", "mlflow-skinny", "boto3"}
 
 
-@pytest.mark.parametrize("user", [(), NOBODY], ids=["root", "nobody"])
+@pytest.mark.parametrize("user", [(), UNPRIVILEGED], ids=["root", "nobody"])
 def test_serve(image: Image, trained: Path, user: tuple[str, ...]) -> None:
     if user and os.getuid():
         pytest.skip("only root may become another user")
@@ -164,7 +164,7 @@ def test_serve(image: Image, trained: Path, user: tuple[str, ...]) -> None:
     assert {path.name for path in base.iterdir()} == {"model"}  # nothing was written
 
 
-def test_a_stream_is_finished_when_it_is_told_to_end(image: Image, trained: Path) -> None:
+def test_a_stream_is_finished_when_the_server_has_to_end(image: Image, trained: Path) -> None:
     with container(image, base_with(image, trained)) as (client, process):
         pinged(client, 200)
         asked = {"prompt": "The ", "max_tokens": 5_000, "stream": True}

@@ -51,7 +51,7 @@ def environment(base: Path, python: Path, **more: str) -> dict[str, str]:
 
 @pytest.fixture(scope="module", params=["inference.py", "train.py"])
 def base(request: pytest.FixtureRequest, trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What stands in for /opt/ml: our package, unpacked as SageMaker does; an estimator's source over it."""
+    """A substitute for /opt/ml: our package, unpacked as SageMaker does; an estimator's source over it."""
     folder = tmp_path_factory.mktemp("ml")
     with tarfile.open(package(trained, folder / "model.tar.gz").path) as archive:
         archive.extractall(folder / "model", filter="data")

@@ -106,11 +106,11 @@ class Containers:
         with tarfile.open(next(base.glob("*.tar.gz"))) as archive:
             archive.extractall(base / "model", filter="data")
         install(self._serving, "-r", base / "model/code/requirements.txt", cwd=self._folder)
-        told = {name: value.replace("/opt/ml", str(base)) for name, value in container["Environment"].items()}
+        variables = {name: value.replace("/opt/ml", str(base)) for name, value in container["Environment"].items()}
         kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "PYTHON", "SM_"))}
         server = subprocess.Popen(
             [self._serving / "bin/python", HERE / "four_functions.py", "http", base],
-            env={**kept, **told, "SAGEMAKER_BASE_DIR": str(base), "OMP_NUM_THREADS": "1"},
+            env={**kept, **variables, "SAGEMAKER_BASE_DIR": str(base), "OMP_NUM_THREADS": "1"},
             cwd=base,
             stdout=subprocess.PIPE,
             text=True,
@@ -186,15 +186,15 @@ def test_the_page(
     for large, small in SMALL.items():
         assert large in train
         train = train.replace(large, small)
-    told = run_cells(sdk, notebook, train, *asking, "print('JOB', estimator.latest_training_job.name)")
-    (name,) = re.findall(r"^JOB (.*)$", told, re.M)
+    printed = run_cells(sdk, notebook, train, *asking, "print('JOB', estimator.latest_training_job.name)")
+    (name,) = re.findall(r"^JOB (.*)$", printed, re.M)
 
     (request,) = fake.requests("CreateTrainingJob")
     roles = [asked["ExecutionRoleArn"] for asked in fake.requests("CreateModel")]
     assert [request["RoleArn"], *roles] == [ROLE] * 3
-    assert "the protocol cold-60" in told, f"the log of the job, followed by fit: {told}"
-    assert len(re.findall(r"he did content to say.{164}$", told, re.M)) == 1, told
-    assert len(re.findall(r"you are .{52}$", told, re.M)) == 1, told
+    assert "the protocol cold-60" in printed, f"the log of the job, followed by fit: {printed}"
+    assert len(re.findall(r"he did content to say.{164}$", printed, re.M)) == 1, printed
+    assert len(re.findall(r"you are .{52}$", printed, re.M)) == 1, printed
     assert fake.operations().count("DeleteEndpoint") == fake.operations().count("CreateEndpoint") == 2
     assert fake.operations().count("DeleteModel") == 2
 
@@ -220,6 +220,6 @@ def test_a_job_of_ours_becomes_an_estimator(
     (request,) = fake.requests("CreateTrainingJob")
     assert request["RoleArn"] == ROLE
     cells = "from sagemaker.pytorch import PyTorch", blocks(PAGE, "python")[-1].replace("JOB", "ours")
-    told = run_cells(made("sdk", SDK, tmp_path_factory), notebook, *cells, "print(estimator.entry_point)")
-    address, entry_point = told.splitlines()[-2:]
+    printed = run_cells(made("sdk", SDK, tmp_path_factory), notebook, *cells, "print(estimator.entry_point)")
+    address, entry_point = printed.splitlines()[-2:]
     assert (address.endswith("/ours/output/model.tar.gz"), entry_point) == (True, "train.py")

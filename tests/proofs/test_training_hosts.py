@@ -40,13 +40,13 @@ def host(base: Path, text: str) -> Path:
 
 
 def start(*bases: Path) -> list[subprocess.Popen[str]]:
-    """A process on each host, told its rank as torchrun does."""
+    """A process on each host, with its rank in the environment as torchrun has it."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    told = {"WORLD_SIZE": len(bases), "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    told |= {"TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": 1}
-    shared = {**os.environ, **{name: str(value) for name, value in told.items()}}
+    variables = {"WORLD_SIZE": len(bases), "LOCAL_RANK": 0, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    variables |= {"TORCHELASTIC_RUN_ID": "test", "OMP_NUM_THREADS": 1}
+    shared = {**os.environ, **{name: str(value) for name, value in variables.items()}}
     return [
         subprocess.Popen(
             [sys.executable, "-m", "charloom.sagemaker.container.job", "train"],

@@ -42,14 +42,14 @@ class Ran:
     base: Path
 
     def left(self, name: str) -> str | None:
-        """What stands in `output/failure` or `output/success`."""
+        """The content of `output/failure` or `output/success`."""
         path = self.base / "output" / name
         return path.read_text("utf-8") if path.exists() else None
 
 
 @dataclass(frozen=True)
 class Toolkit:
-    """The environment that stands in for the image, and what SageMaker would unpack into it."""
+    """A substitute for the image's environment, and what SageMaker would unpack into it."""
 
     folder: Path
     source: Path

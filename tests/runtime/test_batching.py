@@ -1,4 +1,4 @@
-"""The engine: the same texts as alone, in bounded company, and nobody suffers from another."""
+"""The engine: the same texts as alone, in bounded company, and no text harms another."""
 
 from __future__ import annotations
 
@@ -599,7 +599,7 @@ def test_tokens_of_bytes_come_with_their_characters() -> None:
 
 
 def test_waiting_for_the_end_in_an_event_loop(gated: Gated) -> None:
-    """`ended` returns when the text has ended or the time is over, and tells which; the times are told too."""
+    """`ended` returns when the text has ended or the time is over, and says which; the times are measured too."""
 
     async def wait() -> None:
         with engine_of(gated) as engine:

@@ -40,7 +40,7 @@ def test_same_seed_same_text() -> None:
     assert len(texts[0]) == 60
 
 
-def test_a_seed_is_drawn_where_none_is_given_and_told() -> None:
+def test_a_seed_is_drawn_where_none_is_given_and_returned() -> None:
     first, second = (generate(uniform(SIZE), length=60) for _ in range(2))
     assert first.seed != second.seed
     assert generate(uniform(SIZE), length=60, seed=first.seed).text == first.text
@@ -179,7 +179,7 @@ def test_length_zero() -> None:
     assert (item.text, item.finish_reason) == ("", "length")
 
 
-def test_unknown_characters_of_the_prompt_are_told() -> None:
+def test_unknown_characters_of_the_prompt_are_returned() -> None:
     assert generate(cycle(SIZE), "zaxxb", length=2).unknown == ("x", "z")
 
 

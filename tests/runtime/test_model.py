@@ -49,7 +49,7 @@ def test_models_without_graphs(model: Path) -> None:
         assert charloom.load(model, precision=each).generate("The ", length=50, seed=1).text == written[each]
 
 
-def test_an_int8_that_nobody_measured_is_not_the_default(model: Path) -> None:
+def test_an_int8_that_was_not_measured_is_not_the_default(model: Path) -> None:
     edit(model, lambda config: config.pop("precision"))
     assert charloom.load(model).precision == "float32"
 

@@ -120,10 +120,10 @@ def test_a_model_recites(trained: Path, small_text: Path, tmp_path: Path) -> Non
     held_out = model.recite(small_text, samples=10, split="validation")
     assert held_out.failed is not None
     assert held_out.failed.offset >= 18_000
-    told: list[Event] = []
+    events: list[Event] = []
     (tmp_path / "other.txt").write_text(text[:5000])
-    model.recite(tmp_path / "other.txt", samples=2, notify=told.append)
-    assert any(isinstance(event, Notice) and "not the text" in event.message for event in told)
+    model.recite(tmp_path / "other.txt", samples=2, notify=events.append)
+    assert any(isinstance(event, Notice) and "not the text" in event.message for event in events)
 
 
 @pytest.mark.parametrize("options", [{"samples": 0}, {"length": 0}, {"prompt_length": -1}, {"seed": -1}, {"sample": 3}])

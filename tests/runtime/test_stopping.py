@@ -11,7 +11,7 @@ from charloom.text.vocabulary import ByteVocabulary
 
 
 def naive(text: str, stops: list[str]) -> tuple[str, bool]:
-    """Read on until a stop text stands in what was read, and cut before the first of them."""
+    """Read on until what was read has a stop text, and cut before the first of them."""
     for end in range(1, len(text) + 1):
         places = [text[:end].find(stop) for stop in stops if stop in text[:end]]
         if places:

@@ -122,7 +122,7 @@ class FakeAmazon:
         self._refusals.append(_Refusal(operation, code, message, times, status))
 
     def connect_endpoint(self, name: str, address: str, *, async_output: str = "") -> None:
-        """Let a server of the test answer for an endpoint; one that was not created stands InService from now on.
+        """Let a server of the test answer for an endpoint; one that was not created is InService from now on.
 
         With `async_output`, an address in S3, that one is an asynchronous endpoint.
         """

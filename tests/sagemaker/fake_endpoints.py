@@ -46,7 +46,7 @@ def _kept(kind: str) -> dict[str, Answering]:
 
 
 def _describe_config(fake: FakeAmazon, received: Received, call: Call) -> Reply:
-    """What moto forgets of a configuration is told as it was asked for."""
+    """Answer with the configuration as it was created, also with what moto forgets."""
     reply = fake.forward(received)
     if reply.status != 200:
         return reply

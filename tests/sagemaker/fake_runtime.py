@@ -67,8 +67,8 @@ def _invoke(fake: FakeAmazon, received: Received, call: Call) -> Reply:
         return _model_error(call, 500, f"The container closed the connection: {error}")
     if answer.status_code >= 300:
         return _model_error(call, answer.status_code, answer.text)
-    told = {"Content-Type": answer.headers["content-type"], "x-Amzn-Invoked-Production-Variant": "AllTraffic"}
-    return Reply(200, told, answer.content)
+    answer_headers = {"Content-Type": answer.headers["content-type"], "x-Amzn-Invoked-Production-Variant": "AllTraffic"}
+    return Reply(200, answer_headers, answer.content)
 
 
 def _model_error(call: Call, status: int, message: str) -> Reply:
@@ -96,12 +96,12 @@ def _stream(fake: FakeAmazon, received: Received, call: Call) -> Reply:
         message = answer.read().decode("utf-8", "replace")
         client.close()
         return _model_error(call, answer.status_code, message)
-    told = {
+    answer_headers = {
         "Content-Type": "application/vnd.amazon.eventstream",
         "X-Amzn-SageMaker-Content-Type": answer.headers["content-type"],
         "x-Amzn-Invoked-Production-Variant": "AllTraffic",
     }
-    return Reply(200, told, _frames(client, answer, fake.broken.pop(_name(received), None)))
+    return Reply(200, answer_headers, _frames(client, answer, fake.broken.pop(_name(received), None)))
 
 
 def _frames(client: httpx.Client, answer: httpx.Response, broken: tuple[int, str] | None) -> Iterator[bytes]:
@@ -121,9 +121,11 @@ def _frames(client: httpx.Client, answer: httpx.Response, broken: tuple[int, str
 
 
 def _error_frame(kind: str) -> bytes:
-    told = {"Message": "Model stream is broken"} | ({"ErrorCode": "StreamBroken"} if kind == "ModelStreamError" else {})
+    content = {"Message": "Model stream is broken"}
+    if kind == "ModelStreamError":
+        content["ErrorCode"] = "StreamBroken"
     headers = {":exception-type": kind, ":content-type": "application/json", ":message-type": "exception"}
-    return frame(headers, json.dumps(told).encode())
+    return frame(headers, json.dumps(content).encode())
 
 
 def frame(headers: dict[str, str], payload: bytes) -> bytes:
@@ -159,10 +161,10 @@ def _later(fake: FakeAmazon, received: Received, call: Call) -> Reply:
     worker = threading.Thread(target=work, daemon=True)
     fake.workers.append(worker)
     worker.start()
-    told = {"X-Amzn-SageMaker-OutputLocation": output, "X-Amzn-SageMaker-FailureLocation": failure}
+    answer_headers = {"X-Amzn-SageMaker-OutputLocation": output, "X-Amzn-SageMaker-FailureLocation": failure}
     body = {"InferenceId": received.headers.get("X-Amzn-SageMaker-Inference-Id", identity)}
     assert urlsplit(source).scheme == "s3"
-    return Reply(202, {"Content-Type": "application/json", **told}, json.dumps(body).encode())
+    return Reply(202, {"Content-Type": "application/json", **answer_headers}, json.dumps(body).encode())
 
 
 ANSWERS = {

@@ -1,4 +1,4 @@
-"""How Amazon's requests and answers look on the wire: which operation a request asks for, how errors are told."""
+"""How Amazon's requests and answers look on the wire: which operation a request asks for, what errors look like."""
 
 from __future__ import annotations
 
@@ -143,11 +143,11 @@ def refused(call: Call, code: str, message: str, status: int = 0, **more: Any) -
     if "Action" in call.request:
         body = f"<ErrorResponse><Error><Code>{code}</Code><Message>{message}</Message></Error></ErrorResponse>".encode()
         return Reply(status, {"Content-Type": "text/xml"}, body)
-    told = {"__type": code, "message": message, **more}
+    content = {"__type": code, "message": message, **more}
     if call.service == "sagemaker-runtime":
-        told = {"Message": message, **more}
+        content = {"Message": message, **more}
     headers = {"Content-Type": "application/x-amz-json-1.1", "x-amzn-errortype": code}
-    return Reply(status, headers, json.dumps(told).encode())
+    return Reply(status, headers, json.dumps(content).encode())
 
 
 def forwarded(address: str, received: Received) -> Reply:

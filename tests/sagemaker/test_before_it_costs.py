@@ -75,7 +75,7 @@ BIG = ("--instance", "ml.p5.48xlarge", "--instances", "16", "--max-runtime", "28
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("command", "told"),
+    ("command", "message"),
     [
         ((*TRAIN, *BIG), "16 × ml.p5.48xlarge in eu-west-1: price unknown"),
         ((*TRAIN, *BIG, "--price", "100"), "about 1,075,200.00 USD in all at most"),
@@ -89,20 +89,20 @@ BIG = ("--instance", "ml.p5.48xlarge", "--instances", "16", "--max-runtime", "28
     ],
 )
 def test_what_can_cost_much_or_an_unknown_amount_is_asked_about(
-    cli: Charloom, there: FakeAmazon, command: tuple[str, ...], told: str, monkeypatch: pytest.MonkeyPatch
+    cli: Charloom, there: FakeAmazon, command: tuple[str, ...], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = paid(there)
     for options in ((), ("--quiet",), ("--json",)):
         refused = cli(*command, *options)
         last = refused.err.splitlines()[-1]
-        assert (refused.status, told in last, "give --yes" in last) == (2, True, True), refused.err
+        assert (refused.status, message in last, "give --yes" in last) == (2, True, True), refused.err
     assert paid(there) == before
     with monkeypatch.context() as patched:
         terminal = Terminal("n\n")
         patched.setattr("sys.stdin", terminal)
         patched.setattr("sys.stderr", terminal)
         assert cli(*command, "--quiet").status == 1
-    assert told in terminal.shown
+    assert message in terminal.shown
     assert terminal.shown.endswith(" [y/N] ")
     assert paid(there) == before
     assert cli(*command, "--dry-run").status == 0, "a dry run costs nothing"
@@ -138,13 +138,13 @@ def test_python_does_not_ask_and_says_the_price(there: FakeAmazon) -> None:
     charloom.sagemaker.transform(
         aws, "ours", "s3://texts/a/", "s3://texts/out", price=0.5, wait=False, notify=events.append
     )
-    told = "\n".join(event.message for event in events if isinstance(event, Notice))
+    notices = "\n".join(event.message for event in events if isinstance(event, Notice))
     for price in ("about 9.00 USD in all at most", "0.25 USD an hour, 182.50 USD a month", "0.5 USD an hour, from"):
-        assert price in told
+        assert price in notices
 
 
 @pytest.mark.parametrize(
-    ("command", "instance", "told"),
+    ("command", "instance", "message"),
     [
         (DEPLOY, "ml.c7g.large", "has an Arm processor (Graviton)"),
         (DEPLOY, "ml.m6gd.xlarge", "or give an image for arm64 with --image"),
@@ -158,12 +158,12 @@ def test_python_does_not_ask_and_says_the_price(there: FakeAmazon) -> None:
     ],
 )
 def test_instances_that_cannot_do_it_are_refused(
-    cli: Charloom, there: FakeAmazon, command: tuple[str, ...], instance: str, told: str
+    cli: Charloom, there: FakeAmazon, command: tuple[str, ...], instance: str, message: str
 ) -> None:
     before = there.operations()
     for options in ((), ("--dry-run", "--quiet")):
         refused = cli(*command, "--instance", instance, "--yes", *options)
-        assert (refused.status, told in one_line(refused)) == (2, True), refused.err
+        assert (refused.status, message in one_line(refused)) == (2, True), refused.err
     assert there.operations() == before
 
 
@@ -219,7 +219,7 @@ def test_a_prepared_corpus_must_be_alone(cli: Charloom, there: FakeAmazon, small
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("address", "told"),
+    ("address", "message"),
     [
         ("s3://texts/in/a.jsonl", "is also how s3://texts/in/a.jsonl.bak begins"),
         ("s3://texts/in", "is also how s3://texts/in2/b.jsonl begins, which SageMaker would read as well: name"),
@@ -228,14 +228,14 @@ def test_a_prepared_corpus_must_be_alone(cli: Charloom, there: FakeAmazon, small
     ],
 )
 def test_an_address_that_catches_more_than_it_names_is_refused(
-    cli: Charloom, there: FakeAmazon, address: str, told: str
+    cli: Charloom, there: FakeAmazon, address: str, message: str
 ) -> None:
     for key in ("in/a.jsonl", "in/a.jsonl.bak", "in2/b.jsonl", "empty/"):
         there.put(f"s3://texts/{key}", b"" if key.endswith("/") else b'{"prompt": "a"}')
     before = paid(there)
     transformed = cli("sagemaker", "transform", "ours", "--input", address, "--output", "s3://texts/o", "--yes")
     for ran in (transformed, cli("sagemaker", "train", address, "--yes")):
-        assert told in one_line(ran)
+        assert message in one_line(ran)
     assert paid(there) == before
 
 

@@ -51,7 +51,7 @@ def put(aws: Account, **choice: Any) -> Deployed:
 
 
 def remains(fake: FakeAmazon) -> list[str]:
-    """Everything that stands in the account."""
+    """Everything that is in the account."""
     sagemaker = boto3.client("sagemaker")
     return [
         *(f"endpoint {one['EndpointName']}" for one in sagemaker.list_endpoints()["Endpoints"]),
@@ -254,7 +254,7 @@ def test_an_endpoint_that_is_being_created_is_waited_for_before_it_is_deleted(
     assert any(isinstance(event, Notice) and "waiting for it" in event.message for event in events)
 
 
-def test_what_cannot_be_taken_back_is_told_and_its_schedule_stays(aws: Account, fake: FakeAmazon) -> None:
+def test_what_cannot_be_taken_back_is_reported_and_its_schedule_stays(aws: Account, fake: FakeAmazon) -> None:
     events: list[Event] = []
     fake.next_endpoint(["Creating", "Failed"], failure="no")
     fake.refuse("DeleteEndpoint", "AccessDeniedException", "no", times=None)

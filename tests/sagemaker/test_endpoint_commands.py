@@ -39,8 +39,8 @@ def there(fake: FakeAmazon, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 def test_the_whole_life_of_an_endpoint(cli: Charloom, there: FakeAmazon) -> None:
     deployed = cli(*DEPLOY, "--yes", "--json", "--price", "0.25", "--ttl", "2h", "--scheduler-role", "S")
     assert deployed.status == 0, deployed.err
-    told = deployed.json
-    assert (told["name"], told["per_hour"], told["per_month"]) == ("mine", 0.25, 182.5)
+    answer = deployed.json
+    assert (answer["name"], answer["per_hour"], answer["per_month"]) == ("mine", 0.25, 182.5)
     assert "0.25 USD an hour, 182.50 USD a month (730 h)" in deployed.err
     assert "mine InService" in deployed.err
     listed = cli("sagemaker", "list")
@@ -48,7 +48,7 @@ def test_the_whole_life_of_an_endpoint(cli: Charloom, there: FakeAmazon) -> None
     assert head.split()[:2] == ["NAME", "STATUS"]
     assert re.search(r"mine +InService +ml.c5.large × 1 +\d+ min +(< )?\S+ USD +20\d\d-", row)
     (state,) = [json.loads(line) for line in cli("sagemaker", "list", "--json").out.splitlines()]
-    assert state["expires"] == told["expires"]
+    assert state["expires"] == answer["expires"]
     assert cli("sagemaker", "reap").out == ""
     assert cli("sagemaker", "delete", "mine", "--json").json["removed"][0] == "endpoint mine"
     again = cli("sagemaker", "delete", "mine")
@@ -71,11 +71,11 @@ def test_nothing_is_spent_unasked(cli: Charloom, there: FakeAmazon, monkeypatch:
         assert remains(there) == (ALL if answer else [])
 
 
-def test_mistakes_are_told_before_anybody_is_asked(cli: Charloom, there: FakeAmazon, tmp_path: Path) -> None:
+def test_mistakes_are_found_before_any_request(cli: Charloom, there: FakeAmazon, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("no archive")
     role = ("--role", ROLE)
-    for arguments, status, told in (
+    for arguments, status, message in (
         ((tmp_path / "empty", *role), 1, "holds no model"),
         ((tmp_path / "notes.txt", *role), 1, "is no archive"),
         ((tmp_path / "no where", *role), 1, "no such model directory or archive"),
@@ -89,7 +89,7 @@ def test_mistakes_are_told_before_anybody_is_asked(cli: Charloom, there: FakeAma
         ((DATA, *role, "--async", "--error-topic", "topic"), 2, "give the topic's full name"),
     ):
         ran = cli("sagemaker", "deploy", *arguments)
-        assert (ran.status, told in one_line(ran)) == (status, True), ran.err
+        assert (ran.status, message in one_line(ran)) == (status, True), ran.err
     assert there.operations("sagemaker") == []
 
 

@@ -19,7 +19,7 @@ DEPLOY = ["sagemaker", "deploy", "s3://bucket/model.tar.gz", "--name", "mine", "
 
 @pytest.fixture(autouse=True)
 def notebook(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stands for /opt/ml, whether this machine has one or not."""
+    """A substitute for /opt/ml, whether this machine has one or not."""
     monkeypatch.setenv("SAGEMAKER_BASE_DIR", str(tmp_path))
     return tmp_path
 

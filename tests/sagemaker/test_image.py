@@ -39,7 +39,7 @@ sys.exit({fails!r} == sys.argv[1])
 
 @pytest.fixture
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    """A `docker` that writes down what it is told."""
+    """A `docker` that writes down its arguments."""
 
     def make(fails: str = "") -> Path:
         log, program = tmp_path / "docker.log", tmp_path / "bin/docker"
@@ -142,7 +142,7 @@ def test_codebuild_builds_where_there_is_no_docker(account: Account, tmp_path: P
 
 
 class Scripted:
-    """An account in which a build goes on as it is told."""
+    """An account in which a build goes through the given states."""
 
     dry = False
     region, account_id, profile = REGION, "111122223333", None
@@ -183,9 +183,9 @@ def test_a_build_that_fails_says_why() -> None:
     building = {**running, "currentPhase": "BUILD", "logs": LOGS}
     failed = {**building, "buildStatus": "FAILED", "currentPhase": "COMPLETED", "phases": [phase]}
     events = list[Event]()
-    with pytest.raises(CloudError, match="FAILED: exit status 1 / pip: no such version") as told:
+    with pytest.raises(CloudError, match="FAILED: exit status 1 / pip: no such version") as raised:
         build_image(Scripted(running, building, building, failed), codebuild_role="r", notify=events.append)
-    assert told.value.code == "FAILED"
+    assert raised.value.code == "FAILED"
     assert [event.status for event in events if isinstance(event, StatusChanged)] == ["QUEUED", "BUILD", "COMPLETED"]
     assert [event.message for event in events if isinstance(event, LogLine)] == ["pip: no such version"]
 

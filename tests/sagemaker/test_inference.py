@@ -88,9 +88,9 @@ def _text(answer: tuple[int, str, bytes]) -> str:
 
 def test_without_a_context_a_mistake_is_an_error(model: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
     prediction = predict_fn(input_fn(b"no number", PLAIN), model)
-    with pytest.raises(RefusedError, match="total length") as told:
+    with pytest.raises(RefusedError, match="total length") as raised:
         output_fn(prediction, PLAIN)
-    assert told.value.status == 400
+    assert raised.value.status == 400
     toolkit = types.ModuleType("sagemaker_inference.errors")
     toolkit.GenericInferenceToolkitError = lambda status, message: KeyError(status, message)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "sagemaker_inference", types.ModuleType("sagemaker_inference"))

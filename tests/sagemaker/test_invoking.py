@@ -131,13 +131,13 @@ def test_endpoints_that_cannot_answer(fake: FakeAmazon, account: Account, server
     fake.connect_endpoint("mine", "http://127.0.0.1:9")
     with pytest.raises(CloudError, match=r"endpoint mine failed \(500\).*logs mine --region eu-west-1 shows"):
         invoke(account, "mine", "a")
-    for states, failure, told in (
+    for states, failure, message in (
         (["Creating"], "", "mine is Creating: it answers once"),
         (["Failed"], "no ping", "mine is Failed: no ping"),
     ):
         fake.endpoints["mine"].states, fake.endpoints["mine"].shown = states, []
         fake.endpoints["mine"].failure = failure
-        with pytest.raises(CloudError, match=told):
+        with pytest.raises(CloudError, match=message):
             invoke(account, "mine", "a")
     fake.refuse("InvokeEndpoint", "ModelNotReadyException", "not ready", times=None, status=429)
     with pytest.raises(CloudError, match="still starting: try again"):
@@ -302,8 +302,8 @@ def test_the_command(mine: FakeAmazon, cli: Charloom, model: Model, server: str)
         ran = cli(*base, *more)
         assert (ran.status, ran.out) == (0, f"The {expected}\n"), ran.err
         assert "40 characters in" in ran.err
-        told = cli(*base, *more, "--json").json
-        assert (told["endpoint"], told["prompt"], told["text"], told["finish_reason"]) == (
+        answer = cli(*base, *more, "--json").json
+        assert (answer["endpoint"], answer["prompt"], answer["text"], answer["finish_reason"]) == (
             "mine",
             "The ",
             expected,
@@ -320,7 +320,7 @@ def test_the_command(mine: FakeAmazon, cli: Charloom, model: Model, server: str)
 
 
 def test_the_commands_mistakes(mine: FakeAmazon, cli: Charloom) -> None:
-    for arguments, status, told in (
+    for arguments, status, message in (
         (["nowhere", "--prompt", "a"], 1, "there is no endpoint nowhere"),
         (["mine", "--prompt", "a", "--payload", "9-a"], 2, "not two of them"),
         (["mine", "--payload", "9-a", "--top-k", "3"], 2, "leave --top-k out"),
@@ -332,7 +332,7 @@ def test_the_commands_mistakes(mine: FakeAmazon, cli: Charloom) -> None:
     ):
         ran = cli("sagemaker", "invoke", *arguments)
         assert ran.status == status, ran.err
-        assert told in one_line(ran)
+        assert message in one_line(ran)
     mine.break_stream("mine", 1)
     ran = cli("sagemaker", "invoke", "mine", "--length", 4000, "--stream")
     assert ran.status == 1

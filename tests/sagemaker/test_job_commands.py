@@ -62,9 +62,9 @@ def test_the_whole_way(
     for line in (*LOG, "2.00 USD an hour each, about 2.00 USD in all at most", f"charloom generate {model}"):
         assert line in ran.err
     assert charloom("generate", model, "--length", "5", "--json").json["characters"] == 5
-    told = charloom("sagemaker", "status", "job", "--price", "2")
-    assert "1 min 30 s billed" in told.out
-    assert "validation:loss 4.431" in told.out
+    shown = charloom("sagemaker", "status", "job", "--price", "2")
+    assert "1 min 30 s billed" in shown.out
+    assert "validation:loss 4.431" in shown.out
     assert charloom("sagemaker", "status", "job", "--json").json["price"] is None, "unknown is not zero"
     assert "unknown" in charloom("sagemaker", "status", "job").out
     lines = charloom("sagemaker", "logs", "job", "--json").out.splitlines()

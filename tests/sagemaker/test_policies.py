@@ -52,7 +52,7 @@ _TRANSFERS = {"upload_file": "put_object", "download_file": "get_object"}
 
 
 def called() -> set[tuple[str, str]]:
-    """Every (service, operation as boto3 calls it) that stands in the code."""
+    """Every (service, operation as boto3 calls it) in the code."""
     found = set()
     for source in SOURCES:
         tree = ast.parse(source.read_text("utf-8"))
@@ -72,7 +72,7 @@ def called() -> set[tuple[str, str]]:
 
 
 def _texts(argument: ast.expr, constants: dict[str, Any], source: Path) -> list[str]:
-    """What stands there; resources' `kind` stands for each of them."""
+    """What the argument can be; a resource's `kind` can be each of them."""
     if isinstance(argument, ast.Constant):
         return [str(argument.value)]
     if isinstance(argument, ast.JoinedStr):

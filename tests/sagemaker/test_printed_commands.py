@@ -1,6 +1,6 @@
 """Every command that charloom prints works in any shell: it names the region and profile it is about, or this machine.
 
-The story is told in one region with one profile; what it prints is run where another region is the default.
+The story runs in one region with one profile; what it prints is run where another region is the default.
 """
 
 from __future__ import annotations

@@ -93,7 +93,7 @@ def test_an_upload_is_encrypted_and_sent_again_under_another_key(
 @pytest.mark.slow
 @pytest.mark.parametrize("command", [TRAIN, DEPLOY, TRANSFORM], ids=lambda command: command[1])
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         (("--tag", "team"), "'team' is not a pair of a name and a value: give one such as team=text"),
         (("--tag", "=text"), "is not a pair"),
@@ -113,11 +113,11 @@ def test_an_upload_is_encrypted_and_sent_again_under_another_key(
     ],
 )
 def test_what_amazon_would_not_take_is_refused(
-    cli: Charloom, there: FakeAmazon, command: tuple[str, ...], options: tuple[str, ...], told: str  # noqa: F811
+    cli: Charloom, there: FakeAmazon, command: tuple[str, ...], options: tuple[str, ...], message: str  # noqa: F811
 ) -> None:  # fmt: skip
     before = paid(there)
     refused = cli(*command, *options, "--yes")
-    assert (refused.status, told in one_line(refused)) == (2, True), refused.err
+    assert (refused.status, message in one_line(refused)) == (2, True), refused.err
     assert paid(there) == before
 
 

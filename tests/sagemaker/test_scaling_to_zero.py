@@ -64,9 +64,9 @@ def test_whatever_is_refused_leaves_nothing(cli: Charloom, there: FakeAmazon, op
 
 
 def test_an_idle_one_that_keeps_its_instances_is_said_to_cost(cli: Charloom, there: FakeAmazon) -> None:  # noqa: F811
-    told = cli(*DEPLOY, "--async", "--price", "0.1", "--dry-run").err
-    assert "73.00 USD a month" in " ".join(told.split())
-    assert "idle or not (--instances 0 --max-instances 1: nothing while idle)" in " ".join(told.split())
+    shown = cli(*DEPLOY, "--async", "--price", "0.1", "--dry-run").err
+    assert "73.00 USD a month" in " ".join(shown.split())
+    assert "idle or not (--instances 0 --max-instances 1: nothing while idle)" in " ".join(shown.split())
 
 
 def test_only_what_can_wake_up_may_rest(cli: Charloom, there: FakeAmazon) -> None:  # noqa: F811

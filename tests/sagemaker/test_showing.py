@@ -16,7 +16,7 @@ from .test_deploying import DATA
 from .test_training_jobs import LOG, ROLE, artifact, aws, source  # noqa: F401
 
 
-def test_a_job_and_an_endpoint_are_told_in_lines(
+def test_a_job_and_an_endpoint_are_reported_in_lines(
     aws: Account, fake: FakeAmazon, small_text: Path, artifact: Path, tmp_path: Path,  # noqa: F811
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip

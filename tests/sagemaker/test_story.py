@@ -66,20 +66,20 @@ def prose(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_whole_way(prose: Path, tmp_path: Path) -> None:
     ran = tell(tmp_path, prose, "--training", SHORT, "--keep", str(tmp_path / "kept"))
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    told = said(ran.stdout)
-    (asked,) = (command for command in told if "--payload" in command)
-    answer = told[asked].rstrip("\n")
+    outputs = said(ran.stdout)
+    (asked,) = (command for command in outputs if "--payload" in command)
+    answer = outputs[asked].rstrip("\n")
     model = charloom.load(tmp_path / "kept" / "runs" / "attached")
     assert len(answer) == 185
     assert answer.startswith(PROMPT)
     score = model.score(answer)
     assert score.unknown == 0
     assert score.nats / score.characters < math.log(model.vocabulary.size), "better than guessing"
-    (seeded,) = (command for command in told if "--seed 1" in command)
+    (seeded,) = (command for command in outputs if "--seed 1" in command)
     own = model.generate(PROMPT, length=160, seed=1).text
-    assert told[seeded].rstrip("\n") == PROMPT + own
-    (listed,) = (command for command in told if " list" in command)
-    assert re.search(r"^article +InService +local", told[listed], re.M)
+    assert outputs[seeded].rstrip("\n") == PROMPT + own
+    (listed,) = (command for command in outputs if " list" in command)
+    assert re.search(r"^article +InService +local", outputs[listed], re.M)
     assert not left_running(tmp_path)
     for kind in ("endpoints", "jobs"):
         assert list((tmp_path / "kept" / "home" / kind).iterdir()) == []
@@ -106,9 +106,9 @@ def test_the_tutorial_tells_the_same_story() -> None:
     assert blocks("sh") == list(names["COMMANDS"])
     (line,) = blocks("sh script")
     assert (ROOT / line.split()[1]).samefile(SCRIPT)
-    told = " ".join(blocks("sh setup"))
-    assert set(re.findall(r"(AWS_\w+)=", told)) <= set(names["pretended_account"](Path(), ""))
-    assert all(name in told for name in (ROLE, SCHEDULER_ROLE))
+    setup = " ".join(blocks("sh setup"))
+    assert set(re.findall(r"(AWS_\w+)=", setup)) <= set(names["pretended_account"](Path(), ""))
+    assert all(name in setup for name in (ROLE, SCHEDULER_ROLE))
 
 
 @pytest.mark.parametrize("command", blocks("sh aws"))

@@ -145,9 +145,9 @@ def test_a_job_without_text_or_with_broken_files_says_so(tmp_path: Path) -> None
 
 
 def test_hyperparameters_arrive_exactly() -> None:
-    told = {"recipe": 'it\'s "so"\n😀', "budget": 90, "steps": "7", "sagemaker_program": "train.py", "seed": 2**62}
-    told |= {"_tuning_objective_metric": "x", "epochs": None, "clean": ["nfc", "lowercase"], "window-dropout": False}
-    assert read_hyperparameters({"SM_HPS": json.dumps(told)}, ["--seed", "5"]) == {
+    given = {"recipe": 'it\'s "so"\n😀', "budget": 90, "steps": "7", "sagemaker_program": "train.py", "seed": 2**62}
+    given |= {"_tuning_objective_metric": "x", "epochs": None, "clean": ["nfc", "lowercase"], "window-dropout": False}
+    assert read_hyperparameters({"SM_HPS": json.dumps(given)}, ["--seed", "5"]) == {
         "recipe": "it's \"so\"\n😀", "budget": 90, "steps": "7", "seed": 2**62, "clean": ["nfc", "lowercase"],
         "window_dropout": False,
     }  # fmt: skip
@@ -283,7 +283,7 @@ def test_only_train_can_be_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert failure(tmp_path) == "'serve': the only thing to do here is train"
 
 
-def test_what_nobody_foresaw_has_a_traceback_after_its_line(
+def test_an_unforeseen_error_has_a_traceback_after_its_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def broken(*anything: object, **more: object) -> None:

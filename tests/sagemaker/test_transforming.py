@@ -29,7 +29,7 @@ PROMPTS = ["The statement", "an apostrophe's “end”", "", "x\ny", "☃ 🙂",
 
 @pytest.fixture
 def batch(fake: FakeAmazon, server: str, monkeypatch: pytest.MonkeyPatch) -> FakeAmazon:
-    """A model that our server stands for, and two files of lines."""
+    """A model whose requests our server answers, and two files of lines."""
     monkeypatch.setattr("charloom.sagemaker.batch_transform.POLL", 0.0)
     fake.connect_model("ours", server)
     lines = [json.dumps({"prompt": prompt, "max_tokens": 12, "seed": 4}) for prompt in PROMPTS]
@@ -98,21 +98,21 @@ def test_a_model_that_is_made_goes_with_the_job(
 
 
 def test_what_cannot_work_costs_nothing(batch: FakeAmazon, account: Account) -> None:
-    for place, told in (
+    for place, message in (
         (("ours", "lines/in", "s3://lines/out"), "is not an address in S3"),
         (("ours", "s3://lines/in/", "out"), "is not an address in S3"),
     ):
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             transform(account, *place)
     with pytest.raises(CloudError, match="there is nothing at s3://lines/nothing"):
         transform(account, "ours", "s3://lines/nothing", "s3://lines/out")
-    for chosen, told in (
+    for chosen, message in (
         ({"instance": "ml.p2.xlarge"}, "obsolete"),
         ({"instance": "large"}, "instance = 'large'"),
         ({"max_payload": 26}, "max-payload = 26"),
         ({"batch_timeout": "2h"}, "from a second to an hour"),
     ):
-        with pytest.raises(UsageError, match=told):
+        with pytest.raises(UsageError, match=message):
             transform(account, "ours", "s3://lines/in/", "s3://lines/out", **chosen)
     assert "CreateTransformJob" not in batch.operations()
 
@@ -158,8 +158,8 @@ def test_the_command(batch: FakeAmazon, cli: Charloom) -> None:
     ran = cli(*base, "--score", "--yes", "--price", "0.5", "--instances", 2)
     assert (ran.status, ran.out) == (0, "s3://lines/out/a.jsonl.out\n"), ran.err
     assert "2 × ml.m5.large in eu-west-1: 1.00 USD an hour" in ran.err
-    told = cli(*base, "--generate", "--yes", "--json", "--name", "mine").json
-    assert (told["job"], told["status"], told["objects"]) == ("mine", "Completed", ["s3://lines/out/a.jsonl.out"])
+    answer = cli(*base, "--generate", "--yes", "--json", "--name", "mine").json
+    assert (answer["job"], answer["status"], answer["objects"]) == ("mine", "Completed", ["s3://lines/out/a.jsonl.out"])
     ran = cli(*base)
     assert ran.status == 2
     assert "--yes" in ran.err
@@ -172,9 +172,9 @@ def test_the_command(batch: FakeAmazon, cli: Charloom) -> None:
     assert batch.operations().count("CreateTransformJob") == 2
 
 
-def test_mistakes_are_told_before_anybody_is_asked(batch: FakeAmazon, cli: Charloom, trained: Path) -> None:
+def test_mistakes_are_found_before_any_request(batch: FakeAmazon, cli: Charloom, trained: Path) -> None:
     place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
-    for arguments, told in (
+    for arguments, message in (
         (("ours", "--input", "a.jsonl", "--output", "s3://lines/out"), "'a.jsonl' is not an address in S3"),
         (("ours", *place, "--instance", "local"), "not an instance type"),
         (("ours", *place, "--instance", "ml.p3.2xlarge"), "take ml.c5.large"),
@@ -182,7 +182,7 @@ def test_mistakes_are_told_before_anybody_is_asked(batch: FakeAmazon, cli: Charl
         ((trained, *place), "a role is needed"),
     ):
         ran = cli("sagemaker", "transform", *arguments)
-        assert (ran.status, told in one_line(ran)) == (2, True), ran.err
+        assert (ran.status, message in one_line(ran)) == (2, True), ran.err
     assert set(batch.operations()) <= {"GetCallerIdentity"}, "whose session it is, for its role"
 
 
@@ -219,10 +219,10 @@ def test_a_batch_is_looked_at_and_stopped_by_its_name(
     place = ("--input", "s3://lines/in/a.jsonl", "--output", "s3://lines/out")
     started = cli("sagemaker", "transform", "ours", *place, "--name", "mine", "--instances", 2, "--no-wait", "--yes")
     assert "charloom sagemaker status mine" in started.err
-    told = cli("sagemaker", "status", "mine", "--json", "--price", "3600").json
-    assert (told["job"], told["status"], told["model"], told["instances"]) == ("mine", "InProgress", "ours", 2)
-    assert (told["input"], told["output"], told["ended"]) == ("s3://lines/in/a.jsonl", "s3://lines/out", None)
-    assert told["price"] == pytest.approx(2 * told["seconds"])
+    answer = cli("sagemaker", "status", "mine", "--json", "--price", "3600").json
+    assert (answer["job"], answer["status"], answer["model"], answer["instances"]) == ("mine", "InProgress", "ours", 2)
+    assert (answer["input"], answer["output"], answer["ended"]) == ("s3://lines/in/a.jsonl", "s3://lines/out", None)
+    assert answer["price"] == pytest.approx(2 * answer["seconds"])
     shown = cli("sagemaker", "status", "mine").out
     assert re.search(r"^status   InProgress\nmachine  2 × ml\.m5\.large in eu-west-1$", shown, re.M), shown
     assert "price    unknown" in shown
@@ -238,7 +238,7 @@ def test_a_batch_is_looked_at_and_stopped_by_its_name(
     assert "failure  ClientError: too large\n" in cli("sagemaker", "status", "failed").out
 
 
-def test_an_interrupted_job_goes_on_where_nobody_is_asked(
+def test_an_interrupted_job_goes_on_where_there_is_no_terminal(
     batch: FakeAmazon, cli: Charloom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupted(*given: object, **more: object) -> None:

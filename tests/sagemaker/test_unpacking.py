@@ -44,12 +44,12 @@ def refused(archive: Path, match: str) -> bool:
     """Whether it is for that reason, in one line; and nothing is left or written elsewhere."""
     beside = archive.parent
     before = {path: path.lstat().st_mtime_ns for path in beside.rglob("*")}
-    with pytest.raises(ModelDirectoryError) as told:
+    with pytest.raises(ModelDirectoryError) as raised:
         unpack_model(archive, beside / "out")
-    assert "\n" not in str(told.value)
-    assert len(str(told.value)) < 500
+    assert "\n" not in str(raised.value)
+    assert len(str(raised.value)) < 500
     assert {path: path.lstat().st_mtime_ns for path in beside.rglob("*")} == before
-    assert re.search(match, str(told.value))
+    assert re.search(match, str(raised.value))
     return True
 
 

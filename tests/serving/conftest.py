@@ -29,18 +29,18 @@ def serving(
     models: Mapping[str, Model | str | Path], keys: Sequence[str] = (), **settings: Any
 ) -> Iterator[httpx.Client]:
     """A real server in a thread of its own, and a client for it."""
-    told: queue.Queue[Listening] = queue.Queue()
+    announced: queue.Queue[Listening] = queue.Queue()
     stop = threading.Event()
     chosen = validate(ServeSettings, {"port": 0, "precision": "int8", "drain": "5s", **settings})
     thread = threading.Thread(
         target=serve,
         args=(models, chosen),
-        kwargs={"keys": keys, "announce": told.put, "should_stop": stop.is_set},
+        kwargs={"keys": keys, "announce": announced.put, "should_stop": stop.is_set},
         daemon=True,
     )
     thread.start()
     try:
-        listening = told.get(timeout=30)
+        listening = announced.get(timeout=30)
         with httpx.Client(base_url=listening.address, timeout=30) as client:
             yield client
     finally:

@@ -104,32 +104,32 @@ def test_log_probabilities_are_the_networks_own(client: httpx.Client, model: Mod
     prompt = "The st"
     answer = complete(client, prompt=prompt, max_tokens=12, seed=3, temperature=0.7, top_k=9, logprobs=4, echo=True)
     (choice,) = answer["choices"]
-    told = choice["logprobs"]
+    logprobs = choice["logprobs"]
     assert choice["text"] == prompt + model.generate(prompt, length=12, seed=3, temperature=0.7, top_k=9).text
-    assert told["tokens"] == list(choice["text"])
-    assert told["text_offset"] == list(range(len(choice["text"])))
+    assert logprobs["tokens"] == list(choice["text"])
+    assert logprobs["text_offset"] == list(range(len(choice["text"])))
     ids = model.encode(choice["text"])
     by_hand = logprobs_by_hand(model, ids)
-    assert told["token_logprobs"][0] is None
-    assert told["top_logprobs"][0] is None
+    assert logprobs["token_logprobs"][0] is None
+    assert logprobs["top_logprobs"][0] is None
     for place in range(1, len(ids)):
         expected = by_hand[place - 1]
-        assert told["token_logprobs"][place] == pytest.approx(expected[ids[place]], abs=1e-9)
+        assert logprobs["token_logprobs"][place] == pytest.approx(expected[ids[place]], abs=1e-9)
         known = sorted(range(1, len(expected)), key=lambda token: -expected[token])[:4]
         characters = {str(model.vocabulary.decode(np.array([token]))): expected[token] for token in known}
         characters.setdefault(choice["text"][place], expected[ids[place]])
-        assert told["top_logprobs"][place] == pytest.approx(characters, abs=1e-9)
+        assert logprobs["top_logprobs"][place] == pytest.approx(characters, abs=1e-9)
     stream = streamed(client, prompt=prompt, max_tokens=12, seed=3, temperature=0.7, top_k=9, logprobs=4, echo=True)
     parts = [one["choices"][0]["logprobs"] for one in stream if one["choices"][0]["logprobs"]]
-    for name, whole in told.items():
+    for name, whole in logprobs.items():
         assert [item for part in parts for item in part[name]] == whole
 
 
 def test_the_likeliest_character_has_exactly_the_likeliest_probability(client: httpx.Client) -> None:
     (choice,) = complete(client, prompt="The ", max_tokens=30, temperature=0, logprobs=1)["choices"]
-    told = choice["logprobs"]
-    assert [max(top.values()) for top in told["top_logprobs"]] == told["token_logprobs"]
-    assert all(len(top) == 1 for top in told["top_logprobs"])
+    logprobs = choice["logprobs"]
+    assert [max(top.values()) for top in logprobs["top_logprobs"]] == logprobs["token_logprobs"]
+    assert all(len(top) == 1 for top in logprobs["top_logprobs"])
 
 
 def test_a_prompt_is_scored_without_writing(client: httpx.Client, model: Model) -> None:

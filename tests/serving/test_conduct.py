@@ -78,7 +78,7 @@ def test_a_client_that_leaves_in_the_middle(client: httpx.Client, stream: bool) 
 
 
 @pytest.mark.slow
-def test_a_slow_reader_holds_nobody_up_and_is_cut_off(trained: Path) -> None:
+def test_a_slow_reader_holds_up_no_other_and_is_cut_off(trained: Path) -> None:
     body = {"prompt": "a", "max_tokens": 3000, "n": 4, "logprobs": 20, "stream": True}
     with serving({"small": trained}, request_timeout="3s") as client:
         slow = raw_request(client, json.dumps(body).encode())
@@ -131,7 +131,7 @@ def test_connections_that_ask_nothing_are_closed(trained: Path) -> None:
             connection.close()
 
 
-def test_a_poisoned_request_harms_nobody(client: httpx.Client, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_poisoned_request_harms_no_other(client: httpx.Client, model: Model, monkeypatch: pytest.MonkeyPatch) -> None:
     push_all = Row.push_all
 
     def poisoned(self: Row, *arguments: Any) -> str:

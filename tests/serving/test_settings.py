@@ -73,7 +73,7 @@ def test_an_environment_that_is_wrong() -> None:
 
 
 @pytest.mark.parametrize("origin", ["page.example", "https://page.example/", "https://page.example/page", "https:"])
-def test_an_origin_that_would_let_nobody_in_is_refused(origin: str) -> None:
+def test_an_origin_that_matches_no_page_is_refused(origin: str) -> None:
     with pytest.raises(UsageError, match="cors-origin"):
         gather_settings({"cors_origin": ["http://127.0.0.1:3000", "*", "null", origin]}, {}, None, in_container=False)
 

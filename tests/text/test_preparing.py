@@ -156,14 +156,14 @@ def test_sources_that_can_be_read_only_once(tmp_path: Path, monkeypatch: pytest.
     assert record.sha256 == hashlib.sha256("Größe\n".encode() * 2000).hexdigest()
 
 
-def test_progress_is_told(tmp_path: Path) -> None:
+def test_progress_is_reported(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_bytes(b"abc\n" * 1000)
     events: list[Event] = []
     with small_pieces(100):
         prepare_corpus([str(tmp_path / "a.txt")], tmp_path / "out", ReadingSettings(), notify=events.append)
-    told = [event for event in events if isinstance(event, PreparationProgress)]
-    assert [event.stage for event in told] == sorted((event.stage for event in told), reverse=True)
-    assert {(event.done, event.total) for event in told} >= {(4000, None), (4000, 4000)}
+    progress = [event for event in events if isinstance(event, PreparationProgress)]
+    assert [event.stage for event in progress] == sorted((event.stage for event in progress), reverse=True)
+    assert {(event.done, event.total) for event in progress} >= {(4000, None), (4000, 4000)}
 
 
 @pytest.fixture
@@ -202,7 +202,7 @@ def test_an_output_that_is_a_file(text: Path) -> None:
 
 
 class Interrupted:
-    """Listens until a number of events of a stage were told, then raises."""
+    """Receives a number of events of a stage, then raises."""
 
     def __init__(self, stage: str, error: BaseException) -> None:
         self.stage, self.error = stage, error

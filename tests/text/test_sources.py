@@ -250,7 +250,7 @@ def test_http_that_breaks_off(server: Server) -> None:
         read(server.address("/a.txt"))
 
 
-def test_http_with_nobody_there() -> None:
+def test_http_without_a_server() -> None:
     with Server() as server:
         address = server.address("/a.txt")
     with pytest.raises(CorpusError, match="cannot read"):

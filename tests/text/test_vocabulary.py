@@ -169,7 +169,7 @@ def test_characters_and_bytes(text: str) -> None:
     assert ByteVocabulary().characters_and_bytes(ByteVocabulary().encode(text)) == expected
 
 
-def test_bytes_of_unknown_characters_cannot_be_told() -> None:
+def test_bytes_of_unknown_characters_are_not_known() -> None:
     vocabulary = CharacterVocabulary("ab")
     assert vocabulary.characters_and_bytes(vocabulary.encode("abc")) == (3, None)
 

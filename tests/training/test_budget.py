@@ -304,8 +304,8 @@ class TestNeighbours:
         first, second = started()
         assert [event.step for event in events[:first] if isinstance(event, StepTaken)] == []
         assert [event.step for event in events[first:second] if isinstance(event, StepTaken)] == [*range(1, 21)]
-        (told, reason) = [event.message for event in events[first:second] if isinstance(event, Notice)]
-        assert "starting again, once" in told
+        (notice, reason) = [event.message for event in events[first:second] if isinstance(event, Notice)]
+        assert "starting again, once" in notice
         run = json.loads((folder / "training" / "run.json").read_bytes())
         hidden = run["settings"]["model"]["hidden_size"]
         assert hidden > SIZES[0]

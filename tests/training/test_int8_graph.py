@@ -1,4 +1,4 @@
-"""The int8 graph: the integers it stands for, and that a row never depends on its neighbours."""
+"""The int8 graph: the integers that it computes with, and that a row never depends on its neighbours."""
 
 from __future__ import annotations
 

@@ -47,15 +47,15 @@ def port() -> int:
 
 
 def as_rank(rank: int, port: int, *arguments: object) -> subprocess.Popen[str]:
-    """One of two `python -m charloom …`, each told its rank as torchrun does, so that its own status is seen."""
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    told["TORCHELASTIC_RUN_ID"] = "test"
+    """One of two `python -m charloom …`, each with its rank in the environment, so that its own status is seen."""
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    variables["TORCHELASTIC_RUN_ID"] = "test"
     return subprocess.Popen(
         [sys.executable, "-m", "charloom", *(str(argument) for argument in arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**environment(), **{name: str(value) for name, value in told.items()}},
+        env={**environment(), **{name: str(value) for name, value in variables.items()}},
     )
 
 
@@ -109,8 +109,8 @@ def test_what_two_ranks_tell_each_other(tmp_path: Path) -> None:
 
 
 def _learn_and_leave(rank: int, meeting: int, folder: str) -> None:
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": meeting}
-    os.environ.update({"TORCHELASTIC_RUN_ID": "test", **{name: str(value) for name, value in told.items()}})
+    variables = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": meeting}
+    os.environ.update({"TORCHELASTIC_RUN_ID": "test", **{name: str(value) for name, value in variables.items()}})
     with join_ranks(lambda rank: torch.device("cpu")) as ranks:
         weights = torch.nn.Parameter(torch.full((3,), float(ranks.rank)))
         optimizer = torch.optim.AdamW([weights])
@@ -164,15 +164,15 @@ def test_two_ranks_with_half_the_rows_are_one_with_all(small_text: Path, tmp_pat
     options = {**COMMON, "steps": 40, "evaluate_every": 20}
     folder = tmp_path / "two"
     process = torchrun("train", small_text, "-o", folder, "--json", *flags(**options))
-    told = result(process)  # exactly one line
+    answer = result(process)  # exactly one line
     alone = charloom.train(small_text, tmp_path / "one", **options)  # type: ignore[arg-type]
     ours, theirs = (load_file(tmp_path / name / "model.safetensors") for name in ("one", "two"))
     assert ours.keys() == theirs.keys()
     for name, weights in ours.items():
         assert torch.allclose(weights, theirs[name], atol=2e-5), name
-    assert told["validation_loss"] == pytest.approx(alone.validation_loss, abs=1e-5)
-    assert told["steps"] == 40
-    assert told["characters"] == alone.characters
+    assert answer["validation_loss"] == pytest.approx(alone.validation_loss, abs=1e-5)
+    assert answer["steps"] == 40
+    assert answer["characters"] == alone.characters
     assert {path.name for path in folder.iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text("utf-8").splitlines()]
     steps = [line["step"] for line in lines if "train_loss" in line]
@@ -251,9 +251,9 @@ def test_a_killed_worker_is_started_again_and_goes_on(small_text: Path, tmp_path
     ]
     assert len(workers) == 1
     os.kill(workers[0], signal.SIGKILL)
-    told = result(process)
-    assert 0 < told["resumed_from_step"] < steps
-    assert (told["steps"], told["validation_loss"]) == (steps, expected["validation_loss"])
+    answer = result(process)
+    assert 0 < answer["resumed_from_step"] < steps
+    assert (answer["steps"], answer["validation_loss"]) == (steps, expected["validation_loss"])
     for name in ("model.safetensors", "model.onnx"):
         assert (folder / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert not (folder / "training").exists()

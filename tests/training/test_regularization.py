@@ -79,7 +79,7 @@ class TestWindowDropout:
         assert torch.equal(values.grad, dropped.detach())
 
     @pytest.mark.parametrize("window_dropout", [True, False])
-    def test_the_network_uses_it_unless_told_otherwise(self, window_dropout: bool) -> None:
+    def test_the_network_uses_it_unless_it_is_turned_off(self, window_dropout: bool) -> None:
         model = CharacterModel(SHAPE, 0.5, window_dropout=window_dropout)
         assert isinstance(model.input_dropout, WindowDropout) is window_dropout
         assert isinstance(model.dropout, WindowDropout) is window_dropout

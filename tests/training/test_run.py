@@ -459,7 +459,7 @@ def test_a_full_disk_while_saving_changes_nothing(
     assert (folder / "model.safetensors").read_bytes() == (uninterrupted / "model.safetensors").read_bytes()
 
 
-def test_a_full_disk_at_a_checkpoint_is_told_and_training_goes_on(
+def test_a_full_disk_at_a_checkpoint_is_reported_and_training_goes_on(
     text: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = tmp_path / "m"

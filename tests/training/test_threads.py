@@ -18,7 +18,7 @@ CROWDED = {1: 0.25, 4: 0.9}
 
 
 class Machine:
-    """Threads that take as long as told, and what watches them; remembers what each update ran with."""
+    """Threads that take as long as a test says, and what watches them; remembers what each update ran with."""
 
     def __init__(self) -> None:
         self.threads = 4

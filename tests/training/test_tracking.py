@@ -230,7 +230,7 @@ def test_tracking_can_be_changed_when_resumed(text: Path, tmp_path: Path, client
 
 
 @pytest.mark.slow
-def test_a_server_that_is_down_is_told_once(
+def test_a_server_that_is_down_is_reported_once(
     text: Path, tmp_path: Path, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
@@ -265,7 +265,7 @@ def test_what_a_server_missed_is_delivered_later(
     assert set(metric(client, run, "train_loss")) == set(range(1, 31))
 
 
-def test_a_disk_that_is_full_for_event_files_is_told_once(
+def test_a_disk_that_is_full_for_event_files_is_reported_once(
     text: Path, tmp_path: Path, notices: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from tensorboard.summary.writer.record_writer import RecordWriter
@@ -287,7 +287,7 @@ def test_a_disk_that_is_full_for_event_files_is_told_once(
 
 
 @pytest.mark.parametrize("name", ["tensorboard", "mlflow"])
-def test_a_missing_library_is_told_before_anything_is_written(
+def test_a_missing_library_is_reported_before_anything_is_written(
     text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     for module in [module for module in sys.modules if module.split(".")[0] == name]:
