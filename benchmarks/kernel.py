@@ -25,9 +25,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 
 from charloom.bundle import ModelShape
-from charloom.kernel import Network
 from charloom.kernel.build import FLAGS
 from charloom.kernel.native import address, aligned, kernel
+from charloom.kernel.network import Network
 from charloom.kernel.weights import Weights, tensor_shapes
 from charloom.runtime.int8_graph import build_int8_graph
 from charloom.runtime.onnx_session import OnnxSession

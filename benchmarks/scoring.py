@@ -33,7 +33,7 @@ import torch
 from article_loop import ArticleNetwork, State
 from charloom.bundle import ModelShape
 from charloom.events import ignore
-from charloom.kernel import open_network
+from charloom.kernel.network import open_network
 from charloom.runtime.int8_graph import build_int8_graph
 from charloom.runtime.onnx_session import OnnxSession
 from charloom.runtime.scored_files import NamedFiles, in_memory

@@ -34,6 +34,7 @@ METRICS: Final = "metrics.jsonl"
 MLFLOW_RUN: Final = "mlflow.json"  # which MLflow run a resumed training goes on with
 BEST: Final = "best"  # in `training/`: the best weights of an unfinished run, where the folder holds another model
 CORPUS_RECORD: Final = "corpus.json"
+CORPUS_IDS: Final = "ids.bin"
 
 _RECORD_LIMIT = 64 << 20  # bytes; a run's record holds a vocabulary
 CHECKPOINT: Final = re.compile(r"checkpoint-(\d{12})\.safetensors")
@@ -124,6 +125,11 @@ def holds_run(folder: Path) -> bool:
     return isinstance(settings, dict) or any(CHECKPOINT.fullmatch(path.name) for path in training.iterdir())
 
 
+def holds_prepared(folder: Path) -> bool:
+    """Whether the folder holds a prepared corpus, or what is left of one."""
+    return (folder / CORPUS_RECORD).is_file() or (folder / CORPUS_IDS).is_file()
+
+
 def _in_the_way_of_a_run(training: Path, holds_run: bool) -> Path | None:
     """What a run would replace in the folder of its checkpoints, and no run of charloom's wrote there."""
     names = () if holds_run else (RUN, METRICS, MLFLOW_RUN)
@@ -153,7 +159,7 @@ def _is_model(record: Mapping[str, Any]) -> bool:
 
 def _is_corpus(record: Mapping[str, Any]) -> bool:
     files = record.get("files")
-    return _has_version(record) and isinstance(files, dict) and "ids.bin" in files
+    return _has_version(record) and isinstance(files, dict) and CORPUS_IDS in files
 
 
 def _has_version(record: Mapping[str, Any]) -> bool:

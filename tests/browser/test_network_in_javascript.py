@@ -14,8 +14,8 @@ import pytest
 
 from charloom.bundle import ModelShape
 from charloom.errors import CharloomError
-from charloom.kernel import Network
 from charloom.kernel.build import compile_wasm
+from charloom.kernel.network import Network
 from charloom.runtime.html import join_modules, pack_weights
 from charloom.settings import SamplingSettings
 from tests.kernel.networks import make_shape, make_weights

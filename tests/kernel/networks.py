@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
-from charloom.kernel import State
 from charloom.kernel.native import kernel
+from charloom.kernel.network import State
 from charloom.kernel.weights import Weights, tensor_shapes
 from charloom.settings import Cell
 

@@ -19,9 +19,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from charloom.kernel import Network, build
+from charloom.kernel import build
 from charloom.kernel.build import SOURCES, TARGETS, WASM, cross_compile
 from charloom.kernel.native import CELLS, PRECISIONS, kernel, sampling_rows
+from charloom.kernel.network import Network
 from charloom.kernel.weights import lay_tensors
 from charloom.settings import Cell, SamplingSettings
 from tests.kernel.networks import make_ids, make_shape, make_weights

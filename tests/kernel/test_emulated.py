@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from charloom.kernel import Network
 from charloom.kernel.build import FLAGS, SOURCES
 from charloom.kernel.native import Library
+from charloom.kernel.network import Network
 from charloom.kernel.reference import ReferenceNetwork
 from charloom.settings import Cell
 from tests.kernel.networks import CELLS, make_ids, make_shape, make_state, make_weights, same_bits

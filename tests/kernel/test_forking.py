@@ -11,7 +11,7 @@ import pytest
 
 CODE = """
 import os
-from charloom.kernel import Network
+from charloom.kernel.network import Network
 from tests.kernel.networks import make_ids, make_shape, make_state, make_weights, same_bits
 
 shape = make_shape("lstm", 2, 24, 30)

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from charloom.errors import CharloomError, UsageError
-from charloom.kernel import Network, _report_numpy, build, open_network
+from charloom.kernel import build
 from charloom.kernel.native import MICRO_VARIABLE, NUMPY, Library, kernel
+from charloom.kernel.network import Network, _report_numpy, open_network
 from charloom.kernel.reference import ReferenceNetwork
 from tests.kernel.networks import make_ids, make_shape, make_state, make_weights, same_bits
 

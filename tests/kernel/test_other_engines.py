@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from charloom.bundle import ModelShape
-from charloom.kernel import Network
+from charloom.kernel.network import Network
 from charloom.kernel.reference import ReferenceNetwork
 from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.int8_graph import build_int8_graph

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from charloom.errors import CharloomError, ModelDirectoryError, UsageError
-from charloom.kernel import Network
 from charloom.kernel.build import compile_library
 from charloom.kernel.native import Library, address, aligned, kernel
+from charloom.kernel.network import Network
 from charloom.kernel.weights import lay_tensors, tensor_shapes
 from charloom.settings import SamplingSettings
 from tests.kernel.networks import make_ids, make_shape, make_state, make_weights

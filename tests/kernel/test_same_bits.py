@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from charloom.bundle import ModelShape
 from charloom.errors import CharloomError
-from charloom.kernel import Network
 from charloom.kernel.native import kernel, sampling_rows
+from charloom.kernel.network import Network
 from charloom.kernel.reference import ReferenceNetwork, nats_of, quantize
 from charloom.kernel.sampling import Sampler, draw
 from charloom.kernel.weights import Precision

@@ -34,8 +34,8 @@ from charloom.bundle.open_files import OpenFiles, read_shown
 from charloom.display import typed
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import TEMPORARY_SUFFIX, expand_home, sha256_of_file
+from charloom.folders import holds_prepared
 from charloom.settings import SamplingSettings, validate
-from charloom.text.prepared import holds_prepared
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
 
 PATIENCE = 2.0  # seconds; the renames themselves take a few milliseconds
@@ -153,13 +153,14 @@ class ModelDirectory:
 
     def check_files(self) -> Iterator[FileCheck]:
         """Compare every file with its recorded checksum."""
+        most = self._most_bytes
         for name, expected in self.config.files.items():
             path = self.path / name
             if not path.is_file():
                 yield FileCheck(name, "missing", 0)
                 continue
             size = path.stat().st_size
-            changed = size > self._most_bytes or sha256_of_file(path) != expected
+            changed = size > most or sha256_of_file(path) != expected
             edited = name in EDITABLE and not path.is_symlink()  # a link may lead to a file of anyone's
             yield FileCheck(name, "ok" if not changed else "edited" if edited else "altered", size)
         for path in sorted(self.path.iterdir()):

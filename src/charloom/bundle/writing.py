@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import get_args
 
 from charloom.bundle.config import CONFIG, EDITABLE, GENERATION, METRICS, VOCABULARY, FileName, ModelConfig
-from charloom.files import sha256_of_file, storage_errors, write_together
+from charloom.bundle.reading import ModelDirectory
+from charloom.errors import UsageError
+from charloom.files import link_to_nothing, sha256_of_file, storage_errors, write_together
 from charloom.folders import holds_run, model_records, why_not
 from charloom.settings import SamplingSettings
 from charloom.text.vocabulary import Vocabulary
@@ -108,3 +111,20 @@ def _recorded_files(path: Path) -> dict[str, set[str]]:
 
 def _json(data: object) -> bytes:
     return (json.dumps(data, ensure_ascii=False, indent=1) + "\n").encode()
+
+
+def check_target(directory: ModelDirectory, file: Path, overwrite: bool) -> None:
+    """Refuse to write a file made of a model over what must stay."""
+    sentence = link_to_nothing(file)
+    if sentence is not None:
+        raise UsageError(sentence)
+    if file.is_dir():
+        raise UsageError(f"{file} is a folder: name a file")
+    if file.exists() and not file.is_file():
+        raise UsageError(f"{file} is a pipe or a device: name a file")
+    if file.name in {CONFIG, *directory.config.files} and file.parent.resolve() == directory.path.resolve():
+        raise UsageError(f"{file} is a file of the model itself: choose another name")
+    if any(file.name in {CONFIG, *record["files"]} for record in model_records(file.parent)):
+        raise UsageError(f"{file} is a file of another model: choose another name")
+    if os.path.lexists(file) and not overwrite:
+        raise UsageError(f"{file} is there already: choose another name, or replace it with --overwrite")

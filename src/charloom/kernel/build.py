@@ -91,7 +91,8 @@ def cross_compile(target: str) -> Path:
 
 def found_libraries() -> dict[str, Path]:
     """The libraries that are here, compiled from today's source, by their targets."""
-    found = {target: _find(library_name(target)) for target in (*TARGETS, WASM, platform_name())}
+    places = _places()
+    found = {target: _find(library_name(target), places) for target in (*TARGETS, WASM, platform_name())}
     return {target: path for target, path in found.items() if path is not None}
 
 
@@ -123,8 +124,8 @@ def _places() -> list[Path]:
     return [BUILT] if str(cache).startswith("~") else [BUILT, cache]  # what some versions of platformdirs say then
 
 
-def _find(name: str) -> Path | None:
-    return next((path for folder in _places() if _is_ours(path := folder / name)), None)
+def _find(name: str, places: Sequence[Path] | None = None) -> Path | None:
+    return next((path for folder in places or _places() if _is_ours(path := folder / name)), None)
 
 
 def _is_ours(path: Path) -> bool:

@@ -9,17 +9,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from charloom.bundle import ModelDirectory
-from charloom.bundle.config import CONFIG, GRAPH, STEP_GRAPH
+from charloom.bundle.config import GRAPH, STEP_GRAPH
+from charloom.bundle.writing import check_target
 from charloom.errors import UsageError
-from charloom.files import atomic_write, link_to_nothing
-from charloom.folders import model_records
+from charloom.files import atomic_write
 from charloom.kernel.weights import read_weights
 from charloom.runtime.float32_graph import build_graph
 from charloom.runtime.int8_graph import build_int8_graph
@@ -105,20 +104,3 @@ def _description(directory: ModelDirectory) -> dict[str, str]:
         "charloom.opening_id": json.dumps(directory.vocabulary.opening_id),
         "charloom.cleaning": json.dumps(cleaning),
     }
-
-
-def check_target(directory: ModelDirectory, file: Path, overwrite: bool) -> None:
-    """Refuse to write over what must stay."""
-    sentence = link_to_nothing(file)
-    if sentence is not None:
-        raise UsageError(sentence)
-    if file.is_dir():
-        raise UsageError(f"{file} is a folder: name a file")
-    if file.exists() and not file.is_file():
-        raise UsageError(f"{file} is a pipe or a device: name a file")
-    if file.name in {CONFIG, *directory.config.files} and file.parent.resolve() == directory.path.resolve():
-        raise UsageError(f"{file} is a file of the model itself: choose another name")
-    if any(file.name in {CONFIG, *record["files"]} for record in model_records(file.parent)):
-        raise UsageError(f"{file} is a file of another model: choose another name")
-    if os.path.lexists(file) and not overwrite:
-        raise UsageError(f"{file} is there already: choose another name, or replace it with --overwrite")

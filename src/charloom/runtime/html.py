@@ -22,12 +22,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from charloom.bundle import ModelDirectory, ModelShape
+from charloom.bundle.writing import check_target
 from charloom.errors import CharloomError
 from charloom.files import atomic_write
 from charloom.kernel.build import compile_wasm
 from charloom.kernel.reference import quantize
 from charloom.kernel.weights import Weights, lay_tensors, read_weights
-from charloom.runtime.export import check_target
 from charloom.text.cleaning import STEPS
 from charloom.text.vocabulary import CharacterVocabulary
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore, unfailing
-from charloom.kernel import open_network
+from charloom.kernel.network import open_network
 from charloom.kernel.weights import Weights
 from charloom.options import SamplingOptions
 from charloom.runtime.generation import Generation, TextStream, generate_batch

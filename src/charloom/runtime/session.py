@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from charloom.bundle import ModelDirectory, ModelShape
 from charloom.bundle.config import WEIGHTS
 from charloom.errors import ModelDirectoryError
-from charloom.kernel import open_network
+from charloom.kernel.network import open_network
 from charloom.kernel.sampling import Sampler, write_steps
 from charloom.kernel.weights import Precision, Weights, read_weights
 from charloom.settings import SamplingSettings

@@ -11,9 +11,6 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import AwsLocation, command, shown_place
 from charloom.sagemaker.creations import Creation, Kind, creations
 from charloom.sagemaker.hosting.resources import is_ours, look
-from charloom.sagemaker.jobs.follow import NO_JOB, training_status
-from charloom.sagemaker.local.endpoints import find
-from charloom.sagemaker.local.job import find_job
 
 _MOST = 8  # places that are asked; those used before them are named
 
@@ -59,6 +56,8 @@ def endpoint_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
 
 def job_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
     """Sentences about training jobs of that name in accounts that run, or may; each with the command that stops it."""
+    from charloom.sagemaker.jobs.follow import NO_JOB, training_status
+
     running = None
     if aws is not None:
         try:
@@ -76,12 +75,23 @@ def job_elsewhere(name: str, aws: Aws | None = None) -> list[str]:
 def warn_of_twin(name: str, what: Literal["job", "endpoint"], notify: Notify) -> None:
     """Say that commands without a region will act on what this machine has of that name, if it has."""
     try:
-        found = find_job(name) if what == "job" else find(name)
+        found = _local_twin(name, what)
     except CharloomError:  # a damaged record, or not a valid name: whoever needs it says so
         return
     if found is not None:
         message = f"this machine has {'a' if what == 'job' else 'an'} {what} {name} too: commands without --region or "
         notify(Notice(f"{message}--profile act on that one"))
+
+
+def _local_twin(name: str, what: Literal["job", "endpoint"]) -> object | None:
+    """What this machine has of that name."""
+    if what == "job":
+        from charloom.sagemaker.local.job import find_job
+
+        return find_job(name)
+    from charloom.sagemaker.local.endpoints import find
+
+    return find(name)
 
 
 def _ask_state(aws: Aws | None, name: str) -> str | None:

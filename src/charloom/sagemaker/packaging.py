@@ -22,11 +22,11 @@ from pathlib import Path
 
 import charloom
 from charloom.bundle import ModelDirectory, open_model_directory
+from charloom.bundle.writing import check_target
 from charloom.errors import CharloomError, MissingExtraError, ModelDirectoryError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import atomic_write, expand_home, sha256_of_file, storage_errors
 from charloom.kernel.build import BUILT
-from charloom.runtime.export import check_target
 from charloom.sagemaker.kernels import kernel_files, report_missing_kernel
 from charloom.sagemaker.requirements import Container, fetch_wheels, pins
 from charloom.sagemaker.unpacking import unpack_model

@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from charloom.errors import CorpusError, ModelDirectoryError, UsageError
 from charloom.files import expand_home
+from charloom.folders import CORPUS_IDS, CORPUS_RECORD, holds_prepared
 from charloom.settings import ReadingSettings, VocabularyKind, explain, option_name, shorten
 from charloom.text.cleaning import expand
 from charloom.text.named import named_corpus
@@ -30,8 +31,8 @@ from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary, vocabulary_from_json
 
 FORMAT_VERSION: Final = 1
-RECORD: Final = "corpus.json"
-IDS: Final = "ids.bin"
+RECORD: Final = CORPUS_RECORD
+IDS: Final = CORPUS_IDS
 VOCABULARY: Final = "vocabulary.json"
 _SMALL = 1 << 20
 _VOCABULARY_LIMIT = 64 << 20
@@ -219,11 +220,6 @@ class PreparedCorpus:
 
     def _damaged(self, why: str) -> CorpusError:
         return CorpusError(f"{self.path} is damaged: {why}; prepare the text again")
-
-
-def holds_prepared(path: Path) -> bool:
-    """Whether the folder holds a prepared corpus, or what is left of one."""
-    return (path / RECORD).is_file() or (path / IDS).is_file()
 
 
 def prepared_among(specs: Sequence[str]) -> PreparedCorpus | None:

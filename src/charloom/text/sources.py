@@ -19,8 +19,8 @@ from charloom.display import visible
 from charloom.errors import CharloomError, CorpusError, MissingExtraError, UsageError
 from charloom.events import Notice, Notify, Warned, ignore
 from charloom.files import expand_home
+from charloom.folders import holds_prepared
 from charloom.text.named import BUILT_IN, DOWNLOAD_TIMEOUT, NAMED, NamedCorpus, named_corpus
-from charloom.text.prepared import holds_prepared
 
 _CHUNK = 1 << 20
 _REMOTE = ("http", "https", "s3")

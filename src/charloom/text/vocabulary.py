@@ -132,7 +132,7 @@ class CharacterVocabulary(Vocabulary):
         self.characters: tuple[str, ...] = tuple(characters)
         self._texts = (UNKNOWN_TEXT, *self.characters)
         codes = np.array([ord(character) for character in self.characters], dtype=np.uint32)
-        if len(np.unique(codes)) != len(codes):
+        if len(set(self.characters)) != len(codes):
             raise ValueError("a vocabulary names each character once")
         self._dtype = np.min_scalar_type(len(codes))
         self._codes = np.concatenate([np.array([ord(UNKNOWN_TEXT)], dtype=np.uint32), codes])

@@ -25,7 +25,7 @@ import torch
 from torch.nn import functional as F
 
 from charloom.errors import TrainingError, UsageError
-from charloom.kernel import open_network
+from charloom.kernel.network import open_network
 from charloom.kernel.weights import Weights as Arrays
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.runtime.model import Model

@@ -9,7 +9,7 @@ import numpy as np
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GRAPH, STEP_GRAPH, FileName, PrecisionRecord
 from charloom.errors import ModelDirectoryError, TrainingError
-from charloom.kernel import open_network
+from charloom.kernel.network import open_network
 from charloom.kernel.weights import Weights
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.runtime.float32_graph import build_graph

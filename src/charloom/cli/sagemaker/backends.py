@@ -15,7 +15,6 @@ from charloom.cli.sagemaker.cloud import CLOUD_GROUP, CloudOptions, reach_accoun
 from charloom.errors import CharloomError, UsageError
 from charloom.events import Notice
 from charloom.sagemaker.amazon import Amazon
-from charloom.sagemaker.aws import Aws, connect
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.creations import made_elsewhere
 from charloom.sagemaker.local.backend import Local
@@ -83,14 +82,3 @@ def note_elsewhere(out: Output, place: BackendOptions, backend: Backend, sentenc
     if backend.aws is None and not place.here:
         for sentence in sentences:
             out.note(Notice(sentence))
-
-
-def other_account(cloud: CloudOptions) -> Aws | None:
-    """The account that is asked for what has the name of something here; None where none can be reached.
-
-    It is asked in a hurry: this machine's own things do not wait for a network.
-    """
-    try:
-        return connect(cloud.region, cloud.profile, hurry=True)
-    except CharloomError:
-        return None

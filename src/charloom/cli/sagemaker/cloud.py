@@ -13,7 +13,7 @@ from rich.progress import BarColumn, DownloadColumn, TextColumn, TransferSpeedCo
 
 from charloom.cli.output import Output
 from charloom.cli.progress import LiveView
-from charloom.errors import CloudError
+from charloom.errors import CharloomError, CloudError
 from charloom.events import Event, LogLine, Notice, StatusChanged, TransferProgress
 from charloom.sagemaker.aws import Aws, DryRun, Request, connect
 
@@ -51,6 +51,17 @@ def reach_account(cloud: CloudOptions, out: Output, *, not_here: str = "", elsew
             raise
         said = f"{not_here} on this machine, and the account cannot be asked: {error}"
         raise CloudError("; ".join(filter(None, (said, elsewhere()))), error.code) from error
+
+
+def other_account(cloud: CloudOptions) -> Aws | None:
+    """The account that is asked for what has the name of something here; None where none can be reached.
+
+    It is asked in a hurry: this machine's own things do not wait for a network.
+    """
+    try:
+        return connect(cloud.region, cloud.profile, hurry=True)
+    except CharloomError:
+        return None
 
 
 def _show(request: Request, out: Output) -> None:

@@ -9,8 +9,8 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.backends import BackendOptions, find_backend, other_account
-from charloom.cli.sagemaker.cloud import CloudView
+from charloom.cli.sagemaker.backends import BackendOptions, find_backend
+from charloom.cli.sagemaker.cloud import CloudView, other_account
 from charloom.errors import CloudError, UsageError
 from charloom.sagemaker.aws import NO_REGION
 from charloom.sagemaker.commands import HERE, command

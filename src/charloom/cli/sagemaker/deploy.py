@@ -8,15 +8,12 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.backends import other_account
-from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
+from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, other_account, reach_account
 from charloom.cli.sagemaker.consent import may_cost
 from charloom.interrupts import end_as_interrupt
-from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.commands import HERE, Where, command
 from charloom.sagemaker.hosting.deploy import Deployed, plan_deployment, put_in_service
 from charloom.sagemaker.hosting.settings import EndpointSettings
-from charloom.sagemaker.local.backend import Local
 from charloom.sagemaker.other_regions import endpoint_elsewhere
 from charloom.sagemaker.sources import ModelSource
 
@@ -53,7 +50,7 @@ def deploy(
         return 0
     aws = reach_account(cloud, out)
     plan = plan_deployment(aws, source, endpoint, name)
-    if not _may_cost(out, aws, endpoint, yes=yes):
+    if not may_cost(out, aws, endpoint.stated_cost(aws.region), None, "deploy it?", yes=yes):
         out.say("nothing was created")
         return 1
     with CloudView(out) as view, end_as_interrupt():
@@ -66,6 +63,8 @@ def deploy(
 def _deploy_here(
     out: Output, model: ModelSource, name: str | None, endpoint: EndpointSettings, cloud: CloudOptions
 ) -> None:
+    from charloom.sagemaker.local.backend import Local
+
     here = Local(lambda: reach_account(cloud, out))
     if cloud.dry_run:
         here.check_deployment(model, endpoint, name)
@@ -76,10 +75,6 @@ def _deploy_here(
     _tell(out, HERE, made, endpoint)
     for sentence in endpoint_elsewhere(made.name, other_account(cloud)):
         out.warn(sentence)
-
-
-def _may_cost(out: Output, aws: Aws, endpoint: EndpointSettings, *, yes: bool) -> bool:
-    return may_cost(out, aws, endpoint.stated_cost(aws.region), None, "deploy it?", yes=yes)
 
 
 def _tell(out: Output, where: Where, made: Deployed, endpoint: EndpointSettings) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker.backends import BackendOptions, find_backend, other_account
+from charloom.cli.sagemaker.backends import BackendOptions, find_backend
+from charloom.cli.sagemaker.cloud import other_account
 from charloom.sagemaker.commands import shown_place
 from charloom.sagemaker.other_regions import job_elsewhere
 

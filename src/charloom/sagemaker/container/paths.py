@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from charloom.errors import UsageError
-from charloom.text.prepared import holds_prepared
+from charloom.folders import holds_prepared
 
 BASE = "/opt/ml"
 CHANNEL = "SM_CHANNEL_"

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from secrets import token_hex
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from charloom.errors import CharloomError, CloudError
 from charloom.events import Notice, Notify, ignore
@@ -24,10 +24,12 @@ from charloom.sagemaker.hosting.states import wait_in_service
 from charloom.sagemaker.images import chosen_image, installs_at_start
 from charloom.sagemaker.instances import has_arm, has_gpu
 from charloom.sagemaker.names import EXPIRES, OWNER, PRICE, as_tag, check_name, fresh_name, tags
-from charloom.sagemaker.options import EndpointOptions
 from charloom.sagemaker.other_regions import warn_of_twin
 from charloom.sagemaker.sources import ModelSource
 from charloom.settings import combine_settings
+
+if TYPE_CHECKING:
+    from charloom.sagemaker.options import EndpointOptions
 
 
 @dataclass(frozen=True)
@@ -125,13 +127,6 @@ def _making(aws: Aws, name: str, notify: Notify) -> Iterator[_Making]:
     except BaseException:
         making.take_back()
         raise
-
-
-class DeployOptions(EndpointOptions, total=False):
-    """What `deploy` takes by name, except `notify`."""
-
-    settings: EndpointSettings | None
-    name: str | None
 
 
 @dataclass(frozen=True)

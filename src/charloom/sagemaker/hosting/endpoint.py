@@ -14,8 +14,17 @@ from charloom.sagemaker.aws import Aws
 from charloom.sagemaker.backend import delete, deploy
 from charloom.sagemaker.commands import HERE, command
 from charloom.sagemaker.hosting.delete import NO_ENDPOINT
-from charloom.sagemaker.hosting.deploy import Deployed, DeployOptions
+from charloom.sagemaker.hosting.deploy import Deployed
+from charloom.sagemaker.hosting.settings import EndpointSettings
 from charloom.sagemaker.instances import LOCAL
+from charloom.sagemaker.options import EndpointOptions
+
+
+class DeployOptions(EndpointOptions, total=False):
+    """What `deploy` takes by name, except `notify`."""
+
+    settings: EndpointSettings | None
+    name: str | None
 
 
 class Endpoint:
