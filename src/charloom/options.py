@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from charloom.settings import Cell, CleaningName, TrackerName, ValidationSplit, VocabularyKind
+from charloom.settings import Cell, CleaningName, Optimizer, TrackerName, ValidationSplit, VocabularyKind
 
 Time = str | float
 """A time such as "30s" or "5m", or seconds: see `Duration` in `settings.py`."""
@@ -56,6 +56,7 @@ class LearningOptions(ReadingOptions, total=False):
     steps: int | None
     batch_size: int
     bptt: int
+    optimizer: Optimizer
     learning_rate: float
     schedule: Literal["cosine", "constant"]
     warmup: float

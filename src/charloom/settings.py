@@ -26,6 +26,7 @@ Cell = Literal["rnn", "lstm", "gru"]
 VocabularyKind = Literal["characters", "bytes"]
 ValidationSplit = Literal["tail", "row-tail"]
 CleaningName = Literal["nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"]
+Optimizer = Literal["muon", "adamw"]
 TrackerName = Literal["tensorboard", "mlflow"]
 Protocol = Literal["stateful", "windows-256", "cold-60"]
 Precision = Literal["auto", "float32", "int8"]
@@ -155,12 +156,15 @@ class TrainingSettings(Settings):
         le=65_536,
         description="Characters a row advances between updates (the window of back-propagation).",
     )
+    optimizer: Optimizer = Field(
+        "muon", description="Muon for the recurrent layers' matrices and AdamW for the rest, or AdamW for all."
+    )
     learning_rate: float = Field(3e-3, gt=0, le=10, description="The highest learning rate of the schedule.")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="Warm up and fall to zero along a cosine, or stay constant."
     )
     warmup: float = Field(0.05, ge=0, lt=1, description="Share of the cosine schedule spent warming up.")
-    weight_decay: float = Field(0.01, ge=0, le=10, description="AdamW's decay of the weight matrices; 0 = Adam.")
+    weight_decay: float = Field(0.01, ge=0, le=10, description="Decay of the weight matrices; 0 with adamw = Adam.")
     grad_clip: float = Field(1.0, gt=0, le=1e6, description="The gradient's norm is clipped to this.")
     averaging: float = Field(
         0.0,

@@ -2,13 +2,18 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
-from torch import nn
+from numpy.typing import NDArray
 
-from charloom.settings import TrainingSettings
+from charloom.bundle import ModelShape
+from charloom.settings import Cell, Optimizer, TrainingSettings
+from charloom.training.model import CharacterModel
+from charloom.training.optimizer import make_optimizer, orthogonalize
 from charloom.training.schedule import learning_rate
-from charloom.training.state import make_optimizer
+
+Array = NDArray[np.float64]
 
 
 def test_constant_schedule() -> None:
@@ -40,26 +45,103 @@ def test_rates_stay_between_zero_and_the_highest(warmup: float) -> None:
     assert all(0 < rate <= 0.01 for rate in rates)
 
 
-def test_only_matrices_decay() -> None:
-    model = nn.Linear(3, 2)
-    optimizer = make_optimizer(model, TrainingSettings(weight_decay=0.5, learning_rate=0.1))
-    with torch.no_grad():
-        model.weight.fill_(1)
-        model.bias.fill_(1)
+def model_of(cell: Cell = "lstm", layers: int = 1, hidden_size: int = 5) -> CharacterModel:
+    shape = ModelShape(cell=cell, num_layers=layers, hidden_size=hidden_size, embedding_size=3, dropout=0, vocab_size=7)
+    torch.manual_seed(0)
+    return CharacterModel(shape)
+
+
+def give_gradients(model: CharacterModel, step: int) -> None:
+    generator = torch.Generator().manual_seed(step)
+    for weights in model.parameters():
+        weights.grad = torch.randn(weights.shape, generator=generator)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_only_matrices_decay(optimizer: Optimizer) -> None:
+    model = model_of()
+    settings = TrainingSettings(optimizer=optimizer, weight_decay=0.5, learning_rate=0.1)
+    before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
     for weights in model.parameters():
         weights.grad = torch.zeros_like(weights)
-    optimizer.step()
+    make_optimizer(model, settings).step()
     # Loshchilov and Hutter: without a gradient a weight shrinks by rate × decay.
-    torch.testing.assert_close(model.weight.detach(), torch.full((2, 3), 0.95))
-    torch.testing.assert_close(model.bias.detach(), torch.ones(2))
+    for name, weights in model.named_parameters():
+        torch.testing.assert_close(weights.detach(), before[name] * (0.95 if weights.dim() == 2 else 1))
 
 
 def test_without_decay_it_is_adam() -> None:
     """Kingma and Ba's first step is the rate against the gradient's sign, whatever the gradient's size."""
-    model = nn.Linear(2, 1, bias=False)
-    optimizer = make_optimizer(model, TrainingSettings(weight_decay=0, learning_rate=0.1))
-    with torch.no_grad():
-        model.weight.copy_(torch.tensor([[1.0, 2.0]]))
-    model.weight.grad = torch.tensor([[1e-3, -40.0]])
+    model = model_of()
+    optimizer = make_optimizer(model, TrainingSettings(optimizer="adamw", weight_decay=0, learning_rate=0.1))
+    give_gradients(model, 0)
+    before = {name: weights.detach().clone() for name, weights in model.named_parameters()}
     optimizer.step()
-    torch.testing.assert_close(model.weight.detach(), torch.tensor([[0.9, 2.1]]), atol=1e-5, rtol=0)
+    for name, weights in model.named_parameters():
+        assert weights.grad is not None
+        torch.testing.assert_close(weights.detach(), before[name] - 0.1 * weights.grad.sign(), atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), (2, 8, 3), (2, 3, 8), (4, 64, 64)])
+def test_orthogonalize_keeps_the_directions(shape: tuple[int, int, int]) -> None:
+    """The singular vectors stay what they are, all singular values come near 1."""
+    blocks = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    left, _, right = torch.linalg.svd(blocks, full_matrices=False)
+    values = left.mT @ orthogonalize(blocks) @ right.mT
+    diagonal = values.diagonal(dim1=-2, dim2=-1)
+    torch.testing.assert_close(values, torch.diag_embed(diagonal), atol=1e-3, rtol=0)
+    # A square matrix of random numbers has a few tiny values, which take longer.
+    assert float(diagonal.flatten().quantile(0.1)) > 0.65
+    assert float(diagonal.max()) < 1.25
+
+
+@pytest.mark.parametrize("factor", [1e-12, 1.0, 1e12])
+def test_orthogonalize_whatever_the_size(factor: float) -> None:
+    blocks = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(2))
+    torch.testing.assert_close(orthogonalize(blocks * factor), orthogonalize(blocks), atol=1e-4, rtol=0)
+    assert not orthogonalize(torch.zeros(2, 3, 3)).any()
+
+
+def muon_by_hand(weights: Array, gradients: list[Array], height: int, rate: float, decay: float) -> Array:
+    """Muon in float64, gate by gate, as Jordan et al. describe it; the direction is renewed every fourth step."""
+    parts = []
+    for gate in range(len(weights) // height):
+        rows = slice(gate * height, (gate + 1) * height)
+        part, momentum, direction = weights[rows], np.zeros_like(weights[rows]), np.zeros_like(weights[rows])
+        for step, whole in enumerate(gradients):
+            momentum = 0.95 * momentum + 0.05 * whole[rows]
+            if step % 4 == 0:
+                direction = 0.95 * momentum + 0.05 * whole[rows]
+                direction = direction / np.linalg.norm(direction)
+                for _ in range(5):
+                    square = direction @ direction.T
+                    direction = 3.4445 * direction + (-4.7750 * square + 2.0315 * square @ square) @ direction
+            part = part * (1 - rate * decay) - rate * 0.2 * math.sqrt(max(part.shape)) * direction
+        parts.append(part)
+    return np.concatenate(parts)
+
+
+@pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("lstm", 2), ("gru", 3)])
+def test_muon_by_hand(cell: Cell, layers: int) -> None:
+    """Nine steps: the recurrent matrices by Muon, and the rest exactly as PyTorch's AdamW."""
+    settings = TrainingSettings(optimizer="muon", weight_decay=0.1, learning_rate=0.02)
+    model, other = model_of(cell, layers), model_of(cell, layers)
+    optimizer, reference = (
+        make_optimizer(model, settings),
+        make_optimizer(other, settings.model_copy(update={"optimizer": "adamw"})),
+    )
+    before = {name: weights.detach().double().numpy().copy() for name, weights in model.named_parameters()}
+    gradients: dict[str, list[Array]] = {name: [] for name in before}
+    for step in range(9):
+        for each, chosen in ((model, optimizer), (other, reference)):
+            give_gradients(each, step)
+            chosen.step()
+        for name, weights in model.named_parameters():
+            assert weights.grad is not None
+            gradients[name].append(weights.grad.double().numpy())
+    for (name, weights), expected in zip(model.named_parameters(), other.parameters(), strict=True):
+        if name.startswith("recurrent.weight"):
+            by_hand = muon_by_hand(before[name], gradients[name], 5, 0.02, 0.1)
+            np.testing.assert_allclose(weights.detach().numpy(), by_hand, atol=1e-5)
+        else:
+            assert torch.equal(weights, expected)

@@ -24,7 +24,7 @@ from charloom.events import Evaluated, Event, ModelSaved, Notice, StepTaken, Tra
 from charloom.settings import TrainingSettings
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.model import CharacterModel
-from charloom.training.state import make_optimizer
+from charloom.training.optimizer import make_optimizer
 
 OPTIONS: dict[str, Any] = {
     "hidden_size": 24,

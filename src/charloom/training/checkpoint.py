@@ -1,7 +1,7 @@
 """What an interrupted run needs to go on: one safetensors file a checkpoint, and `run.json` for the whole run.
 
 Both name the run, so that a checkpoint of another run, which may have been in the same folder, is never taken for
-this run's. A checkpoint holds the weights, the best weights so far, the optimizer's moments, the carried state and the
+this run's. A checkpoint holds the weights, the best weights so far, the optimizer's state, the carried state and the
 random states as tensors, and the `Progress` as JSON in the file's own header: one file, so it is whole or absent.
 """
 
@@ -27,6 +27,7 @@ from charloom.bundle.config import CONFIG, METRICS, FileName
 from charloom.errors import StorageError, TrainingError
 from charloom.files import atomic_write, storage_errors
 from charloom.folders import BEST, CHECKPOINT, MLFLOW_RUN, RUN, FolderLock, sweep
+from charloom.training.optimizer import list_state
 from charloom.training.ranks import Ranks
 from charloom.training.state import Progress, TrainingState, Weights
 
@@ -231,7 +232,7 @@ def check_room(folder: Path, parameters: int) -> None:
     """See that the disk has room for a run of a network with so many parameters."""
     with storage_errors(folder):
         free = shutil.disk_usage(folder).free
-    # The weights twice (safetensors and ONNX), and the checkpoints: weights, best weights and two moments.
+    # The weights twice (safetensors and ONNX), and the checkpoints: weights, best weights and two of the optimizer's.
     needed = parameters * 4 * (2 + KEPT * 4)
     if free < needed:
         raise StorageError(
@@ -278,9 +279,8 @@ def _check_fits(state: TrainingState, tensors: Weights, progress: Progress, rank
         for name, tensor in weights.items()
     }
     if progress.step:
-        parameters = [weights for group in state.optimizer.param_groups for weights in group["params"]]
-        for index, weights in enumerate(parameters):
-            expected |= {f"optimizer.{index}.{name}": weights.shape for name in ("exp_avg", "exp_avg_sq")}
+        for index, (weights, names) in enumerate(list_state(state.optimizer)):
+            expected |= {f"optimizer.{index}.{name}": weights.shape for name in names}
     for index, part in enumerate(state.carried):
         layers, rows, hidden = part.shape
         expected[f"carried.{index}"] = torch.Size((layers, rows * ranks.world_size, hidden))

@@ -140,8 +140,9 @@ def _resumed_settings(
 ) -> RunSettings:
     """The settings of the run to resume; refuses an option that would make it another run."""
     try:
-        recorded = RunSettings.model_validate(run["settings"])
-    except (KeyError, ValidationError):
+        training = {"optimizer": "adamw", **run["settings"]["training"]}  # older runs have no choice, and this
+        recorded = RunSettings.model_validate({**run["settings"], "training": training})
+    except (KeyError, TypeError, ValidationError):
         raise TrainingError("training/run.json is damaged: start again with --overwrite") from None
     if recipe is not None and recipe != run.get("recipe"):
         raise UsageError(f"the run to resume has recipe {run.get('recipe') or 'none'}, not {recipe}")

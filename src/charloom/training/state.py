@@ -5,27 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from charloom.bundle import ModelShape
-from charloom.settings import RunSettings, TrainingSettings
+from charloom.settings import RunSettings
 from charloom.training.model import CharacterModel, TorchState
+from charloom.training.optimizer import make_optimizer
 from charloom.training.ranks import Ranks
-
-
-def make_optimizer(model: nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    """AdamW (Loshchilov and Hutter, 2019); only matrices decay. With decay 0 it is Adam."""
-    matrices = [weights for weights in model.parameters() if weights.dim() >= 2]
-    vectors = [weights for weights in model.parameters() if weights.dim() < 2]
-    return torch.optim.AdamW(
-        [
-            {"params": matrices, "weight_decay": settings.weight_decay},
-            {"params": vectors, "weight_decay": 0.0},
-        ],
-        lr=settings.learning_rate,
-        fused=True,
-    )
-
 
 Weights = dict[str, Tensor]
 
