@@ -159,7 +159,7 @@ class TrainingSettings(Settings):
     optimizer: Optimizer = Field(
         "muon", description="Muon for the recurrent layers' matrices and AdamW for the rest, or AdamW for all."
     )
-    learning_rate: float = Field(3e-3, gt=0, le=10, description="The highest learning rate of the schedule.")
+    learning_rate: float = Field(4.5e-3, gt=0, le=10, description="The highest learning rate of the schedule.")
     schedule: Literal["cosine", "constant"] = Field(
         "cosine", description="Warm up and fall to zero along a cosine, or stay constant."
     )

@@ -35,6 +35,7 @@ def test_article_recipe_is_the_articles() -> None:
         epochs=50,
         batch_size=64,
         bptt=60,
+        optimizer="adamw",
         learning_rate=0.01,
         schedule="constant",
         weight_decay=0,

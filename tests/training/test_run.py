@@ -204,6 +204,20 @@ def test_stopped_before_any_evaluation_it_is_evaluated_and_saved(text: Path, tmp
     ).read_bytes()
 
 
+def test_a_run_of_before_muon_is_resumed_with_adamw(text: Path, tmp_path: Path) -> None:
+    """Its record names no optimizer."""
+    options = {**OPTIONS, "optimizer": "adamw"}
+    charloom.train(text, tmp_path / "whole", **options)
+    charloom.train(text, tmp_path / "m", should_stop=after(14), **options)
+    path = tmp_path / "m" / "training" / "run.json"
+    run = json.loads(path.read_bytes())
+    del run["settings"]["training"]["optimizer"]
+    path.write_text(json.dumps(run), "utf-8")
+    assert charloom.train(text, tmp_path / "m", resume=True).resumed_from_step == 14
+    whole = (tmp_path / "whole" / "model.safetensors").read_bytes()
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == whole
+
+
 @pytest.mark.slow
 def test_resumed_twice_without_options(text: Path, uninterrupted: Path, tmp_path: Path) -> None:
     folder = tmp_path / "m"
