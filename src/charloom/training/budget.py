@@ -16,21 +16,20 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
 from charloom.runtime.session import initial_state
-from charloom.settings import Duration, ModelSettings, RunSettings, TrainingSettings
-from charloom.training.batches import RingBatches, fit_batch
+from charloom.settings import Duration, RunSettings, TrainingSettings
 from charloom.training.data import TrainingData, model_shape
-from charloom.training.learner import Learner
 from charloom.training.publish import memory_seconds
 from charloom.training.ranks import Ranks
 from charloom.training.schedule import Plan
-from charloom.training.state import fresh_state
+from charloom.training.speed import Probes, known_speeds
+from charloom.training.state import Progress, fresh_state
 from charloom.training.torch_session import TorchSession
 
 SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
@@ -39,10 +38,11 @@ _PARAMETERS_A_CHARACTER = 3.0  # at most: beyond, a network memorizes the text b
 _MEASURING_SHARE = 0.04  # of the budget, at most
 _MEASURING_SECONDS = 12.0  # at most
 _ROUNDS = 3  # of measuring all sizes, at most: another program may keep the cores busy for some seconds
-_QUIET = 1.1  # a round that finds no size this much faster than the rounds before it is the last
+_LEARNING_SHARE = 0.9  # of the budget; the rest goes to evaluations
 _CLEARLY_WORSE = 0.02  # nats; sizes are tried upwards until the prediction is this much worse than the best
 _RISK_FROM, _RISK_TO = 4.0, 46.0  # passes × parameters a character, where dropout begins and where it is full
-_RESERVED_SHARE = 0.3  # of the budget, at most
+_BETTER = 0.01  # nats that another size must promise for a run to begin again
+_RATE = 4.5e-3  # the learning rate for 512 units
 _ROWS = {"cpu": 16, "cuda": 64}
 _DEFAULT_SECONDS = (20, 300)  # the least and the most, unless the user says how long
 _DEFAULT_CHARACTERS_A_SECOND = 4000
@@ -62,12 +62,14 @@ class Choice:
         settings: with the choice laid over what was not given.
         steps: updates expected.
         speed: characters a second that were measured.
+        speeds: those of all sizes that were measured, by hidden units.
         reason: a sentence for people.
     """
 
     settings: RunSettings
     steps: int
     speed: float
+    speeds: dict[int, float]
     reason: str
 
 
@@ -89,12 +91,7 @@ def predicted_loss(parameters: float, read: float, different: float) -> float:
 
 
 def choose(
-    data: TrainingData,
-    settings: RunSettings,
-    fixed: frozenset[str],
-    device: torch.device,
-    ranks: Ranks,
-    spent: float = 0.0,
+    data: TrainingData, settings: RunSettings, fixed: frozenset[str], device: torch.device, ranks: Ranks
 ) -> Choice:
     """The network and batch that will be best when the budget is spent.
 
@@ -104,90 +101,108 @@ def choose(
         fixed: the settings that must stay as they are.
         device: where to train.
         ranks: the processes that share the rows; rank 0 measures for all.
-        spent: seconds of the budget that are gone.
     """
     assert settings.training.budget is not None
     content = b""
     if ranks.writes:
-        seconds = max(1e-3, settings.training.budget - spent)
-        best = _best(data, settings, fixed, seconds, _Probes(data, device, ranks))
-        training = best.settings.training
-        steps = max(1, round(best.passes * data.characters / (training.batch_size * training.bptt)))
-        reason = _reason(settings.training.budget, best)
-        content = json.dumps([best.settings.model_dump(), steps, best.speed, reason]).encode()
-    chosen, steps, speed, reason = json.loads(ranks.share_bytes(content))
-    return Choice(RunSettings.model_validate(chosen), steps, speed, reason)
+        seconds: Duration = settings.training.budget
+        probes = Probes(data, device, ranks, min(_MEASURING_SECONDS, _MEASURING_SHARE * seconds))
+        for _ in range(1 if "hidden_size" in fixed else _ROUNDS):
+            if probes.begin_round():
+                best = _best(data, settings, fixed, seconds, device, probes.speed)
+        content = _packed(data, best, seconds, probes.fastest)
+    return _unpacked(ranks.share_bytes(content))
 
 
-class _Probes:
-    """How fast each size learns here: the best of some rounds of measuring, a round apart from each other."""
+def choose_again(
+    data: TrainingData,
+    settings: RunSettings,
+    fixed: frozenset[str],
+    device: torch.device,
+    ranks: Ranks,
+    chosen: Choice,
+    progress: Progress,
+) -> Choice | None:
+    """A size that will be clearly better than the chosen one, though it has to begin anew; None where there is none.
 
-    def __init__(self, data: TrainingData, device: torch.device, ranks: Ranks) -> None:
-        self.data = data
-        self.device = device
-        self._ranks = ranks
-        self._fastest: dict[int, float] = {}
-        self._started = time.perf_counter()
-        self.found_faster = True  # whether this round has found a size clearly faster than the rounds before
+    All sizes are taken to be as much faster or slower than measured as the run is.
 
-    @property
-    def seconds(self) -> float:
-        """Since measuring began."""
-        return time.perf_counter() - self._started
+    Args:
+        data: the text.
+        settings: as they were before the choice.
+        fixed: the settings that must stay as they are.
+        device: where to train.
+        ranks: the processes that share the rows; rank 0 decides for all.
+        chosen: what the run began with.
+        progress: of the run.
+    """
+    assert settings.training.budget is not None
+    content = b""
+    if ranks.writes:
+        speed = progress.characters / max(progress.training_seconds, 1e-9)
+        factor = speed / chosen.speed
+        left = max(1e-3, settings.training.budget - progress.seconds)
+        best = _best(data, settings, fixed, left, device, known_speeds(chosen.speeds, factor, data))
+        read = progress.characters + _LEARNING_SHARE * speed * left
+        parameters = model_shape(data, chosen.settings.model).parameters
+        if best.loss < predicted_loss(parameters, read, data.characters) - _BETTER:
+            speeds = {size: factor * fastest for size, fastest in chosen.speeds.items()}
+            content = _packed(data, best, settings.training.budget, speeds)
+    content = ranks.share_bytes(content)
+    return _unpacked(content) if content else None
 
-    def knows(self, size: int) -> bool:
-        """Whether that size was measured."""
-        return size in self._fastest
 
-    def speed(self, settings: RunSettings, *, again: bool) -> float:
-        """Characters a second with these settings, the best that was ever measured; once more, if `again`."""
-        size = settings.model.hidden_size
-        if not again:
-            return self._fastest[size]
-        before, now = self._fastest.get(size, 0.0), _measure_speed(self.data, settings, self.device, self._ranks)
-        self.found_faster = self.found_faster or now > _QUIET * before
-        self._fastest[size] = max(before, now)
-        return self._fastest[size]
+def _packed(data: TrainingData, best: _Candidate, budget: Duration, speeds: dict[int, float]) -> bytes:
+    training = best.settings.training
+    steps = max(1, round(best.passes * data.characters / (training.batch_size * training.bptt)))
+    reason = _reason(budget, best)
+    return json.dumps([best.settings.model_dump(), steps, best.speed, list(speeds.items()), reason]).encode()
+
+
+def _unpacked(content: bytes) -> Choice:
+    settings, steps, speed, speeds, reason = json.loads(content)
+    return Choice(RunSettings.model_validate(settings), steps, speed, dict(speeds), reason)
 
 
 def _best(
-    data: TrainingData, settings: RunSettings, fixed: frozenset[str], seconds: float, probes: _Probes
+    data: TrainingData,
+    settings: RunSettings,
+    fixed: frozenset[str],
+    seconds: float,
+    device: torch.device,
+    speed: Callable[[RunSettings], float | None],
 ) -> _Candidate:
-    """The best size, after as many rounds of measuring as there is time and reason for."""
-    rounds = 1 if "hidden_size" in fixed else _ROUNDS
+    """The best size; sizes are tried upwards while their speed is known and the prediction is not clearly worse."""
     best: _Candidate | None = None
-    for number in range(rounds):
-        if number and not (probes.found_faster and probes.seconds < _measuring(seconds)):
+    for candidate in _candidates(data, settings, fixed, seconds, device, speed):
+        if best is None or candidate.loss < best.loss:
+            best = candidate
+        elif candidate.loss > best.loss + _CLEARLY_WORSE:
             break
-        probes.found_faster, best = False, None
-        for candidate in _candidates(data, settings, fixed, seconds, probes):
-            if best is None or candidate.loss < best.loss:
-                best = candidate
-            elif candidate.loss > best.loss + _CLEARLY_WORSE:
-                break
     assert best is not None
     return replace(best, settings=_with_dropout(best, data.characters, fixed))
 
 
-def _measuring(seconds: float) -> float:
-    return min(_MEASURING_SECONDS, _MEASURING_SHARE * seconds)
-
-
 def _candidates(
-    data: TrainingData, settings: RunSettings, fixed: frozenset[str], seconds: float, probes: _Probes
+    data: TrainingData,
+    settings: RunSettings,
+    fixed: frozenset[str],
+    seconds: float,
+    device: torch.device,
+    speed_of: Callable[[RunSettings], float | None],
 ) -> Iterator[_Candidate]:
-    """The sizes that can be measured in the time for it, or were before, smallest first, each with its prediction."""
+    """The sizes that fit the text, smallest first, each with its prediction."""
     characters = data.characters
     sizes = (settings.model.hidden_size,) if "hidden_size" in fixed else SIZES
     for index, size in enumerate(sizes):
-        sized = _with_size(settings, size, fixed, probes.device)
+        sized = _with_size(settings, size, fixed, device)
         parameters = model_shape(data, sized.model).parameters
-        too_large = parameters > max(20_000, _PARAMETERS_A_CHARACTER * characters)
-        in_time = index == 0 or probes.seconds <= _measuring(seconds)
-        if index and (too_large or not (in_time or probes.knows(size))):
+        if index and parameters > max(20_000, _PARAMETERS_A_CHARACTER * characters):
             return
-        speed = probes.speed(sized, again=in_time)
-        read = speed * 0.9 * seconds  # the rest goes to evaluations
+        speed = speed_of(sized)
+        if speed is None:
+            return
+        read = _LEARNING_SHARE * speed * seconds
         yield _Candidate(sized, parameters, speed, read / characters, predicted_loss(parameters, read, characters))
 
 
@@ -196,7 +211,7 @@ def _with_size(settings: RunSettings, hidden_size: int, fixed: frozenset[str], d
     training = {
         "batch_size": _ROWS.get(device.type, 16),
         "bptt": 100,
-        "learning_rate": round(3e-3 * math.sqrt(512 / hidden_size), 5),
+        "learning_rate": round(_RATE * math.sqrt(512 / hidden_size), 5),
     }
     return _laid_over(settings, {"hidden_size": hidden_size}, training, fixed)
 
@@ -225,25 +240,6 @@ def _laid_over(
             "training": settings.training.model_copy(update=free(training)),
         }
     )
-
-
-def _measure_speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
-    """Characters learned a second by all ranks: the best of a few updates of a network that is thrown away."""
-    characters = data.characters
-    fitted = fit_batch(characters, settings.training, frozenset())
-    share = max(1, fitted.batch_size // ranks.world_size)
-    own = settings.model_copy(update={"training": fitted.model_copy(update={"batch_size": share})})
-    sample = data.split.train[0].ids[: share * fitted.bptt * 4 + 1]
-    batches = RingBatches(np.resize(sample, max(len(sample), share * fitted.bptt)), share, fitted.bptt, seed=0)
-    state = fresh_state(model_shape(data, own.model), own, device, Ranks())
-    learner = Learner(state, batches, own.training, own.model.weight_drop, Ranks())
-    times = []
-    state.model.train()
-    for _ in range(4):
-        started = time.perf_counter()
-        learner.update(0.0, lambda: False)
-        times.append(time.perf_counter() - started)
-    return batches.characters(0) * ranks.world_size / min(times[1:])
 
 
 def _reason(budget: Duration, best: _Candidate) -> str:
@@ -276,21 +272,28 @@ def budget_plan(
     """
     training: TrainingSettings = settings.training
     assert training.budget is not None
-    reserve = ranks.share(_final_seconds(data, settings, device) if ranks.writes else 0.0)
-    reserve = min(reserve, _RESERVED_SHARE * training.budget)
-    return Plan(training, steps, training.evaluate_every, training.budget, reserve, promised)
+    final, evaluation = _final_seconds(data, settings, device) if ranks.writes else (0.0, 1.0)
+    final, evaluation = ranks.share(final), ranks.share(evaluation)
+    return Plan(
+        training, steps, training.evaluate_every, training.budget, final, final / max(evaluation, 1e-9), promised
+    )
 
 
-def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.device) -> float:
-    """About how long the last measurements take: the text once as one row, twice in many rows; then its memory."""
-    model: ModelSettings = settings.model
-    session = TorchSession(fresh_state(model_shape(data, model), settings, device, Ranks()).model)
-    seconds = each = 0.0
-    for rows, length, readings in ((1, 256, 1.0), (32, 256, 2.0)):
-        ids = np.zeros((length, rows), dtype=np.int64)
-        session.run(ids[:8], initial_state(session.shape, rows))
-        started = time.perf_counter()
-        session.run(ids, initial_state(session.shape, rows))
-        each = (time.perf_counter() - started) / ids.size
-        seconds += readings * each * data.validation_characters
-    return seconds + memory_seconds(data, each)
+def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.device) -> tuple[float, float]:
+    """About how long the last measurements take, and how long an evaluation on the way.
+
+    The last: the text once as one row, once in many rows; then its memory.
+    """
+    session = TorchSession(fresh_state(model_shape(data, settings.model), settings, device, Ranks()).model)
+    one, many = (_reading_seconds(session, rows) for rows in (1, 32))
+    evaluation = many * data.validation_characters
+    return one * data.validation_characters + evaluation + memory_seconds(data, many), evaluation
+
+
+def _reading_seconds(session: TorchSession, rows: int) -> float:
+    """Seconds a character where so many rows are read side by side."""
+    ids = np.zeros((256, rows), dtype=np.int64)
+    session.run(ids[:8], initial_state(session.shape, rows))
+    started = time.perf_counter()
+    session.run(ids, initial_state(session.shape, rows))
+    return (time.perf_counter() - started) / ids.size

@@ -24,7 +24,7 @@ from charloom.settings import LENGTHS, run_settings
 from charloom.text.corpus import CorpusSource
 from charloom.text.sources import check_outside, list_specs
 from charloom.training.batches import RingBatches, fit_batch
-from charloom.training.budget import Choice, budget_plan, choose, default_budget
+from charloom.training.budget import Choice, budget_plan, choose, choose_again, default_budget
 from charloom.training.checkpoint import Checkpoints, check_room
 from charloom.training.data import (
     TrainingData,
@@ -140,6 +140,7 @@ class _Run:
         self.record: dict[str, Any] = {"recipe": request.recipe}
         if origin is not None:
             self.record["init_from"] = {"name": origin.name, "sha256": origin.sha256}
+        self.choice: Choice | None = None
         self.plan, self.batches = self._make_plan()
         self.shape: ModelShape = model_shape(self.data, self.settings.model)
         self.checkpoints = Checkpoints(folder / TRAINING, (request.unfinished or {}).get("run"), lock)
@@ -155,8 +156,8 @@ class _Run:
             state.progress.seconds = state.progress.started_at = self.ranks.share(time.perf_counter() - self.started)
         self._announce(start)
         ending = self._learn(state, start, should_stop)
-        if ending is Ending.TOO_SMALL:
-            state = self._with_larger_network(state)
+        if ending is Ending.MISJUDGED:
+            state = self._with_better_size(state)
             ending = self._learn(state, state.progress.step, should_stop)
         if not state.best_weights:
             if self.ranks.writes:
@@ -186,8 +187,8 @@ class _Run:
             self.record, steps = unfinished.get("record", self.record), int(unfinished.get("steps", 1))
         elif self.settings.training.budget is not None:
             fit_batch(self.data.characters, self.settings.training, explicit)  # before any measuring
-            choice = choose(self.data, self.settings, self.fixed, self.device, self.ranks)
-            return self._plan_of(choice, None if "hidden_size" in self.fixed else choice.speed)
+            self.choice = choose(self.data, self.settings, self.fixed, self.device, self.ranks)
+            return self._plan_of(self.choice, None if "hidden_size" in self.fixed else self.choice.speed)
         return self._plan_for(steps)
 
     def _fixed(self) -> frozenset[str]:
@@ -301,19 +302,22 @@ class _Run:
                 shutil.copyfile(saved, path)
         return History(path, keep_until_step=start, writes=self.ranks.writes)
 
-    def _with_larger_network(self, state: TrainingState) -> TrainingState:
-        """Choose again, for what is left of the budget; where a larger network fits, begin with it from the start."""
-        choice = choose(self.data, self.unchosen, self.fixed, self.device, self.ranks, state.progress.seconds)
-        larger = choice.settings.model.hidden_size > self.settings.model.hidden_size
-        if larger:
-            self.notify(Notice("training is much faster than it was when the size was chosen: starting again, once"))
+    def _with_better_size(self, state: TrainingState) -> TrainingState:
+        """Choose again by the run's own speed, once; where another size is clearly better, begin anew with it."""
+        assert self.choice is not None
+        choice = choose_again(
+            self.data, self.unchosen, self.fixed, self.device, self.ranks, self.choice, state.progress
+        )
+        if choice is not None:
+            faster = "faster" if choice.settings.model.hidden_size > self.settings.model.hidden_size else "slower"
+            self.notify(Notice(f"training is much {faster} than it was when the size was chosen: starting again, once"))
             self.plan, self.batches = self._plan_of(choice)
             self.shape = model_shape(self.data, self.settings.model)
             state = self._fresh_state()
             self._begin()
         self.plan = replace(self.plan, promised=None)
         state.progress.seconds = self.ranks.share(time.perf_counter() - self.started)
-        if larger:
+        if choice is not None:
             state.progress.started_at = state.progress.seconds
             self._announce(0)
         return state

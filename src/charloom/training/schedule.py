@@ -9,10 +9,13 @@ from charloom.settings import TrainingSettings
 from charloom.training.state import Progress
 
 EVALUATIONS = 20  # a run, unless evaluate_every is set
-EVALUATION_SHARE = 4  # at least this much learning for each evaluation's work: evaluating stays cheap
+EVALUATION_SHARE = 4  # at least this many characters are learned for each that is evaluated
+_EVALUATION_PAUSE = 19  # on a clock: times what an evaluation took, so that all take a twentieth at most
 _SURE_UPDATES = 20  # before them the speed of a run says little
-_TOO_FAST = 1.5  # times the speed that was promised
-_EARLY = 0.1  # of the budget
+_MISJUDGED = 1.25  # times the speed that was promised, or less than a part as large
+_EARLY = 0.1  # of the budget: what begins again has the rest
+_PATIENT = 0.07  # of the budget: so long one waits for the machine to become faster
+_RESERVED_SHARE = 0.3  # of the budget, at most
 _FIRST_LOOK = 1 / 8  # of the way to the first evaluation: people soon see whether it works
 
 
@@ -38,7 +41,8 @@ class Plan:
         steps: updates in all; with a budget, how many are expected.
         evaluate_every: updates between evaluations; None with a budget: by the clock.
         budget: seconds in all, or None where `steps` decide.
-        reserve: seconds of the budget kept for what follows the last update.
+        reserve: seconds that what follows the last update would take now.
+        reserved_evaluations: how many evaluations on the way would take as long as that.
         promised: characters a second that the size was chosen for; None where no other size could be taken.
     """
 
@@ -47,20 +51,24 @@ class Plan:
     evaluate_every: int | None
     budget: float | None = None
     reserve: float = 0.0
+    reserved_evaluations: float = 0.0
     promised: float | None = None
 
-    @property
-    def learning_seconds(self) -> float:
-        """The seconds of the budget that learning and the looks on the way may take."""
+    def learning_seconds(self, progress: Progress) -> float:
+        """The seconds of the budget that learning and the evaluations on the way may take.
+
+        The last evaluation shows how fast the machine evaluates at present.
+        """
         assert self.budget is not None
-        return max(1e-3, self.budget - self.reserve)
+        reserve = self.reserved_evaluations * progress.evaluation_seconds or self.reserve
+        return max(1e-3, self.budget - min(reserve, _RESERVED_SHARE * self.budget))
 
     def share_done(self, progress: Progress) -> float:
         """The share of the run that lies behind once the coming update is made, above 0 and at most 1."""
         if self.budget is None:
             return min(1.0, (progress.step + 1) / (self.steps + 1))
         update = progress.training_seconds / progress.step if progress.step else 0.0
-        return min(1.0, max(1e-6, (progress.seconds + update) / self.learning_seconds))
+        return min(1.0, max(1e-6, (progress.seconds + update) / self.learning_seconds(progress)))
 
     def rate(self, progress: Progress) -> float:
         """The learning rate of the coming update; lower after a rescue from a loss that was NaN or infinite."""
@@ -81,7 +89,7 @@ class Plan:
         spent = progress.seconds - progress.started_at
         if progress.step == 0 or spent <= 0:
             return self.steps
-        return progress.step + round(progress.step / spent * (self.learning_seconds - progress.seconds))
+        return progress.step + round(progress.step / spent * (self.learning_seconds(progress) - progress.seconds))
 
     def seconds_left(self, progress: Progress) -> float:
         """Seconds to the end of the run, as far as one can tell."""
@@ -89,10 +97,10 @@ class Plan:
             return progress.seconds / max(1, progress.step) * (self.steps - progress.step)
         return max(0.0, self.budget - progress.seconds)
 
-    def is_too_small(self, progress: Progress, speed: float) -> bool:
-        """Whether the network is so much faster than when it was chosen that a larger one should take its place.
+    def is_misjudged(self, progress: Progress, speed: float) -> bool:
+        """Whether learning goes so much faster or slower than promised that another size may be better.
 
-        Only early in the run: what was learned is lost.
+        Only early in the run: what was learned may be lost.
 
         Args:
             progress: of the run.
@@ -100,7 +108,10 @@ class Plan:
         """
         if self.promised is None or self.budget is None or progress.step < _SURE_UPDATES:
             return False
-        return speed > _TOO_FAST * self.promised and progress.seconds < _EARLY * self.budget
+        if progress.seconds >= _EARLY * self.budget:
+            return False
+        too_slow = speed < self.promised / _MISJUDGED and progress.seconds >= _PATIENT * self.budget
+        return speed > _MISJUDGED * self.promised or too_slow
 
     def evaluation_is_due(self, progress: Progress) -> bool:
         """Whether the validation split is to be measured now."""
@@ -111,7 +122,7 @@ class Plan:
         if self.evaluate_every is not None:
             first = max(1, int(self.evaluate_every * _FIRST_LOOK))
             return progress.step % self.evaluate_every == 0 or progress.step == first
-        pause = max(self.learning_seconds / EVALUATIONS, EVALUATION_SHARE * progress.evaluation_seconds)
+        pause = max(self.learning_seconds(progress) / EVALUATIONS, _EVALUATION_PAUSE * progress.evaluation_seconds)
         if progress.evaluated_step == 0:
             return progress.seconds - progress.started_at >= _FIRST_LOOK * pause
         return progress.seconds - progress.evaluated_at >= pause

@@ -43,7 +43,7 @@ class Ending(Enum):
     FINISHED = "finished"
     STOPPED = "stopped"
     DIVERGED = "diverged"
-    TOO_SMALL = "too small"
+    MISJUDGED = "misjudged"
 
 
 @dataclass
@@ -82,7 +82,7 @@ class Trainer:
         self._record_every = max(1, self.plan.steps // TRAIN_RECORDS)
         self._last_checkpoint = time.monotonic()
         self._counted_until = time.perf_counter()
-        self._speed = 0.0
+        self._speed = 0.0  # characters a second of late
         self._train_loss = math.nan
         self._history_failed = False
 
@@ -124,8 +124,8 @@ class Trainer:
                 return Ending.DIVERGED
             if update.stop:
                 return self._stop()
-            if self.plan.is_too_small(self.state.progress, self._speed):
-                return Ending.TOO_SMALL
+            if self.plan.is_misjudged(self.state.progress, self._speed):
+                return Ending.MISJUDGED
 
     def _stop(self) -> Ending:
         # The checkpoint comes first: a look that an uninterrupted run would not take must leave no trace in it.

@@ -1,0 +1,115 @@
+"""How fast networks of each size learn on this machine, whatever else it is doing for the moment."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import torch
+
+from charloom.settings import RunSettings
+from charloom.training.batches import RingBatches, fit_batch
+from charloom.training.data import TrainingData, model_shape
+from charloom.training.learner import Learner
+from charloom.training.optimizer import RENEWED_EVERY
+from charloom.training.ranks import Ranks
+from charloom.training.state import fresh_state
+
+_QUIET = 1.1  # a round that finds no size this much faster than the rounds before it is the last
+
+
+class Probes:
+    """The speeds of sizes: for each the best of some rounds of measuring, a round apart from each other.
+
+    Attributes:
+        fastest: characters a second by hidden units.
+    """
+
+    def __init__(self, data: TrainingData, device: torch.device, ranks: Ranks, seconds: float) -> None:
+        """Measure for about so many seconds."""
+        self._data = data
+        self._device = device
+        self._ranks = ranks
+        self._end = time.perf_counter() + seconds
+        self._found_faster = True
+        self.fastest: dict[int, float] = {}
+
+    def begin_round(self) -> bool:
+        """Measure all sizes once more; False where there is no time or no reason for it."""
+        is_worth_it = not self.fastest or (self._found_faster and self._is_in_time())
+        self._found_faster = False
+        return is_worth_it
+
+    def speed(self, settings: RunSettings) -> float | None:
+        """Characters a second with these settings, the best that was ever measured; None where there is no time."""
+        size = settings.model.hidden_size
+        before = self.fastest.get(size)
+        if self.fastest and not self._is_in_time():
+            return before
+        now = measure_speed(self._data, settings, self._device, self._ranks)
+        self._found_faster = self._found_faster or before is None or now > _QUIET * before
+        self.fastest[size] = max(before or 0.0, now)
+        return self.fastest[size]
+
+    def _is_in_time(self) -> bool:
+        return time.perf_counter() <= self._end
+
+
+def known_speeds(fastest: dict[int, float], factor: float, data: TrainingData) -> Callable[[RunSettings], float]:
+    """The speeds that were measured, times a factor; of larger sizes, what their numbers of parameters say."""
+
+    def speed(settings: RunSettings) -> float:
+        size = settings.model.hidden_size
+        if size in fastest:
+            return factor * fastest[size]
+        largest = max(fastest)
+        known = settings.model.model_copy(update={"hidden_size": largest})
+        share = model_shape(data, known).parameters / model_shape(data, settings.model).parameters
+        return factor * fastest[largest] * share
+
+    return speed
+
+
+def measure_speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
+    """Characters learned a second by all ranks: a few updates of a network that is thrown away.
+
+    Other programs cannot slow what is counted by the processor time of one thread. How much faster several threads
+    are is the ratio of two times that are measured at once.
+    """
+    learner, characters = _throwaway(data, settings, device, ranks)
+    threads = torch.get_num_threads()
+    if device.type != "cpu":
+        (together,) = _seconds(learner, time.perf_counter)
+        return characters / together
+    torch.set_num_threads(1)
+    try:
+        alone, wall = _seconds(learner, time.thread_time, time.perf_counter)
+    finally:
+        torch.set_num_threads(threads)
+    if threads == 1:
+        return characters / alone
+    (together,) = _seconds(learner, time.perf_counter)
+    return characters / alone * min(threads, max(1.0, wall / together))
+
+
+def _throwaway(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> tuple[Learner, float]:
+    """What learns one rank's share of the rows, and how many characters an update of all ranks is."""
+    fitted = fit_batch(data.characters, settings.training, frozenset())
+    share = max(1, fitted.batch_size // ranks.world_size)
+    own = settings.model_copy(update={"training": fitted.model_copy(update={"batch_size": share})})
+    sample = data.split.train[0].ids[: share * fitted.bptt * 4 + 1]
+    batches = RingBatches(np.resize(sample, max(len(sample), share * fitted.bptt)), share, fitted.bptt, seed=0)
+    state = fresh_state(model_shape(data, own.model), own, device, Ranks())
+    state.model.train()
+    learner = Learner(state, batches, own.training, own.model.weight_drop, Ranks())
+    return learner, batches.characters(0) * ranks.world_size
+
+
+def _seconds(learner: Learner, *clocks: Callable[[], float]) -> list[float]:
+    """Seconds an update by each clock, on average over as many as the optimizer's costs take to come round."""
+    learner.update(0.0, lambda: False)
+    started = [clock() for clock in clocks]
+    for _ in range(RENEWED_EVERY):
+        learner.update(0.0, lambda: False)
+    return [(clock() - start) / RENEWED_EVERY for clock, start in zip(clocks, started, strict=True)]
