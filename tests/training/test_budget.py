@@ -75,11 +75,11 @@ class TestPlan:
 
     def test_what_is_reserved_follows_the_last_evaluation(self) -> None:
         """A neighbour that slowed the first estimate is gone, or has come."""
-        plan = Plan(SETTINGS, 1, None, budget=110.0, reserve=30.0, reserved_evaluations=5)
+        plan = Plan(SETTINGS, 1, None, budget=110.0, reserve=30.0, reserved_readings=5)
         assert plan.learning_seconds(Progress()) == 80
-        assert plan.learning_seconds(Progress(evaluation_seconds=1.0)) == 105
-        assert plan.learning_seconds(Progress(evaluation_seconds=4.0)) == 90
-        assert plan.learning_seconds(Progress(evaluation_seconds=40.0)) == 77, "most of the time is for learning"
+        assert plan.learning_seconds(Progress(reading_seconds=1.0)) == 105
+        assert plan.learning_seconds(Progress(reading_seconds=4.0)) == 90
+        assert plan.learning_seconds(Progress(reading_seconds=40.0)) == 77, "most of the time is for learning"
 
     @pytest.mark.parametrize("plan", [BY_STEPS, BY_CLOCK])
     def test_the_rate_warms_up_and_falls_to_nothing(self, plan: Plan) -> None:

@@ -282,12 +282,12 @@ def budget_plan(
 def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.device) -> tuple[float, float]:
     """About how long the last measurements take, and how long an evaluation on the way.
 
-    The last: the text once as one row, once in many rows; then its memory.
+    The last: the text as one row, then its memory; an evaluation: the text in many rows.
     """
     session = TorchSession(fresh_state(model_shape(data, settings.model), settings, device, Ranks()).model)
     one, many = (_reading_seconds(session, rows) for rows in (1, 32))
     evaluation = many * data.validation_characters
-    return one * data.validation_characters + evaluation + memory_seconds(data, many), evaluation
+    return one * data.validation_characters + memory_seconds(data, many), evaluation
 
 
 def _reading_seconds(session: TorchSession, rows: int) -> float:

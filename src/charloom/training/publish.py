@@ -143,12 +143,7 @@ def publish(
     session = TorchSession(state.model)
     weights: Weights = {name: tensor.numpy() for name, tensor in state.best_weights.items()}
     agreement = check_agreement(weights, session, data)
-    if facts.stopped:
-        # A person who pressed Ctrl-C is waiting: what was measured on the way must do.
-        protocol, loss = data.protocol_on_the_way, state.progress.best_loss
-        losses = {protocol: evaluation_of_loss(loss, data.vocabulary, data.split.validation, protocol)}
-    else:
-        losses = {protocol: _measure(session, data, protocol) for protocol in data.final_protocols}
+    losses = _measure(session, data, state, only_known=facts.stopped)
     sample = short_sample(session, data.vocabulary, facts.settings)
     memory = None
     if not facts.stopped:
@@ -182,8 +177,18 @@ def publish(
     return result
 
 
-def _measure(session: Session, data: TrainingData, protocol: Protocol) -> Evaluation:
-    return evaluate_segments(session, data.vocabulary, data.split.validation, protocol)
+def _measure(
+    session: Session, data: TrainingData, state: TrainingState, *, only_known: bool
+) -> dict[Protocol, Evaluation]:
+    """The losses by all final protocols; only what was measured on the way where a person waits after Ctrl-C."""
+    validation, known = data.split.validation, data.protocol_on_the_way
+    losses = {known: evaluation_of_loss(state.progress.best_loss, data.vocabulary, validation, known)}
+    if only_known:
+        return losses
+    return {
+        protocol: losses.get(protocol) or evaluate_segments(session, data.vocabulary, validation, protocol)
+        for protocol in data.final_protocols
+    }
 
 
 def _result(

@@ -42,7 +42,7 @@ class Plan:
         evaluate_every: updates between evaluations; None with a budget: by the clock.
         budget: seconds in all, or None where `steps` decide.
         reserve: seconds that what follows the last update would take now.
-        reserved_evaluations: how many evaluations on the way would take as long as that.
+        reserved_readings: how often an evaluation on the way could read the validation split in that time.
         promised: characters a second that the size was chosen for; None where no other size could be taken.
     """
 
@@ -51,16 +51,16 @@ class Plan:
     evaluate_every: int | None
     budget: float | None = None
     reserve: float = 0.0
-    reserved_evaluations: float = 0.0
+    reserved_readings: float = 0.0
     promised: float | None = None
 
     def learning_seconds(self, progress: Progress) -> float:
         """The seconds of the budget that learning and the evaluations on the way may take.
 
-        The last evaluation shows how fast the machine evaluates at present.
+        The last evaluation shows how fast the machine reads at present.
         """
         assert self.budget is not None
-        reserve = self.reserved_evaluations * progress.evaluation_seconds or self.reserve
+        reserve = self.reserved_readings * progress.reading_seconds or self.reserve
         return max(1e-3, self.budget - min(reserve, _RESERVED_SHARE * self.budget))
 
     def share_done(self, progress: Progress) -> float:

@@ -32,7 +32,8 @@ class Progress:
         started_at: `seconds` when the first update began: the text was read and the machine measured before.
         evaluated_step: the update after which the last evaluation was made; 0 before any.
         evaluated_at: `seconds` when it ended.
-        evaluation_seconds: how long it took.
+        evaluation_seconds: how long it took, with a sample and everything.
+        reading_seconds: how long of that the reading of the validation split took.
         rescues: how often the run was taken back because a loss was NaN or infinite.
         rate_scale: what the learning rate is multiplied with since then.
     """
@@ -49,6 +50,7 @@ class Progress:
     evaluated_step: int = 0
     evaluated_at: float = 0.0
     evaluation_seconds: float = 0.0
+    reading_seconds: float = 0.0
     rescues: int = 0
     rate_scale: float = 1.0
 

@@ -83,6 +83,7 @@ class Trainer:
         self._last_checkpoint = time.monotonic()
         self._counted_until = time.perf_counter()
         self._speed = 0.0  # characters a second of late
+        self._reading_seconds = 0.0
         self._train_loss = math.nan
         self._history_failed = False
 
@@ -211,7 +212,7 @@ class Trainer:
         best = progress.best_step == progress.step
         self._count_seconds()
         progress.evaluated_step, progress.evaluated_at = progress.step, progress.seconds
-        progress.evaluation_seconds = seconds
+        progress.evaluation_seconds, progress.reading_seconds = seconds, self.ranks.share(self._reading_seconds)
         if math.isfinite(evaluation.loss):  # the rescue reports the others
             self._tell(evaluation, sample, best=best)
         return evaluation.loss
@@ -236,8 +237,10 @@ class Trainer:
 
     def _measure(self, *, to_the_end: bool) -> Evaluation:
         session = self._session if to_the_end else StoppableSession(self._session, self.should_stop)
-        validation = self.data.split.validation
-        return evaluate_segments(session, self.data.vocabulary, validation, self.data.protocol_on_the_way)
+        validation, started = self.data.split.validation, time.perf_counter()
+        evaluation = evaluate_segments(session, self.data.vocabulary, validation, self.data.protocol_on_the_way)
+        self._reading_seconds = time.perf_counter() - started
+        return evaluation
 
     def _keep_if_best(self, loss: float) -> None:
         progress = self.state.progress
