@@ -184,8 +184,8 @@ class TestWeightDrop:
         assert torch.equal(torch.get_rng_state(), before)
 
     def test_an_update_leaves_dropped_weights_alone(self) -> None:
-        """Without decay and moments of earlier updates, a weight that was dropped has nothing to move it."""
-        learner, state = learner_of(settings({"weight_drop": 0.5}, weight_decay=0, state_reset=0))
+        """Without decay and moments of earlier updates, a weight that was dropped has nothing to move it in AdamW."""
+        learner, state = learner_of(settings({"weight_drop": 0.5}, optimizer="adamw", weight_decay=0, state_reset=0))
         before = weights_of(state)
         learner.update(0.01, lambda: False)
         after_it = weights_of(state)
