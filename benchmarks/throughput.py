@@ -3,13 +3,15 @@
 python benchmarks/throughput.py [--seconds 4] [--repeats 5] [--json]
 
 Peak: fp32 matrix multiply, 2048 × 2048 × 2048 and 64 × 512 × 2048, the faster of the two, in PyTorch. Training: whole
-updates of charloom's `Learner` (window, forward, loss, backward, clip, AdamW) and of the article's loop, on random
-text. Everything is measured in turns, several times over, and the best turn of each counts, so that a neighbour who
-wakes up in the middle spoils no comparison. One thread, two threads, and two processes of one thread that run at the
-same time each have fresh processes whose number of threads is set before torch is loaded.
+updates of charloom's `Learner` (window, forward, loss, backward, clip, optimizer), with the kernel's layers and
+with PyTorch's, and of the article's loop, on random text. Everything is measured in turns, several times over, and the
+best turn of each counts, so that a neighbour who wakes up in the middle spoils no comparison. One thread, two threads,
+and two processes of one thread that run at the same time each have fresh processes whose number of threads is set
+before torch is loaded.
 
 Operations a character = 6 × the weights that multiply: 2 forward, 4 backward. The embedding is a lookup and is not
-counted; a one-hot input is a product and is. Biases, gates, dropout and the optimizer are not counted, their time is.
+counted; a one-hot input is a product and is, and so is an input that the kernel's layers take from a table. Biases,
+gates, dropout and the optimizer are not counted, their time is.
 Share = operations a second ÷ (cores in use × the peak of one core).
 """
 

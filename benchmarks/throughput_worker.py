@@ -42,6 +42,7 @@ class Case:
     recipe: str
     cell: Cell
     vocab_size: int
+    torch_layers: bool = False
 
     def settings(self, hidden_size: int) -> RunSettings:
         """The recipe with this cell and size, and an evaluation never."""
@@ -58,7 +59,9 @@ CASES = [
     Case("the article's loop, LSTM 2 × {}", True, "article", "lstm", ARTICLE_SYMBOLS),
     Case("charloom, LSTM 2 × {}", False, "article", "lstm", ARTICLE_SYMBOLS),
     Case("charloom, LSTM 1 × {} (default)", False, "base", "lstm", SYMBOLS),
+    Case("PyTorch's layers, LSTM 1 × {}", False, "base", "lstm", SYMBOLS, torch_layers=True),
     Case("charloom, GRU 1 × {}", False, "base", "gru", SYMBOLS),
+    Case("PyTorch's layers, GRU 1 × {}", False, "base", "gru", SYMBOLS, torch_layers=True),
 ]
 
 
@@ -115,6 +118,8 @@ class OurSteps:
         batches = RingBatches(ids, training.batch_size, training.bptt, training.seed)
         state = fresh_state(self.case.shape(self.hidden_size), settings, torch.device("cpu"), Ranks())
         state.model.train()
+        if self.case.torch_layers:
+            state.model.layer_kernel = None
         learner = Learner(state, batches, training, settings.model.weight_drop, Ranks())
         for index in count():
             if not learner.update(training.learning_rate, lambda: False).is_finite:

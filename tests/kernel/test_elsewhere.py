@@ -135,15 +135,18 @@ def test_the_same_bits_elsewhere(name: str, network: tuple[Cell, int, int, int],
     assert output[16:] == expected
 
 
-def declared() -> set[str]:
-    return set(re.findall(r"CHARLOOM_API [\w ]+?\*?(charloom_\w+)\(", SOURCES[1].read_text("utf-8")))
+def declared(target: str) -> set[str]:
+    headers = [source for source in SOURCES if source.name in ("kernel.h", "layers.h")]
+    texts = [header.read_text("utf-8") for header in (headers[:1] if target == WASM else headers)]
+    return {name for text in texts for name in re.findall(r"CHARLOOM_API [\w ]+?\*?(charloom_\w+)\(", text)}
 
 
 @pytest.mark.parametrize("target", [*TARGETS, WASM])
 def test_a_library_exports_what_its_header_declares(target: str) -> None:
     content = cross_compile(target).read_bytes()
-    assert len(declared()) == 12
-    assert [name for name in declared() if name.encode() not in content] == []
+    names = declared(target)
+    assert len(names) == (12 if target == WASM else 17)
+    assert [name for name in names if name.encode() not in content] == []
     assert len(content) < 150_000
 
 

@@ -24,7 +24,8 @@ from charloom.errors import CharloomError, StorageError, UsageError
 
 HERE = Path(__file__).parent
 BUILT = HERE / "build"
-SOURCES = (HERE / "kernel.c", HERE / "kernel.h")
+SOURCES = tuple(HERE / name for name in ("kernel.c", "kernel.h", "layers.c", "layers.h", "layers_micro.h"))
+"""What a library is compiled from; WebAssembly, where nothing is trained, from the first two."""
 
 # Contraction would fuse a product and a sum where the processor can, and so change the last bit. The other two spare
 # checks that nothing here reads.
@@ -225,7 +226,9 @@ def has_zig() -> bool:
 
 
 def _run(command: Sequence[str], to: Path) -> None:
-    whole = [*command, str(SOURCES[0]), "-o", to.name]  # a macOS library records this
+    sources = [str(source) for source in SOURCES if source.suffix == ".c"]
+    sources = sources[:1] if to.suffix == _SUFFIXES[WASM] else sources
+    whole = [*command, *sources, "-o", to.name]  # a macOS library records this
     with tempfile.TemporaryDirectory(prefix="charloom-") as cache:  # else zig's stays in the home folder
         zig = {"ZIG_GLOBAL_CACHE_DIR": cache, "ZIG_LOCAL_CACHE_DIR": cache}
         try:

@@ -51,6 +51,11 @@ _FUNCTIONS: dict[str, tuple[type[ctypes._SimpleCData[int]] | type[ctypes.c_char_
     "draw": (_I64, [_P, _I64, _P, _I64, _P, ctypes.c_double, _P, _P]),
     "write": (_I32, [_P, _I64, _P, _I64, _P, _I64, _I64, _I64, _I64, _P, _P, _P, _I64, _P, _P]),
     "nats": (_I32, [_P, _I64, _P, _I64, _P, _P, _I64, _I64, _I64, _I64, _P, _P, _P]),
+    "layer_panel_bytes": (_I64, [_P, _I32, _I32]),
+    "layer_pack": (_I32, [_P, _I32, _I32, _P, _I64, _P, _I64]),
+    "layer_work_bytes": (_I64, [_P, _I32, _I32, _I64]),
+    "layer_forward": (_I32, [_P, _I32, _P, _P, _I32, _I64, _I64, _P, _I64]),
+    "layer_backward": (_I32, [_P, _I32, _P, _P, _I32, _I64, _I64, _P, _I64]),
 }
 
 
@@ -72,6 +77,9 @@ class Library:
             raise CharloomError(f"the kernel {path} cannot be loaded: {error}") from None
         self.run, self.write, self.nats = loaded.charloom_run, loaded.charloom_write, loaded.charloom_nats
         self.read = loaded.charloom_read
+        self.pack_layer, self.layer_panel_bytes = loaded.charloom_layer_pack, loaded.charloom_layer_panel_bytes
+        self.layer_work_bytes = loaded.charloom_layer_work_bytes
+        self.layer_forward, self.layer_backward = loaded.charloom_layer_forward, loaded.charloom_layer_backward
         self._loaded = loaded
         if loaded.charloom_version() != VERSION:
             raise CharloomError(f"the kernel {path} is another version's: install charloom again")

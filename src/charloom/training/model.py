@@ -9,12 +9,15 @@ Legend: T time, B rows, V vocabulary, E embedding, H hidden units, L layers, D v
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charloom.bundle import ModelShape
+from charloom.kernel.layers import LayerKernel, open_layers
+from charloom.training.recurrence import Inputs, read_layer
 
 
 class WindowDropout(nn.Module):
@@ -90,6 +93,7 @@ class CharacterModel(nn.Module):
         """
         super().__init__()
         self.shape = shape
+        self._drops_inputs = input_dropout > 0
         dropout = WindowDropout if window_dropout else nn.Dropout
         self.embedding = nn.Embedding(shape.vocab_size, shape.embedding_size) if shape.embedding_size else None
         self.input_dropout = dropout(input_dropout)
@@ -123,31 +127,60 @@ class CharacterModel(nn.Module):
 
     def forward(self, ids: Tensor, state: TorchState) -> tuple[Tensor, TorchState]:
         """Read ids (T, B) from a state; return logits (T, B, V) and the state after the last one."""
-        if self.embedding is not None:
-            inputs = self.embedding(ids)  # (T, B, E)
+        kernel = self._choose_kernel()
+        if kernel is not None and not self._drops_inputs and self._is_table_shorter(ids):
+            inputs = Inputs(None if self.embedding is None else self.embedding.weight, ids)
         else:
-            inputs = F.one_hot(ids, self.shape.vocab_size).to(self.output.weight.dtype)  # (T, B, V)
-        inputs = self.input_dropout(inputs)
-        if self.training and self.shape.num_layers > 1:
-            hidden, after = self._layer_by_layer(inputs, state)
+            inputs = Inputs(self.input_dropout(self._embed(ids)))
+        if kernel is not None or (self.training and self.shape.num_layers > 1):
+            hidden, after = self._layer_by_layer(inputs, state, kernel)
         else:
-            hidden, last = self.recurrent(inputs, state if self.shape.cell == "lstm" else state[0])
+            hidden, last = self.recurrent(inputs.values, state if self.shape.cell == "lstm" else state[0])
             after = last if self.shape.cell == "lstm" else (last,)
         return self.output(self.dropout(hidden)), after
 
-    def _layer_by_layer(self, inputs: Tensor, state: TorchState) -> tuple[Tensor, TorchState]:
+    def _embed(self, ids: Tensor) -> Tensor:
+        """Ids (T, B) → what the first layer reads (T, B, E), one-hot (T, B, V)."""
+        if self.embedding is None:
+            return F.one_hot(ids, self.shape.vocab_size).to(self.output.weight.dtype)
+        embedded: Tensor = self.embedding(ids)
+        return embedded
+
+    @cached_property
+    def layer_kernel(self) -> LayerKernel | None:
+        """The compiled kernel for the recurrent layers; set to None, PyTorch's own run them."""
+        return open_layers(self.shape.cell, self.shape.hidden_size)
+
+    def _choose_kernel(self) -> LayerKernel | None:
+        """The kernel for an update on the CPU in float32; None where PyTorch's own layers must do."""
+        weights = self.output.weight
+        is_plain = (
+            weights.device.type == "cpu" and weights.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
+        )
+        return self.layer_kernel if self.training and is_plain else None
+
+    def _is_table_shorter(self, ids: Tensor) -> bool:
+        """Whether what each symbol gives the first layer takes less to compute than what each of ids (T, B) does."""
+        return self.embedding is None or 2 * self.shape.vocab_size <= ids.numel()
+
+    def _layer_by_layer(
+        self, inputs: Inputs, state: TorchState, kernel: LayerKernel | None
+    ) -> tuple[Tensor, TorchState]:
         """The recurrent layers one at a time, with dropout between them that a call for all would not share.
 
-        Values (T, B, E) and a state → (T, B, H) and the state after the last one.
+        What the first one reads and a state → (T, B, H) and the state after the last one.
         """
-        hidden = inputs
+        hidden = torch.empty(0)
         ends: list[TorchState] = []
         for layer, weights in enumerate(self.recurrent.all_weights):
             if layer > 0:
-                hidden = self.dropout(hidden)
+                inputs = Inputs(self.dropout(hidden))
             before = tuple(part[layer : layer + 1].contiguous() for part in state)
-            start = before if self.shape.cell == "lstm" else before[0]
-            fused = _FUSED[self.shape.cell]
-            hidden, *after = fused(hidden, start, weights, True, 1, 0.0, self.training, False, False)
+            if kernel is not None:
+                hidden, *after = read_layer(kernel, inputs, before, weights)
+            else:
+                start = before if self.shape.cell == "lstm" else before[0]
+                fused = _FUSED[self.shape.cell]
+                hidden, *after = fused(inputs.values, start, weights, True, 1, 0.0, self.training, False, False)
             ends.append(tuple(after))
         return hidden, tuple(torch.cat(parts) for parts in zip(*ends, strict=True))
