@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from rich.cells import cell_len
 
-from charloom.cli.output import CommandConsole, Output, OutputOptions
+from charloom.cli.console import CommandConsole
+from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView, fit_line
 from charloom.events import Evaluated, Event, ModelSaved, StepTaken, TrainingStarted
 from charloom.report import duration, evaluated_parts

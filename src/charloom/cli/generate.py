@@ -10,7 +10,6 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from pydantic import Field
 
-from charloom.cli.adapting import adapt_to_file, check_adapting
 from charloom.cli.arguments import Threads, Whole
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.texts import read_text
@@ -60,6 +59,8 @@ def generate(
     if samples > 1 and stream:
         raise UsageError("--stream shows one text: leave it out, or leave --samples out")
     if adapt is not None:
+        from charloom.cli.adapting import adapt_to_file, check_adapting
+
         check_adapting(adapt, prompt_file, precision)
     start = _prompt(prompt, prompt_file)
     loaded, more = load(model, threads=threads, precision=precision), dict[str, Any]()

@@ -6,17 +6,20 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 
 from charloom.cli.arguments import TYPED, NoSuchOptionError
-from charloom.cli.output import CommandConsole, make_streams_safe
+from charloom.cli.output import make_streams_safe
 from charloom.cli.usage_errors import explain_mistake, no_such_option
 from charloom.display import visible
 from charloom.errors import CharloomError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.version import __version__
+
+if TYPE_CHECKING:
+    from charloom.cli.console import CommandConsole
 
 # Each command is imported when it is called. So that `charloom --help` imports none, their descriptions are here.
 COMMANDS = {
@@ -37,13 +40,16 @@ _FULL = "cannot write the output: the disk is full; free some space and try agai
 _APPS = {"corpus": "corpus_app", "sagemaker": "sagemaker_app"}  # those with commands of their own
 
 
-def make_app(*, overview: bool) -> App:
-    """The commands; for an overview of all of them with what they do, else each speaks for itself."""
+def make_app(*, overview: bool, console: CommandConsole | None = None) -> App:
+    """The commands; for an overview of all of them with what they do, else each speaks for itself.
+
+    `console` shows help, where some may be asked for.
+    """
     app = App(
         name="charloom",
         help="Train a character-level language model on your own text, and write with it.",
         version=__version__,
-        console=CommandConsole(),
+        console=console,
         default_parameter=Parameter(negative_iterable=(), show_default=_shown_default),
     )
     for place, (name, does) in enumerate(COMMANDS.items()):
@@ -62,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     given = _without_hyphens(list(sys.argv[1:] if arguments is None else arguments))
     TYPED.set(tuple(given))
     make_streams_safe()
-    if sys.flags.optimize > 1 and (not given or {"--help", "-h"} & set(given)):
+    if sys.flags.optimize > 1 and _asks_for_help(given):
         _start_with_texts(given)
     status = _run(given)
     try:
@@ -76,7 +82,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _run(arguments: list[str]) -> int:
-    app = make_app(overview=not arguments or arguments[0].startswith("-"))
+    overview = not arguments or arguments[0].startswith("-")
+    prints_help = overview or arguments[0] in _APPS or _asks_for_help(arguments)
+    app = make_app(overview=overview, console=_load_console() if prints_help else None)
     try:
         status = app(arguments, exit_on_error=False, print_error=False, result_action="return_value")
     except KeyboardInterrupt:
@@ -98,6 +106,16 @@ def _run(arguments: list[str]) -> int:
             message = _FULL
         return _fail(arguments, error, CharloomError(message))
     return status if isinstance(status, int) else 0
+
+
+def _asks_for_help(arguments: Sequence[str]) -> bool:
+    return not arguments or bool({"--help", "-h"} & set(arguments))
+
+
+def _load_console() -> CommandConsole:
+    from charloom.cli.console import CommandConsole
+
+    return CommandConsole()
 
 
 def _without_hyphens(arguments: list[str]) -> list[str]:

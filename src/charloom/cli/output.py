@@ -10,39 +10,18 @@ import logging
 import os
 import sys
 from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, Field
-from rich.console import Console, ConsoleDimensions
 
 from charloom.display import ForgivingStream, safe_json, visible
 from charloom.events import Notice, Warned
 
-LEAST_WIDTH = 20
-"""Columns. rich and cyclopts fail, or never end, in less; a narrower terminal breaks the lines itself."""
-_USUAL_WIDTH = 80
-
-
-class CommandConsole(Console):
-    """rich's own, never narrower than `LEAST_WIDTH`."""
-
-    @property
-    def size(self) -> ConsoleDimensions:
-        """Its size, as it is laid out. COLUMNS=0 says that nothing is known."""
-        width, height = super().size
-        return ConsoleDimensions(max(width or _USUAL_WIDTH, LEAST_WIDTH), max(height, 1))
-
-    @size.setter
-    def size(self, new_size: tuple[int, int]) -> None:
-        self._width, self._height = new_size
-
-    @property
-    def is_too_narrow(self) -> bool:
-        """Whether the terminal is narrower than its lines: what redraws itself there would fill it."""
-        return 0 < super().size.width < LEAST_WIDTH
-
+if TYPE_CHECKING:
+    from charloom.cli.console import CommandConsole
 
 OUTPUT_GROUP = Group("Output", sort_key=100)
 
@@ -69,16 +48,22 @@ class Output:
         self.quiet = options.quiet
         self._warnings: list[str] = []
         self._on_terminal = sys.stdout.isatty()
+        logging.getLogger("charloom").handlers = [_Notes(self)]
+
+    @cached_property
+    def console(self) -> CommandConsole:
+        """stderr, laid out for people."""
+        from charloom.cli.console import CommandConsole
+
         terminal = sys.stderr.isatty()
-        self.console = CommandConsole(
+        return CommandConsole(
             stderr=True,
-            quiet=options.quiet,
+            quiet=self.quiet,
             highlight=False,
             emoji=False,  # :smile: in a name is not one
             soft_wrap=not terminal,
             force_interactive=None if terminal else False,  # FORCE_COLOR asks for colours, not for a moving bar
         )
-        logging.getLogger("charloom").handlers = [_Notes(self)]
 
     def result(self, data: dict[str, Any]) -> None:
         """One JSON line on stdout, with the warnings there were since the last one."""
@@ -108,6 +93,8 @@ class Output:
 
         A line with a command is broken by the terminal alone, so that it can be copied whole.
         """
+        if self.quiet:
+            return
         for line in visible(text, lines=True).split("\n"):
             command = line.startswith("    charloom ") or None
             self.console.print(line, style=style, markup=False, soft_wrap=command)

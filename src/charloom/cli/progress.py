@@ -15,7 +15,8 @@ from rich.console import RenderableType
 from rich.progress import BarColumn, DownloadColumn, Progress, ProgressColumn, TextColumn
 from rich.table import Column
 
-from charloom.cli.output import CommandConsole, Output
+from charloom.cli.console import CommandConsole
+from charloom.cli.output import Output
 from charloom.display import visible
 from charloom.events import (
     DownloadProgress,

@@ -17,7 +17,8 @@ from pydantic import Field
 from rich.cells import cell_len, set_cell_size
 
 from charloom.cli.arguments import CorpusArgument, Threads, Whole, corpus_specs
-from charloom.cli.output import LEAST_WIDTH, Output, OutputOptions
+from charloom.cli.console import LEAST_WIDTH
+from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.display import visible
 from charloom.errors import UsageError

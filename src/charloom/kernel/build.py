@@ -17,7 +17,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from charloom.errors import CharloomError, StorageError, UsageError
@@ -92,7 +92,7 @@ def cross_compile(target: str) -> Path:
 
 def found_libraries() -> dict[str, Path]:
     """The libraries that are here, compiled from today's source, by their targets."""
-    places = _places()
+    places = list(_places())
     found = {target: _find(library_name(target), places) for target in (*TARGETS, WASM, platform_name())}
     return {target: path for target, path in found.items() if path is not None}
 
@@ -112,20 +112,20 @@ def platform_name() -> str:
     return f"{system}-{_MACHINES.get(machine, machine)}"
 
 
-def _places() -> list[Path]:
+def _places() -> Iterator[Path]:
     """Where libraries are looked for."""
+    yield BUILT
     try:
         from charloom.text.named import cache_folder
-    except ModuleNotFoundError:  # while charloom itself is built, nothing else is installed
-        return [BUILT]
-    try:
+
         cache = cache_folder() / "kernel"
-    except StorageError:  # a user without a home has none
-        return [BUILT]
-    return [BUILT] if str(cache).startswith("~") else [BUILT, cache]  # what some versions of platformdirs say then
+    except (ModuleNotFoundError, StorageError):  # while charloom itself is built; of a user without a home
+        return
+    if not str(cache).startswith("~"):  # what some versions of platformdirs say then
+        yield cache
 
 
-def _find(name: str, places: Sequence[Path] | None = None) -> Path | None:
+def _find(name: str, places: Iterable[Path] | None = None) -> Path | None:
     return next((path for folder in places or _places() if _is_ours(path := folder / name)), None)
 
 
@@ -143,7 +143,9 @@ def _compile(name: str, command: Callable[[], Sequence[str]]) -> Path:
     """Compile into a checkout's folder, else the cache; where neither can be written, for this process alone."""
     made = _compile_alone(name, command)
     is_checkout = (HERE.parents[2] / "pyproject.toml").is_file()
-    for folder in _places() if is_checkout else _places()[1:]:
+    for folder in _places():
+        if folder == BUILT and not is_checkout:
+            continue
         if _keep(made, folder / name):
             shutil.rmtree(made.parent, ignore_errors=True)
             return folder / name
