@@ -146,7 +146,7 @@ def allot_rows(shares: Iterable[Share], rows: int, wanted: Callable[[Share], int
 
 
 class Scheduler:
-    """The requests of one engine; its thread alone calls what changes them.
+    """Gives the rows of one engine to its requests, turn by turn; its thread alone calls what changes them.
 
     Attributes:
         shares: the requests that something is left to do for.

@@ -132,36 +132,36 @@ def event(data: object) -> bytes:
     return f"data: {json_text(data)}\n\n".encode()
 
 
-def stream_completion(job: RunningCompletion, server: Context, identity: str, headers: dict[str, str]) -> Response:
+def stream_completion(running: RunningCompletion, server: Context, identity: str, headers: dict[str, str]) -> Response:
     """The answer to a request with `stream`."""
     return Streamed(
-        _events(job, server, identity),
+        _events(running, server, identity),
         event(OUT_OF_TIME.body()),
         server.settings.request_timeout,
         "text/event-stream; charset=utf-8",
         {"Cache-Control": "no-cache", "X-Accel-Buffering": "no", **headers},
-        job,
+        running,
     )
 
 
-async def _events(job: RunningCompletion, server: Context, identity: str) -> AsyncGenerator[bytes, None]:
-    writer = _EventWriter(job)
+async def _events(running: RunningCompletion, server: Context, identity: str) -> AsyncGenerator[bytes, None]:
+    writer = _EventWriter(running)
     try:
-        async with contextlib.aclosing(merge_portions(job.continuations, server.settings.coalesce / 1000)) as news:
+        async with contextlib.aclosing(merge_portions(running.continuations, server.settings.coalesce / 1000)) as news:
             async for number, chunk in news:
                 for data in writer.events(number, chunk):
                     yield event(data)
                     await asyncio.sleep(0)  # the echo of a long prompt is many events
                 if chunk is None:
-                    job.count(job.continuations[number])
+                    running.count(running.continuations[number])
     except ApiError as error:
         yield event(error.body())
         return
     except CharloomError as error:
         yield event(client_error(error, identity).body())
         return
-    if job.plan.usage:
-        yield event(writer.frame.around([], job.usage))
+    if running.plan.usage:
+        yield event(writer.frame.around([], running.usage))
     yield b"data: [DONE]\n\n"
 
 
@@ -177,11 +177,11 @@ def client_error(error: CharloomError, identity: str) -> ApiError:
 class _EventWriter:
     """Makes events of the portions of a request's texts."""
 
-    def __init__(self, job: RunningCompletion) -> None:
-        self.frame = Frame(job.plan.served.name)
-        self._job = job
-        self._offsets = [Offsets() for _ in job.continuations]
-        self._echoed = [not job.plan.echo for _ in job.continuations]
+    def __init__(self, running: RunningCompletion) -> None:
+        self.frame = Frame(running.plan.served.name)
+        self._running = running
+        self._offsets = [Offsets() for _ in running.continuations]
+        self._echoed = [not running.plan.echo for _ in running.continuations]
 
     def events(self, number: int, chunk: Chunk | None) -> Iterator[dict[str, Any]]:
         """What a portion gives rise to; None is the end of that text."""
@@ -189,27 +189,27 @@ class _EventWriter:
             self._echoed[number] = True
             yield from self._echo(number)
         if chunk is None:
-            continuation = self._job.continuations[number]
+            continuation = self._running.continuations[number]
             check_whole(continuation)
             yield self._event(number, "", None, continuation.finish_reason)
         else:
             logprobs = None
-            if self._job.plan.alternatives is not None:
+            if self._running.plan.alternatives is not None:
                 logprobs = self._offsets[number].logprobs(chunk.tokens)
             yield self._event(number, chunk.text, logprobs, None)
 
     def _echo(self, number: int) -> Iterator[dict[str, Any]]:
-        continuation = self._job.continuations[number]
-        if self._job.plan.alternatives is None:
+        continuation = self._running.continuations[number]
+        if self._running.plan.alternatives is None:
             yield self._event(number, continuation.prompt, None, None)
             return
-        text, first = continuation.prompt, self._job.first_of_prompt(number)
+        text, first = continuation.prompt, self._running.first_of_prompt(number)
         for tokens in prompt_tokens(continuation, _TOKENS_AT_ONCE):
             yield self._event(number, text, self._offsets[number].logprobs(tokens, first), None)
             text = ""
 
     def _event(self, number: int, text: str, logprobs: dict[str, Any] | None, reason: str | None) -> dict[str, Any]:
-        return self.frame.around([choice(self._job, number, text, logprobs, reason)], None)
+        return self.frame.around([choice(self._running, number, text, logprobs, reason)], None)
 
 
 router = APIRouter()
@@ -238,12 +238,12 @@ async def answer_completion(request: Request, asked: CompletionRequest) -> Respo
     if plan.large:
         await server.concurrency.admit(request.scope)
     _note(request, plan, server)
-    job = await start_completion(plan, server, notes(request.scope))
-    headers = unknown_header(job.unknown)
+    running = await start_completion(plan, server, notes(request.scope))
+    headers = unknown_header(running.unknown)
     if plan.stream:
-        return stream_completion(job, server, notes(request.scope)["request_id"], headers)
-    await wait_until_finished(request, job, server)
-    return json_answer(await build_answer(job, server), server, headers)
+        return stream_completion(running, server, notes(request.scope)["request_id"], headers)
+    await wait_until_finished(request, running, server)
+    return json_answer(await build_answer(running, server), server, headers)
 
 
 async def plan_aside(asked: CompletionRequest, server: Context) -> CompletionPlan:
@@ -260,7 +260,7 @@ async def plan_aside(asked: CompletionRequest, server: Context) -> CompletionPla
     )
 
 
-async def wait_until_finished(request: Request, job: RunningCompletion, server: Context) -> None:
+async def wait_until_finished(request: Request, running: RunningCompletion, server: Context) -> None:
     """Wait until a request's texts have ended, its client has gone, or its time is over.
 
     Raises:
@@ -268,10 +268,10 @@ async def wait_until_finished(request: Request, job: RunningCompletion, server: 
         ClientGoneError: the client went away.
         CharloomError: one of the texts failed.
     """
-    with job:
+    with running:
         try:
             async with asyncio.timeout(server.settings.request_timeout):
-                await unless_gone(request.receive, job.ended())
+                await unless_gone(request.receive, running.ended())
         except TimeoutError:
             raise OUT_OF_TIME from None
 

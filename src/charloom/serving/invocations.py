@@ -212,9 +212,9 @@ class _Lines:
             if plan.large:
                 await turn.wait()
                 await self._server.concurrency.admit(self._scope)
-            with await _begin_patiently(plan, self._server) as job:
-                await job.ended()
-                return await build_answer(job, self._server)
+            with await _begin_patiently(plan, self._server) as running:
+                await running.ended()
+                return await build_answer(running, self._server)
         except ApiError as error:
             return json_text(error.body())
         except CharloomError as error:
@@ -247,12 +247,12 @@ async def _continue_payload(request: Request, server: Context) -> Response:
     plan.options["regex"] = None  # exactly that length, whatever the model's own settings are
     in_bytes = plan.served.model.vocabulary.kind == "bytes"
     plan.options["length"] = missing * (_BYTES_A_CHARACTER if in_bytes else 1)
-    job = await start_completion(plan, server)
-    await wait_until_finished(request, job, server)
-    headers = unknown_header(job.unknown)
-    text = start + job.continuations[0].text[:missing]
+    running = await start_completion(plan, server)
+    await wait_until_finished(request, running, server)
+    headers = unknown_header(running.unknown)
+    text = start + running.continuations[0].text[:missing]
     if preferred_form(",".join(request.headers.getlist("accept")), (TEXT, JSON)) == JSON:
-        return json_answer(await build_answer(job, server, text), server, headers)
+        return json_answer(await build_answer(running, server, text), server, headers)
     return Response(text.encode("utf-8", "replace"), headers=headers, media_type="text/plain; charset=utf-8")
 
 

@@ -133,20 +133,20 @@ def _top(token: Token) -> dict[str, float]:
 
 
 def choice(
-    job: RunningCompletion, number: int, text: str, logprobs: dict[str, Any] | None, finish_reason: str | None
+    running: RunningCompletion, number: int, text: str, logprobs: dict[str, Any] | None, finish_reason: str | None
 ) -> dict[str, Any]:
     """One choice, or its news."""
-    seed = job.continuations[number].seed
+    seed = running.continuations[number].seed
     return {"index": number, "text": text, "logprobs": logprobs, "finish_reason": finish_reason, "seed": seed}
 
 
-def _whole_choice(job: RunningCompletion, number: int, text: str | None) -> Iterator[str]:
+def _whole_choice(running: RunningCompletion, number: int, text: str | None) -> Iterator[str]:
     """One choice whose text has ended, as JSON in pieces."""
-    continuation = job.continuations[number]
+    continuation = running.continuations[number]
     if text is None:
-        text = (continuation.prompt if job.plan.echo else "") + continuation.text
-    whole = json_text(choice(job, number, text, None, continuation.finish_reason))
-    if job.plan.alternatives is None:
+        text = (continuation.prompt if running.plan.echo else "") + continuation.text
+    whole = json_text(choice(running, number, text, None, continuation.finish_reason))
+    if running.plan.alternatives is None:
         yield whole
         return
     before, key, after = whole.rpartition('"logprobs":')
@@ -158,7 +158,7 @@ def _whole_choice(job: RunningCompletion, number: int, text: str | None) -> Iter
         "top_logprobs": lambda tokens: [None if token is None else _top(token) for token in tokens],
         "text_offset": lambda tokens: offsets.next(first if token is None else token.text for token in tokens),
     }
-    first = job.first_of_prompt(number)
+    first = running.first_of_prompt(number)
     for name, column in columns.items():
         yield f'{"" if name == "tokens" else ","}"{name}":['
         yield from _commas(json_text(column(tokens))[1:-1] for tokens in _tokens(continuation))
@@ -194,13 +194,17 @@ def _commas(pieces: Iterable[str]) -> Iterator[str]:
         between = ","
 
 
-def completion(job: RunningCompletion, text: str | None = None) -> str:
+def completion(running: RunningCompletion, text: str | None = None) -> str:
     """The answer to a request whose texts have all ended, as JSON; `text` is said instead of a single one."""
-    frame = Frame(job.plan.served.name)
-    choices = (_whole_choice(job, number, text) for number in range(len(job.continuations)))
-    return "".join(frame.pieces(choices, job.usage))
+    frame = Frame(running.plan.served.name)
+    choices = (_whole_choice(running, number, text) for number in range(len(running.continuations)))
+    return "".join(frame.pieces(choices, running.usage))
 
 
-async def build_answer(job: RunningCompletion, server: Context, text: str | None = None) -> str:
+async def build_answer(running: RunningCompletion, server: Context, text: str | None = None) -> str:
     """The same; a large one is made in a thread."""
-    return await server.concurrency.build_in_thread(completion, job, text) if job.plan.large else completion(job, text)
+    return (
+        await server.concurrency.build_in_thread(completion, running, text)
+        if running.plan.large
+        else completion(running, text)
+    )
