@@ -28,7 +28,7 @@ from charloom.training.data import TrainingData, model_shape
 from charloom.training.publish import memory_seconds
 from charloom.training.ranks import Ranks
 from charloom.training.schedule import Plan
-from charloom.training.speed import Probes, known_speeds
+from charloom.training.speed import Probes, estimate_speed
 from charloom.training.state import Progress, fresh_state
 from charloom.training.torch_session import TorchSession
 
@@ -142,12 +142,12 @@ def choose_again(
         speed = progress.characters / max(progress.training_seconds, 1e-9)
         factor = speed / chosen.speed
         left = max(1e-3, settings.training.budget - progress.seconds)
-        best = _best(data, settings, fixed, left, device, known_speeds(chosen.speeds, factor, data))
+        now = {size: factor * fastest for size, fastest in chosen.speeds.items()}
+        best = _best(data, settings, fixed, left, device, lambda sized: estimate_speed(now, sized, data))
         read = progress.characters + _LEARNING_SHARE * speed * left
         parameters = model_shape(data, chosen.settings.model).parameters
         if best.loss < predicted_loss(parameters, read, data.characters) - _BETTER:
-            speeds = {size: factor * fastest for size, fastest in chosen.speeds.items()}
-            content = _packed(data, best, settings.training.budget, speeds)
+            content = _packed(data, best, settings.training.budget, now)
     content = ranks.share_bytes(content)
     return _unpacked(content) if content else None
 
@@ -170,9 +170,9 @@ def _best(
     fixed: frozenset[str],
     seconds: float,
     device: torch.device,
-    speed: Callable[[RunSettings], float | None],
+    speed: Callable[[RunSettings], float],
 ) -> _Candidate:
-    """The best size; sizes are tried upwards while their speed is known and the prediction is not clearly worse."""
+    """The best size; sizes are tried upwards until the prediction is clearly worse."""
     best: _Candidate | None = None
     for candidate in _candidates(data, settings, fixed, seconds, device, speed):
         if best is None or candidate.loss < best.loss:
@@ -189,7 +189,7 @@ def _candidates(
     fixed: frozenset[str],
     seconds: float,
     device: torch.device,
-    speed_of: Callable[[RunSettings], float | None],
+    speed_of: Callable[[RunSettings], float],
 ) -> Iterator[_Candidate]:
     """The sizes that fit the text, smallest first, each with its prediction."""
     characters = data.characters
@@ -200,8 +200,6 @@ def _candidates(
         if index and parameters > max(20_000, _PARAMETERS_A_CHARACTER * characters):
             return
         speed = speed_of(sized)
-        if speed is None:
-            return
         read = _LEARNING_SHARE * speed * seconds
         yield _Candidate(sized, parameters, speed, read / characters, predicted_loss(parameters, read, characters))
 

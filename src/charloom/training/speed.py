@@ -41,12 +41,12 @@ class Probes:
         self._found_faster = False
         return is_worth_it
 
-    def speed(self, settings: RunSettings) -> float | None:
-        """Characters a second with these settings, the best that was ever measured; None where there is no time."""
+    def speed(self, settings: RunSettings) -> float:
+        """Characters a second with these settings, the best that was ever measured; an estimate where time is up."""
         size = settings.model.hidden_size
-        before = self.fastest.get(size)
         if self.fastest and not self._is_in_time():
-            return before
+            return estimate_speed(self.fastest, settings, self._data)
+        before = self.fastest.get(size)
         now = measure_speed(self._data, settings, self._device, self._ranks)
         self._found_faster = self._found_faster or before is None or now > _QUIET * before
         self.fastest[size] = max(before or 0.0, now)
@@ -56,19 +56,15 @@ class Probes:
         return time.perf_counter() <= self._end
 
 
-def known_speeds(fastest: dict[int, float], factor: float, data: TrainingData) -> Callable[[RunSettings], float]:
-    """The speeds that were measured, times a factor; of larger sizes, what their numbers of parameters say."""
-
-    def speed(settings: RunSettings) -> float:
-        size = settings.model.hidden_size
-        if size in fastest:
-            return factor * fastest[size]
-        largest = max(fastest)
-        known = settings.model.model_copy(update={"hidden_size": largest})
-        share = model_shape(data, known).parameters / model_shape(data, settings.model).parameters
-        return factor * fastest[largest] * share
-
-    return speed
+def estimate_speed(fastest: dict[int, float], settings: RunSettings, data: TrainingData) -> float:
+    """The speed that was measured, or what the number of parameters says of it beside the largest size that was."""
+    size = settings.model.hidden_size
+    if size in fastest:
+        return fastest[size]
+    largest = max(fastest)
+    known = settings.model.model_copy(update={"hidden_size": largest})
+    share = model_shape(data, known).parameters / model_shape(data, settings.model).parameters
+    return fastest[largest] * share
 
 
 def measure_speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
