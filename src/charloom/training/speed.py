@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from charloom.settings import RunSettings
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.data import TrainingData, model_shape
 from charloom.training.learner import Learner
-from charloom.training.optimizer import RENEWED_EVERY
+from charloom.training.optimizer import Muon
 from charloom.training.ranks import Ranks
-from charloom.training.state import fresh_state
+from charloom.training.state import TrainingState, fresh_state
 
+_UPDATES = 3  # that are timed, after one that is not
 _QUIET = 1.1  # a round that finds no size this much faster than the rounds before it is the last
 
 
@@ -73,23 +75,25 @@ def measure_speed(data: TrainingData, settings: RunSettings, device: torch.devic
     Other programs cannot slow what is counted by the processor time of one thread. How much faster several threads
     are is the ratio of two times that are measured at once.
     """
-    learner, characters = _throwaway(data, settings, device, ranks)
+    state, learner, characters = _throwaway(data, settings, device, ranks)
     threads = torch.get_num_threads()
     if device.type != "cpu":
-        (together,) = _seconds(learner, time.perf_counter)
+        (together,) = _seconds(state, learner, time.perf_counter)
         return characters / together
     torch.set_num_threads(1)
     try:
-        alone, wall = _seconds(learner, time.thread_time, time.perf_counter)
+        alone, wall = _seconds(state, learner, time.thread_time, time.perf_counter)
     finally:
         torch.set_num_threads(threads)
     if threads == 1:
         return characters / alone
-    (together,) = _seconds(learner, time.perf_counter)
+    (together,) = _seconds(state, learner, time.perf_counter)
     return characters / alone * min(threads, max(1.0, wall / together))
 
 
-def _throwaway(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> tuple[Learner, float]:
+def _throwaway(
+    data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks
+) -> tuple[TrainingState, Learner, int]:
     """What learns one rank's share of the rows, and how many characters an update of all ranks is."""
     fitted = fit_batch(data.characters, settings.training, frozenset())
     share = max(1, fitted.batch_size // ranks.world_size)
@@ -99,13 +103,25 @@ def _throwaway(data: TrainingData, settings: RunSettings, device: torch.device, 
     state = fresh_state(model_shape(data, own.model), own, device, Ranks())
     state.model.train()
     learner = Learner(state, batches, own.training, own.model.weight_drop, Ranks())
-    return learner, batches.characters(0) * ranks.world_size
+    return state, learner, batches.characters(0) * ranks.world_size
 
 
-def _seconds(learner: Learner, *clocks: Callable[[], float]) -> list[float]:
-    """Seconds an update by each clock, on average over as many as the optimizer's costs take to come round."""
+def _seconds(state: TrainingState, learner: Learner, *clocks: Callable[[], float]) -> list[float]:
+    """Seconds an update by each clock, with its share of what the optimizer does only now and then."""
+    intervals = [group.get("interval", 0) for group in state.optimizer.param_groups]
+    for group in state.optimizer.param_groups:
+        group["interval"] = sys.maxsize
     learner.update(0.0, lambda: False)
+    updates = _clocked(clocks, lambda: [learner.update(0.0, lambda: False) for _ in range(_UPDATES)])
+    for group, interval in zip(state.optimizer.param_groups, intervals, strict=True):
+        group["interval"] = interval
+    if not isinstance(state.optimizer, Muon):
+        return [each / _UPDATES for each in updates]
+    renewals = _clocked(clocks, state.optimizer.renew_directions)
+    return [each / _UPDATES + once / max(intervals) for each, once in zip(updates, renewals, strict=True)]
+
+
+def _clocked(clocks: Sequence[Callable[[], float]], job: Callable[[], object]) -> list[float]:
     started = [clock() for clock in clocks]
-    for _ in range(RENEWED_EVERY):
-        learner.update(0.0, lambda: False)
-    return [(clock() - start) / RENEWED_EVERY for clock, start in zip(clocks, started, strict=True)]
+    job()
+    return [clock() - start for clock, start in zip(clocks, started, strict=True)]
