@@ -20,7 +20,7 @@ import torch
 from article_loop import ROWS, WINDOW, ArticleLoop, State
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES
-from charloom.settings import Cell, RunSettings
+from charloom.settings import Cell, Optimizer, RunSettings
 from charloom.text.splits import Segment
 from charloom.training.batches import RingBatches
 from charloom.training.learner import Learner
@@ -42,13 +42,15 @@ class Case:
     recipe: str
     cell: Cell
     vocab_size: int
+    optimizer: Optimizer | None = None
     torch_layers: bool = False
 
     def settings(self, hidden_size: int) -> RunSettings:
-        """The recipe with this cell and size, and an evaluation never."""
+        """The recipe with this cell, size and optimizer."""
         recipe = load_recipe(self.recipe)
         model = recipe.model.model_copy(update={"cell": self.cell, "hidden_size": hidden_size})
-        return recipe.model_copy(update={"model": model})
+        training = recipe.training.model_copy(update={"optimizer": self.optimizer} if self.optimizer else {})
+        return recipe.model_copy(update={"model": model, "training": training})
 
     def shape(self, hidden_size: int) -> ModelShape:
         """The network."""
@@ -59,9 +61,10 @@ CASES = [
     Case("the article's loop, LSTM 2 × {}", True, "article", "lstm", ARTICLE_SYMBOLS),
     Case("charloom, LSTM 2 × {}", False, "article", "lstm", ARTICLE_SYMBOLS),
     Case("charloom, LSTM 1 × {} (default)", False, "base", "lstm", SYMBOLS),
-    Case("PyTorch's layers, LSTM 1 × {}", False, "base", "lstm", SYMBOLS, torch_layers=True),
-    Case("charloom, GRU 1 × {}", False, "base", "gru", SYMBOLS),
-    Case("PyTorch's layers, GRU 1 × {}", False, "base", "gru", SYMBOLS, torch_layers=True),
+    Case("charloom, LSTM 1 × {}, AdamW", False, "base", "lstm", SYMBOLS, "adamw"),
+    Case("… with PyTorch's LSTM", False, "base", "lstm", SYMBOLS, "adamw", torch_layers=True),
+    Case("charloom, GRU 1 × {}, AdamW", False, "base", "gru", SYMBOLS, "adamw"),
+    Case("… with PyTorch's GRU", False, "base", "gru", SYMBOLS, "adamw", torch_layers=True),
 ]
 
 
@@ -78,17 +81,21 @@ Steps = Iterator[int]
 """Takes one update at each `next` and gives the characters it learned from."""
 
 
-def operations_per_second(rows: int, inner: int, columns: int, seconds: float) -> float:
-    """The rate of one matrix product, repeated for `seconds`."""
+CLOCKS = {"wall": time.perf_counter, "processor": time.process_time}
+Clock = Callable[[], float]
+
+
+def operations_per_second(rows: int, inner: int, columns: int, seconds: float, clock: Clock) -> float:
+    """The rate of one matrix product, repeated for `seconds` of a clock."""
     left, right = torch.randn(rows, inner), torch.randn(inner, columns)
     product = torch.mm(left, right)
     repeats = max(1, round(5e8 / (rows * inner * columns)))  # between two looks at the clock
-    done, started = 0, time.perf_counter()
-    while done == 0 or time.perf_counter() - started < seconds:
+    done, started = 0, clock()
+    while done == 0 or clock() - started < seconds:
         for _ in range(repeats):
             torch.mm(left, right, out=product)
         done += repeats
-    return 2 * rows * inner * columns * done / (time.perf_counter() - started)
+    return 2 * rows * inner * columns * done / (clock() - started)
 
 
 def article_steps(vocab_size: int, hidden_size: int) -> Steps:
@@ -127,28 +134,28 @@ class OurSteps:
             yield batches.characters(index % batches.windows_per_epoch)
 
 
-def characters_per_second(steps: Steps, seconds: float) -> float:
-    """The rate of the updates that fit into `seconds`; the first finds cold caches and is not counted."""
+def characters_per_second(steps: Steps, seconds: float, clock: Clock) -> float:
+    """The rate of the updates that fit into `seconds` of a clock; the first finds cold caches and is not counted."""
     next(steps)
-    characters, started = 0, time.perf_counter()
-    while characters == 0 or time.perf_counter() - started < seconds:
+    characters, started = 0, clock()
+    while characters == 0 or clock() - started < seconds:
         characters += next(steps)
-    return characters / (time.perf_counter() - started)
+    return characters / (clock() - started)
 
 
-def work(threads: int, hidden_size: int, seconds: float) -> None:
+def work(threads: int, hidden_size: int, seconds: float, clock: Clock) -> None:
     """Say when ready, then answer each line of the standard input, the name of a measurement, with its rate."""
     torch.set_num_threads(threads)
     jobs: dict[str, Callable[[], float]] = {
-        name: partial(operations_per_second, *sides, seconds) for name, sides in PEAKS.items()
+        name: partial(operations_per_second, *sides, seconds, clock) for name, sides in PEAKS.items()
     }
     for case in CASES:
         steps = article_steps(case.vocab_size, hidden_size) if case.article_loop else iter(OurSteps(case, hidden_size))
-        jobs[case.name] = partial(characters_per_second, steps, seconds)
+        jobs[case.name] = partial(characters_per_second, steps, seconds, clock)
     print(0, flush=True)  # ready: loading disturbs no measurement any more
     for line in sys.stdin:
         print(jobs[json.loads(line)](), flush=True)
 
 
 if __name__ == "__main__":
-    work(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]))
+    work(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), CLOCKS[sys.argv[4]])
