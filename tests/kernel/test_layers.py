@@ -161,8 +161,15 @@ def test_which_layers_the_kernel_runs(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_memory_is_used_again() -> None:
     memory = layers.Memory()
-    first = memory.take(3, 4)
+    first = memory.take(100, 4, 30)
+    first[:] = 1
     assert address(first) % 64 == 0
     memory.give(first, None)
-    assert address(memory.take(2, 6)) == address(first)
-    assert address(memory.take(2, 6)) != address(first)
+    shorter = memory.take(99, 4, 30)
+    assert address(shorter) == address(first)
+    assert address(memory.take(100, 4, 30)) != address(first)
+    memory.give(shorter)
+    again = memory.take(100, 4, 30)
+    assert address(again) == address(first)
+    again[:] = 2
+    assert memory.take(0, 5).shape == (0, 5)

@@ -14,12 +14,13 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from charloom.errors import CharloomError
-from charloom.kernel.native import CELLS, MICRO_VARIABLE, NUMPY, Library, address, aligned, check, kernel
+from charloom.kernel.native import ALIGNMENT, CELLS, MICRO_VARIABLE, NUMPY, Library, address, check, kernel
 from charloom.settings import Cell
 
 Floats = NDArray[np.float32]
@@ -35,25 +36,30 @@ _WORK = 10_000_000  # multiplications that a thread has at least, about half a m
 
 
 class Memory:
-    """Arrays whose memory is used again: the system takes long to clear fresh memory, page by page."""
+    """Arrays whose memory is used again: the system takes long to clear fresh memory, page by page.
+
+    Blocks come in few sizes, so that a window that is one character shorter has the same.
+    """
 
     def __init__(self) -> None:
-        self._free: dict[int, list[Floats]] = {}
+        self._free: dict[int, list[NDArray[np.uint8]]] = {}
 
     def take(self, *shape: int) -> Floats:
         """An array of any values."""
-        count = math.prod(shape)
-        try:
-            block = self._free[count].pop()
-        except (KeyError, IndexError):
-            block = aligned(4 * count).view(np.float32)
-        return block.reshape(shape)
+        size = 4 * math.prod(shape)
+        step = 1 << max(0, size.bit_length() - 4)
+        rounded = -(-size // step) * step + ALIGNMENT
+        free = self._free.get(rounded)
+        block = free.pop() if free else np.empty(rounded, np.uint8)
+        offset = -address(block) % ALIGNMENT
+        return block[offset : offset + size].view(np.float32).reshape(shape)
 
     def give(self, *arrays: Floats | None) -> None:
         """Return arrays that are not used any more."""
         for array in arrays:
             if array is not None:
-                self._free.setdefault(array.size, []).append(array.reshape(-1))
+                block = cast("NDArray[np.uint8]", array.base)  # numpy has a view point to the whole
+                self._free.setdefault(block.size, []).append(block)
 
 
 class LayerKernel:
