@@ -175,13 +175,14 @@ class LayerKernel:
         def run_rows(cut: tuple[int, int]) -> int:
             needed = check(self._library.layer_work_bytes(address(layer), direction, self._micro, cut[1] - cut[0]))
             work = self.memory.take(needed // 4)
-            own = (len(arrays), *cut, address(work), work.nbytes)
-            result = function(address(layer), self._micro, places, sizes, *own)
+            rest = (len(arrays), *cut, address(work), work.nbytes)
+            result = function(address(layer), self._micro, places, sizes, *rest)
             self.memory.give(work)
             return result
 
-        cuts = _share_rows(rows, min(threads, steps * rows * weights.size // _WORK))
-        results = [run_rows(cuts[0])] if len(cuts) == 1 else list(_workers(os.getpid(), len(cuts)).map(run_rows, cuts))
+        own, *others = _share_rows(rows, min(threads, steps * rows * weights.size // _WORK))
+        jobs = [_workers(os.getpid(), len(others)).submit(run_rows, cut) for cut in others]
+        results = [run_rows(own), *(job.result() for job in jobs)]
         self.memory.give(panels)
         for result in results:
             check(result)
