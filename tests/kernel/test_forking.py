@@ -1,4 +1,4 @@
-"""A process that is forked after a network was used with several threads."""
+"""A process that is forked after a network or a layer in training was used with several threads."""
 
 from __future__ import annotations
 
@@ -26,9 +26,24 @@ for rows in (1, 32):  # shared by layers, and by rows
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
 """
 
+LAYERS = """
+import os
+from charloom.kernel.layers import LayerKernel
+from tests.kernel.layers import Layer
+from tests.kernel.networks import same_bits
+
+layer, kernel = Layer.random("gru", 120, 16, 64), LayerKernel("gru", 64)
+expected = layer.run(kernel, threads=2)
+child = os.fork()
+if not child:
+    os._exit(0 if same_bits(layer.run(kernel, threads=2), expected) else 3)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked here")
-def test_a_fork_has_threads_of_its_own() -> None:
+@pytest.mark.parametrize("code", [CODE, LAYERS], ids=["network", "layers"])
+def test_a_fork_has_threads_of_its_own(code: str) -> None:
     root = Path(__file__).resolve().parents[2]
-    ran = subprocess.run([sys.executable, "-c", CODE], cwd=root, timeout=120, check=False)
+    ran = subprocess.run([sys.executable, "-c", code], cwd=root, timeout=120, check=False)
     assert ran.returncode == 0
