@@ -84,7 +84,7 @@ def test_without_decay_it_is_adam() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (2, 8, 3), (2, 3, 8), (4, 64, 64)])
 def test_orthogonalize_keeps_the_directions(shape: tuple[int, int, int]) -> None:
-    """The singular vectors stay what they are, all singular values come near 1."""
+    """The singular vectors stay what they are, most singular values come near 1."""
     blocks = torch.randn(shape, generator=torch.Generator().manual_seed(1))
     left, _, right = torch.linalg.svd(blocks, full_matrices=False)
     values = left.mT @ orthogonalize(blocks) @ right.mT
@@ -122,20 +122,18 @@ def muon_by_hand(weights: Array, gradients: list[Array], interval: int, rate: fl
 
 
 def test_the_larger_the_network_beside_the_window_the_longer_a_direction_serves() -> None:
-    """5·H operations for a character's 1: at most 0.15 of an update's, as far as 4 to 32 steps reach."""
-    sizes = {64: 4, 128: 4, 256: 6, 512: 11, 1024: 22, 2048: 32}
+    """5·H operations for a character's 1: at most 0.15 of an update's, as far as 4 to 8 steps reach."""
+    sizes = {64: 4, 128: 4, 256: 6, 384: 8, 512: 8, 1024: 8}
     assert {size: renewal_interval(size, 1_600) for size in sizes} == sizes
     assert renewal_interval(512, 6_400) == 4
-    assert renewal_interval(192, 640) == 10
+    assert renewal_interval(128, 640) == 7
 
 
-@pytest.mark.parametrize(("batch_size", "interval"), [(16, 4), (1, 32), (3, 6)])
+@pytest.mark.parametrize(("batch_size", "interval"), [(16, 4), (1, 8), (3, 6)])
 @pytest.mark.parametrize(("cell", "layers"), [("rnn", 1), ("lstm", 2), ("gru", 3)])
 def test_muon_by_hand(cell: Cell, layers: int, batch_size: int, interval: int) -> None:
     """Nine steps: the recurrent matrices by Muon, and the rest exactly as PyTorch's AdamW."""
-    settings = TrainingSettings(
-        optimizer="muon", weight_decay=0.1, learning_rate=0.02, batch_size=batch_size, bptt=5 if batch_size == 1 else 10
-    )
+    settings = TrainingSettings(optimizer="muon", weight_decay=0.1, learning_rate=0.02, batch_size=batch_size, bptt=10)
     model, other = model_of(cell, layers), model_of(cell, layers)
     optimizer, reference = (
         make_optimizer(model, settings),

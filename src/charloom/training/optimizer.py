@@ -21,8 +21,8 @@ from torch.optim.adamw import adamw
 from charloom.settings import TrainingSettings
 from charloom.training.model import CharacterModel
 
-_LEAST_INTERVAL, _MOST_INTERVAL = 4, 32  # steps
-_RENEWAL_SHARE = 0.15  # of the operations of an update, at most
+_LEAST_INTERVAL, _MOST_INTERVAL = 4, 8  # steps
+_RENEWAL_SHARE = 0.15  # of the operations of an update, where the interval can be so long
 _MOMENTUM = 0.95
 _BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
 _ITERATIONS = 5
@@ -73,7 +73,10 @@ def list_state(optimizer: torch.optim.Optimizer) -> Iterator[tuple[Tensor, tuple
 
 
 def orthogonalize(blocks: Tensor) -> Tensor:
-    """The orthogonal matrices nearest to blocks (N, H, I), about: most singular values are between 0.7 and 1.2."""
+    """The orthogonal matrices nearest to blocks (N, H, I), about.
+
+    Singular values come between 0.7 and 1.2; the smallest, which would need more iterations, stay below.
+    """
     is_tall = blocks.shape[-2] > blocks.shape[-1]
     turned = blocks.mT if is_tall else blocks
     turned = turned / turned.norm(dim=(-2, -1), keepdim=True).clamp(min=1e-20)
