@@ -119,9 +119,9 @@ class TestPlan:
 
 class TestPrediction:
     def test_by_hand(self) -> None:
-        assert predicted_loss(1e6, 5e5, 1e6) == pytest.approx(1.086 + 72.9 / 1e6**0.5 + 86.8 / 5e5**0.364)
+        assert predicted_loss(1e6, 5e5, 1e6) == pytest.approx(1.17 + 68.8 / 1e6**0.5 + 197.0 / 5e5**0.46)
         worth = 1e6 * (1 + 13.0 * (1 - math.exp(-9 / 13.0)))
-        assert predicted_loss(1e6, 1e7, 1e6) == pytest.approx(1.086 + 72.9 / 1e6**0.5 + 86.8 / worth**0.364)
+        assert predicted_loss(1e6, 1e7, 1e6) == pytest.approx(1.17 + 68.8 / 1e6**0.5 + 197.0 / worth**0.46)
 
     def test_repetition_is_worth_less_than_new_text_and_has_an_end(self) -> None:
         assert predicted_loss(1e6, 1e7, 1e6) > predicted_loss(1e6, 1e7, 1e7)
