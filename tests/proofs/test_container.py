@@ -142,7 +142,7 @@ def test_no_torch_is_in_it(image: Image) -> None:
     assert not names & {"torch", "onnx", "matplotlib", "mlflow-skinny", "boto3"}
 
 
-@pytest.mark.parametrize("user", [(), UNPRIVILEGED], ids=["root", "nobody"])
+@pytest.mark.parametrize("user", [(), UNPRIVILEGED], ids=["root", "unprivileged"])
 def test_serve(image: Image, trained: Path, user: tuple[str, ...]) -> None:
     if user and os.getuid():
         pytest.skip("only root may become another user")

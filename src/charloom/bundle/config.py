@@ -9,7 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from charloom import folders
 from charloom.errors import ModelDirectoryError
-from charloom.settings import Cell, ValidationSplit, VocabularyKind, explain, shorten
+from charloom.settings import Cell, ValidationSplit, VocabularyKind
+from charloom.wrong_values import explain, shorten
 
 FORMAT_VERSION: Final = 1
 

@@ -19,7 +19,7 @@ from cyclopts.exceptions import ValidationError as ArgumentError
 from pydantic import ValidationError
 
 from charloom.errors import UsageError
-from charloom.settings import explain
+from charloom.wrong_values import explain
 
 
 def explain_mistake(error: CycloptsError, commands: Sequence[str]) -> str:

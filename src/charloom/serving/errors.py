@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from charloom.errors import BusyError, CharloomError, UsageError
 from charloom.serving.requests import missing
 from charloom.serving.url_paths import not_found_message
-from charloom.settings import explain
+from charloom.wrong_values import explain
 
 _TYPES = {
     401: "authentication_error",

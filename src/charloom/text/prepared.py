@@ -24,11 +24,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from charloom.errors import CorpusError, ModelDirectoryError, UsageError
 from charloom.files import expand_home
 from charloom.folders import CORPUS_IDS, CORPUS_RECORD, holds_prepared
-from charloom.settings import ReadingSettings, VocabularyKind, explain, option_name, shorten
+from charloom.settings import ReadingSettings, VocabularyKind
 from charloom.text.cleaning import expand
 from charloom.text.named import named_corpus
 from charloom.text.splits import Segment
 from charloom.text.vocabulary import Ids, Vocabulary, vocabulary_from_json
+from charloom.wrong_values import explain, option_name, shorten
 
 FORMAT_VERSION: Final = 1
 RECORD: Final = CORPUS_RECORD

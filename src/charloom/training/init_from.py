@@ -13,10 +13,11 @@ from torch import Tensor
 from charloom.bundle import ModelDirectory, ModelShape, open_model_directory
 from charloom.bundle.config import WEIGHTS
 from charloom.errors import ModelDirectoryError, UsageError
-from charloom.settings import RunSettings, option_name
+from charloom.settings import RunSettings
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.model import CharacterModel
 from charloom.training.state import Weights
+from charloom.wrong_values import option_name
 
 FINE_TUNING = 0.2  # of the learning rate for training from nothing
 _SHAPE = ("cell", "num_layers", "hidden_size", "embedding_size")

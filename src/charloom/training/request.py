@@ -16,12 +16,13 @@ from charloom.bundle.config import TRAINING
 from charloom.errors import TrainingError, UsageError
 from charloom.files import storage_errors
 from charloom.folders import RUN, holds_run
-from charloom.settings import SECTIONS, RunSettings, option_name
+from charloom.settings import SECTIONS, RunSettings
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.init_from import Origin, settings_like
 from charloom.training.ranks import Ranks
 from charloom.training.result import TrainingResult
+from charloom.wrong_values import option_name
 
 # What may differ when a run is resumed, because the result does not depend on it (threads and device: but for the
 # rounding of sums), or because the user says how much longer it may take.

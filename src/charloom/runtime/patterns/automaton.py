@@ -30,8 +30,8 @@ from charloom.runtime.patterns.expression import (
     refusal,
     takes_nothing,
 )
-from charloom.settings import shorten
 from charloom.text.vocabulary import CharacterVocabulary, Vocabulary
+from charloom.wrong_values import shorten
 
 Integers = NDArray[np.integer[Any]]
 

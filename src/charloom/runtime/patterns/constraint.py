@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from charloom.errors import UsageError
 from charloom.runtime.patterns.automaton import FAR, Automaton, utf8_length
 from charloom.runtime.patterns.parse import parse_pattern
-from charloom.settings import shorten
 from charloom.text.vocabulary import Vocabulary
+from charloom.wrong_values import shorten
 
 _MEMORY: Final = 4 << 20  # about so many bytes are kept of what was worked out, for each pattern
 _ENTRY: Final = 200  # about so many bytes an array or a dictionary's entry costs besides its numbers

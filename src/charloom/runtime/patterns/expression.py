@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from charloom.errors import UsageError
-from charloom.settings import shorten
+from charloom.wrong_values import shorten
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, get_args
 
 from charloom.errors import UsageError
-from charloom.settings import SECTIONS, shorten
+from charloom.settings import SECTIONS
+from charloom.wrong_values import shorten
 
 BESIDES = ("corpus", "init_from", "recipe")
 """What a job takes besides settings; a channel says the first two better."""

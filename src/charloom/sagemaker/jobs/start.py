@@ -24,7 +24,8 @@ from charloom.sagemaker.s3 import ensure_bucket, objects_read, refuse_mixed_corp
 from charloom.sagemaker.source_dir import ARCHIVE, pack_source
 from charloom.sagemaker.sources import Corpus, CorpusSource, Origin, parse_origin
 from charloom.sagemaker.uploads import upload
-from charloom.settings import LEARNING, ReadingSettings, RunSettings, did_you_mean, run_settings, validate
+from charloom.settings import LEARNING, ReadingSettings, RunSettings, run_settings, validate
+from charloom.wrong_values import did_you_mean
 
 SOURCES = "charloom/source"
 """The folder of a bucket that the code of jobs is kept in, by its checksum: an earlier job's never changes."""
