@@ -81,6 +81,12 @@ class TestPlan:
         assert plan.learning_seconds(Progress(reading_seconds=4.0)) == 90
         assert plan.learning_seconds(Progress(reading_seconds=40.0)) == 77, "most of the time is for learning"
 
+    def test_the_first_evaluation_waits_where_it_takes_long(self) -> None:
+        """Else a short budget is spent on looking at a network that has learned nothing."""
+        plan = Plan(SETTINGS, 1, None, budget=10.0, reserve=4.0, reserved_readings=2)  # 2 s a reading
+        assert not plan.evaluation_is_due(Progress(step=1, seconds=4.6, started_at=0.0, training_seconds=0.1))
+        assert plan.evaluation_is_due(Progress(step=30, seconds=4.8, started_at=0.0, training_seconds=0.1))
+
     @pytest.mark.parametrize("plan", [BY_STEPS, BY_CLOCK])
     def test_the_rate_warms_up_and_falls_to_nothing(self, plan: Plan) -> None:
         shares = [Progress(step=step, seconds=float(step)) for step in range(100)]

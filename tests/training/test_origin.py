@@ -85,7 +85,7 @@ def test_it_goes_on_from_the_old_model(old: Path, new_text: Path, tmp_path: Path
     assert set(directory.vocabulary.characters[len(known) :]) <= set("łóź|wagontr: 7,3d")
     assert config.corpus.cleaning == ["lowercase"]
     assert (config.model.hidden_size, config.model.embedding_size) == (24, 8)
-    assert config.training["settings"]["learning_rate"] == pytest.approx(0.2 * 3e-3)
+    assert config.training["settings"]["learning_rate"] == pytest.approx(0.2 * 4.5e-3)
     assert config.training["init_from"]["sha256"] == open_model_directory(old).config.files["model.safetensors"]
     assert config.training["init_from"]["name"] == "old"
     assert result.validation_loss < untrained

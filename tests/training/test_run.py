@@ -155,7 +155,9 @@ def test_same_seed_same_model_other_seed_other_model(text: Path, uninterrupted: 
 def test_best_weights_are_kept_not_the_last(text: Path, tmp_path: Path) -> None:
     """A learning rate that ruins the model late: the weights saved must be the early ones."""
     events: list[Event] = []
-    options = {**OPTIONS, "learning_rate": 0.5, "schedule": "constant", "steps": 20, "evaluate_every": 1}
+    options = {**OPTIONS, "learning_rate": 0.5, "optimizer": "adamw", "schedule": "constant", "steps": 20} | {
+        "evaluate_every": 1
+    }
     result = charloom.train(text, tmp_path / "m", notify=events.append, **options)
     seen = {event.step: event.validation_loss for event in events if isinstance(event, Evaluated)}
     best = min(seen, key=lambda step: seen[step])

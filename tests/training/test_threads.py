@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -105,3 +108,21 @@ def test_only_a_run_on_a_clock_that_may_choose_is_watched(
     charloom.train(small_text, tmp_path / "steps", steps=3, **options)  # type: ignore[arg-type]
     assert not seen
     torch.set_num_threads(before)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere torch uses another OpenMP")
+@pytest.mark.parametrize(
+    ("given", "spins"),
+    [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "30000000000")],
+)
+def test_threads_that_wait_let_others_have_the_core(given: dict[str, str], spins: str) -> None:
+    """What OpenMP says of itself when torch is loaded; the user's own choice stands."""
+    others = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    shown = subprocess.run(
+        [sys.executable, "-c", "import charloom.training.run"],
+        env={**others, **given, "OMP_DISPLAY_ENV": "VERBOSE"},
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stderr
+    assert f"GOMP_SPINCOUNT = '{spins}'" in shown

@@ -113,6 +113,11 @@ class Plan:
         too_slow = speed < self.promised / _MISJUDGED and progress.seconds >= _PATIENT * self.budget
         return speed > _MISJUDGED * self.promised or too_slow
 
+    @property
+    def _reading_seconds(self) -> float:
+        """How long reading the validation split would have taken before the run."""
+        return self.reserve / self.reserved_readings if self.reserved_readings else 0.0
+
     def evaluation_is_due(self, progress: Progress) -> bool:
         """Whether the validation split is to be measured now."""
         if progress.step == 0 or progress.evaluated_step == progress.step:
@@ -122,7 +127,8 @@ class Plan:
         if self.evaluate_every is not None:
             first = max(1, int(self.evaluate_every * _FIRST_LOOK))
             return progress.step % self.evaluate_every == 0 or progress.step == first
-        pause = max(self.learning_seconds(progress) / EVALUATIONS, _EVALUATION_PAUSE * progress.evaluation_seconds)
+        took = progress.evaluation_seconds or self._reading_seconds
+        pause = max(self.learning_seconds(progress) / EVALUATIONS, _EVALUATION_PAUSE * took)
         if progress.evaluated_step == 0:
             return progress.seconds - progress.started_at >= _FIRST_LOOK * pause
         return progress.seconds - progress.evaluated_at >= pause
