@@ -116,7 +116,7 @@ def test_only_a_run_on_a_clock_that_may_choose_is_watched(
     [({}, "1000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "30000000000")],
 )
 def test_threads_that_wait_let_others_have_the_core(given: dict[str, str], spins: str) -> None:
-    """What OpenMP says of itself when torch is loaded; the user's own choice stands."""
+    """What OpenMP says of itself when torch is loaded; the user's own choice is kept."""
     others = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
     shown = subprocess.run(
         [sys.executable, "-c", "import charloom.training.run"],
