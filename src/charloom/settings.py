@@ -29,6 +29,7 @@ Optimizer = Literal["muon", "adamw"]
 TrackerName = Literal["tensorboard", "mlflow"]
 Protocol = Literal["stateful", "windows-256", "cold-60"]
 Precision = Literal["auto", "float32", "int8"]
+LearningPrecision = Literal["auto", "float32", "bfloat16"]
 SplitName = Literal["train", "validation", "all"]
 
 MAX_SEED = 2**63 - 1
@@ -180,6 +181,10 @@ class TrainingSettings(Settings):
     )
     seed: int = Field(1, ge=0, le=MAX_SEED, description="The same seed, machine and threads give the same model.")
     device: str = Field("auto", description="Where to train: auto, cpu, cuda or cuda:N.")
+    precision: LearningPrecision = Field(
+        "auto",
+        description="Of products in training: float32, bfloat16, or auto: bfloat16 where a budget measures it faster.",
+    )
     threads: int | None = Field(None, ge=1, le=1024, description="Processor threads (all cores if not given).")
     evaluate_every: int | None = Field(
         None,

@@ -19,6 +19,7 @@ from charloom.errors import UsageError
 from charloom.events import Evaluated, Event, Notice, StepTaken, TrainingStarted
 from charloom.settings import CorpusSettings, RunSettings, TrainingSettings, run_settings
 from charloom.text.corpus import CorpusSource
+from charloom.training import budget as budgets
 from charloom.training import speed as speeds
 from charloom.training.budget import SIZES, Choice, choose, choose_again, predicted_loss
 from charloom.training.data import TrainingData, model_shape, prepare_data
@@ -149,15 +150,20 @@ def long_text(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
     return prepare_data(CorpusSource([str(path)]), CorpusSettings(), lambda event: None)
 
 
-def machine(monkeypatch: pytest.MonkeyPatch, multiplications: float) -> list[int]:
-    """A machine that makes so many multiplications a second; returns the sizes that are measured on it."""
+def machine(monkeypatch: pytest.MonkeyPatch, multiplications: float, bfloat16: float = 0) -> list[int]:
+    """A machine that makes so many multiplications a second; returns the sizes that are measured on it.
+
+    In bfloat16 it makes so many times as many; 0 = it does not compute in that.
+    """
     measured: list[int] = []
 
     def speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
         measured.append(settings.model.hidden_size)
-        return multiplications / (6 * model_shape(data, settings.model).parameters)
+        faster = bfloat16 if settings.training.precision == "bfloat16" else 1
+        return faster * multiplications / (6 * model_shape(data, settings.model).parameters)
 
     monkeypatch.setattr(speeds, "measure_speed", speed)
+    monkeypatch.setattr(budgets, "computes_bfloat16", lambda device: bfloat16 > 0)
     return measured
 
 
@@ -211,6 +217,18 @@ class TestChoice:
         assert {
             name: getattr(settings.model, name, None) or getattr(settings.training, name) for name in given
         } == given
+
+    @pytest.mark.parametrize(
+        ("faster", "taken"), [(0, "float32"), (0.7, "float32"), (1.0, "float32"), (1.6, "bfloat16")]
+    )
+    def test_the_faster_precision_is_taken(
+        self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch, faster: float, taken: str
+    ) -> None:
+        machine(monkeypatch, 3e10, bfloat16=faster)
+        choice = chosen(long_text)
+        assert choice.settings.training.precision == taken
+        assert ("bfloat16" in choice.reason) == (taken == "bfloat16")
+        assert chosen(long_text, precision="float32").settings.training.precision == "float32"
 
     def test_the_reason_names_size_rows_and_passes(
         self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch

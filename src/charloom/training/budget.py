@@ -23,8 +23,9 @@ import numpy as np
 import torch
 
 from charloom.runtime.session import initial_state
-from charloom.settings import Duration, RunSettings, TrainingSettings
+from charloom.settings import Duration, LearningPrecision, RunSettings, TrainingSettings
 from charloom.training.data import TrainingData, model_shape
+from charloom.training.device import computes_bfloat16
 from charloom.training.publish import memory_seconds
 from charloom.training.ranks import Ranks
 from charloom.training.schedule import Plan
@@ -102,16 +103,33 @@ def choose(
         device: where to train.
         ranks: the processes that share the rows; rank 0 measures for all.
     """
-    assert settings.training.budget is not None
+    budget = settings.training.budget
+    assert budget is not None
     content = b""
     if ranks.writes:
-        seconds: Duration = settings.training.budget
-        probes = Probes(data, device, ranks, min(_MEASURING_SECONDS, _MEASURING_SHARE * seconds))
-        for _ in range(1 if "hidden_size" in fixed else _ROUNDS):
-            if probes.begin_round():
-                best = _best(data, settings, fixed, seconds, device, probes.speed)
-        content = _packed(data, best, seconds, probes.fastest)
+        precisions = _precisions(settings, device)
+        seconds = min(_MEASURING_SECONDS, _MEASURING_SHARE * budget) / len(precisions)
+        chosen: list[tuple[_Candidate, dict[int, float]]] = []
+        for precision in precisions:
+            own = _with_precision(settings, precision)
+            probes = Probes(data, device, ranks, seconds)
+            for _ in range(1 if "hidden_size" in fixed else _ROUNDS):
+                if probes.begin_round():
+                    best = _best(data, own, fixed, budget, device, probes.speed)
+            chosen.append((best, probes.fastest))
+        content = _packed(data, *min(chosen, key=lambda each: each[0].loss), budget)
     return _unpacked(ranks.share_bytes(content))
+
+
+def _precisions(settings: RunSettings, device: torch.device) -> list[LearningPrecision]:
+    """Those to measure, the one to take where they are equal first."""
+    if settings.training.precision != "auto":
+        return [settings.training.precision]
+    return ["float32", "bfloat16"] if computes_bfloat16(device) else ["float32"]
+
+
+def _with_precision(settings: RunSettings, precision: LearningPrecision) -> RunSettings:
+    return settings.model_copy(update={"training": settings.training.model_copy(update={"precision": precision})})
 
 
 def choose_again(
@@ -136,23 +154,25 @@ def choose_again(
         chosen: what the run began with.
         progress: of the run.
     """
-    assert settings.training.budget is not None
+    budget = settings.training.budget
+    assert budget is not None
     content = b""
     if ranks.writes:
+        settings = _with_precision(settings, chosen.settings.training.precision)
         speed = progress.characters / max(progress.training_seconds, 1e-9)
         factor = speed / chosen.speed
-        left = max(1e-3, settings.training.budget - progress.seconds)
+        left = max(1e-3, budget - progress.seconds)
         now = {size: factor * fastest for size, fastest in chosen.speeds.items()}
         best = _best(data, settings, fixed, left, device, lambda sized: estimate_speed(now, sized, data))
         read = progress.characters + _LEARNING_SHARE * speed * left
         parameters = model_shape(data, chosen.settings.model).parameters
         if best.loss < predicted_loss(parameters, read, data.characters) - _BETTER:
-            content = _packed(data, best, settings.training.budget, now)
+            content = _packed(data, best, now, budget)
     content = ranks.share_bytes(content)
     return _unpacked(content) if content else None
 
 
-def _packed(data: TrainingData, best: _Candidate, budget: Duration, speeds: dict[int, float]) -> bytes:
+def _packed(data: TrainingData, best: _Candidate, speeds: dict[int, float], budget: Duration) -> bytes:
     training = best.settings.training
     steps = max(1, round(best.passes * data.characters / (training.batch_size * training.bptt)))
     reason = _reason(budget, best)
@@ -247,6 +267,7 @@ def _reason(budget: Duration, best: _Candidate) -> str:
         f"{model.num_layers} × {model.hidden_size} ({best.speed:,.0f} characters/s), "
         f"the size that should learn most in this time; {training.batch_size} rows × {training.bptt}, "
         f"dropout {model.dropout:g}, learning rate {training.learning_rate:g}"
+        + (", bfloat16" if training.precision == "bfloat16" else "")
     )
 
 

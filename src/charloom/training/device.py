@@ -1,4 +1,4 @@
-"""Where to train, with how many threads, and what torch raises where memory is short.
+"""Where to train, in which precision, with how many threads, and what torch raises where memory is short.
 
 The threads of an operation wait for the last of them. Where another program has one of the cores, all together can be
 several times slower than one alone (`benchmarks/crowded.py`), and a budget would be gone with little learned. So a run
@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import torch
 
 from charloom.errors import UsageError
+from charloom.settings import LearningPrecision
 
 _CROWDED = 1.5  # the pace of all threads, as a multiple of their usual one, from which one alone is tried
 
@@ -34,6 +35,25 @@ def choose_device(name: str, local_rank: int = 0) -> torch.device:
         found = f"{here} CUDA devices, counted from 0" if here else "no CUDA device: leave it out, or choose cpu"
         raise UsageError(f"device = {name!r}: this machine has {found}")
     return device
+
+
+def computes_bfloat16(device: torch.device) -> bool:
+    """Whether the device multiplies bfloat16 itself; emulated it is many times slower."""
+    if device.type == "cuda":
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def check_precision(precision: LearningPrecision, device: torch.device) -> None:
+    """Check that the device can learn in a precision.
+
+    Raises:
+        UsageError: it would have to emulate it.
+    """
+    if precision == "bfloat16" and not computes_bfloat16(device):
+        what = "processor" if device.type == "cpu" else "GPU"
+        raise UsageError(f"precision = 'bfloat16': this {what} does not compute in it; leave it out, or choose float32")
 
 
 @contextmanager

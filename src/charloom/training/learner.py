@@ -80,12 +80,13 @@ class Learner:
         inputs, targets = self._next_window()
         state = self._incoming_state()
         self._weight_drop.drop()
-        logits, carried = model(inputs, state)
-        loss = F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+        with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._settings.precision == "bfloat16"):
+            logits, carried = model(inputs, state)
+        loss = F.cross_entropy(logits.float().flatten(0, 1), targets.flatten())
         self._state.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self._weight_drop.restore()
-        return float(loss.detach()), tuple(part.detach() for part in carried)
+        return float(loss.detach()), tuple(part.detach().float() for part in carried)
 
     def _next_window(self) -> tuple[Tensor, Tensor]:
         device = self._state.model.output.weight.device

@@ -33,7 +33,7 @@ from charloom.training.data import (
     prepare_data,
     steps_plan,
 )
-from charloom.training.device import choose_device, memory_errors
+from charloom.training.device import check_precision, choose_device, memory_errors
 from charloom.training.history import History
 from charloom.training.init_from import Origin, read_origin, take_weights
 from charloom.training.publish import RunFacts, publish
@@ -135,6 +135,7 @@ class _Run:
         if self.settings.training.threads is not None:
             torch.set_num_threads(self.settings.training.threads)
         self.device = choose_device(self.settings.training.device, ranks.local_rank)
+        check_precision(self.settings.training.precision, self.device)
         self.data: TrainingData = prepare_data(source, corpus, notify, request.vocabulary)
         ranks.check_same(self.data.record.sha256, "text")
         self.record: dict[str, Any] = {"recipe": request.recipe}
