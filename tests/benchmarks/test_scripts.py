@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+import ablation
 import browser
 import generation
 import learning
@@ -67,6 +68,23 @@ def test_learning_as_it_is(prose: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert found["article"] is found["comparison"] is None
     assert found["ours"]["protocol"] == "windows-256"
     assert found["protocols"].keys() == {"stateful", "windows-256", "cold-60"}
+
+
+def test_ablation_prints_a_row_for_each_text_and_way(prose: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = ["hidden-size=12", "embedding-size=4", "batch_size=8", "bptt=30", "steps=20"]
+    ways = ["--way", "optimizer=adamw", "--way", "dropout=0", "learning_rate=0.01"]
+    ablation.main([str(prose), str(prose), "--all", *small, *ways])
+    head, _, *rows = capsys.readouterr().out.splitlines()
+    assert len(rows) == 4
+    assert {row.count("|") for row in (head, *rows)} == {8}
+    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
+    assert [row[:2] for row in cells[:2]] == [
+        ["prose.txt", "`--optimizer adamw`"],
+        ["prose.txt", "`--dropout 0 --learning-rate 0.01`"],
+    ]
+    assert [row[5:] for row in cells[2:]] == [row[5:] for row in cells[:2]], "the same runs"
+    assert cells[0][5] != cells[1][5]
+    assert all(1 < float(loss) < math.log(len(set(prose.read_text("utf-8"))) + 1) for row in cells for loss in row[5:])
 
 
 @pytest.mark.parametrize("option", ["threads=2", "clean=nfc", "hidden_size"])
