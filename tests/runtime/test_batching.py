@@ -266,7 +266,9 @@ def test_a_pattern_that_takes_much_work_holds_up_its_own_texts_alone(gated: Gate
     """A step of the pattern visits some 18,000 places; the others are written at their own pace meanwhile."""
     gated.gate.set()
     with engine_of(gated, max_rows=8) as engine:
-        hard = [engine.submit("a", length=9000, regex="((.?){95}z?){95}", seed=seed, temperature=3) for seed in (1, 2)]
+        hard = [
+            engine.submit("a", length=9000, regex="(?s)((.?){95}z?){95}", seed=seed, temperature=3) for seed in (1, 2)
+        ]
         until(lambda: all(text.text for text in hard))
         before = sum(len(text.text) for text in hard)
         assert engine.submit("a", length=300).result(60).characters == 300
@@ -282,7 +284,7 @@ def test_what_a_pattern_ends_is_whole_whether_or_not_its_steps_are_known() -> No
             assert text.result(30).text == "bcd"
             assert (text.finish_reason, [token.text for token in text.tokens]) == ("stop", ["b", "c", "d"])
         plain = engine.submit("a", length=ENDLESS)
-        for regex in ("((.?){95}z?){95}", "((.?){94}z?){95}"):  # its steps are waited for
+        for regex in ("(?s)((.?){95}z?){95}", "(?s)((.?){94}z?){95}"):  # its steps are waited for
             text = engine.submit("a", length=9000, regex=regex, temperature=1, alternatives=1)
             until(lambda text=text: len(text.text) > 5)  # type: ignore[misc]
             text.cancel()
@@ -292,7 +294,7 @@ def test_what_a_pattern_ends_is_whole_whether_or_not_its_steps_are_known() -> No
 
 def test_a_hard_pattern_gives_the_text_it_gives_alone(trained: Path) -> None:
     model = charloom.load(trained, precision="int8")
-    options: dict[str, Any] = {"regex": "((.?){20}e?){20}", "length": 60, "temperature": 1.5}
+    options: dict[str, Any] = {"regex": "(?s)((.?){20}e?){20}", "length": 60, "temperature": 1.5}
     with model.engine(max_rows=4) as engine:
         plain = engine.submit("The ", length=2000)
         texts = [engine.submit("The ", seed=seed, **options) for seed in range(6)]

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+import itertools
+import math
 import re
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +120,12 @@ def test_a_batch_ends_when_all_have_stopped() -> None:
     [
         ("abc", 10, "abc", "stop"),  # what the network wants anyway
         ("[ab]{3}", 10, "aba", "stop"),  # and what it would not write
-        ("(ab)*", 5, "abab", "stop"),  # a fifth could not be finished
-        ("a*", 4, "aaaa", "length"),
-        ("(ad|e)?", 1, "e", "length"),
+        ("(abcde\n)*", 11, "abcde\n", "stop"),  # a second one could not be finished
+        ("(ab)*", 5, "ab", "stop"),  # it may end, and the network does not go on with it
+        ("a*", 4, "a", "stop"),
+        ("a+c?", 4, "a", "stop"),
+        ("a*c", 4, "aaac", "length"),  # it may not end
+        ("(ad|e)?", 1, "", "stop"),
         ("", 3, "", "stop"),
     ],
 )
@@ -129,6 +136,59 @@ def test_a_pattern(pattern: str, length: int, expected: str, reason: str) -> Non
         cycle(SIZE), LETTERS, "\n", "\n", SamplingSettings(regex=pattern or "()", length=length, temperature=0), 1
     )
     assert sample.text == expected
+
+
+def probabilities(pattern: str, length: int, next_of: Callable[[str], dict[str, float]]) -> dict[str, float]:
+    """Of every text that can be written under a pattern, by trying all of them, from `re` alone."""
+    words = ["".join(word) for size in range(length + 1) for word in itertools.product("abc", repeat=size)]
+    accepted = [word for word in words if re.fullmatch(pattern, word)]
+    found: dict[str, float] = {}
+
+    def go_on(text: str, probability: float) -> None:
+        nexts = next_of(text)
+        matching = {c: p for c, p in nexts.items() if any(word.startswith(text + c) for word in accepted)}
+        ending = max(0.0, 1 - sum(matching.values()) - 1e-12) if text in accepted else 0.0
+        if ending or not matching:
+            found[text] = probability * (ending if matching else 1)
+        share = 1 if text in accepted else sum(matching.values())
+        for character, own in matching.items():
+            go_on(text + character, probability * own / share)
+
+    go_on("", 1.0)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("pattern", "length"),
+    [("a{1,4}", 6), ("(a|bc)*", 4), ("a?b?c?", 3), ("(ab?|c){2,3}", 5), ("b*", 3), ("(a+b)?c*", 4), ("[ab]+c", 4)],
+)
+@pytest.mark.parametrize("is_batch", [False, True])
+def test_where_a_pattern_may_end_it_ends_as_often_as_the_model_leaves_it(
+    pattern: str, length: int, *, is_batch: bool
+) -> None:
+    """The distribution of what is written is the one of all texts, tried one by one."""
+    scores = np.random.default_rng(5).normal(size=(4, 4)) * 1.2
+
+    def next_of(text: str) -> dict[str, float]:
+        own = np.exp(scores[letters.encode(text[-1:] or "c")[0]][1:])  # the unknown character is never drawn
+        return dict(zip("abc", (own / own.sum()).tolist(), strict=True))
+
+    letters = CharacterVocabulary("abc")
+    session = FakeSession(4, lambda token, count: scores[token].tolist())
+    drawn: Counter[str] = Counter()
+    total = 4_000 if is_batch else 1_500
+    settings = {"regex": pattern, "length": length, "temperature": 1}
+    if is_batch:
+        samples = generate_batch(session, letters, "c", "c", SamplingSettings(**settings, seed=1), total)
+        drawn.update(sample.text for sample in samples)
+    else:
+        drawn.update(generate(session, "c", letters, **settings, seed=seed).text for seed in range(total))
+    expected = probabilities(pattern, length, next_of)
+    assert sum(expected.values()) == pytest.approx(1)
+    assert drawn.keys() <= expected.keys()
+    for text, probability in expected.items():
+        spread = math.sqrt(probability * (1 - probability) / total)
+        assert drawn[text] / total == pytest.approx(probability, abs=5 * spread + 1 / total), text
 
 
 @given(

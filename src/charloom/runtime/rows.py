@@ -38,7 +38,8 @@ class Row:
         seed: of its own generator.
         finish_reason: None until it has ended.
         error: why it failed, if it did.
-        allowed: the only ids that may come next, (V,); None where all may.
+        allowed: the only ids that may be drawn next, (V,); None where all may. Where the pattern may end, all may: one
+            with which no match goes on ends the text.
         alternatives: how many of the likeliest characters are named at each place; None names none.
         logprobs: of the piece that the last `push` gave, where alternatives are named.
         left: how many characters may still come.
@@ -68,6 +69,7 @@ class Row:
         self._stops = StopTexts(settings.stop) if settings.stop else None
         self.left = settings.length
         self._constraint: RegexConstraint | None = None
+        self._everything = np.ones(vocabulary.size, dtype=bool)
         if settings.regex is not None:
             from charloom.runtime.patterns.constraint import compile_constraint
 
@@ -97,10 +99,15 @@ class Row:
         return "".join(map(self._decode, tokens))
 
     def push(self, token: int, logprobs: IdLogprobs | None = None) -> str:
-        """Add one id with its log-probabilities; return the text that is now certain.
+        """Add one id with its log-probabilities, or end where the pattern does not go on with it.
+
+        Returns the text that is now certain.
 
         Where the pattern has not been in that place before, `follow` must be called before the next.
         """
+        if self._constraint is not None and not self._matching[token]:
+            self.finish_reason = "stop"
+            return self._certain("")
         piece = self._decode(token)
         if self._queue is not None and logprobs is not None:
             self._queue.add(logprobs, len(piece))
@@ -149,8 +156,9 @@ class Row:
     def _go_to(self, constraint: RegexConstraint, place: int) -> None:
         """Go to a place in the pattern; where nothing can follow, the text has ended."""
         self._place = place
-        self.allowed = constraint.allowed(place, self.left)
-        if self.finish_reason is None and not self.allowed.any():
+        self._matching = constraint.allowed(place, self.left)  # the ids with which a match goes on
+        self.allowed = self._everything if constraint.accepting(place) else self._matching
+        if self.finish_reason is None and not self._matching.any():
             self.finish_reason = "stop"
 
 
