@@ -8,7 +8,15 @@ from __future__ import annotations
 
 from typing import Literal, TypedDict
 
-from charloom.settings import Cell, CleaningName, Optimizer, TrackerName, ValidationSplit, VocabularyKind
+from charloom.settings import (
+    Cell,
+    CleaningName,
+    LearningPrecision,
+    Optimizer,
+    TrackerName,
+    ValidationSplit,
+    VocabularyKind,
+)
 
 Time = str | float
 """A time such as "30s" or "5m", or seconds: see `Duration` in `settings.py`."""
@@ -66,6 +74,7 @@ class LearningOptions(ReadingOptions, total=False):
     state_reset: float
     seed: int
     device: str
+    precision: LearningPrecision
     threads: int | None
     evaluate_every: int | None
     checkpoint_every: Time

@@ -157,7 +157,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, multiplications: float, bfloat16: f
     """
     measured: list[int] = []
 
-    def speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
+    def speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks, until: float = 0) -> float:
         measured.append(settings.model.hidden_size)
         faster = bfloat16 if settings.training.precision == "bfloat16" else 1
         return faster * multiplications / (6 * model_shape(data, settings.model).parameters)
@@ -249,7 +249,9 @@ def busy(monkeypatch: pytest.MonkeyPatch, probes: int, slower: float = 8) -> lis
     honest = machine(monkeypatch, 3e10)
     speed = speeds.measure_speed
 
-    def crowded(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
+    def crowded(
+        data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks, until: float = 0
+    ) -> float:
         found = speed(data, settings, device, ranks)
         return found / slower if len(honest) <= probes else found
 

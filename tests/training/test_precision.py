@@ -59,12 +59,25 @@ def test_resumed_is_uninterrupted_bit_for_bit(short: Path, tmp_path: Path) -> No
     assert stopped.read_bytes() == whole.read_bytes()
 
 
+@pytest.mark.slow
+def test_where_it_is_missing_a_run_goes_on_in_float32(
+    short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": True})
+        charloom.train(short, tmp_path / "m", should_stop=after(17), **BFLOAT16)
+    monkeypatch.setattr(torch.cpu, "get_capabilities", dict)
+    with pytest.raises(UsageError, match="choose float32"):
+        charloom.train(short, tmp_path / "m", resume=True)
+    assert charloom.train(short, tmp_path / "m", resume=True, precision="float32").steps == OPTIONS["steps"]
+
+
 @pytest.mark.parametrize("capabilities", [{}, {"avx2": True, "avx512_bf16": False, "amx_bf16": False}])
 def test_where_it_would_be_emulated_it_is_refused(
     capabilities: dict[str, bool], short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
-    with pytest.raises(UsageError, match=r"bfloat16.*this processor does not compute in it; leave it out"):
+    with pytest.raises(UsageError, match=r"bfloat16.*this processor does not compute in it; choose float32"):
         train(short, tmp_path / "m", **BFLOAT16)
     assert not (tmp_path / "m").exists()
     train(short, tmp_path / "m", **{**BFLOAT16, "precision": "auto", "steps": 1})

@@ -49,8 +49,10 @@ class Memory:
         size = 4 * math.prod(shape)
         step = 1 << max(0, size.bit_length() - 4)
         rounded = -(-size // step) * step + ALIGNMENT
-        free = self._free.get(rounded)
-        block = free.pop() if free else np.empty(rounded, np.uint8)
+        try:
+            block = self._free[rounded].pop()
+        except (KeyError, IndexError):  # no look before: another thread may take the last one
+            block = np.empty(rounded, np.uint8)
         offset = -address(block) % ALIGNMENT
         return block[offset : offset + size].view(np.float32).reshape(shape)
 

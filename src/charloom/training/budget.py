@@ -17,6 +17,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,7 +26,7 @@ import torch
 from charloom.runtime.session import initial_state
 from charloom.settings import Duration, LearningPrecision, RunSettings, TrainingSettings
 from charloom.training.data import TrainingData, model_shape
-from charloom.training.device import computes_bfloat16
+from charloom.training.device import computes_bfloat16, one_thread
 from charloom.training.publish import memory_seconds
 from charloom.training.ranks import Ranks
 from charloom.training.schedule import Plan
@@ -304,7 +305,8 @@ def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.devi
     The last: the text as one row, then its memory; an evaluation: the text in many rows.
     """
     session = TorchSession(fresh_state(model_shape(data, settings.model), settings, device, Ranks()).model)
-    one, many = (_reading_seconds(session, rows) for rows in (1, 32))
+    with one_thread() if settings.training.threads is None else nullcontext():
+        one, many = (_reading_seconds(session, rows) for rows in (1, 32))
     evaluation = many * data.validation_characters
     return one * data.validation_characters + memory_seconds(data, many), evaluation
 

@@ -2,7 +2,7 @@
 
 The threads of an operation wait for the last of them. Where another program has one of the cores, all together can be
 several times slower than one alone (`benchmarks/crowded.py`), and a budget would be gone with little learned. So a run
-on a clock uses one thread while other programs keep the cores busy.
+on a clock uses one thread until all have shown that they are faster, and while other programs keep the cores busy.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def check_precision(precision: LearningPrecision, device: torch.device) -> None:
     """
     if precision == "bfloat16" and not computes_bfloat16(device):
         what = "processor" if device.type == "cpu" else "GPU"
-        raise UsageError(f"precision = 'bfloat16': this {what} does not compute in it; leave it out, or choose float32")
+        raise UsageError(f"precision = 'bfloat16': this {what} does not compute in it; choose float32")
 
 
 @contextmanager
@@ -67,26 +67,39 @@ def memory_errors() -> Iterator[None]:
         raise
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside the block torch uses one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 _FIRST_LOOK, _LOOK = 1.0, 5.0  # seconds of updates between one look at the pace and the next
 _TRIAL_UPDATES, _TRIAL_SECONDS = 5, 0.25  # of the other number of threads, at least; the first update does not count
 
 
 class ThreadPace:
-    """Watches the time that updates take, and changes between all threads and one, whichever is the faster just now.
+    """Watches the time that updates take, and changes between one thread and all, whichever is the faster just now.
 
-    One thread is tried early on, and again when all have become slow; while there is one, all are tried every few
-    seconds. On a quiet machine that is a quarter of a second in the whole run.
+    All are tried early on, one again when all have become slow; while there is one, all are tried every few seconds. On
+    a quiet machine the first second of updates has one thread, and no other.
     """
 
     def __init__(self, most: int, set_threads: Callable[[int], None] = torch.set_num_threads) -> None:
-        """Begin with `most` threads, the most there may be."""
+        """Begin with one thread of the `most` there may be."""
         self._most = most
         self._set_threads = set_threads
-        self._threads = most
+        self._threads = 1
         self._times: list[float] = []
         self._usual = math.inf  # seconds an update of all threads in the best stretch so far
         self._decided = False
         self._to_beat: float | None = None  # seconds an update of the other number of threads, during a trial
+        if most > 1:
+            set_threads(1)
 
     def took(self, seconds: float) -> None:
         """An update took so long: change the number of threads for the next one where that promises more."""
@@ -111,7 +124,7 @@ class ThreadPace:
         self._decided, self._to_beat, self._times = True, None, []
 
     def end(self) -> None:
-        """Leave the process with the threads that it began with."""
+        """Leave the process with the threads that it had."""
         self._set_threads(self._most)
 
     def _change(self) -> None:

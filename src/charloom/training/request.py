@@ -26,7 +26,7 @@ from charloom.wrong_values import option_name
 
 # What may differ when a run is resumed, because the result does not depend on it (threads and device: but for the
 # rounding of sums), or because the user says how much longer it may take.
-_FREE = frozenset({"threads", "device", "checkpoint_every", "budget", "track"})
+_FREE = frozenset({"threads", "device", "precision", "checkpoint_every", "budget", "track"})
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from charloom.training.data import (
     prepare_data,
     steps_plan,
 )
-from charloom.training.device import check_precision, choose_device, memory_errors
+from charloom.training.device import ThreadPace, check_precision, choose_device, memory_errors
 from charloom.training.history import History
 from charloom.training.init_from import Origin, read_origin, take_weights
 from charloom.training.publish import RunFacts, publish
@@ -61,7 +61,8 @@ def train(
 ) -> TrainingResult:
     """Train a model on a text and write its model directory.
 
-    Started by torchrun, several processes share the work; see docs/explanation/scaling-out.md.
+    Started by torchrun, several processes share the work; see docs/explanation/scaling-out.md. A process
+    has one run at a time: torch has one source of random numbers, and runs in two threads would share it.
 
     Args:
         corpus: a file, folder, glob, address or name, or several.
@@ -143,10 +144,25 @@ class _Run:
             self.record["init_from"] = {"name": origin.name, "sha256": origin.sha256}
         self.choice: Choice | None = None
         self.plan, self.batches = self._make_plan()
+        self.pace: ThreadPace | None = None
         self.shape: ModelShape = model_shape(self.data, self.settings.model)
         self.checkpoints = Checkpoints(folder / TRAINING, (request.unfinished or {}).get("run"), lock)
 
     def train(self, should_stop: Callable[[], bool]) -> TrainingResult:
+        self.pace = self._thread_pace()
+        try:
+            return self._train(should_stop)
+        finally:
+            if self.pace is not None:
+                self.pace.end()
+
+    def _thread_pace(self) -> ThreadPace | None:
+        """What changes the number of threads on the way: only on a clock, as it may change a result's last bits."""
+        free = self.plan.budget is not None and self.settings.training.threads is None
+        alone_on_cpu = self.device.type == "cpu" and self.ranks.world_size == 1
+        return ThreadPace(torch.get_num_threads()) if free and alone_on_cpu else None
+
+    def _train(self, should_stop: Callable[[], bool]) -> TrainingResult:
         state = self._fresh_state()
         if self.request.unfinished is None:
             self._begin()
@@ -293,6 +309,7 @@ class _Run:
             self.notify,
             should_stop,
             self.ranks,
+            self.pace,
         ).run()
 
     def _history(self, start: int) -> History:

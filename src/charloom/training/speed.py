@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ import torch
 from charloom.settings import RunSettings
 from charloom.training.batches import RingBatches, fit_batch
 from charloom.training.data import TrainingData, model_shape
+from charloom.training.device import one_thread
 from charloom.training.learner import Learner
 from charloom.training.optimizer import Muon
 from charloom.training.ranks import Ranks
@@ -49,7 +51,7 @@ class Probes:
         if self.fastest and not self._is_in_time():
             return estimate_speed(self.fastest, settings, self._data)
         before = self.fastest.get(size)
-        now = measure_speed(self._data, settings, self._device, self._ranks)
+        now = measure_speed(self._data, settings, self._device, self._ranks, self._end)
         self._found_faster = self._found_faster or before is None or now > _QUIET * before
         self.fastest[size] = max(before or 0.0, now)
         return self.fastest[size]
@@ -69,23 +71,22 @@ def estimate_speed(fastest: dict[int, float], settings: RunSettings, data: Train
     return fastest[largest] * share
 
 
-def measure_speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
+def measure_speed(
+    data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks, until: float = math.inf
+) -> float:
     """Characters learned a second by all ranks: a few updates of a network that is thrown away.
 
     Other programs cannot slow what is counted by the processor time of one thread. How much faster several threads
-    are is the ratio of two times that are measured at once.
+    are is the ratio of two times that are measured at once; after `until`, by `time.perf_counter`, it is taken to be 1.
     """
     state, learner, characters = _throwaway(data, settings, device, ranks)
     threads = torch.get_num_threads()
     if device.type != "cpu":
         (together,) = _seconds(state, learner, time.perf_counter)
         return characters / together
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         alone, wall = _seconds(state, learner, time.thread_time, time.perf_counter)
-    finally:
-        torch.set_num_threads(threads)
-    if threads == 1:
+    if threads == 1 or time.perf_counter() > until:
         return characters / alone
     (together,) = _seconds(state, learner, time.perf_counter)
     return characters / alone * min(threads, max(1.0, wall / together))

@@ -61,6 +61,7 @@ class Trainer:
         notify: receives every step and evaluation.
         should_stop: asked in every step.
         ranks: the processes that take part.
+        pace: what changes the number of threads on the way; None leaves it as it is.
     """
 
     state: TrainingState
@@ -73,12 +74,12 @@ class Trainer:
     notify: Notify
     should_stop: Callable[[], bool]
     ranks: Ranks
+    pace: ThreadPace | None = None
 
     def __post_init__(self) -> None:
         weight_drop = self.settings.model.weight_drop
         self._learner = Learner(self.state, self.batches, self.plan.settings, weight_drop, self.ranks)
         self._session = TorchSession(self.state.model)
-        self._pace = self._thread_pace()
         self._record_every = max(1, self.plan.steps // TRAIN_RECORDS)
         self._last_checkpoint = time.monotonic()
         self._counted_until = time.perf_counter()
@@ -86,12 +87,6 @@ class Trainer:
         self._reading_seconds = 0.0
         self._train_loss = math.nan
         self._history_failed = False
-
-    def _thread_pace(self) -> ThreadPace | None:
-        """What changes the number of threads on the way: only on a clock, as it may change a result's last bits."""
-        free = self.plan.budget is not None and self.settings.training.threads is None
-        alone_on_cpu = self.state.model.output.weight.device.type == "cpu" and self.ranks.world_size == 1
-        return ThreadPace(torch.get_num_threads()) if free and alone_on_cpu else None
 
     def run(self) -> Ending:
         """Train to the end of the plan, until asked to stop, or until the loss is NaN or infinite time and again.
@@ -106,9 +101,6 @@ class Trainer:
             return self._run()
         except Interrupted:
             return self._stop()
-        finally:
-            if self._pace is not None:
-                self._pace.end()
 
     def _run(self) -> Ending:
         while True:
@@ -141,8 +133,8 @@ class Trainer:
         rate = self.plan.rate(self.state.progress)
         update = self._learner.update(rate, self.should_stop)
         seconds = self.ranks.share(time.perf_counter() - started)
-        if self._pace is not None:
-            self._pace.took(seconds)
+        if self.pace is not None:
+            self.pace.took(seconds)
         if update.is_finite:
             self._account(update.loss, rate, seconds)
             self._record(update, rate)
