@@ -50,6 +50,7 @@ class LearningOptions(ReadingOptions, total=False):
     validation_fraction: float
     validation_characters: int
     validation: str | None
+    items: bool | None
     validation_split: ValidationSplit
     cell: Cell
     num_layers: int

@@ -117,6 +117,11 @@ class CorpusSettings(ReadingSettings):
     validation: str | None = Field(
         None, description="A file of its own to validate on; the whole corpus is then trained on."
     )
+    items: bool | None = Field(
+        None,
+        description="The text is a list of short items, one a line: unique, shuffled, each learned by itself. If not "
+        "given, many short lines without spaces are taken for one.",
+    )
     validation_split: ValidationSplit = Field(
         "tail",
         description="Which part is held out: the end of the text, or the end of each of 64 rows as in the article.",

@@ -46,6 +46,18 @@ def test_samples_are_a_line_each_with_their_own_seed(charloom: Charloom, trained
     assert len({line["seconds"] for line in lines}) == 1
 
 
+def test_items_are_lines_that_differ_and_are_not_excluded(charloom: Charloom, trained: Path, tmp_path: Path) -> None:
+    asked = ("generate", trained, "--items", 12, "--temperature", 1.5, "--length", 60, "--seed", 3)
+    found = charloom(*asked)
+    lines = found.out.splitlines()
+    assert len(lines) == len(set(lines)) == 12
+    listed = tmp_path / "known.txt"
+    listed.write_text("\n".join(lines[:6]) + "\n", "utf-8")
+    others = json.loads(charloom(*asked, "--exclude", listed, "--json").out)["items"]
+    assert len(others) == 12
+    assert others[:6] == lines[6:]
+
+
 def test_stop_leaves_its_text_out(charloom: Charloom, trained: Path) -> None:
     whole = charloom("generate", trained, "--length", 200, "--seed", 1, "--json").json["text"]
     stop = whole[50:53]
@@ -88,6 +100,9 @@ def test_a_prompt_from_a_file_and_from_stdin(
         (("--samples", "0"), "--samples 0: give 1 or more"),
         (("--prompt", "a", "--prompt-file", "b"), "not both"),
         (("--samples", "2", "--stream"), "--stream shows one text"),
+        (("--items", "0"), "--items 0: give 1 or more"),
+        (("--items", "2", "--samples", "2"), "--items writes one item a line: leave --samples and --stream out"),
+        (("--exclude", "x.txt"), "--exclude leaves items out: say how many to write"),
     ],
 )
 def test_options_that_cannot_work_are_usage_errors(

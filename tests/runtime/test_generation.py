@@ -4,7 +4,7 @@ import itertools
 import math
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import charloom
 from charloom.errors import UsageError
-from charloom.runtime.generation import Generation, TextStream, generate_batch
+from charloom.runtime.generation import Generation, TextStream, generate_batch, write_items
 from charloom.runtime.prompts import READ_AT_ONCE, Reading, read_prompt
 from charloom.runtime.session import Session
 from charloom.settings import MAX_SEED, SamplingSettings
@@ -219,6 +219,36 @@ def test_what_is_written_matches_the_whole_pattern(
 def test_patterns_that_cannot_be_met(options: dict[str, Any], message: str) -> None:
     with pytest.raises((UsageError, ValueError), match=re.escape(message)):
         generate(cycle(SIZE), "a", **options)
+
+
+def items(session: Session, count: int, prompt: str = "", exclude: Container[str] = (), **options: Any) -> list[str]:
+    settings = SamplingSettings(**{"temperature": 1, "length": 30, "stop": ["\n"], "seed": 1, **options})
+    return write_items(session, LETTERS, prompt, prompt, settings, count, exclude)
+
+
+@given(st.integers(1, 300), st.integers(0, 2**32), st.sampled_from(["", "ab"]))
+def test_items_are_different_whole_and_begin_with_the_prompt(count: int, seed: int, prompt: str) -> None:
+    found = items(uniform(SIZE), count, prompt, seed=seed)
+    assert len(found) == len(set(found)) == count
+    assert all(item.startswith(prompt) and item and "\n" not in item and len(item) < 30 + len(prompt) for item in found)
+    assert items(uniform(SIZE), count, prompt, seed=seed) == found
+    excluded = set(found[::2])
+    assert not excluded & set(items(uniform(SIZE), count, prompt, seed=seed, exclude=excluded))
+
+
+def test_there_may_be_fewer_items_than_are_asked_for() -> None:
+    assert items(cycle(SIZE), 5, length=4) == [], "none ends in so few characters"
+    assert items(cycle(SIZE), 5) == ["abcde"]
+    assert items(cycle(SIZE), 5, exclude=["abcde"]) == []
+    pattern: dict[str, Any] = {"stop": [], "regex": "[ab]{1,2}"}
+    assert sorted(items(uniform(SIZE), 50, **pattern)) == ["a", "aa", "ab", "b", "ba", "bb"]
+
+
+def test_items_come_as_often_as_the_model_writes_them() -> None:
+    """The first of many runs is a draw from the model: each letter once in six, an empty line is none."""
+    first = Counter(items(uniform(SIZE), 1, seed=seed)[0][0] for seed in range(600))
+    assert set(first) == set("abcde")
+    assert max(first.values()) - min(first.values()) < 80
 
 
 def test_bytes_under_a_pattern() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from charloom.errors import CorpusError
 from charloom.settings import TrainingSettings
 from charloom.text.prepared import map_ids
-from charloom.training.batches import RingBatches, fit_batch
+from charloom.training.batches import NO_TARGET, ItemBatches, RingBatches, fit_batch
 
 
 @st.composite
@@ -143,3 +144,44 @@ def test_windows_of_a_mapped_file_are_those_of_the_memory(tmp_path: Path) -> Non
     for index in range(held.windows_per_epoch):
         for ours, expected in zip(mapped.window(2, index), held.window(2, index), strict=True):
             np.testing.assert_array_equal(ours, expected)
+
+
+lists_of_items = st.lists(st.lists(st.integers(2, 9), min_size=1, max_size=12), min_size=2, max_size=80).map(
+    lambda items: [np.array([*item, 1]) for item in items]
+)
+
+
+@given(lists_of_items, st.integers(1, 8), st.integers(1, 30), st.integers(0, 2**32), st.integers(0, 5))
+def test_every_item_is_in_one_row_of_an_epoch(
+    items: list[Any], batch_size: int, bptt: int, seed: int, epoch: int
+) -> None:
+    batches = ItemBatches(items, batch_size, bptt, seed)
+    seen: Counter[tuple[int, ...]] = Counter()
+    predicted = 0
+    for index in range(batches.windows_per_epoch):
+        inputs, targets = batches.window(epoch, index)
+        assert inputs.shape == targets.shape
+        assert (inputs[0] == 1).all(), "a line end"
+        kept = targets[:-1] != NO_TARGET
+        np.testing.assert_array_equal(inputs[1:][kept], targets[:-1][kept])
+        for column in targets.T:
+            row = column[column != NO_TARGET]
+            assert (column[: len(row)] == row).all(), "what is empty comes last"
+            predicted += len(row)
+            seen.update(tuple(item.tolist()) for item in np.split(row, np.flatnonzero(row == 1)[:-1] + 1))
+    assert seen == Counter(tuple(item.tolist()) for item in items)
+    assert predicted == sum(map(len, items))
+    assert sum(batches.characters(index) for index in range(batches.windows_per_epoch)) == predicted
+
+
+def test_windows_of_items_are_full_and_of_one_size() -> None:
+    generator = np.random.default_rng(3)
+    items = [np.append(generator.integers(2, 20, size=size), 1) for size in generator.integers(2, 14, size=5_000)]
+    batches = ItemBatches(items, 16, 40, seed=0)
+    windows = [batches.window(2, index)[1] for index in range(batches.windows_per_epoch)]
+    counts = np.array([(window != NO_TARGET).sum() for window in windows])
+    assert abs(counts - 640).max() < 80
+    assert counts.sum() > 0.85 * sum(window.size for window in windows)
+    again, later = (ItemBatches(items, 16, 40, seed=0).window(epoch, 5)[1] for epoch in (2, 3))
+    np.testing.assert_array_equal(again, windows[5])
+    assert again.shape != later.shape or (again != later).any()

@@ -96,6 +96,9 @@ class CorpusRecord(_Record):
     validation_fraction: float = Field(gt=0, le=0.5)
     validation_characters: int | None = Field(None, ge=1, description="None, as in older models: no bound")
     validation: str | None
+    items: bool = Field(
+        False, description="A list of short items, each learned by itself from the state after a line end"
+    )
 
 
 class Loss(_Record):

@@ -18,6 +18,8 @@ from charloom.runtime.generation import Generation
 from charloom.runtime.model import MAX_SAMPLES, Model, load
 from charloom.settings import Precision, SamplingSettings
 
+MAX_ITEMS = 1_000_000
+MOST_EXCLUDED = 1 << 30  # bytes
 _SAMPLING = Group("Sampling (defaults are the model's generation_config.json)", sort_key=10)
 
 
@@ -27,6 +29,8 @@ def generate(
     prompt: Annotated[str | None, Parameter(allow_leading_hyphen=True)] = None,
     prompt_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES), Whole] = 1,
+    items: Annotated[int | None, Field(ge=1, le=MAX_ITEMS), Whole] = None,
+    exclude: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),
     stream: bool | None = None,
     threads: Threads = 1,
@@ -46,6 +50,10 @@ def generate(
         A UTF-8 file with the prompt; - is stdin.
     samples
         How many continuations to write, in one batch; sample i has seed + i.
+    items
+        Instead, so many different items, such as names, one a line; an item ends at a line end.
+    exclude
+        A UTF-8 file with an item a line; those are left out; - is stdin.
     stream
         Show characters as they come (the default on a terminal).
     threads
@@ -58,6 +66,10 @@ def generate(
     out = Output(options)
     if samples > 1 and stream:
         raise UsageError("--stream shows one text: leave it out, or leave --samples out")
+    if items is not None and (samples > 1 or stream):
+        raise UsageError("--items writes one item a line: leave --samples and --stream out")
+    if exclude is not None and items is None:
+        raise UsageError("--exclude leaves items out: say how many to write, as in --items 10")
     if adapt is not None:
         from charloom.cli.adapting import adapt_to_file, check_adapting
 
@@ -66,6 +78,12 @@ def generate(
     loaded, more = load(model, threads=threads, precision=precision), dict[str, Any]()
     if adapt is not None:
         loaded, more["adapted"] = adapt_to_file(out, loaded, adapt)
+    if items is not None:
+        known = (
+            frozenset() if exclude is None else frozenset(read_text(exclude, "the list", MOST_EXCLUDED).splitlines())
+        )
+        _show_items(out, loaded.items(items, start, exclude=known, settings=sampling), items, more)
+        return
     if samples > 1 and sampling.temperature == 0 and "temperature" in sampling.model_fields_set:
         out.warn("at temperature 0 the likeliest character is always taken: all samples are the same")
     if samples > 1:
@@ -109,6 +127,16 @@ def _show_samples(out: Output, generations: list[Generation], more: dict[str, An
                 ("" if number == 0 else "\n") + f"--- seed {generation.seed}\n{generation.prompt}{generation.text}"
             )
     _summarize(out, generations)
+
+
+def _show_items(out: Output, found: list[str], wanted: int, more: dict[str, Any]) -> None:
+    if out.json:
+        out.result({"items": found, **more})
+    else:
+        for item in found:
+            out.text(item)
+    if len(found) < wanted:
+        out.warn(f"{len(found):,} of {wanted:,}: the model has written no other item for a long time")
 
 
 def _warn_of_unknown(out: Output, unknown: tuple[str, ...]) -> None:

@@ -107,12 +107,15 @@ def _report(out: Output, result: TrainingResult, specs: list[str], output: Path)
         )
         out.say(f"interrupted; the best so far is in {result.model}{kept}. To continue:\n    {again}", style="bold")
         return INTERRUPTED
-    out.say(f"now try:\n    {typed('charloom', 'generate', output)}{_prompt(output)}", style="bold")
+    out.say(f"now try:\n    {typed('charloom', 'generate', output)}{_options_to_try(output)}", style="bold")
     return 0
 
 
-def _prompt(output: Path) -> str:
-    """A prompt that the model can read, as an option to type: nothing where it knows no Latin letters."""
-    vocabulary = open_model_directory(output).vocabulary
+def _options_to_try(output: Path) -> str:
+    """What to ask of the model, as options to type: items, or a prompt that it can read, or nothing."""
+    directory = open_model_directory(output)
+    if directory.config.corpus.items:
+        return " --samples 10"
+    vocabulary = directory.vocabulary
     known = vocabulary.characters if isinstance(vocabulary, CharacterVocabulary) else "The the "
     return next((f" --prompt {text!r}" for text in ("The ", "the ") if set(text) <= set(known)), "")

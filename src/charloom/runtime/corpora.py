@@ -10,6 +10,7 @@ from charloom.errors import CorpusError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.settings import CorpusSettings, SplitName
 from charloom.text.corpus import load_corpus
+from charloom.text.items import item_segments, newline_id, split_items
 from charloom.text.prepared import prepared_among
 from charloom.text.sources import list_specs
 from charloom.text.splits import Segment, split_ids, with_opening
@@ -53,9 +54,10 @@ class ModelCorpora:
         return load_corpus([str(file)], self.settings, notify).text
 
     def segments(self, corpus: CorpusNames, split: SplitName, notify: Notify) -> list[Segment]:
-        """A part of a corpus."""
+        """A part of a corpus as it is measured: where the model learned items, each item by itself."""
         whole, sha256 = self._read(corpus, split, notify)
-        return self._part(whole, sha256, split, notify)
+        part = self._part(whole, sha256, split, notify)
+        return [item for text in part for item in item_segments(text)] if self._record.items else part
 
     def parts(self, corpus: CorpusNames, split: SplitName, notify: Notify) -> CorpusParts:
         """A part of a corpus and what is beside it; all is the training part where validation had its own file."""
@@ -98,5 +100,9 @@ class ModelCorpora:
             )
         if sha256 != record.sha256:
             notify(Notice("this is not the text that the model was trained on: it is cut in the same way"))
-        cut = split_ids(whole, record.validation_split, record.validation_fraction, record.validation_characters)
+        fraction, at_most = record.validation_fraction, record.validation_characters
+        if record.items:
+            cut = split_items(whole, newline_id(self._vocabulary), fraction, at_most)
+        else:
+            cut = split_ids(whole, record.validation_split, fraction, at_most)
         return list(cut.train if split == "train" else cut.validation)

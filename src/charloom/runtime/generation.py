@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -18,6 +18,9 @@ from charloom.runtime.rows import FinishReason, Row, Rows
 from charloom.runtime.session import Session
 from charloom.settings import MAX_SEED, SamplingSettings
 from charloom.text.vocabulary import Ids, Vocabulary
+
+_ITEM_ROWS = 256  # items that are written side by side, at most
+_MOST_IN_VAIN = 1_000  # texts without a new item, after which there are taken to be no more
 
 
 @dataclass(frozen=True)
@@ -152,6 +155,33 @@ def generate_batch(
     seconds = time.perf_counter() - started
     unknown = tuple(vocabulary.unknown_characters(cleaned_prompt))
     return [finished_generation(row, prompt, "".join(texts[row.seed]), seconds, unknown) for row in rows]
+
+
+def write_items(
+    session: Session,
+    vocabulary: Vocabulary,
+    prompt: str,
+    cleaned_prompt: str,
+    settings: SamplingSettings,
+    count: int,
+    exclude: Container[str],
+) -> list[str]:
+    """Different items, each a prompt and its continuation, in the order in which they are drawn; see `Model.items`."""
+    (seed,) = sample_seeds(settings.seed, 1)
+    found: dict[str, None] = {}
+    in_vain = 0
+    while len(found) < count and in_vain < max(_MOST_IN_VAIN, count):
+        rows = min(_ITEM_ROWS, 2 * (count - len(found)))
+        batch = settings.model_copy(update={"seed": seed})
+        before = len(found)
+        for written in generate_batch(session, vocabulary, prompt, cleaned_prompt, batch, rows):
+            item = prompt + written.text
+            is_whole = written.finish_reason == "stop" or settings.regex is not None
+            if is_whole and item and item not in exclude and len(found) < count:
+                found[item] = None
+        seed = (seed + rows) % (MAX_SEED + 1)
+        in_vain = 0 if len(found) > before else in_vain + rows
+    return list(found)
 
 
 def finished_generation(row: Row, prompt: str, text: str, seconds: float, unknown: tuple[str, ...]) -> Generation:

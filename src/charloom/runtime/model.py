@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -18,7 +18,7 @@ from charloom.events import Notify, ignore, unfailing
 from charloom.kernel.network import open_network
 from charloom.kernel.weights import Weights
 from charloom.options import SamplingOptions
-from charloom.runtime.generation import Generation, TextStream, generate_batch
+from charloom.runtime.generation import Generation, TextStream, generate_batch, write_items
 from charloom.runtime.session import Session, no_number, open_session
 from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validate
 from charloom.text.cleaning import clean_prompt
@@ -151,6 +151,39 @@ class Model:
             raise UsageError(f"samples = {samples}: give a number from 1 to {MAX_SAMPLES}")
         chosen = self._complete(settings, options)
         return generate_batch(self._session, self.vocabulary, prompt, self._clean(prompt), chosen, samples)
+
+    def items(
+        self,
+        count: int,
+        prompt: str = "",
+        *,
+        exclude: Container[str] = (),
+        settings: SamplingSettings | None = None,
+        **options: Unpack[SamplingOptions],
+    ) -> list[str]:
+        """Write different items, such as names, in the order in which they are drawn.
+
+        An item ends at a line end, unless `stop` or `regex` say otherwise; what reaches `length` before that is none.
+
+        Args:
+            count: how many.
+            prompt: what each begins with.
+            exclude: items to leave out, such as the lines that the model learned.
+            settings: how they are drawn; `options` go over it.
+            **options: as for `generate`.
+
+        Returns:
+            As many; fewer where many texts in a row brought no new one.
+
+        Raises:
+            UsageError: as `generate`, or the count is below 1.
+        """
+        if count < 1:
+            raise UsageError(f"items = {count}: give a number from 1")
+        chosen = self._complete(settings, options)
+        if not chosen.stop and chosen.regex is None:
+            chosen = chosen.model_copy(update={"stop": ["\n"]})
+        return write_items(self._session, self.vocabulary, prompt, self._clean(prompt), chosen, count, exclude)
 
     def engine(
         self, *, max_rows: int = 64, max_queue: int = 256, prompt_chunk: int = 128, cache_bytes: int = 64 << 20

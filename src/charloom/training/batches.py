@@ -1,14 +1,22 @@
-"""Contiguous rows for truncated back-propagation through time.
+"""What an update learns from: a window of contiguous rows, or a number of short items side by side.
+
+Contiguous rows are for truncated back-propagation through time.
 
 The training text is taken as a ring of N characters. Each epoch starts at a random place on it and lays B rows of
 N // B characters end to end; all rows advance together, one window at a time, so that the state a row ends a
 window with is the state it begins the next one with. An epoch predicts every character but N mod B of them
 (fewer than B, others each time). Where the ring closes, the first character follows the last.
 
+Short items are learned each from the state after a line end, a random batch of about the same length in each update.
+
 Legend: N characters, B rows, T time.
 """
 
 from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,12 +26,39 @@ from charloom.settings import TrainingSettings
 from charloom.text.prepared import is_mapped, load_ids
 from charloom.text.vocabulary import Ids
 
+NO_TARGET: Final = -100
+"""A place that predicts nothing; PyTorch's cross-entropy leaves it out."""
 
-class RingBatches:
+_JOINED: Final = 0.1  # of the items follow another one in its row
+_SORTED_WINDOWS: Final = 16  # windows whose rows are sorted by length among each other
+
+
+class Batches(ABC):
     """Windows of the training text by epoch and index; what they are depends on nothing else.
 
-    The text may be in a file larger than memory, of which a window is read at a time.
+    Attributes:
+        batch_size: rows.
+        windows_per_epoch: in one pass over the text.
+        carries_state: whether a row goes on where the row of the window before ended.
     """
+
+    batch_size: int
+    windows_per_epoch: int
+    carries_state: bool
+
+    @abstractmethod
+    def window(self, epoch: int, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Inputs and targets (T, B) of one window; a target of `NO_TARGET` is none."""
+
+    @abstractmethod
+    def characters(self, index: int) -> int:
+        """How many characters window `index` of an epoch predicts."""
+
+
+class RingBatches(Batches):
+    """Windows of contiguous rows, which may be in a file larger than memory, of which a window is read at a time."""
+
+    carries_state = True
 
     def __init__(self, ids: Ids, batch_size: int, bptt: int, seed: int) -> None:
         """Lay `ids` (N,) out in `batch_size` rows, read in windows of at most `bptt`."""
@@ -59,6 +94,65 @@ class RingBatches:
     def characters(self, index: int) -> int:
         """How many characters window `index` of an epoch predicts: T × B."""
         return (self._edges[index + 1] - self._edges[index]) * self.batch_size
+
+
+class ItemBatches(Batches):
+    """Items side by side, each from the state after a line end; now and then two or more in one row.
+
+    So a model that goes on after the end of an item knows what to do.
+    """
+
+    carries_state = False
+
+    def __init__(self, items: Sequence[Ids], batch_size: int, bptt: int, seed: int) -> None:
+        """Learn `items`, each with the line end after it, in batches of about batch_size · bptt characters."""
+        self.batch_size = batch_size
+        self._ids = np.concatenate(items).astype(np.int64)
+        self._lengths = np.array([len(item) for item in items])
+        self._starts = np.cumsum(self._lengths) - self._lengths
+        self._newline = int(self._ids[-1])
+        self._seed = seed
+        self.windows_per_epoch = max(1, min(len(items) // 2, round(len(self._ids) / (batch_size * bptt))))
+        self._epoch = -1
+        self._batches: list[list[NDArray[np.int64]]] = []
+
+    def window(self, epoch: int, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._arrange(np.random.default_rng((self._seed, epoch)))
+        rows = self._batches[index]
+        targets = np.full((max(map(len, rows)), len(rows)), NO_TARGET, dtype=np.int64)
+        for column, row in enumerate(rows):
+            targets[: len(row), column] = row
+        inputs = np.roll(np.where(targets == NO_TARGET, self._newline, targets), 1, axis=0)
+        inputs[0] = self._newline
+        return inputs, targets
+
+    def characters(self, index: int) -> int:
+        """The mean of all windows: they differ from epoch to epoch by a few characters."""
+        return (index + 1) * len(self._ids) // self.windows_per_epoch - index * len(self._ids) // self.windows_per_epoch
+
+    def _arrange(self, generator: np.random.Generator) -> list[list[NDArray[np.int64]]]:
+        """The rows of each window of an epoch, every item in one of them."""
+        order = generator.permutation(len(self._lengths))
+        begins = np.flatnonzero(generator.random(len(order)) >= _JOINED)
+        begins[0] = 0
+        lengths = np.add.reduceat(self._lengths[order], begins)
+        # Rows of like length share a window, so that little of it is empty; those that may share one are drawn first.
+        places = (np.cumsum(lengths) - 1) * self.windows_per_epoch // lengths.sum()
+        by_length = np.lexsort((lengths, places // _SORTED_WINDOWS))
+        edges = np.searchsorted(
+            np.cumsum(lengths[by_length]), np.arange(1, self.windows_per_epoch) * lengths.sum() / self.windows_per_epoch
+        )
+        if len(np.unique(edges)) < len(edges) or (len(edges) and (edges[0] == 0 or edges[-1] == len(begins))):
+            edges = np.arange(1, self.windows_per_epoch) * len(begins) // self.windows_per_epoch
+        members = np.split(order, begins[1:])
+        windows = [[self._row(members[place]) for place in part] for part in np.split(by_length, edges)]
+        return [windows[place] for place in generator.permutation(len(windows))]
+
+    def _row(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.concatenate(
+            [self._ids[self._starts[item] : self._starts[item] + self._lengths[item]] for item in items]
+        )
 
 
 def fit_batch(characters: int, settings: TrainingSettings, explicit: frozenset[str]) -> TrainingSettings:

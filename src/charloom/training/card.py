@@ -11,6 +11,8 @@ from charloom.runtime.evaluation import Evaluation
 from charloom.training.result import TrainingResult
 from charloom.version import __version__
 
+_ITEMS = "A list of items, one a line: each different one was learned by itself, in random order.\n"
+
 
 def model_card(
     shape: ModelShape,
@@ -39,7 +41,8 @@ trained by charloom {__version__}.
 ## What it was trained on
 
 {", ".join(corpus.sources)}: {corpus.characters:,} characters, {shape.vocab_size} symbols ({corpus.vocabulary}).
-Cleaning: {", ".join(corpus.cleaning) or "none"}. SHA-256 of the cleaned text: `{corpus.sha256}`.
+{_ITEMS if corpus.items else ""}Cleaning: {", ".join(corpus.cleaning) or "none"}.
+SHA-256 of the cleaned text: `{corpus.sha256}`.
 
 It has seen nothing else. It knows spelling and rhythm, not facts, and it may repeat its text word for word.
 
@@ -66,7 +69,7 @@ From nothing, with the default sampling:
 ## Use it
 
 ~~~sh
-charloom generate PATH-OF-THIS-FOLDER --prompt "..."
+charloom generate PATH-OF-THIS-FOLDER {"--samples 10" if corpus.items else '--prompt "..."'}
 ~~~
 """
     return text.encode("utf-8", "replace")
@@ -79,6 +82,8 @@ def _held_out(corpus: CorpusRecord) -> str:
     bounded = (corpus.validation_characters or math.inf) < corpus.validation_fraction * corpus.characters
     at_most = f", at most {corpus.validation_characters:,} characters" if bounded else ""
     share = f"the last {corpus.validation_fraction:.0%} ({corpus.validation_split})"
+    if corpus.items:
+        share = f"{corpus.validation_fraction:.0%} of the items, taken at random"
     return f"{share}{at_most}, which it was not trained on"
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +14,22 @@ from charloom.bundle import CorpusRecord, ModelShape
 from charloom.events import Notice, Notify
 from charloom.settings import CorpusSettings, ModelSettings, Protocol, TrainingSettings
 from charloom.text.cleaning import expand
-from charloom.text.corpus import CorpusSource, load_corpus
-from charloom.text.prepared import load_ids
+from charloom.text.corpus import CorpusSource, EncodedCorpus, load_corpus
+from charloom.text.items import (
+    LOOKED_AT,
+    cut_items,
+    item_segments,
+    join_items,
+    looks_like_items,
+    newline_id,
+    split_items,
+    unique_items,
+)
+from charloom.text.prepared import is_mapped, load_ids
 from charloom.text.sources import shown_name
 from charloom.text.splits import Segment, Split, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
-from charloom.training.batches import RingBatches, fit_batch
+from charloom.training.batches import Batches, ItemBatches, RingBatches, fit_batch
 from charloom.training.schedule import EVALUATION_SHARE, EVALUATIONS, Plan
 
 
@@ -46,6 +58,11 @@ class TrainingData:
         protocols: list[Protocol] = ["stateful", "windows-256"]
         return [*protocols, "cold-60"] if self.record.validation_split == "row-tail" else protocols
 
+    @cached_property
+    def measured(self) -> Sequence[Segment]:
+        """What is measured to validate: the validation part, or each of its items by itself."""
+        return item_segments(self.split.validation[0]) if self.record.items else self.split.validation
+
     @property
     def characters(self) -> int:
         """How many ids the training split predicts."""
@@ -69,11 +86,8 @@ def prepare_data(
         known: a vocabulary whose ids stay what they are; new characters come at its end.
     """
     corpus = source.encode(settings, notify, known)
-    if settings.validation is None:
-        fraction, at_most = settings.validation_fraction, settings.validation_characters
-        split = split_ids(corpus.whole, settings.validation_split, fraction, at_most)
-    else:
-        split = Split([corpus.whole], [_validation_text(settings.validation, corpus.vocabulary, settings, notify)])
+    items = _are_items(corpus, settings)
+    split = _split(corpus, settings, notify, items=items)
     record = CorpusRecord(
         sources=list(corpus.sources),
         characters=corpus.characters,
@@ -86,8 +100,39 @@ def prepare_data(
         validation_fraction=settings.validation_fraction,
         validation_characters=settings.validation_characters,
         validation=None if settings.validation is None else shown_name(Path(settings.validation)),
+        items=items,
     )
     return TrainingData(record, corpus.vocabulary, split)
+
+
+def _are_items(corpus: EncodedCorpus, settings: CorpusSettings) -> bool:
+    """Whether the text is to be read as a list of items: as the user says, or by how it looks."""
+    if settings.items is not None:
+        return settings.items
+    if is_mapped(corpus.whole.ids) or settings.validation_split != "tail":
+        return False
+    return looks_like_items(corpus.vocabulary.decode(corpus.whole.ids[1 : LOOKED_AT + 1]))
+
+
+def _split(corpus: EncodedCorpus, settings: CorpusSettings, notify: Notify, *, items: bool) -> Split:
+    fraction, at_most, vocabulary = settings.validation_fraction, settings.validation_characters, corpus.vocabulary
+    if settings.validation is not None:
+        validation = _validation_text(settings.validation, vocabulary, settings, notify)
+        train = join_items(unique_items(corpus.whole, newline_id(vocabulary))) if items else corpus.whole
+        split = Split([train], [validation])
+    elif items:
+        split = split_items(corpus.whole, newline_id(vocabulary), fraction, at_most)
+    else:
+        return split_ids(corpus.whole, settings.validation_split, fraction, at_most)
+    if items:
+        learned = len(cut_items(split.train[0]))
+        notify(
+            Notice(
+                f"a list of items, one a line: {learned:,} different ones are learned, each by itself and in random "
+                f"order; --no-items reads the text as it is"
+            )
+        )
+    return split
 
 
 def _validation_text(spec: str, vocabulary: Vocabulary, settings: CorpusSettings, notify: Notify) -> Segment:
@@ -106,8 +151,8 @@ def model_shape(data: TrainingData, settings: ModelSettings) -> ModelShape:
 
 def make_batches(
     data: TrainingData, settings: TrainingSettings, explicit: frozenset[str], notify: Notify
-) -> tuple[RingBatches, TrainingSettings]:
-    """The rows to train on, and the settings with batch and window shrunk to a short text unless `explicit`."""
+) -> tuple[Batches, TrainingSettings]:
+    """What to train on, and the settings with batch and window shrunk to a short text unless `explicit`."""
     parts = [segment.ids[1:] for segment in data.split.train]
     ids = (
         parts[0] if len(parts) == 1 else np.concatenate([load_ids(part) for part in parts])
@@ -121,10 +166,12 @@ def make_batches(
                 f"instead of {settings.batch_size} in windows of {settings.bptt}"
             )
         )
+    if data.record.items:
+        return ItemBatches(cut_items(data.split.train[0]), fitted.batch_size, fitted.bptt, fitted.seed), fitted
     return RingBatches(ids, fitted.batch_size, fitted.bptt, fitted.seed), fitted
 
 
-def steps_plan(data: TrainingData, settings: TrainingSettings, batches: RingBatches) -> Plan:
+def steps_plan(data: TrainingData, settings: TrainingSettings, batches: Batches) -> Plan:
     """How long to train and how often to look, where `steps` or `epochs` say it."""
     epochs = settings.epochs or 1
     steps = settings.steps or max(1, math.ceil(epochs * batches.windows_per_epoch))

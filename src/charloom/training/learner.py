@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from charloom.settings import TrainingSettings
-from charloom.training.batches import RingBatches
+from charloom.training.batches import Batches
 from charloom.training.model import TorchState, WeightDrop
 from charloom.training.ranks import Ranks
 from charloom.training.state import TrainingState
@@ -47,14 +47,14 @@ class Learner:
     """Makes the updates of a `TrainingState`, from this rank's rows."""
 
     def __init__(
-        self, state: TrainingState, batches: RingBatches, settings: TrainingSettings, weight_drop: float, ranks: Ranks
+        self, state: TrainingState, batches: Batches, settings: TrainingSettings, weight_drop: float, ranks: Ranks
     ) -> None:
         """Learn from `batches`; `weight_drop` is the share of the recurrent weights dropped for each update."""
         self._state = state
         self._batches = batches
         self._settings = settings
         self._ranks = ranks
-        self._rows = ranks.rows(batches.batch_size)
+        self._rows = ranks.rows(batches.batch_size) if batches.carries_state else slice(None)
         self._parameters = list(state.model.parameters())
         self._weight_drop = WeightDrop(state.model.recurrent, weight_drop)
 
@@ -78,7 +78,7 @@ class Learner:
         """Fill the gradients; return the mean loss of this rank's rows and the state they end with."""
         model = self._state.model
         inputs, targets = self._next_window()
-        state = self._incoming_state()
+        state = self._incoming_state() if self._batches.carries_state else model.initial_state(inputs.shape[1])
         self._weight_drop.drop()
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._settings.precision == "bfloat16"):
             logits, carried = model(inputs, state)
@@ -86,7 +86,8 @@ class Learner:
         self._state.optimizer.zero_grad()
         torch.autograd.backward(loss)
         self._weight_drop.restore()
-        return float(loss.detach()), tuple(part.detach().float() for part in carried)
+        after = tuple(part.detach().float() for part in carried)
+        return float(loss.detach()), after if self._batches.carries_state else self._state.carried
 
     def _next_window(self) -> tuple[Tensor, Tensor]:
         device = self._state.model.output.weight.device

@@ -181,7 +181,7 @@ def _measure(
     session: Session, data: TrainingData, state: TrainingState, *, only_known: bool
 ) -> dict[Protocol, Evaluation]:
     """The losses by all final protocols; only what was measured on the way where a person waits after Ctrl-C."""
-    validation, known = data.split.validation, data.protocol_on_the_way
+    validation, known = data.measured, data.protocol_on_the_way
     losses = {known: evaluation_of_loss(state.progress.best_loss, data.vocabulary, validation, known)}
     if only_known:
         return losses

@@ -15,7 +15,7 @@ import torch
 
 from charloom.bundle import ModelShape, edited_files, history_file, holds_model
 from charloom.bundle.config import METRICS, TRAINING
-from charloom.errors import StorageError, TrainingError
+from charloom.errors import StorageError, TrainingError, UsageError
 from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore, unfailing
 from charloom.files import expand_home, storage_errors
 from charloom.folders import FolderLock, model_records, sweep
@@ -23,7 +23,7 @@ from charloom.options import LearningOptions
 from charloom.settings import LENGTHS, run_settings
 from charloom.text.corpus import CorpusSource
 from charloom.text.sources import check_outside, list_specs
-from charloom.training.batches import RingBatches, fit_batch
+from charloom.training.batches import Batches, fit_batch
 from charloom.training.budget import Choice, budget_plan, choose, choose_again, default_budget
 from charloom.training.checkpoint import Checkpoints, check_room
 from charloom.training.data import (
@@ -139,6 +139,8 @@ class _Run:
         check_precision(self.settings.training.precision, self.device)
         self.data: TrainingData = prepare_data(source, corpus, notify, request.vocabulary)
         ranks.check_same(self.data.record.sha256, "text")
+        if self.data.record.items:
+            self._prepare_items()
         self.record: dict[str, Any] = {"recipe": request.recipe}
         if origin is not None:
             self.record["init_from"] = {"name": origin.name, "sha256": origin.sha256}
@@ -147,6 +149,14 @@ class _Run:
         self.pace: ThreadPace | None = None
         self.shape: ModelShape = model_shape(self.data, self.settings.model)
         self.checkpoints = Checkpoints(folder / TRAINING, (request.unfinished or {}).get("run"), lock)
+
+    def _prepare_items(self) -> None:
+        """A model of items writes one at a time, unless the user says where to stop."""
+        if self.ranks.world_size > 1:
+            raise UsageError("a list of items is learned by one process: leave torchrun out, or say --no-items")
+        if "stop" not in self.request.explicit and not self.settings.sampling.stop:
+            sampling = self.settings.sampling.model_copy(update={"stop": ["\n"]})
+            self.settings = self.settings.model_copy(update={"sampling": sampling})
 
     def train(self, should_stop: Callable[[], bool]) -> TrainingResult:
         self.pace = self._thread_pace()
@@ -193,7 +203,7 @@ class _Run:
             raise TrainingError(_divergence_message(state, best))
         return result
 
-    def _make_plan(self) -> tuple[Plan, RingBatches]:
+    def _make_plan(self) -> tuple[Plan, Batches]:
         """The plan, and the rows to follow it on; a budget's choices are made here, once for the whole run."""
         unfinished, explicit, steps = self.request.unfinished, self.request.explicit, 1
         if all(getattr(self.settings.training, name) is None for name in LENGTHS):
@@ -217,12 +227,12 @@ class _Run:
             fixed |= {"hidden_size", "learning_rate"}
         return fixed
 
-    def _plan_of(self, choice: Choice, promised: float | None = None) -> tuple[Plan, RingBatches]:
+    def _plan_of(self, choice: Choice, promised: float | None = None) -> tuple[Plan, Batches]:
         self.settings, self.record["choice"] = choice.settings, choice.reason
         self.notify(Notice(choice.reason))
         return self._plan_for(choice.steps, promised)
 
-    def _plan_for(self, steps: int, promised: float | None = None) -> tuple[Plan, RingBatches]:
+    def _plan_for(self, steps: int, promised: float | None = None) -> tuple[Plan, Batches]:
         batches, fitted = make_batches(self.data, self.settings.training, self.request.explicit, self.notify)
         self.settings = self.settings.model_copy(update={"training": fitted})
         if fitted.budget is None:

@@ -18,7 +18,7 @@ from charloom.runtime.generation import generate_batch
 from charloom.runtime.session import Session
 from charloom.settings import RunSettings
 from charloom.text.vocabulary import Vocabulary
-from charloom.training.batches import RingBatches
+from charloom.training.batches import Batches
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.data import TrainingData
 from charloom.training.device import ThreadPace
@@ -32,6 +32,7 @@ from charloom.training.torch_session import Interrupted, StoppableSession, Torch
 
 TRAIN_RECORDS = 200  # lines with the training loss in a run's metrics.jsonl
 SAMPLE_LENGTH = 160
+SAMPLE_ITEMS = 8
 RESCUES = 3  # how often a run is taken back to a checkpoint before it is given up
 _RESCUE_RATE = 0.5  # what a rescue multiplies the learning rate with
 _RATE_MEMORY = 0.95  # how much of the shown speed is past steps'
@@ -67,7 +68,7 @@ class Trainer:
     state: TrainingState
     data: TrainingData
     settings: RunSettings
-    batches: RingBatches
+    batches: Batches
     plan: Plan
     checkpoints: Checkpoints
     history: History
@@ -229,7 +230,7 @@ class Trainer:
 
     def _measure(self, *, to_the_end: bool) -> Evaluation:
         session = self._session if to_the_end else StoppableSession(self._session, self.should_stop)
-        validation, started = self.data.split.validation, time.perf_counter()
+        validation, started = self.data.measured, time.perf_counter()
         evaluation = evaluate_segments(session, self.data.vocabulary, validation, self.data.protocol_on_the_way)
         self._reading_seconds = time.perf_counter() - started
         return evaluation
@@ -327,6 +328,9 @@ class Trainer:
 def short_sample(session: Session, vocabulary: Vocabulary, settings: RunSettings) -> str:
     """A short text from nothing, always drawn with the run's own seed, so that samples can be compared."""
     sampling = settings.sampling.model_copy(update={"length": SAMPLE_LENGTH, "seed": settings.training.seed})
+    if sampling.stop == ["\n"]:  # a model of items: a few of them
+        items = generate_batch(session, vocabulary, "", "", sampling, SAMPLE_ITEMS)
+        return "\n".join(item.text for item in items)[:SAMPLE_LENGTH]
     return generate_batch(session, vocabulary, "", "", sampling, 1)[0].text
 
 
