@@ -20,7 +20,7 @@ from charloom.settings import MAX_SEED, SamplingSettings
 from charloom.text.vocabulary import Ids, Vocabulary
 
 _ITEM_ROWS = 256  # items that are written side by side, at most
-_MOST_IN_VAIN = 1_000  # texts without a new item, after which there are taken to be no more
+_MOST_WITHOUT_NEW = 1_000  # texts without a new item, after which there are taken to be no more
 
 
 @dataclass(frozen=True)
@@ -169,8 +169,8 @@ def write_items(
     """Different items, each a prompt and its continuation, in the order in which they are drawn; see `Model.items`."""
     (seed,) = sample_seeds(settings.seed, 1)
     found: dict[str, None] = {}
-    in_vain = 0
-    while len(found) < count and in_vain < max(_MOST_IN_VAIN, count):
+    without_new = 0
+    while len(found) < count and without_new < max(_MOST_WITHOUT_NEW, count):
         rows = min(_ITEM_ROWS, 2 * (count - len(found)))
         batch = settings.model_copy(update={"seed": seed})
         before = len(found)
@@ -180,7 +180,7 @@ def write_items(
             if is_whole and item and item not in exclude and len(found) < count:
                 found[item] = None
         seed = (seed + rows) % (MAX_SEED + 1)
-        in_vain = 0 if len(found) > before else in_vain + rows
+        without_new = 0 if len(found) > before else without_new + rows
     return list(found)
 
 

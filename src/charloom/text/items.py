@@ -95,7 +95,7 @@ def join_items(items: Sequence[Ids]) -> Segment:
 
 
 def cut_items(text: Segment) -> list[Ids]:
-    """The items of a text that a line end stands before, each with the line end after it, where there is one."""
+    """The items of a text that a line end is before, each with the line end after it, where there is one."""
     ids = load_ids(text.ids)
     return [
         item
