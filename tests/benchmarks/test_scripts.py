@@ -11,6 +11,7 @@ import torch
 
 import ablation
 import browser
+import budget_law
 import generation
 import learning
 import scoring
@@ -85,6 +86,36 @@ def test_ablation_prints_a_row_for_each_text_and_way(prose: Path, capsys: pytest
     assert [row[5:] for row in cells[2:]] == [row[5:] for row in cells[:2]], "the same runs"
     assert cells[0][5] != cells[1][5]
     assert all(1 < float(loss) < math.log(len(set(prose.read_text("utf-8"))) + 1) for row in cells for loss in row[5:])
+
+
+def test_the_law_is_shown_beside_what_was_reached(
+    prose: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(budget_law, "RECORDS", tmp_path / "runs.json")
+    (tmp_path / "runs.json").write_text(
+        '[["old", 8, 1000, 90000, 1600, 3.5], ["old", 16, 3000, 90000, 1600, 3.0]]', "utf-8"
+    )
+    budget_law.main(["--run", f"new={prose}", "--units", "8", "12", "--read", "3200"])
+    runs = budget_law.read_runs()
+    assert [(run.text, run.units) for run in runs] == [("new", 8), ("new", 12), ("old", 8), ("old", 16)]
+    assert all(run.read == pytest.approx(3200, rel=0.02) for run in runs[:2])
+    assert capsys.readouterr().out.count("root mean square 0.000") == 2, "two numbers fit two runs"
+
+
+def test_the_table_of_the_law_is_what_the_runs_say() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "explanation" / "training.md").read_text("utf-8")
+    section = (
+        page.split("### Does the law hold for other texts?")[1].split("|---|---|---|---|---|---|")[1].split("\n\n")[0]
+    )
+    shown = [[cell.strip() for cell in row.split("|")[2:-1]] for row in section.strip().splitlines()]
+    found = []
+    for text in ("tiny Shakespeare", "a novel", "Python source", "tunes (ABC)", "a Chinese novel", "logs"):
+        runs = [run for run in budget_law.read_runs() if run.text == text]
+        floor, scale, law = budget_law.fit(runs)
+        off = math.sqrt(sum((said - run.loss) ** 2 for said, run in zip(law, runs, strict=True)) / len(runs))
+        span = max(run.loss for run in runs) - min(run.loss for run in runs)
+        found.append([f"{floor:.2f}".replace("-", "−"), f"{scale:.2f}", str(len(runs)), f"{span:.2f}", f"{off:.3f}"])
+    assert shown == found
 
 
 @pytest.mark.parametrize("option", ["threads=2", "clean=nfc", "hidden_size"])
