@@ -14,6 +14,7 @@ import torch
 
 import charloom
 from charloom.bundle import open_model_directory
+from charloom.errors import UsageError
 from charloom.events import Event, Notice
 from charloom.runtime.session import initial_state
 from charloom.training.model import CharacterModel
@@ -127,6 +128,26 @@ def test_resumed_is_uninterrupted_bit_for_bit(steps: int, names: Path, learned: 
     charloom.train(names, tmp_path / "m", resume=True)
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == (learned / "model.safetensors").read_bytes()
     assert (tmp_path / "m" / "generation_config.json").read_bytes() == (learned / "generation_config.json").read_bytes()
+
+
+def test_a_run_from_before_lists_were_known_goes_on_as_it_began(names: Path, tmp_path: Path) -> None:
+    """Its record says nothing of items, and it has carried its state from line to line."""
+    charloom.train(names, tmp_path / "whole", items=False, **OPTIONS)
+    charloom.train(names, tmp_path / "m", items=False, should_stop=after(33), **OPTIONS)
+    path = tmp_path / "m" / "training" / "run.json"
+    run = json.loads(path.read_text("utf-8"))
+    del run["settings"]["corpus"]["items"], run["corpus"]["items"], run["settings"]["training"]["precision"]
+    run["explicit"].remove("items")
+    path.write_text(json.dumps(run), "utf-8")
+    charloom.train(names, tmp_path / "m", resume=True)
+    assert (tmp_path / "m" / "model.safetensors").read_bytes() == (
+        tmp_path / "whole" / "model.safetensors"
+    ).read_bytes()
+
+
+def test_the_articles_split_is_for_texts(names: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="'row-tail' is for a text, not for a list of items"):
+        charloom.train(names, tmp_path / "m", items=True, validation_split="row-tail", **OPTIONS)
 
 
 def test_a_list_of_its_own_is_measured_by_items_too(names: Path, tmp_path: Path) -> None:

@@ -105,21 +105,21 @@ class ItemBatches(Batches):
     carries_state = False
 
     def __init__(self, items: Sequence[Ids], batch_size: int, bptt: int, seed: int) -> None:
-        """Learn `items`, each with the line end after it, in batches of about batch_size · bptt characters."""
+        """Learn `items`, each with the line end after it, in windows of about batch_size · bptt characters."""
         self.batch_size = batch_size
-        self._ids = np.concatenate(items).astype(np.int64)
+        self._items = items
         self._lengths = np.array([len(item) for item in items])
-        self._starts = np.cumsum(self._lengths) - self._lengths
-        self._newline = int(self._ids[-1])
+        self._newline = int(items[0][-1])
         self._seed = seed
-        self.windows_per_epoch = max(1, min(len(items) // 2, round(len(self._ids) / (batch_size * bptt))))
+        self._characters = int(self._lengths.sum())
+        self.windows_per_epoch = max(1, min(len(items) // 2, round(self._characters / (batch_size * bptt))))
         self._epoch = -1
-        self._batches: list[list[NDArray[np.int64]]] = []
+        self._windows: list[list[NDArray[np.int64]]] = []
 
     def window(self, epoch: int, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if epoch != self._epoch:
-            self._epoch, self._batches = epoch, self._arrange(np.random.default_rng((self._seed, epoch)))
-        rows = self._batches[index]
+            self._epoch, self._windows = epoch, self._arrange(np.random.default_rng((self._seed, epoch)))
+        rows = [np.concatenate([self._items[place] for place in row]) for row in self._windows[index]]
         targets = np.full((max(map(len, rows)), len(rows)), NO_TARGET, dtype=np.int64)
         for column, row in enumerate(rows):
             targets[: len(row), column] = row
@@ -129,30 +129,29 @@ class ItemBatches(Batches):
 
     def characters(self, index: int) -> int:
         """The mean of all windows: they differ from epoch to epoch by a few characters."""
-        return (index + 1) * len(self._ids) // self.windows_per_epoch - index * len(self._ids) // self.windows_per_epoch
+        return (
+            index + 1
+        ) * self._characters // self.windows_per_epoch - self._characters * index // self.windows_per_epoch
 
     def _arrange(self, generator: np.random.Generator) -> list[list[NDArray[np.int64]]]:
-        """The rows of each window of an epoch, every item in one of them."""
-        order = generator.permutation(len(self._lengths))
-        begins = np.flatnonzero(generator.random(len(order)) >= _JOINED)
-        begins[0] = 0
+        """The windows of an epoch: of each its rows, of each row its items. Every item is in one of them."""
+        windows, order = self.windows_per_epoch, generator.permutation(len(self._items))
+        follows = generator.random(len(order)) < _JOINED
+        follows[0] = False
+        if len(order) - follows.sum() < windows:
+            follows[:] = False  # so few items that a window would have none
+        begins = np.flatnonzero(~follows)
         lengths = np.add.reduceat(self._lengths[order], begins)
-        # Rows of like length share a window, so that little of it is empty; those that may share one are drawn first.
-        places = (np.cumsum(lengths) - 1) * self.windows_per_epoch // lengths.sum()
-        by_length = np.lexsort((lengths, places // _SORTED_WINDOWS))
-        edges = np.searchsorted(
-            np.cumsum(lengths[by_length]), np.arange(1, self.windows_per_epoch) * lengths.sum() / self.windows_per_epoch
-        )
-        if len(np.unique(edges)) < len(edges) or (len(edges) and (edges[0] == 0 or edges[-1] == len(begins))):
-            edges = np.arange(1, self.windows_per_epoch) * len(begins) // self.windows_per_epoch
-        members = np.split(order, begins[1:])
-        windows = [[self._row(members[place]) for place in part] for part in np.split(by_length, edges)]
-        return [windows[place] for place in generator.permutation(len(windows))]
-
-    def _row(self, items: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.concatenate(
-            [self._ids[self._starts[item] : self._starts[item] + self._lengths[item]] for item in items]
-        )
+        # Windows side by side in the random order are sorted by length among each other: rows of like length share one.
+        windows_before = (np.cumsum(lengths) - 1) * windows // self._characters
+        by_length = np.lexsort((lengths, windows_before // _SORTED_WINDOWS))
+        ends = np.arange(1, windows) * self._characters / windows
+        cuts = np.searchsorted(np.cumsum(lengths[by_length]), ends)
+        if len(np.unique([0, *cuts, len(begins)])) <= windows:  # a long item would leave a window without any
+            cuts = np.arange(1, windows) * len(begins) // windows
+        rows = np.split(order, begins[1:])
+        arranged = [[rows[place] for place in window] for window in np.split(by_length, cuts)]
+        return [arranged[place] for place in generator.permutation(windows)]
 
 
 def fit_batch(characters: int, settings: TrainingSettings, explicit: frozenset[str]) -> TrainingSettings:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from charloom.bundle import CorpusRecord, ModelShape
+from charloom.errors import UsageError
 from charloom.events import Notice, Notify
 from charloom.settings import CorpusSettings, ModelSettings, Protocol, TrainingSettings
 from charloom.text.cleaning import expand
@@ -107,6 +108,8 @@ def prepare_data(
 
 def _are_items(corpus: EncodedCorpus, settings: CorpusSettings) -> bool:
     """Whether the text is to be read as a list of items: as the user says, or by how it looks."""
+    if settings.items and settings.validation_split != "tail":
+        raise UsageError(f"validation_split = {settings.validation_split!r} is for a text, not for a list of items")
     if settings.items is not None:
         return settings.items
     if is_mapped(corpus.whole.ids) or settings.validation_split != "tail":

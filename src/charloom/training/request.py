@@ -141,8 +141,10 @@ def _resumed_settings(
 ) -> RunSettings:
     """The settings of the run to resume; refuses an option that would make it another run."""
     try:
-        training = {"optimizer": "adamw", **run["settings"]["training"]}  # older runs have no choice, and this
-        recorded = RunSettings.model_validate({**run["settings"], "training": training})
+        # Older runs knew one optimizer and no lists of items.
+        training = {"optimizer": "adamw", **run["settings"]["training"]}
+        corpus = {"items": False, **run["settings"]["corpus"]}
+        recorded = RunSettings.model_validate({**run["settings"], "training": training, "corpus": corpus})
     except (KeyError, TypeError, ValidationError):
         raise TrainingError("training/run.json is damaged: start again with --overwrite") from None
     if recipe is not None and recipe != run.get("recipe"):

@@ -277,7 +277,7 @@ class _Run:
         assert self.request.unfinished is not None
         if self.ranks.writes:
             sweep(self.folder)
-        if self.request.unfinished.get("corpus") != self.data.record.model_dump():
+        if {"items": False, **(self.request.unfinished.get("corpus") or {})} != self.data.record.model_dump():
             raise TrainingError(
                 f"this is not the text that the run in {self.folder} began with: "
                 f"give the same corpus, or start anew with --overwrite"
