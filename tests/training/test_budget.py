@@ -208,6 +208,24 @@ class TestChoice:
         assert model_shape(data, choice.settings.model).parameters <= 3 * data.characters
         assert choice.settings.model.dropout == 0.3, "read very often: the full measure"
 
+    @pytest.mark.parametrize(("passes", "least", "most"), [(3, 0.0, 0.03), (8, 0.1, 0.2), (25, 0.3, 0.3)])
+    def test_a_text_that_is_read_more_often_takes_more_dropout(
+        self, passes: float, least: float, most: float, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of a network with about a parameter a character."""
+        size = next(
+            size
+            for size in SIZES
+            if model_shape(long_text, RunSettings().model.model_copy(update={"hidden_size": size})).parameters
+            > long_text.characters
+        )
+        model = RunSettings().model.model_copy(update={"hidden_size": size})
+        speed = passes * long_text.characters / (0.9 * 600)
+        machine(monkeypatch, speed * 6 * model_shape(long_text, model).parameters)
+        chosen_model = chosen(long_text, hidden_size=size).settings.model
+        assert least <= chosen_model.dropout <= most
+        assert chosen_model.input_dropout == pytest.approx(chosen_model.dropout / 3, abs=0.01)
+
     def test_what_was_given_stays(self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
         measured = machine(monkeypatch, 1e12)
         given = {"hidden_size": 200, "batch_size": 3, "bptt": 17, "learning_rate": 0.5, "dropout": 0.77}

@@ -42,7 +42,7 @@ _MEASURING_SECONDS = 12.0  # at most
 _ROUNDS = 3  # of measuring all sizes, at most: another program may keep the cores busy for some seconds
 _LEARNING_SHARE = 0.9  # of the budget; the rest goes to evaluations
 _CLEARLY_WORSE = 0.02  # nats; sizes are tried upwards until the prediction is this much worse than the best
-_RISK_FROM, _RISK_TO = 4.0, 46.0  # passes × parameters a character, where dropout begins and where it is full
+_FOR_PASSES, _FOR_PARAMETERS, _WITHOUT = 0.63, 0.22, 0.72  # how much regularization, fitted to Muon's best
 _BETTER = 0.01  # nats that another size must promise for a run to begin again
 _RATE = 4.5e-3  # the learning rate for 512 units
 _ROWS = {"cpu": 16, "cuda": 64}
@@ -236,13 +236,9 @@ def _with_size(settings: RunSettings, hidden_size: int, fixed: frozenset[str], d
 
 
 def _with_dropout(best: _Candidate, characters: int, fixed: frozenset[str]) -> RunSettings:
-    """The more a network could memorize, the more dropout.
-
-    The risk grows with passes × parameters a character. Below 4 dropout cost more than it gave in our runs; where
-    it was 46, the full measure was best.
-    """
-    risk = best.passes * best.parameters / characters
-    strength = min(1.0, max(0.0, math.log(risk / _RISK_FROM) / math.log(_RISK_TO / _RISK_FROM)))
+    """The more a network could memorize, the more dropout: by passes, and by parameters a character (see the docs)."""
+    passes, parameters = math.log(best.passes), math.log(best.parameters / characters)
+    strength = min(1.0, max(0.0, _FOR_PASSES * passes + _FOR_PARAMETERS * parameters - _WITHOUT))
     model = {"dropout": round(0.3 * strength, 2), "input_dropout": round(0.1 * strength, 3)}
     return _laid_over(best.settings, model, {"weight_decay": round(0.01 + 0.09 * strength, 3)}, fixed)
 
