@@ -55,7 +55,7 @@ def test_a_list_is_found_said_recorded_and_written_one_by_one(names: Path, tmp_p
     card = (tmp_path / "m" / "README.md").read_text("utf-8")
     assert "A list of items" in card
     assert "of the items, taken at random" in card
-    assert "--samples 10" in card
+    assert "--items 10" in card
     assert result.sample.count("\n") >= 3
     model = charloom.load(tmp_path / "m")
     written = [model.generate(seed=seed).text for seed in range(20)]
@@ -165,7 +165,7 @@ def test_the_command_says_how_to_go_on(names: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "charloom", "train", str(names), "-o", str(tmp_path / "m"), *options]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "a list of items" in done.stdout + done.stderr
-    assert f"charloom generate {tmp_path / 'm'} --samples 10" in done.stdout + done.stderr
+    assert f"charloom generate {tmp_path / 'm'} --items 10" in done.stdout + done.stderr
 
 
 @pytest.mark.slow

@@ -115,7 +115,7 @@ def _options_to_try(output: Path) -> str:
     """What to ask of the model, as options to type: items, or a prompt that it can read, or nothing."""
     directory = open_model_directory(output)
     if directory.config.corpus.items:
-        return " --samples 10"
+        return " --items 10"
     vocabulary = directory.vocabulary
     known = vocabulary.characters if isinstance(vocabulary, CharacterVocabulary) else "The the "
     return next((f" --prompt {text!r}" for text in ("The ", "the ") if set(text) <= set(known)), "")

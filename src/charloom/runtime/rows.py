@@ -69,12 +69,12 @@ class Row:
         self._stops = StopTexts(settings.stop) if settings.stop else None
         self.left = settings.length
         self._constraint: RegexConstraint | None = None
-        self._everything = np.ones(vocabulary.size, dtype=bool)
         if settings.regex is not None:
             from charloom.runtime.patterns.constraint import compile_constraint
 
             self._constraint = compile_constraint(settings.regex, vocabulary)
             self._constraint.check_length(settings.length)
+            self._everything = np.ones(vocabulary.size, dtype=bool)
             self._go_to(self._constraint, self._constraint.start)
         self._queue = None if alternatives is None else LogprobQueue()
         self._generator = np.random.default_rng(seed)

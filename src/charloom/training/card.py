@@ -69,7 +69,7 @@ From nothing, with the default sampling:
 ## Use it
 
 ~~~sh
-charloom generate PATH-OF-THIS-FOLDER {"--samples 10" if corpus.items else '--prompt "..."'}
+charloom generate PATH-OF-THIS-FOLDER {"--items 10" if corpus.items else '--prompt "..."'}
 ~~~
 """
     return text.encode("utf-8", "replace")
