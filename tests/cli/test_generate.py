@@ -102,6 +102,8 @@ def test_a_prompt_from_a_file_and_from_stdin(
         (("--samples", "2", "--stream"), "--stream shows one text"),
         (("--items", "0"), "--items 0: give 1 or more"),
         (("--items", "2", "--samples", "2"), "--items writes one item a line: leave --samples and --stream out"),
+        (("--items", "2", "--exclude", "-", "--prompt-file", "-"), "only one of --exclude, --prompt-file and --adapt"),
+        (("--items", "2", "--prompt", "a\nb"), "an item is one line"),
         (("--exclude", "x.txt"), "--exclude leaves items out: say how many to write"),
     ],
 )

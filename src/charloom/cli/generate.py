@@ -68,8 +68,7 @@ def generate(
         raise UsageError("--stream shows one text: leave it out, or leave --samples out")
     if items is not None and (samples > 1 or stream):
         raise UsageError("--items writes one item a line: leave --samples and --stream out")
-    if exclude is not None and items is None:
-        raise UsageError("--exclude leaves items out: say how many to write, as in --items 10")
+    known = _excluded(exclude, items, (prompt_file, adapt))
     if adapt is not None:
         from charloom.cli.adapting import adapt_to_file, check_adapting
 
@@ -79,18 +78,25 @@ def generate(
     if adapt is not None:
         loaded, more["adapted"] = adapt_to_file(out, loaded, adapt)
     if items is not None:
-        known = (
-            frozenset() if exclude is None else frozenset(read_text(exclude, "the list", MOST_EXCLUDED).splitlines())
-        )
         _show_items(out, loaded.items(items, start, exclude=known, settings=sampling), items, more)
-        return
-    if samples > 1 and sampling.temperature == 0 and "temperature" in sampling.model_fields_set:
-        out.warn("at temperature 0 the likeliest character is always taken: all samples are the same")
-    if samples > 1:
+    elif samples > 1:
+        if sampling.temperature == 0 and "temperature" in sampling.model_fields_set:
+            out.warn("at temperature 0 the likeliest character is always taken: all samples are the same")
         _show_samples(out, loaded.generate_samples(start, samples, sampling), more)
     else:
         wanted = sys.stdout.isatty() if stream is None else stream
         _show_one(out, loaded, start, sampling, more, stream=wanted and not out.json)
+
+
+def _excluded(file: Path | None, items: int | None, others: tuple[Path | None, ...]) -> frozenset[str]:
+    """The items to leave out, read before the model; `others` are further files that may be stdin."""
+    if file is None:
+        return frozenset()
+    if items is None:
+        raise UsageError("--exclude leaves items out: say how many to write, as in --items 10")
+    if str(file) == "-" and file in others:
+        raise UsageError("only one of --exclude, --prompt-file and --adapt can be stdin")
+    return frozenset(line.removesuffix("\r") for line in read_text(file, "the list", MOST_EXCLUDED).split("\n"))
 
 
 def _prompt(prompt: str | None, file: Path | None) -> str:

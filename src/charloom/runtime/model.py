@@ -176,10 +176,12 @@ class Model:
             As many; fewer where many texts in a row brought no new one.
 
         Raises:
-            UsageError: as `generate`, or the count is below 1.
+            UsageError: as `generate`, or the count is below 1, or the prompt has a line end.
         """
         if count < 1:
             raise UsageError(f"items = {count}: give a number from 1")
+        if "\n" in prompt:
+            raise UsageError("an item is one line: give a prompt without a line end")
         chosen = self._complete(settings, options)
         if not chosen.stop and chosen.regex is None:
             chosen = chosen.model_copy(update={"stop": ["\n"]})
