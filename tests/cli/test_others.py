@@ -80,7 +80,7 @@ def test_inspect_lets_people_edit_the_card(charloom: Charloom, trained: Path, tm
 
 def test_corpus_list(charloom: Charloom) -> None:
     ran = charloom("corpus", "list", "--json")
-    assert [json.loads(line)["name"] for line in ran.out.splitlines()] == ["python-docs", "tiny-shakespeare"]
+    assert [json.loads(line)["name"] for line in ran.out.splitlines()] == ["names", "python-docs", "tiny-shakespeare"]
 
 
 def test_corpus_show(charloom: Charloom, tmp_path: Path) -> None:

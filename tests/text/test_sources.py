@@ -280,6 +280,12 @@ def test_s3_without_boto3_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
         read("s3://texts/a.txt")
 
 
+def test_the_list_of_names_comes_with_charloom_and_with_its_licence(names: Path) -> None:
+    assert read("names") == [("names", names.read_bytes())]
+    corpora = Path(named.__file__).parents[1] / "corpora"
+    assert "Copyright (c) 2022 Andrej Karpathy" in (corpora / "names.LICENSE").read_text("utf-8")
+
+
 def test_python_docs() -> None:
     ((name, content),) = read("python-docs")
     text = content.decode()

@@ -1,4 +1,7 @@
-"""Corpora that have a name: `python-docs` is inside every CPython, `tiny-shakespeare` is fetched once."""
+"""Corpora that have a name.
+
+`names` comes with charloom, `python-docs` is inside every CPython, `tiny-shakespeare` is fetched once.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import platform
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 
 import platformdirs
@@ -71,6 +75,11 @@ def cache_folder() -> Path:
         raise StorageError("this user has no home to keep files in: set CHARLOOM_CACHE to a folder") from None
 
 
+def read_names(notify: Notify) -> bytes:
+    """The list of first names in this package; where it is from, and its licence, are in `names.LICENSE` beside it."""
+    return (resources.files("charloom") / "corpora" / "names.txt").read_bytes()
+
+
 def read_python_docs(notify: Notify) -> bytes:
     """The documentation text inside this Python (`pydoc_data.topics`), topics in name order."""
     try:
@@ -124,6 +133,7 @@ def _fetch(download: Download, notify: Notify) -> bytes:
 NAMED: dict[str, NamedCorpus] = {
     corpus.name: corpus
     for corpus in (
+        NamedCorpus("names", "32,033 first names from the US, one a line (no network)", "names", read_names),
         NamedCorpus(
             "python-docs",
             f"the documentation inside Python {sys.version_info.major}.{sys.version_info.minor} (no network)",
