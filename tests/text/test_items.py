@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections import Counter
 from pydoc_data.topics import topics
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from charloom.errors import CorpusError
 from charloom.text.items import (
     LONGEST,
-    cut_items,
     item_segments,
-    join_items,
+    longest_line,
     looks_like_items,
     newline_id,
     split_items,
@@ -25,7 +24,12 @@ from charloom.text.splits import Segment, with_opening
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Vocabulary
 
 LETTERS = CharacterVocabulary("\nabcdé")
-NAMES = "".join(f"{first}{middle}{last}\n" for first in "abcdefghij" for middle in "aeiouxyz" for last in "lmnopqrs")
+NAMES = "".join(
+    f"{first}{middle}{last}\n"
+    for first in "abcdefghij"
+    for middle in "aeiouxyz"
+    for last in ("l", "m", "no", "pqr", "")
+)
 
 lists = st.lists(st.text("abcdé", max_size=6), min_size=1, max_size=60).map("\n".join)
 
@@ -80,38 +84,69 @@ def test_an_item_has_a_line_end_before_and_after_it(text: str) -> None:
 
 
 @given(lists)
-def test_joined_again_it_is_the_list(text: str) -> None:
-    items = cut_items(numbered(text + "\n"))
-    if items:
-        assert lines(join_items(items)) == [line for line in text.split("\n") if line]
+def test_unique_they_are_in_the_order_of_the_list(text: str) -> None:
+    different = list(dict.fromkeys(line for line in text.split("\n") if line))
+    if len(different) > 1:
+        assert lines(unique_items(numbered(text), newline_id(LETTERS))) == different
+    assert longest_line(numbered(text).ids[1:], newline_id(LETTERS)) == max(map(len, text.split("\n")))
+
+
+def test_an_item_without_a_line_end_after_it_is_one() -> None:
+    assert [LETTERS.decode(item.ids) for item in item_segments(numbered("ab\n\nc"))] == ["\nc", "\nab\n"]
 
 
 def test_what_is_no_list_is_said() -> None:
-    with pytest.raises(CorpusError, match="no line end"):
+    with pytest.raises(CorpusError, match="no line end is among"):
         newline_id(CharacterVocabulary("abc"))
-    with pytest.raises(CorpusError, match="a line of 10,001 characters is no short item"):
+    with pytest.raises(CorpusError, match="a line of 10,001 characters is no short item: 10,000 is the most"):
         unique_items(numbered("a\n" + "b" * (LONGEST + 1)), newline_id(LETTERS))
 
 
-@pytest.mark.parametrize("is_list", [True, False])
-def test_lists_are_known_by_their_lines(*, is_list: bool) -> None:
-    codes = np.random.default_rng(1).integers(10**9, size=800)
-    for text in (NAMES, "\n".join(f"AB-{code}.example.org" for code in codes) + "\n", "Nf3\ne4\nO-O-O\n" * 300):
-        assert looks_like_items(text if is_list else text[: text.index("\n") * 100]) == is_list
+def is_list(text: str) -> bool:
+    known = CharacterVocabulary("".join(sorted(set(text) or "a")))
+    assert looks_like_items(ByteVocabulary().encode(text), ByteVocabulary()) == looks_like_items(
+        known.encode(text), known
+    )
+    return looks_like_items(known.encode(text), known)
+
+
+CODES = "".join(f"AB-{10**9 // code**2}.example.org\n" for code in range(1, 800))
+WORDS = "".join(
+    sorted({f"{word.strip('.,')}\n" for text in topics.values() for word in text.split() if word.isalpha()})
+)
+
+
+@pytest.mark.parametrize("text", [NAMES * 2, CODES, WORDS, NAMES + CODES], ids=str.__len__)
+def test_lists_are_known_by_their_lines(text: str) -> None:
+    assert is_list(text)
+    assert not is_list(text[: text.index("\n") * 100]), "a short one is not"
+
+
+PROSE = "\n".join(topics.values())
+DRAW = random.Random(4)
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "\n".join(topics.values()),
+        PROSE,
         "First Citizen:\nBefore we proceed any further, hear me speak.\n\n" * 500,
         "床前明月光，疑是地上霜。\n举头望明月，低头思故乡。\n" * 400,
+        "".join(f"{''.join(DRAW.choices('床前明月光疑是地上霜举头望低思故乡', k=7))}\n" for _ in range(2000)),
         "x = 1\n    y = f(x)\n\n" * 500,
-        "GATTACA" * 9 + "\n",
-        ("GATTACA" * 9 + "\n") * 700,
+        "".join(f"{''.join(DRAW.choices('ACGT', k=40))}\n" for _ in range(2000)),
+        "".join(f"{''.join(DRAW.choices('ABCabc012+/', k=36))}\n" for _ in range(2000)),
+        "".join(f"{place},{place * place},{place % 7}\n" for place in range(2000)),
+        "".join(f"{20 + DRAW.gauss(0, 2):.1f}\n" for _ in range(5000)),
+        "".join(f"{word}\n" for word in PROSE.split()),
+        "Same\n" * 5000,
+        CODES * 40 + NAMES,
+        NAMES * 60 + "\n" + PROSE,
+        WORDS * 9 + PROSE,
         "",
         "\n" * 5000,
     ],
+    ids=lambda text: repr(text[:12]),
 )
 def test_texts_are_not_taken_for_lists(text: str) -> None:
-    assert not looks_like_items(text)
+    assert not is_list(text)

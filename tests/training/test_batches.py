@@ -155,7 +155,7 @@ lists_of_items = st.lists(st.lists(st.integers(2, 9), min_size=1, max_size=12), 
 def test_every_item_is_in_one_row_of_an_epoch(
     items: list[Any], batch_size: int, bptt: int, seed: int, epoch: int
 ) -> None:
-    batches = ItemBatches(items, batch_size, bptt, seed)
+    batches = ItemBatches(np.concatenate(items), batch_size, bptt, seed)
     seen: Counter[tuple[int, ...]] = Counter()
     predicted = 0
     for index in range(batches.windows_per_epoch):
@@ -177,11 +177,11 @@ def test_every_item_is_in_one_row_of_an_epoch(
 def test_windows_of_items_are_full_and_of_one_size() -> None:
     generator = np.random.default_rng(3)
     items = [np.append(generator.integers(2, 20, size=size), 1) for size in generator.integers(2, 14, size=5_000)]
-    batches = ItemBatches(items, 16, 40, seed=0)
+    batches = ItemBatches(np.concatenate(items), 16, 40, seed=0)
     windows = [batches.window(2, index)[1] for index in range(batches.windows_per_epoch)]
     counts = np.array([(window != NO_TARGET).sum() for window in windows])
     assert abs(counts - 640).max() < 80
     assert counts.sum() > 0.85 * sum(window.size for window in windows)
-    again, later = (ItemBatches(items, 16, 40, seed=0).window(epoch, 5)[1] for epoch in (2, 3))
+    again, later = (ItemBatches(np.concatenate(items), 16, 40, seed=0).window(epoch, 5)[1] for epoch in (2, 3))
     np.testing.assert_array_equal(again, windows[5])
     assert again.shape != later.shape or (again != later).any()

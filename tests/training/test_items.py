@@ -14,7 +14,7 @@ import torch
 
 import charloom
 from charloom.bundle import open_model_directory
-from charloom.errors import UsageError
+from charloom.errors import CorpusError, UsageError
 from charloom.events import Event, Notice
 from charloom.runtime.session import initial_state
 from charloom.training.model import CharacterModel
@@ -22,7 +22,7 @@ from tests.faults.processes import finish
 from tests.training.test_ranks import as_rank, flags, port
 from tests.training.test_run import after
 
-SYLLABLES = ["ka", "lo", "mi", "ren", "tas", "vu"]
+SYLLABLES = ["ka", "lo", "mi", "ren", "tas", "vu", "ge"]
 ITEMS = [f"{first}{second}{third}" for first in SYLLABLES for second in SYLLABLES for third in (*SYLLABLES, "")]
 OPTIONS: dict[str, Any] = {
     "hidden_size": 24, "embedding_size": 8, "batch_size": 8, "bptt": 32, "steps": 60, "evaluate_every": 20,
@@ -32,9 +32,9 @@ OPTIONS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def names(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Every item three times, in order, often enough to be known for a list."""
+    """The items in order, many twice, enough to be known for a list."""
     path = tmp_path_factory.mktemp("list") / "names.txt"
-    path.write_text("".join(f"{item}\n" for item in ITEMS * 3), "utf-8")
+    path.write_text("".join(f"{item}\n" for item in ITEMS + ITEMS[:200]), "utf-8")
     return path
 
 
@@ -100,7 +100,7 @@ def test_the_loss_is_that_of_each_item_by_itself(names: Path, learned: Path) -> 
     assert recorded["windows-256"].loss == pytest.approx(expected, abs=1e-5)
     assert recorded["stateful"].characters == symbols
     assert model.evaluate(names).loss == pytest.approx(expected, abs=1e-5)
-    assert model.evaluate(names, split="all").characters == sum(len(item) + 1 for item in ITEMS) * 3
+    assert model.evaluate(names, split="all").characters == sum(len(item) + 1 for item in ITEMS + ITEMS[:200])
 
 
 def test_it_learns_items_better_than_the_same_text_in_order(names: Path, learned: Path, tmp_path: Path) -> None:
@@ -143,6 +143,35 @@ def test_a_run_from_before_lists_were_known_goes_on_as_it_began(names: Path, tmp
     assert (tmp_path / "m" / "model.safetensors").read_bytes() == (
         tmp_path / "whole" / "model.safetensors"
     ).read_bytes()
+
+
+def test_a_validation_file_without_items_is_refused_before_anything_is_written(names: Path, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.txt"
+    empty.write_text("\n\n\n", "utf-8")
+    with pytest.raises(CorpusError, match="no item to validate on"):
+        charloom.train(names, tmp_path / "m", validation=str(empty), **OPTIONS)
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("text", ["Same\n" * 5000, "".join(f"{item}\n" for item in ITEMS * 2) + "x" * 20_000])
+def test_what_is_only_taken_for_a_list_is_never_refused(text: str, tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(text, "utf-8")
+    charloom.train(tmp_path / "text.txt", tmp_path / "m", **{**OPTIONS, "steps": 2})
+    assert not open_model_directory(tmp_path / "m").config.corpus.items
+
+
+def test_a_list_has_no_passages_to_recite(names: Path, learned: Path) -> None:
+    with pytest.raises(UsageError, match="no passages to recite"):
+        charloom.load(learned).recite(names)
+    assert open_model_directory(learned).config.memory is None
+
+
+def test_items_have_no_line_end_in_them(learned: Path) -> None:
+    model = charloom.load(learned)
+    for options in ({"stop": ["a"]}, {"regex": r"(?s).{3,9}"}):
+        found = model.items(30, seed=2, **options)
+        assert len(found) == 30
+        assert all("\n" not in item for item in found)
 
 
 def test_the_articles_split_is_for_texts(names: Path, tmp_path: Path) -> None:

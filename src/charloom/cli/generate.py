@@ -78,6 +78,7 @@ def generate(
     if adapt is not None:
         loaded, more["adapted"] = adapt_to_file(out, loaded, adapt)
     if items is not None:
+        _warn_of_unknown(out, tuple(loaded.vocabulary.unknown_characters(start)))
         _show_items(out, loaded.items(items, start, exclude=known, settings=sampling), items, more)
     elif samples > 1:
         if sampling.temperature == 0 and "temperature" in sampling.model_fields_set:

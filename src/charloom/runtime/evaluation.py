@@ -27,6 +27,7 @@ WINDOWS: dict[Protocol, int] = {"windows-256": 256, "cold-60": 60}
 _STATEFUL_CHUNK = 1024
 _COUNTED_CHUNK = 1 << 20
 _MAX_ROWS = 64
+_SHORT = 257
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,8 @@ def _batches(pieces: Iterator[Segment], vocab_size: int) -> Iterator[Ids]:
             waiting = []
         waiting.append(piece.ids)
         length = min(len(piece.ids), _STATEFUL_CHUNK)
-        rows = max(1, min(_MAX_ROWS, LOGITS_LIMIT // (length * vocab_size)))
+        most = _MAX_ROWS * max(1, _SHORT // length)  # of many short items, as much is read at once as of windows
+        rows = max(1, min(most, LOGITS_LIMIT // (length * vocab_size)))
     if waiting:
         yield _side_by_side(waiting)
 

@@ -176,7 +176,7 @@ def write_items(
         before = len(found)
         for written in generate_batch(session, vocabulary, prompt, cleaned_prompt, batch, rows):
             item = prompt + written.text
-            is_whole = written.finish_reason == "stop" or settings.regex is not None
+            is_whole = (written.finish_reason == "stop" or settings.regex is not None) and "\n" not in item
             if is_whole and item and item not in exclude and len(found) < count:
                 found[item] = None
         seed = (seed + rows) % (MAX_SEED + 1)

@@ -22,6 +22,7 @@ from charloom.runtime.generation import Generation, TextStream, generate_batch, 
 from charloom.runtime.session import Session, no_number, open_session
 from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validate
 from charloom.text.cleaning import clean_prompt
+from charloom.text.items import newline_id
 from charloom.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -163,7 +164,8 @@ class Model:
     ) -> list[str]:
         """Write different items, such as names, in the order in which they are drawn.
 
-        An item ends at a line end, unless `stop` or `regex` say otherwise; what reaches `length` before that is none.
+        An item ends at a line end, at a stop text or with its pattern; what reaches `length` before that, or has a line
+        end in it, is none.
 
         Args:
             count: how many.
@@ -177,14 +179,16 @@ class Model:
 
         Raises:
             UsageError: as `generate`, or the count is below 1, or the prompt has a line end.
+            CorpusError: the model knows no line end.
         """
         if count < 1:
             raise UsageError(f"items = {count}: give a number from 1")
         if "\n" in prompt:
             raise UsageError("an item is one line: give a prompt without a line end")
         chosen = self._complete(settings, options)
-        if not chosen.stop and chosen.regex is None:
-            chosen = chosen.model_copy(update={"stop": ["\n"]})
+        if chosen.regex is None:
+            newline_id(self.vocabulary)
+            chosen = chosen.model_copy(update={"stop": sorted({*chosen.stop, "\n"})})
         return write_items(self._session, self.vocabulary, prompt, self._clean(prompt), chosen, count, exclude)
 
     def engine(
@@ -334,11 +338,17 @@ class Model:
 
         Raises:
             CorpusError: the corpus cannot be read, or is shorter than a passage.
-            UsageError: an unknown option, a value out of its range, or more samples than there are passages.
+            UsageError: an unknown option, a value out of its range, more samples than there are passages, or a model of
+                a list of items.
         """
         from charloom.runtime.recitation import ReciteSettings, recite
 
         settings = validate(ReciteSettings, options)
+        if self.config.corpus.items:
+            raise UsageError(
+                "this model learned items one by one, in no order, so that there are no passages to recite: "
+                "charloom generate MODEL --items 1000 --exclude LIST writes what is not on the list"
+            )
         parts = self._corpora.parts(corpus, split, unfailing(notify))
         return recite(self._session, self.vocabulary, parts.segments, settings, split)
 

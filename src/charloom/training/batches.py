@@ -15,7 +15,6 @@ Legend: N characters, B rows, T time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -104,22 +103,25 @@ class ItemBatches(Batches):
 
     carries_state = False
 
-    def __init__(self, items: Sequence[Ids], batch_size: int, bptt: int, seed: int) -> None:
-        """Learn `items`, each with the line end after it, in windows of about batch_size · bptt characters."""
+    def __init__(self, text: Ids, batch_size: int, bptt: int, seed: int) -> None:
+        """Learn the items of `text` (N,), each ended by the id it ends with, in windows of about batch_size · bptt."""
         self.batch_size = batch_size
-        self._items = items
-        self._lengths = np.array([len(item) for item in items])
-        self._newline = int(items[0][-1])
+        self._ids = text
+        self._newline = int(text[-1])
+        ends = np.flatnonzero(text == self._newline) + 1
+        self._lengths = np.diff(ends, prepend=0)
+        self._starts = ends - self._lengths
         self._seed = seed
-        self._characters = int(self._lengths.sum())
-        self.windows_per_epoch = max(1, min(len(items) // 2, round(self._characters / (batch_size * bptt))))
+        self.windows_per_epoch = max(1, min(len(ends) // 2, round(len(text) / (batch_size * bptt))))
         self._epoch = -1
-        self._windows: list[list[NDArray[np.int64]]] = []
+        self._order = self._begins = self._ends = np.empty(0, dtype=np.int64)
+        self._windows: list[NDArray[np.int64]] = []
 
     def window(self, epoch: int, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         if epoch != self._epoch:
-            self._epoch, self._windows = epoch, self._arrange(np.random.default_rng((self._seed, epoch)))
-        rows = [np.concatenate([self._items[place] for place in row]) for row in self._windows[index]]
+            self._arrange(np.random.default_rng((self._seed, epoch)))
+            self._epoch = epoch
+        rows = [self._row(self._order[self._begins[row] : self._ends[row]]) for row in self._windows[index]]
         targets = np.full((max(map(len, rows)), len(rows)), NO_TARGET, dtype=np.int64)
         for column, row in enumerate(rows):
             targets[: len(row), column] = row
@@ -127,15 +129,17 @@ class ItemBatches(Batches):
         inputs[0] = self._newline
         return inputs, targets
 
+    def _row(self, items: NDArray[np.int64]) -> Ids:
+        return np.concatenate([self._ids[self._starts[item] :][: self._lengths[item]] for item in items])
+
     def characters(self, index: int) -> int:
         """The mean of all windows: they differ from epoch to epoch by a few characters."""
-        return (
-            index + 1
-        ) * self._characters // self.windows_per_epoch - self._characters * index // self.windows_per_epoch
+        before, after = (place * len(self._ids) // self.windows_per_epoch for place in (index, index + 1))
+        return after - before
 
-    def _arrange(self, generator: np.random.Generator) -> list[list[NDArray[np.int64]]]:
-        """The windows of an epoch: of each its rows, of each row its items. Every item is in one of them."""
-        windows, order = self.windows_per_epoch, generator.permutation(len(self._items))
+    def _arrange(self, generator: np.random.Generator) -> None:
+        """Put the items of an epoch in a random order, in rows, and the rows in windows; every item is in one."""
+        windows, order = self.windows_per_epoch, generator.permutation(len(self._lengths))
         follows = generator.random(len(order)) < _JOINED
         follows[0] = False
         if len(order) - follows.sum() < windows:
@@ -143,15 +147,15 @@ class ItemBatches(Batches):
         begins = np.flatnonzero(~follows)
         lengths = np.add.reduceat(self._lengths[order], begins)
         # Windows side by side in the random order are sorted by length among each other: rows of like length share one.
-        windows_before = (np.cumsum(lengths) - 1) * windows // self._characters
+        windows_before = (np.cumsum(lengths) - 1) * windows // len(self._ids)
         by_length = np.lexsort((lengths, windows_before // _SORTED_WINDOWS))
-        ends = np.arange(1, windows) * self._characters / windows
+        ends = np.arange(1, windows) * len(self._ids) / windows
         cuts = np.searchsorted(np.cumsum(lengths[by_length]), ends)
         if len(np.unique([0, *cuts, len(begins)])) <= windows:  # a long item would leave a window without any
             cuts = np.arange(1, windows) * len(begins) // windows
-        rows = np.split(order, begins[1:])
-        arranged = [[rows[place] for place in window] for window in np.split(by_length, cuts)]
-        return [arranged[place] for place in generator.permutation(windows)]
+        arranged = np.split(by_length, cuts)
+        self._order, self._begins, self._ends = order, begins, np.append(begins[1:], len(order))
+        self._windows = [arranged[place] for place in generator.permutation(windows)]
 
 
 def fit_batch(characters: int, settings: TrainingSettings, explicit: frozenset[str]) -> TrainingSettings:

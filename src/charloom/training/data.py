@@ -11,16 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from charloom.bundle import CorpusRecord, ModelShape
-from charloom.errors import UsageError
+from charloom.errors import CorpusError, UsageError
 from charloom.events import Notice, Notify
 from charloom.settings import CorpusSettings, ModelSettings, Protocol, TrainingSettings
 from charloom.text.cleaning import expand
 from charloom.text.corpus import CorpusSource, EncodedCorpus, load_corpus
 from charloom.text.items import (
-    LOOKED_AT,
-    cut_items,
+    LONGEST,
     item_segments,
-    join_items,
+    longest_line,
     looks_like_items,
     newline_id,
     split_items,
@@ -87,7 +86,7 @@ def prepare_data(
         known: a vocabulary whose ids stay what they are; new characters come at its end.
     """
     corpus = source.encode(settings, notify, known)
-    items = _are_items(corpus, settings)
+    items = _are_items(corpus, settings, notify)
     split = _split(corpus, settings, notify, items=items)
     record = CorpusRecord(
         sources=list(corpus.sources),
@@ -106,33 +105,39 @@ def prepare_data(
     return TrainingData(record, corpus.vocabulary, split)
 
 
-def _are_items(corpus: EncodedCorpus, settings: CorpusSettings) -> bool:
+def _are_items(corpus: EncodedCorpus, settings: CorpusSettings, notify: Notify) -> bool:
     """Whether the text is to be read as a list of items: as the user says, or by how it looks."""
     if settings.items and settings.validation_split != "tail":
         raise UsageError(f"validation_split = {settings.validation_split!r} is for a text, not for a list of items")
     if settings.items is not None:
         return settings.items
-    if is_mapped(corpus.whole.ids) or settings.validation_split != "tail":
+    ids = corpus.whole.ids[1:]
+    if settings.validation_split != "tail" or not looks_like_items(ids, corpus.vocabulary):
         return False
-    return looks_like_items(corpus.vocabulary.decode(corpus.whole.ids[1 : LOOKED_AT + 1]))
+    if is_mapped(corpus.whole.ids):
+        notify(Notice("this looks like a list of items, one a line: --items learns each by itself"))
+        return False
+    return longest_line(ids, newline_id(corpus.vocabulary)) <= LONGEST
 
 
 def _split(corpus: EncodedCorpus, settings: CorpusSettings, notify: Notify, *, items: bool) -> Split:
     fraction, at_most, vocabulary = settings.validation_fraction, settings.validation_characters, corpus.vocabulary
     if settings.validation is not None:
         validation = _validation_text(settings.validation, vocabulary, settings, notify)
-        train = join_items(unique_items(corpus.whole, newline_id(vocabulary))) if items else corpus.whole
+        if items and not item_segments(validation):
+            raise CorpusError(f"there is no item to validate on in {settings.validation}: it has empty lines only")
+        train = unique_items(corpus.whole, newline_id(vocabulary)) if items else corpus.whole
         split = Split([train], [validation])
     elif items:
         split = split_items(corpus.whole, newline_id(vocabulary), fraction, at_most)
     else:
         return split_ids(corpus.whole, settings.validation_split, fraction, at_most)
     if items:
-        learned = len(cut_items(split.train[0]))
+        learned, lines = (np.count_nonzero(ids[1:] == ids[0]) for ids in (split.train[0].ids, corpus.whole.ids))
         notify(
             Notice(
-                f"a list of items, one a line: {learned:,} different ones are learned, each by itself and in random "
-                f"order; --no-items reads the text as it is"
+                f"a list of items, one a line: of {lines:,} lines {learned:,} different ones are learned, each by "
+                f"itself and in random order; --no-items reads the text as it is"
             )
         )
     return split
@@ -170,7 +175,7 @@ def make_batches(
             )
         )
     if data.record.items:
-        return ItemBatches(cut_items(data.split.train[0]), fitted.batch_size, fitted.bptt, fitted.seed), fitted
+        return ItemBatches(ids, fitted.batch_size, fitted.bptt, fitted.seed), fitted
     return RingBatches(ids, fitted.batch_size, fitted.bptt, fitted.seed), fitted
 
 

@@ -41,7 +41,7 @@ _SEARCH_SECONDS = 0.6e-6  # for one character of the training text
 
 
 def measure_memory(session: Session, data: TrainingData, sampling: SamplingSettings, seed: int) -> MemoryRecord | None:
-    """Recite and search the beginning of the training text; None where the text is too short for it.
+    """Recite and search the beginning of the training text; None where the text is too short for it, or a list.
 
     Args:
         session: the finished network.
@@ -49,6 +49,8 @@ def measure_memory(session: Session, data: TrainingData, sampling: SamplingSetti
         sampling: how it writes.
         seed: draws the passages and the texts.
     """
+    if data.record.items:  # what follows an item in the list cannot be known, and is not learned
+        return None
     split = bounded_split(data.split, SEARCHED_CHARACTERS)
     searched = sum(segment.predicted for segment in split.train)
     settings = ReciteSettings(samples=max(1, min(100, searched // _CHARACTERS_A_SAMPLE)), seed=seed)

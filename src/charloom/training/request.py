@@ -156,6 +156,8 @@ def _resumed_settings(
         if name in _FREE:
             free[name] = new
         elif new != old:
-            option = option_name(name)
+            option = f"--no-{option_name(name)[2:]}" if new is False else option_name(name)
+            if isinstance(new, bool):
+                raise UsageError(f"the run to resume began without {option}: leave it out, or start anew")
             raise UsageError(f"the run to resume has {option} {old}, not {new}: leave {option} out, or start anew")
     return recorded.model_copy(update={"training": recorded.training.model_copy(update=free)})
