@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from charloom.runtime.model import Model, load
     from charloom.runtime.novelty import Novelty
     from charloom.runtime.recitation import Recitation
-    from charloom.runtime.scoring import Score
+    from charloom.runtime.scores import Score
     from charloom.training.adaptation import Adaptation, adapt
     from charloom.training.result import TrainingResult
     from charloom.training.run import train
@@ -38,7 +38,7 @@ _HOMES = {
     "Model": "charloom.runtime.model",
     "Novelty": "charloom.runtime.novelty",
     "Recitation": "charloom.runtime.recitation",
-    "Score": "charloom.runtime.scoring",
+    "Score": "charloom.runtime.scores",
     "TextStream": "charloom.runtime.generation",
     "TrainingResult": "charloom.training.result",
     "adapt": "charloom.training.adaptation",

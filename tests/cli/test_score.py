@@ -11,7 +11,7 @@ import pytest
 
 import charloom as library
 from charloom.cli.score import most_surprising
-from charloom.runtime.scoring import Score
+from charloom.runtime.scores import Score
 from tests.cli.conftest import Charloom, Ran, one_line
 
 LINES = ["The first line", "", 'a "quoted", line', "zzqqxxjjzz", "The last line"]
@@ -36,19 +36,20 @@ def rows(ran: Ran) -> list[dict[str, str]]:
 
 def test_lines_as_json(charloom: Charloom, trained: Path, five: Path) -> None:
     found = objects(charloom("score", trained, five, "--lines", "--json"))
-    names = ["file", "line", "text", "characters", "unknown", "nats", "bits_per_char"]
+    names = ["file", "line", "text", "characters", "unknown", "nats", "bits_per_char", "worst_bits", "end_bits"]
     assert [list(one) for one in found] == [names] * 5
     assert [one["line"] for one in found] == [1, 2, 3, 4, 5]
     assert [one["text"] for one in found] == LINES
-    expected = list(library.load(trained).score_texts(LINES))
+    expected = list(library.load(trained).score_lines(LINES))
     assert [one["nats"] for one in found] == [one.nats for one in expected]
     assert [one["bits_per_char"] for one in found] == [one.bits_per_char for one in expected]
-    assert found[1]["bits_per_char"] is None
+    assert found[1]["bits_per_char"] == found[1]["end_bits"] == found[1]["worst_bits"] > 0
+    assert [one["characters"] for one in found] == [len(text) + 1 for text in LINES]
 
 
 def test_files_as_json(charloom: Charloom, trained: Path, five: Path, small_text: Path) -> None:
     found = objects(charloom("score", trained, five, small_text, "--json"))
-    names = ["file", "characters", "unknown", "nats", "bits_per_char"]
+    names = ["file", "characters", "unknown", "nats", "bits_per_char", "worst_bits"]
     assert [list(one) for one in found] == [names] * 2
     assert [one["file"] for one in found] == [str(five), str(small_text)]
     (expected,) = library.load(trained).score_files(small_text)
@@ -64,19 +65,25 @@ def test_precision(charloom: Charloom, trained: Path, five: Path) -> None:
     assert exact["bits_per_char"] == pytest.approx(evaluated["bits_per_char"], abs=1e-6)
 
 
-def test_top(charloom: Charloom, trained: Path, five: Path) -> None:
+def test_top(charloom: Charloom, trained: Path, five: Path, small_text: Path) -> None:
     every = objects(charloom("score", trained, five, "--lines", "--json"))
     top = objects(charloom("score", trained, five, "--lines", "--json", "--top", 2))
-    full = [one for one in every if one["characters"]]
-    assert top == sorted(full, key=lambda one: one["bits_per_char"], reverse=True)[:2]
+    assert top == sorted(every, key=lambda one: one["worst_bits"], reverse=True)[:2]
     assert top[0]["line"] == 4
-    assert len(objects(charloom("score", trained, five, "--lines", "--json", "--top", 100))) == 4
+    assert len(objects(charloom("score", trained, five, "--lines", "--json", "--top", 100))) == 5
+    for by, figure in (("mean", "bits_per_char"), ("total", "nats"), ("worst", "worst_bits")):
+        (first,) = objects(charloom("score", trained, five, "--lines", "--json", "--top", 1, "--by", by))
+        assert first[figure] == max(one[figure] for one in every)
+    both = objects(charloom("score", trained, five, small_text, "--json", "--top", 1))
+    assert both[0]["bits_per_char"] == max(
+        one["bits_per_char"] for one in objects(charloom("score", trained, five, small_text, "--json"))
+    )
 
 
 def test_top_of_equals_takes_the_earlier_and_leaves_out_empty_ones() -> None:
     values = [1.0, None, 2.0, 2.0, 0.5, 2.0]
-    scores = [Score(str(number), 1, 0, 0.0, value) for number, value in enumerate(values)]
-    assert [score.text for score in most_surprising(iter(scores), 4)] == ["2", "3", "5", "0"]
+    scores = [Score(str(number), int(value is not None), 0, 0.0, value) for number, value in enumerate(values)]
+    assert [score.text for score in most_surprising(iter(scores), 4, "mean")] == ["2", "3", "5", "0"]
 
 
 def test_csv(charloom: Charloom, trained: Path, five: Path) -> None:
@@ -84,15 +91,15 @@ def test_csv(charloom: Charloom, trained: Path, five: Path) -> None:
     as_json = objects(charloom("score", trained, five, "--lines", "--json"))
     assert [row["text"] for row in found] == LINES
     assert [row["nats"] for row in found] == [str(one["nats"]) for one in as_json]
-    assert found[1]["bits_per_char"] == ""
+    assert found[1]["bits_per_char"] == found[1]["end_bits"] != ""
     whole = rows(charloom("score", trained, five, "--csv"))
-    assert list(whole[0]) == ["file", "characters", "unknown", "nats", "bits_per_char"]
+    assert list(whole[0]) == ["file", "characters", "unknown", "nats", "bits_per_char", "worst_bits"]
 
 
 def test_per_char(charloom: Charloom, trained: Path, five: Path) -> None:
     as_json = objects(charloom("score", trained, five, "--lines", "--per-char", "--json"))
     for one in as_json:
-        assert "".join(letter for letter, _ in one["per_char"]) == one["text"]
+        assert "".join(letter for letter, _ in one["per_char"]) == one["text"] + "\n"
         if one["characters"]:
             mean = sum(bits for _, bits in one["per_char"]) / one["characters"]
             assert mean == pytest.approx(one["bits_per_char"])
@@ -110,13 +117,25 @@ def test_per_char(charloom: Charloom, trained: Path, five: Path) -> None:
 def test_for_people(charloom: Charloom, trained: Path, five: Path) -> None:
     ran = charloom("score", trained, five, "--lines")
     header, *lines = ran.out.splitlines()
-    assert header.split() == ["bits/char", "characters", "where"]
+    assert header.split() == ["worst", "bits/char", "characters", "where"]
     assert [line.split(f"{five}:")[1].rstrip() for line in lines] == [
         f"{number}  {text}".rstrip() for number, text in enumerate(LINES, start=1)
     ]
-    assert lines[1].split()[0] == "-"
-    assert "5 lines, 53 characters" in ran.err
+    assert "5 lines, 58 characters" in ran.err
     assert charloom("score", trained, five, "--quiet").err == ""
+
+
+def test_a_line_cut_short_costs_its_end(charloom: Charloom, tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("open the door\nshut the gate\n" * 200)
+    options = ("--steps", 150, "--hidden-size", 24, "--batch-size", 8, "--bptt", 32, "--threads", 1)
+    assert charloom("train", log, "-o", tmp_path / "model", *options).status == 0
+    cut = tmp_path / "cut.txt"
+    cut.write_text("open the door\nshut the ga\nshut the gate\n")
+    first, second, third = objects(charloom("score", tmp_path / "model", cut, "--lines", "--json"))
+    assert second["end_bits"] == second["worst_bits"] > 2 * max(first["worst_bits"], third["worst_bits"])
+    (top,) = objects(charloom("score", tmp_path / "model", cut, "--lines", "--top", 1, "--json"))
+    assert top == second
 
 
 def test_marks_stand_below_their_characters(charloom: Charloom, trained: Path, tmp_path: Path) -> None:
@@ -125,8 +144,8 @@ def test_marks_stand_below_their_characters(charloom: Charloom, trained: Path, t
     ran = charloom("score", trained, path, "--per-char")
     (one,) = objects(charloom("score", trained, path, "--per-char", "--json"))
     _, _, first, first_marks, second, second_marks = ran.out.splitlines()
-    assert first.strip() == "a\ufffd[31m世b\ufffd"
-    assert second.strip() == "The\ufffd"
+    assert first.strip() == "a\ufffd[31m世b↵"
+    assert second.strip() == "The↵"
     marks = (first_marks + second_marks).replace(" ", "")
     assert marks == "".join(str(min(9, int(bits))) for _, bits in one["per_char"])
     assert first_marks.index(" ", 4) == first.index("世") + 1, "a wide character has one mark and a blank"
@@ -162,7 +181,7 @@ def test_a_mark_that_takes_no_column_is_counted_with_its_letter(
     (one,) = objects(charloom("score", trained, path, "--per-char", "--json"))
     bits = [bits for _, bits in one["per_char"]]
     *_, text, marks = charloom("score", trained, path, "--per-char").out.splitlines()
-    assert text.strip() == "e\u0301x\ufffd"
+    assert text.strip() == "e\u0301x↵"
     assert marks.strip() == "".join(str(min(9, int(cost))) for cost in (bits[0] + bits[1], bits[2], bits[3]))
 
 

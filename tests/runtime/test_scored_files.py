@@ -50,7 +50,7 @@ def test_lines_of_files(trained: Path, tmp_path: Path) -> None:
         (1, "fünf"),
         (2, ""),
     ]
-    assert found[2].nats == model.score("three").nats
+    assert found[2].nats == model.score("three\n").nats
     assert [one.unknown for one in found] == [0, 0, 0, 0, 1, 0]
 
 
@@ -64,10 +64,11 @@ def test_a_line_longer_than_may_be_held(trained: Path, tmp_path: Path, monkeypat
     model = charloom.load(trained, precision="int8")
     first, middle, last = model.score_files(path, lines=True)
     assert (first.text, last.text, last.line) == ("first", "last", 3)
-    assert middle.characters == len(long) > 1 << 13
+    assert middle.characters == len(long) + 1 > 1 << 13
     assert middle.text == long[: 1 << 13]
-    assert middle.nats == model.score(long).nats
-    assert last.nats == model.score("last").nats
+    assert middle.nats == model.score(long + "\n").nats
+    assert last.nats == model.score("last\n").nats
+    assert middle.end_bits is not None
     with pytest.raises(CorpusError, match=r"line 2 of .* has more than 8,192 characters.*leave that out$"):
         list(model.score_files(path, lines=True, per_char=True))
     with pytest.raises(CorpusError, match=r"long.txt has more than 8,192 characters.*score line by line$"):

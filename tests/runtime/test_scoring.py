@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 import tracemalloc
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,9 +15,11 @@ from hypothesis import strategies as st
 import charloom
 from charloom import Score
 from charloom.errors import ModelDirectoryError
-from charloom.runtime import scored_files, scoring
-from charloom.runtime.scored_files import in_memory
-from charloom.runtime.scoring import NatsTotal, Scorer, Text, nats_of_texts
+from charloom.runtime import scored_files, scores, scoring, side_by_side
+from charloom.runtime.scored_files import in_memory, line_in_memory
+from charloom.runtime.scores import NatsTotal
+from charloom.runtime.scoring import Scorer, Text
+from charloom.runtime.side_by_side import nats_of_texts
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, Ids, Vocabulary
 from tests.fakes import FakeSession, uniform
 
@@ -59,7 +62,7 @@ def test_every_text_costs_what_it_costs_by_hand(texts: Texts, rows: int, positio
     ended: list[int] = []
     session = FakeSession(5, score)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "_POSITIONS", positions)
+        patch.setattr(side_by_side, "_POSITIONS", positions)
         for number, nats in nats_of_texts(session, LETTERS.opening_id, streams(texts, sizes), rows):
             if nats is None:
                 ended.append(number)
@@ -139,7 +142,7 @@ def test_large_texts_side_by_side_come_in_their_order() -> None:
 @given(st.lists(st.floats(0, 1e6, width=32), max_size=300), st.integers(1, 40))
 def test_a_total_is_the_same_however_it_comes(values: list[float], size: int) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(scoring, "_BLOCK", 64)
+        patch.setattr(scores, "_BLOCK", 64)
         nats = np.array(values)
         pieces, at_once = NatsTotal(), NatsTotal()
         at_once.add(nats)
@@ -201,6 +204,47 @@ def test_int8_is_within_half_a_percent_of_float32(trained: Path, small_text: Pat
     assert totals[0] != totals[1]
 
 
+@given(st.lists(st.text("abcx", max_size=30), max_size=12))
+def test_the_end_of_a_line_is_charged(lines: Texts) -> None:
+    scorer = Scorer(FakeSession(5, score), LETTERS, (), per_char=True)
+    found = list(scorer.in_turn(map(line_in_memory, lines)))
+    assert found == [replace(one, text=text) for one, text in zip(scores_of_ended(lines), lines, strict=True)]
+    for text, one in zip(lines, found, strict=True):
+        whole, open_end = by_hand(text + "\n"), by_hand(text)
+        assert one.characters == len(text) + 1
+        assert one.nats == pytest.approx(whole, abs=1e-5)
+        assert one.end_bits == pytest.approx((whole - open_end) / math.log(2), abs=1e-5)
+        assert one.per_char is not None
+        assert [letter for letter, _ in one.per_char] == [*text, "\n"]
+        assert one.worst_bits == pytest.approx(max(bits for _, bits in one.per_char))
+
+
+def scores_of_ended(lines: Texts) -> list[Score]:
+    """Lines that have their line ends already cost the same."""
+    scorer = Scorer(FakeSession(5, score), LETTERS, (), per_char=True)
+    return list(scorer.in_turn(line_in_memory(line + "\n") for line in lines))
+
+
+@pytest.mark.parametrize(("characters", "cleaning"), [("abc", ()), ("\n abc", ("join-lines",))])
+def test_where_texts_have_no_line_ends_none_is_charged(characters: str, cleaning: tuple[str, ...]) -> None:
+    vocabulary = CharacterVocabulary(characters)
+    scorer = Scorer(uniform(vocabulary.size), vocabulary, cleaning)
+    line, empty = scorer.in_turn(map(line_in_memory, ["abc", ""]))
+    assert (line.characters, line.end_bits) == (3, None)
+    assert line.worst_bits == pytest.approx(math.log2(vocabulary.size))
+    assert (empty.characters, empty.bits_per_char, empty.worst_bits) == (0, None, None)
+
+
+@given(st.lists(st.text("aü☃😀", min_size=1, max_size=9), min_size=1, max_size=6), st.integers(1, 7))
+def test_the_costliest_character_of_bytes_is_a_whole_one(lines: Texts, positions: int) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(side_by_side, "_POSITIONS", positions)
+        scorer = Scorer(uniform(256), ByteVocabulary(), ())
+        for text, one in zip(lines, scorer.in_turn(map(line_in_memory, lines)), strict=True):
+            assert one.worst_bits == pytest.approx(8 * max(len(letter.encode()) for letter in text))
+            assert one.end_bits == pytest.approx(8)
+
+
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_text() -> None:
     piece = "abc\n" * 4000
@@ -233,7 +277,7 @@ class _Instant(FakeSession):
 
 
 def test_a_network_too_wide_for_many_rows_is_read_in_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scoring, "_NUMBERS", 64)
+    monkeypatch.setattr(side_by_side, "_NUMBERS", 64)
     session = uniform(32)
     found = list(Scorer(session, LETTERS, ()).in_turn(map(in_memory, ["ab", "c", "abc"])))
     assert [one.nats for one in found] == pytest.approx([5 * math.log(2) * size for size in (2, 1, 3)])

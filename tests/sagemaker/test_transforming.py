@@ -59,7 +59,7 @@ def test_scores(batch: FakeAmazon, account: Account, model: Model) -> None:
     assert address == "s3://lines/out/a.jsonl.out"
     for prompt, line in zip(PROMPTS, answers(batch, address), strict=True):
         assert line["text"] == prompt
-        assert line["nats"] == pytest.approx(model.score(prompt).nats, rel=0.02, abs=1e-3)
+        assert line["nats"] == pytest.approx(model.score(prompt + "\n").nats, rel=0.02, abs=1e-3)
 
 
 def test_a_job_that_fails(batch: FakeAmazon, account: Account) -> None:

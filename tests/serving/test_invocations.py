@@ -196,14 +196,15 @@ def test_lines_that_are_scored(trained: Path, small_text: Path, tmp_path: Path, 
         refused = client.post("/invocations", json={"prompt": ["a", "b"], "score": True})
     answers = [json.loads(line) for line in lines.text.splitlines()]
     for text, answer in zip(texts, answers, strict=True):
-        expected = model.score(text)
+        (expected,) = model.score_lines([text])
         assert (answer["text"], answer["characters"], answer["unknown"]) == (
             text,
             expected.characters,
             expected.unknown,
         )
-        assert answer["nats"] == pytest.approx(expected.nats, rel=0.02, abs=1e-3)
-    assert answers[1]["bits_per_char"] is None
+        for figure in ("nats", "bits_per_char", "worst_bits", "end_bits"):
+            assert answer[figure] == pytest.approx(getattr(expected, figure), rel=0.02, abs=1e-3)
+    assert answers[1]["bits_per_char"] == answers[1]["end_bits"]
     assert single == answers[0]
     assert [json.loads(line)["object"] for line in kinds] == [
         "text_completion",

@@ -23,11 +23,12 @@ from charloom.cli.progress import TrainingView
 from charloom.display import visible
 from charloom.errors import UsageError
 from charloom.runtime.model import load
-from charloom.runtime.scoring import Score, bits_per_char
+from charloom.runtime.scores import Ranking, Score, bits_per_char, rank
 from charloom.settings import Precision
 
 _MOST_MARKED = 9  # bits that a mark can show
 _INDENT = " " * 4
+_LINE_END = "↵"
 _LONGEST = 500  # columns of a text
 
 
@@ -99,28 +100,34 @@ class CsvView:
 class TableView:
     """Columns for people; what cannot be printed is shown as a question mark in a box."""
 
-    def __init__(self, out: Output) -> None:
+    def __init__(self, out: Output, lines: bool) -> None:
         """Cut lines where a terminal would break them, and in a file texts that are longer than anybody reads."""
         self._out = out
+        self._lines = lines
         self._width = max(LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
     def begin(self) -> None:
         """The names of the columns."""
-        self._out.text("bits/char  characters  where")
+        self._out.text(f"{'worst  ' if self._lines else ''}bits/char  characters  where")
 
     def show(self, score: Score) -> None:
         """One line of figures; below it, where asked for, the text with what each character costs."""
-        bits = "-" if score.bits_per_char is None else f"{score.bits_per_char:.3f}"
+        bits = f"{_figure(score.worst_bits, 1):>5}  " if self._lines else ""
+        bits += f"{_figure(score.bits_per_char, 3):>9}"
         where = (score.file or "") + ("" if score.line is None else f":{score.line}")
         # One letter more than is shown says that the text goes on; the rest of a long line is not looked at.
         shown = "" if score.text is None or score.per_char else f"  {score.text[: _LONGEST + 1].expandtabs(4)}"
-        line = visible(f"{bits:>9}  {score.characters:>10,}  {where}") + _cut(visible(shown), _LONGEST)
+        line = visible(f"{bits}  {score.characters:>10,}  {where}") + _cut(visible(shown), _LONGEST)
         self._out.text(line if self._width is None else _cut(line, self._width))
         for text, marks in _mark_bits(score.per_char or ()):
             self._out.text(f"{_INDENT}{text}\n{_INDENT}{marks}")
 
     def end(self) -> None:
         """A table has no last line."""
+
+
+def _figure(bits: float | None, digits: int) -> str:
+    return "-" if bits is None else f"{bits:.{digits}f}"
 
 
 def _cut(line: str, width: int) -> str:
@@ -130,7 +137,9 @@ def _cut(line: str, width: int) -> str:
 def _fields(score: Score, lines: bool) -> dict[str, Any]:
     """A score's fields by the names and in the order that JSON and CSV share."""
     fields = asdict(score)
-    names = ["file", *(["line", "text"] if lines else []), "characters", "unknown", "nats", "bits_per_char"]
+    place = ["file", "line", "text"] if lines else ["file"]
+    figures = ["characters", "unknown", "nats", "bits_per_char", "worst_bits", *(["end_bits"] if lines else [])]
+    names = [*place, *figures]
     return {name: fields[name] for name in [*names, *(["per_char"] if score.per_char is not None else [])]}
 
 
@@ -141,7 +150,7 @@ def _mark_bits(per_char: tuple[tuple[str, float], ...]) -> Iterator[tuple[str, s
     """
     text, columns = "", list[tuple[float, int]]()
     for letter, bits in per_char:
-        shown = visible(letter)
+        shown = _LINE_END if letter == "\n" else visible(letter)
         text += shown
         width = cell_len(shown)
         if width == 0 and columns:
@@ -168,6 +177,7 @@ def score(
     lines: Annotated[bool, Parameter(negative=())] = False,
     per_char: Annotated[bool, Parameter(negative=())] = False,
     top: Annotated[int | None, Field(ge=1, le=MAX_TOP), Whole] = None,
+    by: Ranking | None = None,
     csv: Annotated[bool, Parameter(negative=())] = False,
     encoding: str | None = None,
     threads: Threads = 1,
@@ -183,11 +193,14 @@ def score(
     file
         What to score: files, folders, globs, addresses, names; - is stdin.
     lines
-        Score each line by itself, without its newline, as if it were the first of a text.
+        Score each line by itself, with the line end that follows it, as if it were the first of a text.
     per_char
         Also say what each character costs.
     top
-        Only this many, the most surprising first (by bits per character).
+        Only this many, the most surprising first.
+    by
+        What --top ranks by: worst, the costliest character (of lines, if not given); mean, the bits per character
+        (of files, if not given); total, the bits of all of it.
     csv
         Write a table in CSV; with --per-char a row a character.
     encoding
@@ -206,7 +219,7 @@ def score(
     with TrainingView(out) as notify:  # a bar for what is fetched; it must not be there when stdout is written to
         found = loaded.score_files(specs, lines=lines, per_char=per_char, encoding=encoding, notify=notify)
     tally = Tally(found)
-    scores: Iterable[Score] = tally if top is None else most_surprising(tally, top)
+    scores: Iterable[Score] = tally if top is None else most_surprising(tally, top, by or ("worst" if lines else "mean"))
     view = _view(out, csv=csv, per_char=per_char, lines=lines)
     view.begin()
     for one in scores:
@@ -218,7 +231,7 @@ def score(
 def _view(out: Output, *, csv: bool, per_char: bool, lines: bool) -> ScoreView:
     if out.json:
         return JsonView(out, lines)
-    return CsvView(out, lines, per_char) if csv else TableView(out)
+    return CsvView(out, lines, per_char) if csv else TableView(out, lines)
 
 
 class Tally:
@@ -240,13 +253,13 @@ class Tally:
             yield score
 
 
-def most_surprising(scores: Iterable[Score], count: int) -> list[Score]:
-    """The `count` with the most bits a character, the worst first, of equals the earlier; empty texts are left out.
+def most_surprising(scores: Iterable[Score], count: int, by: Ranking) -> list[Score]:
+    """The `count` with the most bits, the worst first, of equals the earlier; empty texts are left out.
 
     No more than `count` are held at a time.
     """
-    full = (score for score in scores if score.bits_per_char is not None)
-    return heapq.nlargest(count, full, key=lambda score: score.bits_per_char or 0.0)
+    full = (score for score in scores if score.characters)
+    return heapq.nlargest(count, full, key=lambda score: rank(score, by) or 0.0)
 
 
 def _summarize(out: Output, tally: Tally, seconds: float, what: str, precision: str) -> None:

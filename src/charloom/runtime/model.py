@@ -32,7 +32,8 @@ if TYPE_CHECKING:
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.novelty import Novelty, NoveltyOptions
     from charloom.runtime.recitation import Recitation, ReciteOptions
-    from charloom.runtime.scoring import Score, Scorer
+    from charloom.runtime.scores import Score
+    from charloom.runtime.scoring import Scorer
 
 MAX_SAMPLES = 4096
 
@@ -283,6 +284,30 @@ class Model:
 
         return self._scorer(per_char).in_turn(map(in_memory, texts))
 
+    def score_lines(self, lines: Iterable[str], *, per_char: bool = False) -> Iterator[Score]:
+        """Measure lines as `score_texts` does, each with the line end that follows it.
+
+        A line that was cut short costs little but its end. A vocabulary without a line end charges none.
+
+        Args:
+            lines: with their line ends or without, as a file or a column of a table gives them.
+            per_char: also say what every character costs, the line end's being the last.
+
+        Raises:
+            CorpusError: a line is too long for `per_char`.
+            ModelDirectoryError: the network's answer is not a number.
+        """
+        from charloom.runtime.scored_files import line_in_memory
+
+        return self._scorer(per_char).in_turn(map(line_in_memory, lines))
+
+    @cached_property
+    def line_end(self) -> str:
+        """What ends a line as the model reads it: a newline, or nothing where its vocabulary has none."""
+        from charloom.runtime.scoring import line_end
+
+        return line_end(self.vocabulary, self.config.corpus.cleaning)
+
     def score_files(
         self,
         files: str | Path | list[str],
@@ -296,7 +321,7 @@ class Model:
 
         Args:
             files: file, folder, glob, address or name, `-` for standard input, or several of these.
-            lines: score each line by itself, without the newline that ends it.
+            lines: score each line by itself, with the line end that follows it.
             per_char: also say what every character costs, of texts of at most 262,144 characters.
             encoding: of the files; if not given, that of the text the model was trained on.
             notify: receives notices of what is passed over and fetched.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import chain
 
 from charloom.errors import UsageError
@@ -20,6 +21,11 @@ def in_memory(text: str) -> Text:
     if len(text) <= LONGEST:
         return Text([text], text, whole=True)
     return Text((text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)), text[:LONGEST])
+
+
+def line_in_memory(text: str) -> Text:
+    """A line that is not in a file, with its line end or without."""
+    return replace(in_memory(text.removesuffix("\n")), shown=text[:LONGEST], is_line=True)
 
 
 class NamedFiles:
@@ -73,5 +79,5 @@ def _downloads(event: Event, notify: Notify) -> None:
 
 def _text_of(line: Line, file: str, number: int) -> Text:
     if line.rest is None:
-        return Text([line.text], line.text[:LONGEST], file, number, whole=True)
-    return Text(chain([line.text], line.rest), line.text[:LONGEST], file, number)
+        return Text([line.text], line.text[:LONGEST], file, number, whole=True, is_line=True)
+    return Text(chain([line.text], line.rest), line.text[:LONGEST], file, number, is_line=True)

@@ -1,15 +1,9 @@
 """How surprising a text is to a model: nats of files of any size, and of lines, many at a time.
 
 What is scored passes the model's character-level cleaning, as a prompt does. Every text (a file, or with lines each
-line) is read from a zero state after the vocabulary's opening character, so its first character is charged too; the
-newline that ends a line is not. The unknown character is charged what the model gives id 0.
-
-Texts are rows of a batch that they enter and leave as they begin and end. A text is an iterator of stretches of ids, so
-that it may be larger than memory. Its state is carried from its first id to its last. A text that ends leaves its row
-to the next one, and for as long as none ends nothing is padded. A text's nats are the same bits
-alone and in any company; in int8 also on every processor.
-
-Legend: T time, B rows, V vocabulary, H hidden units.
+line) is read from a zero state after the vocabulary's opening character, so its first character is charged too. The
+newline that ends a line is charged where the vocabulary has one: a line that was cut short ends where none should. The
+unknown character is charged what the model gives id 0.
 """
 
 from __future__ import annotations
@@ -17,181 +11,22 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charloom.errors import CorpusError
-from charloom.runtime.session import Nats, Session, initial_state, no_number
-from charloom.text.cleaning import STEPS, clean_pieces, expand
+from charloom.runtime.scores import Costliest, NatsTotal, Score, bits, bits_per_char
+from charloom.runtime.session import Nats, Session, no_number
+from charloom.runtime.side_by_side import nats_of_texts
+from charloom.text.cleaning import STEPS, clean_pieces, clean_prompt, expand
 from charloom.text.vocabulary import Ids, Vocabulary
-
-MAX_ROWS = 64
-_POSITIONS = 4096  # T · B of one run: enough to be fast, and short lines are padded by less
-_NUMBERS = 1 << 23  # in the largest array of one run, 32 MiB of float32
-_BLOCK = 1 << 16
 
 LONGEST = 1 << 18  # characters of one text that are held at a time
 FILES_AT_ONCE = 16  # more are no faster
 _HELD_BY_CLEANING = 1 << 22
 _WINDOW_CHARACTERS = 1 << 20  # how far lines are gathered and sorted by length before they are read
 _WINDOW_LINES = 8192
-
-
-def nats_of_texts(
-    session: Session, opening_id: int, texts: Iterable[Iterator[Ids]], max_rows: int = MAX_ROWS
-) -> Iterator[tuple[int, Nats | None]]:
-    """Read texts side by side, each from a zero state and `opening_id`; those of like length should come together.
-
-    Args:
-        session: the network.
-        opening_id: what is read before the first id of a text.
-        texts: each the stretches (T,) of its ids; a text is asked for when a row is free for it.
-        max_rows: how many texts are read at a time, at most.
-
-    Yields:
-        The number of a text, from 0, and the nats (T,) of its next ids; or None after its last.
-    """
-    batch = _Batch(session, opening_id)
-    rows = max(1, min(max_rows, batch.positions))
-    waiting = enumerate(texts)
-    while True:
-        while len(batch) < rows and (entry := next(waiting, None)) is not None:
-            number, stretches = entry
-            if not batch.enter(number, stretches):
-                yield number, None
-        if not len(batch):
-            return
-        yield from batch.step()
-
-
-class NatsTotal:
-    """The sum of the nats of one text, the same to the last bit however they come in stretches.
-
-    Blocks of fixed length are summed exactly and then added one after another: memory does not grow.
-    """
-
-    def __init__(self) -> None:
-        self._total = 0.0
-        self._held: list[float] = []
-
-    def add(self, nats: Nats) -> None:
-        """Add the next stretch (T,)."""
-        self._held += nats.tolist()
-        while len(self._held) >= _BLOCK:
-            self._total += math.fsum(self._held[:_BLOCK])
-            del self._held[:_BLOCK]
-
-    @property
-    def nats(self) -> float:
-        """The sum of all that was added."""
-        return self._total + math.fsum(self._held)
-
-
-class _Row:
-    """One text on its way through the network."""
-
-    def __init__(self, number: int, stretches: Iterator[Ids], opening_id: int) -> None:
-        self.number = number
-        self._stretches = stretches
-        self._last = opening_id
-        self._held: Ids = np.empty(0, dtype=np.uint8)
-
-    def available(self, wanted: int) -> int:
-        """How many ids are at hand, after looking for `wanted` of them: fewer only where the text ends."""
-        while len(self._held) < wanted and (stretch := next(self._stretches, None)) is not None:
-            self._held = np.concatenate([self._held, stretch]) if len(self._held) else stretch
-        return len(self._held)
-
-    def lay(self, inputs: Ids, targets: Ids) -> int:
-        """Write the next ids, as many as there are, into a column of inputs and one of targets, each (T,)."""
-        ids = self._held[: len(targets)]
-        self._held = self._held[len(ids) :]
-        inputs[0], inputs[1 : len(ids)] = self._last, ids[:-1]
-        targets[: len(ids)] = ids
-        self._last = int(ids[-1])
-        return len(ids)
-
-
-class _Batch:
-    """The texts that are being read, and the state of each."""
-
-    def __init__(self, session: Session, opening_id: int) -> None:
-        shape = session.shape
-        self.positions = max(1, min(_POSITIONS, _NUMBERS // max(shape.vocab_size, 4 * shape.hidden_size)))
-        self._session = session
-        self._opening_id = opening_id
-        self._rows: list[_Row] = []
-        self._state = initial_state(shape, 0)
-
-    def __len__(self) -> int:
-        return len(self._rows)
-
-    def enter(self, number: int, stretches: Iterator[Ids]) -> bool:
-        """Give a text a row, unless there is nothing in it."""
-        row = _Row(number, stretches, self._opening_id)
-        if not row.available(1):
-            return False
-        self._rows.append(row)
-        return True
-
-    def step(self) -> Iterator[tuple[int, Nats | None]]:
-        """Read on in every row; those whose text has ended become free."""
-        rows = self._rows
-        time = self.positions // len(rows)
-        time = min(time, max(row.available(time) for row in rows))
-        inputs = np.zeros((time, len(rows)), dtype=np.int64)
-        targets = np.zeros_like(inputs)
-        lengths = [row.lay(inputs[:, b], targets[:, b]) for b, row in enumerate(rows)]
-        found, state = self._session.nats(inputs, targets, self._entered_state())
-        nats = found.T.copy()  # (B, T)
-        going_on: list[int] = []
-        for b, row in enumerate(rows):
-            yield row.number, nats[b, : lengths[b]]
-            if row.available(1):
-                going_on.append(b)
-            else:
-                yield row.number, None
-        self._rows = [rows[b] for b in going_on]
-        self._state = state if len(going_on) == len(rows) else tuple(part[going_on] for part in state)
-
-    def _entered_state(self) -> tuple[NDArray[np.float32], ...]:
-        """The state with zeros for the texts that have just entered."""
-        new = len(self._rows) - len(self._state[0])
-        if not new:
-            return self._state
-        fresh = initial_state(self._session.shape, new)
-        return tuple(np.concatenate([old, zeros]) for old, zeros in zip(self._state, fresh, strict=True))
-
-
-@dataclass(frozen=True)
-class Score:
-    """How surprising one text is.
-
-    Attributes:
-        text: as the user wrote it; of a line of more than 262,144 characters its beginning; None for a whole file.
-        characters: how many the model was charged for, after cleaning.
-        unknown: how many of them the model has no id for.
-        nats: −ln p of the whole text; an empty text has 0.
-        bits_per_char: nats / ln 2 / characters; None for an empty text.
-        per_char: where it was asked for, every character as the model read it, and its bits.
-        file: the file it is in, if it is in one.
-        line: which line of the file it is, from 1; None for a whole file.
-    """
-
-    text: str | None
-    characters: int
-    unknown: int
-    nats: float
-    bits_per_char: float | None
-    per_char: tuple[tuple[str, float], ...] | None = None
-    file: str | None = None
-    line: int | None = None
-
-
-def bits_per_char(nats: float, characters: int) -> float | None:
-    """Bits a character; None where there is none."""
-    return nats / math.log(2) / characters if characters else None
 
 
 @dataclass(frozen=True)
@@ -203,7 +38,8 @@ class Text:
         shown: what `Score.text` says.
         file: what `Score.file` says.
         line: what `Score.line` says.
-        whole: the pieces are one, in memory, so that it can wait for others.
+        whole: the pieces are in memory, so that it can wait for others.
+        is_line: a line end follows it, which is charged where the model has one.
     """
 
     pieces: Iterable[str]
@@ -211,6 +47,18 @@ class Text:
     file: str | None = None
     line: int | None = None
     whole: bool = False
+    is_line: bool = False
+
+
+def line_end(vocabulary: Vocabulary, cleaning: Sequence[str]) -> str:
+    """What ends a line as the model reads it: a newline, or nothing where its texts have none."""
+    newline = clean_prompt("\n", cleaning)
+    return "\n" if newline == "\n" and not vocabulary.unknown_characters(newline) else ""
+
+
+def as_line(text: str, line_end: str) -> str:
+    """A line with the line end that follows it, which it may have already."""
+    return text if line_end and text.endswith(line_end) else text + line_end
 
 
 class Scorer:
@@ -230,6 +78,7 @@ class Scorer:
         self.session = session
         self.vocabulary = vocabulary
         self.steps = tuple(name for name in expand(cleaning) if STEPS[name].character_level)
+        self.line_end = line_end(vocabulary, cleaning)
         self.per_char = per_char
 
     def in_turn(self, texts: Iterable[Text]) -> Iterator[Score]:
@@ -299,7 +148,10 @@ class _Reading:
         self.over = False
         self._text = text
         self._scorer = scorer
+        self._ends = text.is_line and bool(scorer.line_end)
         self._total = NatsTotal()
+        self._costliest = Costliest(scorer.vocabulary)
+        self._waiting: list[Ids] = []  # ids whose nats have not come
         self._characters = 0
         self._unknown = 0
         self._read: list[str] = []  # the cleaned text and its nats, where every character is to be reported
@@ -315,11 +167,13 @@ class _Reading:
             ids = vocabulary.encode(piece)
             if vocabulary.unknown_id is not None:
                 self._unknown += int(np.count_nonzero(ids == vocabulary.unknown_id))
+            self._waiting.append(ids)
             yield ids
 
     def _cleaned(self) -> Iterator[str]:
         steps = self._scorer.steps
-        return clean_pieces(self._text.pieces, steps, _HELD_BY_CLEANING) if steps else iter(self._text.pieces)
+        pieces = chain(self._text.pieces, [self._scorer.line_end] if self._ends else [])
+        return clean_pieces(pieces, steps, _HELD_BY_CLEANING) if steps else pieces
 
     def _keep(self, piece: str) -> None:
         if self._characters > LONGEST:
@@ -333,8 +187,15 @@ class _Reading:
 
     def add(self, nats: Nats) -> None:
         self._total.add(nats)
+        self._costliest.add(nats, self._taken(len(nats)))
         if self._scorer.per_char:
             self._nats.append(nats)
+
+    def _taken(self, count: int) -> Ids:
+        """The next ids, as many."""
+        held = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
+        self._waiting = [held[count:]]
+        return held[:count]
 
     def score(self) -> Score:
         nats = self._total.nats
@@ -349,6 +210,8 @@ class _Reading:
             per_char=self._per_char() if self._scorer.per_char else None,
             file=self._text.file,
             line=self._text.line,
+            worst_bits=None if self._costliest.nats is None else bits(self._costliest.nats),
+            end_bits=bits(self._costliest.last) if self._ends else None,
         )
 
     def _per_char(self) -> tuple[tuple[str, float], ...]:

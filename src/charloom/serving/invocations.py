@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
@@ -18,7 +19,8 @@ from starlette.types import Scope
 
 from charloom.errors import BusyError, CharloomError
 from charloom.runtime.continuation import Continuation
-from charloom.runtime.scoring import bits_per_char
+from charloom.runtime.scores import Costliest, bits, bits_per_char
+from charloom.runtime.scoring import as_line
 from charloom.serving.completions import (
     OUT_OF_TIME,
     Streamed,
@@ -50,7 +52,10 @@ _BYTES_A_CHARACTER = 4
 
 
 class LineScore(BaseModel):
-    """What a text costs: `nats` is −ln p of all of it; an empty text has no bits per character."""
+    """What a line costs: `nats` is −ln p of all of it, its end included where the model's texts have line ends.
+
+    `worst_bits` is of the costliest character, `end_bits` of the line end, which is one of `characters`.
+    """
 
     object: Literal["score"]
     model: str
@@ -59,6 +64,8 @@ class LineScore(BaseModel):
     unknown: int
     nats: float
     bits_per_char: float | None
+    worst_bits: float | None
+    end_bits: float | None
 
 
 async def score_of(request: InvocationRequest, server: Context, share: object = None) -> dict[str, Any]:
@@ -81,7 +88,8 @@ async def score_of(request: InvocationRequest, server: Context, share: object = 
 
 
 def _ids(text: str, served: Served) -> list[int]:
-    return [served.model.vocabulary.opening_id, *served.model.encode(text)]
+    model = served.model
+    return [model.vocabulary.opening_id, *model.encode(as_line(text, model.line_end))]
 
 
 async def _measure(text: str, served: Served, share: object, ids: list[int] | None = None) -> dict[str, Any]:
@@ -92,6 +100,8 @@ async def _measure(text: str, served: Served, share: object, ids: list[int] | No
         tokens = continuation.about_prompt
         assert tokens is not None
     nats, characters = 0.0 - math.fsum(tokens.logprobs), _characters(served, tokens.ids)
+    costliest = Costliest(model.vocabulary)
+    costliest.add(0.0 - np.asarray(tokens.logprobs), np.asarray(tokens.ids))
     return {
         "object": "score",
         "model": served.name,
@@ -100,6 +110,8 @@ async def _measure(text: str, served: Served, share: object, ids: list[int] | No
         "unknown": sum(token == model.vocabulary.unknown_id for token in tokens.ids),
         "nats": nats,
         "bits_per_char": bits_per_char(nats, characters),
+        "worst_bits": None if costliest.nats is None else bits(costliest.nats),
+        "end_bits": bits(costliest.last) if model.line_end else None,
     }
 
 
