@@ -64,7 +64,8 @@ def _class(found: type, name: str) -> str:
 
 def _members(found: type) -> Iterator[tuple[str, Any]]:
     """What a class offers its users, in the order it is written: public, and described."""
-    for member, value in [*vars(found).items()]:  # looking at a model may complete it
+    parts = [base for base in found.__mro__ if base.__module__.startswith("charloom.runtime.model")] or [found]
+    for member, value in [item for part in parts for item in vars(part).items()]:
         inner = value.__func__ if isinstance(value, classmethod | staticmethod) else value
         described = isinstance(inner, property) or inspect.isfunction(inner) or hasattr(inner, "attrname")
         text = (inspect.getdoc(inner) or "") if described else ""

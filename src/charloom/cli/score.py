@@ -219,7 +219,9 @@ def score(
     with TrainingView(out) as notify:  # a bar for what is fetched; it must not be there when stdout is written to
         found = loaded.score_files(specs, lines=lines, per_char=per_char, encoding=encoding, notify=notify)
     tally = Tally(found)
-    scores: Iterable[Score] = tally if top is None else most_surprising(tally, top, by or ("worst" if lines else "mean"))
+    scores: Iterable[Score] = (
+        tally if top is None else most_surprising(tally, top, by or ("worst" if lines else "mean"))
+    )
     view = _view(out, csv=csv, per_char=per_char, lines=lines)
     view.begin()
     for one in scores:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -19,6 +19,7 @@ from charloom.kernel.network import open_network
 from charloom.kernel.weights import Weights
 from charloom.options import SamplingOptions
 from charloom.runtime.generation import Generation, TextStream, generate_batch, write_items
+from charloom.runtime.model_scores import ModelScores
 from charloom.runtime.session import Session, no_number, open_session
 from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validate
 from charloom.text.cleaning import clean_prompt
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.novelty import Novelty, NoveltyOptions
     from charloom.runtime.recitation import Recitation, ReciteOptions
-    from charloom.runtime.scores import Score
-    from charloom.runtime.scoring import Scorer
 
 MAX_SAMPLES = 4096
 
@@ -58,7 +57,7 @@ def load(path: str | Path, *, threads: int = 1, precision: Precision = "auto") -
     return Model(open_model_directory(path), threads, precision)
 
 
-class Model:
+class Model(ModelScores):
     """A trained model.
 
     Attributes:
@@ -264,86 +263,6 @@ class Model:
         if not math.isfinite(evaluation.loss):
             raise no_number()
         return evaluation
-
-    def score(self, text: str, *, per_char: bool = False) -> Score:
-        """Measure how surprising a text is, read as if a line had just ended; see `score_texts`."""
-        return next(self.score_texts([text], per_char=per_char))
-
-    def score_texts(self, texts: Iterable[str], *, per_char: bool = False) -> Iterator[Score]:
-        """Measure many texts, each from the state after a line end, in their order, lazily and in bounded memory.
-
-        Args:
-            texts: lines, say; they are taken thousands at a time and read side by side.
-            per_char: also say what every character costs, of texts of at most 262,144 characters.
-
-        Raises:
-            CorpusError: a text is too long for `per_char`.
-            ModelDirectoryError: the network's answer is not a number.
-        """
-        from charloom.runtime.scored_files import in_memory
-
-        return self._scorer(per_char).in_turn(map(in_memory, texts))
-
-    def score_lines(self, lines: Iterable[str], *, per_char: bool = False) -> Iterator[Score]:
-        """Measure lines as `score_texts` does, each with the line end that follows it.
-
-        A line that was cut short costs little but its end. A vocabulary without a line end charges none.
-
-        Args:
-            lines: with their line ends or without, as a file or a column of a table gives them.
-            per_char: also say what every character costs, the line end's being the last.
-
-        Raises:
-            CorpusError: a line is too long for `per_char`.
-            ModelDirectoryError: the network's answer is not a number.
-        """
-        from charloom.runtime.scored_files import line_in_memory
-
-        return self._scorer(per_char).in_turn(map(line_in_memory, lines))
-
-    @cached_property
-    def line_end(self) -> str:
-        """What ends a line as the model reads it: a newline, or nothing where its vocabulary has none."""
-        from charloom.runtime.scoring import line_end
-
-        return line_end(self.vocabulary, self.config.corpus.cleaning)
-
-    def score_files(
-        self,
-        files: str | Path | list[str],
-        *,
-        lines: bool = False,
-        per_char: bool = False,
-        encoding: str | None = None,
-        notify: Notify = ignore,
-    ) -> Iterator[Score]:
-        """Measure files of any size, or each of their lines, in their order, lazily and in bounded memory.
-
-        Args:
-            files: file, folder, glob, address or name, `-` for standard input, or several of these.
-            lines: score each line by itself, with the line end that follows it.
-            per_char: also say what every character costs, of texts of at most 262,144 characters.
-            encoding: of the files; if not given, that of the text the model was trained on.
-            notify: receives notices of what is passed over and fetched.
-
-        Raises:
-            CorpusError: a file is not there or cannot be read, or a text is too long for `per_char`.
-            ModelDirectoryError: the network's answer is not a number.
-            UsageError: nothing is named, or the encoding has no such name.
-        """
-        from charloom.runtime.scored_files import NamedFiles
-        from charloom.text.sources import list_specs
-
-        specs = list_specs(files)
-        keep_bytes = self.vocabulary.kind == "bytes"
-        named = NamedFiles(specs, encoding or self.config.corpus.encoding, unfailing(notify), keep_bytes=keep_bytes)
-        scorer = self._scorer(per_char)
-        return scorer.in_turn(named.lines()) if lines else scorer.side_by_side(named.whole())
-
-    def _scorer(self, per_char: bool) -> Scorer:
-        from charloom.runtime.scoring import Scorer
-
-        return Scorer(self._session, self.vocabulary, self.config.corpus.cleaning, per_char=per_char)
 
     def recite(
         self,
