@@ -1,12 +1,19 @@
 from __future__ import annotations
 
+import ast
+import importlib
+import json
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 import charloom
-from charloom.errors import (
+import charloom.errors
+from charloom import (
     BusyError,
     CharloomError,
     CloudError,
@@ -18,25 +25,45 @@ from charloom.errors import (
     UsageError,
 )
 
+ROOT = Path(__file__).resolve().parents[1]
+PUBLIC = ("charloom", "charloom.events", "charloom.options", "charloom.sagemaker")
+FOUR_FUNCTIONS = {"model_fn", "input_fn", "predict_fn", "output_fn"}  # of charloom.sagemaker.inference
+FOR_CONTRIBUTORS = ("add-a-cell.md",)
+
 
 def test_the_public_names_are_pinned() -> None:
     assert charloom.__all__ == [
+        "Activations",
         "Adaptation",
+        "BusyError",
         "CharloomError",
+        "Chunk",
+        "CloudError",
         "Continuation",
+        "Corpus",
+        "CorpusError",
         "Engine",
+        "EngineStatus",
         "Evaluation",
         "Generation",
+        "MissingExtraError",
         "Model",
+        "ModelDirectoryError",
         "Novelty",
         "Recitation",
+        "SamplingSettings",
         "Score",
+        "StorageError",
         "TextStream",
+        "Token",
+        "TrainingError",
         "TrainingResult",
         "UsageError",
         "__version__",
         "adapt",
         "load",
+        "predicted_loss",
+        "read_corpus",
         "train",
     ]
     for name in charloom.__all__:
@@ -51,7 +78,7 @@ def test_unknown_names() -> None:
 
 def run_python(code: str) -> str:
     return subprocess.run(
-        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=60
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, timeout=6000
     ).stdout.strip()
 
 
@@ -95,3 +122,50 @@ def test_one_tree_of_errors() -> None:
     assert {kind.__name__: kind.exit_code for kind in kinds if kind.exit_code != 1} == {"UsageError": 2}
     assert issubclass(UsageError, ValueError)
     assert MissingExtraError("this", "serve").extra == "serve"
+
+
+def shown_programs() -> Iterator[tuple[str, str]]:
+    """Every Python program that the documents show, with where it is."""
+    for page in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]:
+        if page.name not in FOR_CONTRIBUTORS:
+            for block in re.findall(r"^```python[^\n]*\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+                yield str(page.relative_to(ROOT)), block
+    for notebook in sorted((ROOT / "docs").rglob("*.ipynb")):
+        for cell in json.loads(notebook.read_text("utf-8"))["cells"]:
+            if cell["cell_type"] == "code":
+                yield str(notebook.relative_to(ROOT)), "".join(cell["source"])
+    for example in sorted((ROOT / "examples").glob("*.py")):
+        yield str(example.relative_to(ROOT)), example.read_text("utf-8")
+
+
+def imported(program: str) -> Iterator[tuple[str, str]]:
+    """What a program imports of charloom, as module and name, also in programs that it has as strings."""
+    try:
+        tree = ast.parse(program)
+    except SyntaxError:  # a signature in the reference
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "charloom":
+            yield from ((node.module or "", each.name) for each in node.names)
+        elif isinstance(node, ast.Import):
+            yield from ((each.name, "") for each in node.names if each.name.split(".")[0] == "charloom")
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and "import" in node.value:
+            yield from imported(node.value)
+
+
+def test_what_is_shown_imports_public_names_alone() -> None:
+    found = [(place, *each) for place, program in shown_programs() for each in imported(program)]
+    assert len(found) > 20
+    for place, module, name in found:
+        if module == "charloom.sagemaker.inference":
+            assert name in FOUR_FUNCTIONS, place
+        elif name and f"{module}.{name}" not in PUBLIC:
+            assert module in PUBLIC, f"{place}: {module}.{name}"
+            assert name in importlib.import_module(module).__all__, f"{place}: {module}.{name}"
+        else:
+            assert module in PUBLIC, f"{place}: {module}"
+
+
+def test_every_error_can_be_imported_from_charloom() -> None:
+    kinds = [kind for kind in vars(charloom.errors).values() if isinstance(kind, type)]
+    assert all(getattr(charloom, kind.__name__) is kind for kind in kinds if issubclass(kind, CharloomError))

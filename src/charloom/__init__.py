@@ -5,7 +5,8 @@
 >>> model = charloom.load("runs/mine")
 >>> print(model.generate("Once upon", length=200).text)
 
-Importing this costs little: each name is loaded when it is first used, and only `train` and `adapt` need torch.
+Importing this costs little: each name is loaded when it is first used, and only `train`, `adapt` and
+`predicted_loss` need torch.
 """
 
 from __future__ import annotations
@@ -13,60 +14,103 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from charloom.errors import CharloomError, MissingExtraError, UsageError
+from charloom.errors import (
+    BusyError,
+    CharloomError,
+    CloudError,
+    CorpusError,
+    MissingExtraError,
+    ModelDirectoryError,
+    StorageError,
+    TrainingError,
+    UsageError,
+)
 from charloom.version import __version__
 
 if TYPE_CHECKING:
+    from charloom.runtime.activations import Activations
     from charloom.runtime.continuation import Continuation
-    from charloom.runtime.engine import Engine
+    from charloom.runtime.engine import Engine, EngineStatus
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.generation import Generation, TextStream
+    from charloom.runtime.logprobs import Chunk, Token
     from charloom.runtime.model import Model, load
     from charloom.runtime.novelty import Novelty
     from charloom.runtime.recitation import Recitation
     from charloom.runtime.scores import Score
+    from charloom.settings import SamplingSettings
+    from charloom.text.corpus import Corpus, read_corpus
     from charloom.training.adaptation import Adaptation, adapt
+    from charloom.training.budget import predicted_loss
     from charloom.training.result import TrainingResult
     from charloom.training.run import train
 
 _HOMES = {
+    "Activations": "charloom.runtime.activations",
     "Adaptation": "charloom.training.adaptation",
+    "Chunk": "charloom.runtime.logprobs",
     "Continuation": "charloom.runtime.continuation",
+    "Corpus": "charloom.text.corpus",
     "Engine": "charloom.runtime.engine",
+    "EngineStatus": "charloom.runtime.engine",
     "Evaluation": "charloom.runtime.evaluation",
     "Generation": "charloom.runtime.generation",
     "Model": "charloom.runtime.model",
     "Novelty": "charloom.runtime.novelty",
     "Recitation": "charloom.runtime.recitation",
     "Score": "charloom.runtime.scores",
+    "SamplingSettings": "charloom.settings",
     "TextStream": "charloom.runtime.generation",
+    "Token": "charloom.runtime.logprobs",
     "TrainingResult": "charloom.training.result",
     "adapt": "charloom.training.adaptation",
     "load": "charloom.runtime.model",
+    "predicted_loss": "charloom.training.budget",
+    "read_corpus": "charloom.text.corpus",
     "train": "charloom.training.run",
 }
 
 __all__ = [
+    "Activations",
     "Adaptation",
+    "BusyError",
     "CharloomError",
+    "Chunk",
+    "CloudError",
     "Continuation",
+    "Corpus",
+    "CorpusError",
     "Engine",
+    "EngineStatus",
     "Evaluation",
     "Generation",
+    "MissingExtraError",
     "Model",
+    "ModelDirectoryError",
     "Novelty",
     "Recitation",
+    "SamplingSettings",
     "Score",
+    "StorageError",
     "TextStream",
+    "Token",
+    "TrainingError",
     "TrainingResult",
     "UsageError",
     "__version__",
     "adapt",
     "load",
+    "predicted_loss",
+    "read_corpus",
     "train",
 ]
 
-_NEED_TORCH = {"train": "training", "adapt": "--adapt", "Adaptation": "--adapt"}
+_NEED_TORCH = {
+    "train": "training",
+    "adapt": "--adapt",
+    "Adaptation": "--adapt",
+    "predicted_loss": "predicting a loss",
+}
 
 
 def __getattr__(name: str) -> Any:

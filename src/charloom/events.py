@@ -11,6 +11,22 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+__all__ = [
+    "DownloadProgress",
+    "Evaluated",
+    "Event",
+    "LogLine",
+    "ModelSaved",
+    "Notice",
+    "Notify",
+    "PreparationProgress",
+    "StatusChanged",
+    "StepTaken",
+    "TrainingStarted",
+    "TransferProgress",
+    "Warned",
+]
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -170,7 +186,9 @@ Event = (
     | StatusChanged
     | LogLine
 )
+"""Any of these."""
 Notify = Callable[[Event], None]
+"""What `notify` takes: a function that is called with each event."""
 
 
 def ignore(event: Event) -> None:

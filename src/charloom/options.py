@@ -18,6 +18,8 @@ from charloom.settings import (
     VocabularyKind,
 )
 
+__all__ = ["LearningOptions", "ReadingOptions", "SamplingOptions", "Time"]
+
 Time = str | float
 """A time such as "30s" or "5m", or seconds: see `Duration` in `settings.py`."""
 
@@ -31,7 +33,7 @@ class SamplingOptions(TypedDict, total=False):
     top_p: float
     min_p: float
     seed: int | None
-    stop: list[str]
+    stop: str | list[str]
     regex: str | None
 
 

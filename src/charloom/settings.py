@@ -90,6 +90,11 @@ def _split_commas(value: object) -> object:
     return value
 
 
+def _list_of_one(value: object) -> object:
+    """One text is a list of one."""
+    return [value] if isinstance(value, str) else value
+
+
 class ReadingSettings(Settings):
     """How the text is read, cleaned and numbered."""
 
@@ -234,7 +239,9 @@ class SamplingSettings(Settings):
         le=MAX_SEED,
         description="The same seed gives the same text; a random one is drawn and shown.",
     )
-    stop: list[str] = Field(default_factory=list, description="End before this text; may be given several times.")
+    stop: Annotated[list[str], BeforeValidator(_list_of_one)] = Field(
+        default_factory=list, description="End before this text; may be given several times."
+    )
     regex: str | None = Field(
         None,
         min_length=1,

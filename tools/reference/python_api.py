@@ -7,21 +7,24 @@ import dataclasses
 import importlib
 import inspect
 import textwrap
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Mapping
+from types import ModuleType
+from typing import Any, is_typeddict
 
 from docstring_parser import DocstringStyle, parse
 
 from reference.markdown import code, page, prose, table
 
-_MODULES = ("charloom", "charloom.sagemaker")
+_MODULES = ("charloom", "charloom.events", "charloom.options", "charloom.sagemaker")
 
 
 def python_api() -> str:
     """The page."""
     intro = (
-        "What can be imported from `charloom` and `charloom.sagemaker`: these names are kept from version to version, "
-        "everything else may change. Importing costs little; each name is loaded when it is first used."
+        "What can be imported from `charloom`, `charloom.events`, `charloom.options` and `charloom.sagemaker`: these "
+        "names, and the [four functions](../how-to/package-for-sagemaker.md) of `charloom.sagemaker.inference`, are "
+        "kept from version to version; everything else may change. Importing costs little; each name is loaded when "
+        "it is first used."
     )
     return page("Python", intro, *(_module(name) for name in _MODULES))
 
@@ -35,8 +38,24 @@ def _module(name: str) -> str:
     parts = [f"## {name}", prose((inspect.getdoc(module) or "").split("\n\n")[0])]
     parts += [_function(each, f"{name}.{public}", "###") for public, each in functions]
     parts += [_class(each, f"{name}.{public}") for public, each in classes]
-    parts += [f"### {name}.{public}\n\nA {type(each).__name__}." for public, each in others]
+    parts += [_other(module, name, public, each) for public, each in others]
     return "\n\n".join(parts)
+
+
+def _other(module: ModuleType, name: str, public: str, value: Any) -> str:
+    """A type's other name, as it is written with the sentence below it; or what else a module has."""
+    if isinstance(value, str):
+        return f"### {name}.{public}\n\nA {type(value).__name__}."
+    body = ast.parse(inspect.getsource(module)).body
+    place = next(
+        number
+        for number, each in enumerate(body)
+        if isinstance(each, ast.Assign) and any(isinstance(to, ast.Name) and to.id == public for to in each.targets)
+    )
+    said = body[place + 1]
+    assert isinstance(said, ast.Expr)
+    assert isinstance(said.value, ast.Constant)
+    return f"### {name}.{public}\n\n```python\n{ast.unparse(body[place])}\n```\n\n{prose(str(said.value.value))}"
 
 
 def _function(function: Any, name: str, level: str) -> str:
@@ -50,8 +69,9 @@ def _class(found: type, name: str) -> str:
     if issubclass(found, Exception):
         parts.append(f"An exception ([errors](errors.md)), a kind of {code(found.__mro__[1].__name__)}.")
     elif dataclasses.is_dataclass(found):
-        fields = [f"    {field.name}: {field.type}" for field in dataclasses.fields(found)]
-        parts.append("```python\nclass " + "\n".join([f"{short}:", *fields]) + "\n```")
+        parts.append(_fields(short, {field.name: field.type for field in dataclasses.fields(found) if field.repr}))
+    elif is_typeddict(found):
+        parts.append(_fields(short, {name: kind.__forward_arg__ for name, kind in found.__annotations__.items()}))
     parts += _text(found)
     for member, value in _members(found):
         if isinstance(value, property) or not callable(value):
@@ -60,6 +80,14 @@ def _class(found: type, name: str) -> str:
         else:
             parts.append(_function(value, f"{short}.{member}", "####"))
     return "\n\n".join(parts)
+
+
+def _fields(short: str, fields: Mapping[str, Any]) -> str:
+    return (
+        "```python\nclass "
+        + "\n".join([f"{short}:", *(f"    {name}: {kind}" for name, kind in fields.items())])
+        + "\n```"
+    )
 
 
 def _members(found: type) -> Iterator[tuple[str, Any]]:

@@ -117,8 +117,8 @@ class Model(ModelScores):
         Args:
             prompt: what to continue; empty starts as if a line had just ended.
             settings: how the text is drawn; `options` go over it.
-            **options: `length`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `stop`, `regex`; what is
-                not given comes from the model's `generation_config.json`.
+            **options: `length`, `temperature`, `top_k`, `top_p`, `min_p`, `seed`, `stop` (a text or a list), `regex`;
+                what is not given comes from the model's `generation_config.json`.
 
         Raises:
             UsageError: an unknown option, a value out of its range, or a pattern that cannot be met.

@@ -6,14 +6,17 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from pathlib import Path
+from typing import TypeVar, Unpack
 
 from charloom.errors import CorpusError, UsageError
-from charloom.events import Notice, Notify, ignore
-from charloom.settings import ReadingSettings
+from charloom.events import Notice, Notify, ignore, unfailing
+from charloom.options import ReadingOptions
+from charloom.settings import ReadingSettings, validate
 from charloom.text.cleaning import expand
 from charloom.text.prepared import prepared_among
 from charloom.text.reading import CorpusReader
+from charloom.text.sources import list_specs
 from charloom.text.splits import Segment, with_opening
 from charloom.text.vocabulary import ByteVocabulary, CharacterCounts, CharacterVocabulary, Vocabulary, grow_vocabulary
 
@@ -29,11 +32,18 @@ class Corpus:
         text: all documents joined, decoded, normalized and cleaned.
         sources: where it came from, as `Document.source` says.
         cleaning: the steps that were applied, sets spelled out.
+        settings: how it was read, and is numbered.
     """
 
     text: str
     sources: tuple[str, ...]
     cleaning: tuple[str, ...]
+    settings: ReadingSettings
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """Its characters and their ids, as training would number them: `encode`, `decode`, `size`."""
+        return build_vocabulary(self, self.settings)
 
     @cached_property
     def sha256(self) -> str:
@@ -57,7 +67,27 @@ def load_corpus(specs: Sequence[str], settings: ReadingSettings, notify: Notify 
         if characters <= LARGE < characters + len(piece):
             notify(Notice("a large text, held in memory whole: charloom corpus prepare makes that unnecessary"))
         characters += len(piece)
-    return Corpus("".join(pieces), reader.recorded_sources, expand(settings.clean))
+    return Corpus("".join(pieces), reader.recorded_sources, expand(settings.clean), settings)
+
+
+def read_corpus(
+    corpus: str | Path | Sequence[str | Path], *, notify: Notify = ignore, **options: Unpack[ReadingOptions]
+) -> Corpus:
+    """Read a text as `train` reads it, into memory: decoded, joined and cleaned.
+
+    Args:
+        corpus: a file, folder, glob, address or name, or several.
+        notify: receives notices of what is passed over and fetched.
+        **options: `clean`, `encoding`, `vocabulary`, `min_count`, as for `train`.
+
+    Raises:
+        UsageError: an option cannot work, or a prepared corpus is named: it stays on the disk.
+        CorpusError: the text cannot be read.
+    """
+    specs = list_specs(corpus)
+    if prepared_among(specs) is not None:
+        raise UsageError("a prepared corpus stays on the disk: name the text that it was prepared from")
+    return load_corpus(specs, validate(ReadingSettings, options), unfailing(notify))
 
 
 def build_vocabulary(corpus: Corpus, settings: ReadingSettings) -> Vocabulary:

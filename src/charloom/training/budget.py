@@ -85,7 +85,15 @@ class _Candidate:
 
 
 def predicted_loss(parameters: float, read: float, different: float) -> float:
-    """Nats a character after `read` characters of a text with `different` ones; see the module's equation."""
+    """Nats a character that an LSTM is expected to reach, by the scaling law that chooses budgets' sizes.
+
+    Only the order of predictions can be trusted, not their values.
+
+    Args:
+        parameters: trained weights.
+        read: characters read, over all epochs.
+        different: characters that the text has.
+    """
     worth = read
     if read > different:
         worth = different * (1 + _REPEATS * (1 - math.exp(-(read / different - 1) / _REPEATS)))
