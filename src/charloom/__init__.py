@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from charloom.runtime.engine import Engine, EngineStatus
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.generation import Generation, TextStream
+    from charloom.runtime.likeliest import Completion
     from charloom.runtime.logprobs import Chunk, Token
     from charloom.runtime.model import Model, load
     from charloom.runtime.novelty import Novelty
@@ -49,6 +50,7 @@ _HOMES = {
     "Activations": "charloom.runtime.activations",
     "Adaptation": "charloom.training.adaptation",
     "Chunk": "charloom.runtime.logprobs",
+    "Completion": "charloom.runtime.likeliest",
     "Continuation": "charloom.runtime.continuation",
     "Corpus": "charloom.text.corpus",
     "Engine": "charloom.runtime.engine",
@@ -77,6 +79,7 @@ __all__ = [
     "CharloomError",
     "Chunk",
     "CloudError",
+    "Completion",
     "Continuation",
     "Corpus",
     "CorpusError",

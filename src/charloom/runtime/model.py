@@ -20,17 +20,19 @@ from charloom.kernel.weights import Weights
 from charloom.options import SamplingOptions
 from charloom.runtime.generation import Generation, TextStream, generate_batch, write_items
 from charloom.runtime.model_scores import ModelScores
+from charloom.runtime.prompts import prompt_ids
 from charloom.runtime.session import Session, no_number, open_session
 from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validate
 from charloom.text.cleaning import clean_prompt
 from charloom.text.items import newline_id
-from charloom.text.vocabulary import Vocabulary
+from charloom.text.vocabulary import Ids, Vocabulary
 
 if TYPE_CHECKING:
     from charloom.runtime.activations import Activations
     from charloom.runtime.corpora import CorpusNames, ModelCorpora
     from charloom.runtime.engine import Engine
     from charloom.runtime.evaluation import Evaluation
+    from charloom.runtime.likeliest import Completion, Until
     from charloom.runtime.novelty import Novelty, NoveltyOptions
     from charloom.runtime.recitation import Recitation, ReciteOptions
 
@@ -50,8 +52,7 @@ def load(path: str | Path, *, threads: int = 1, precision: Precision = "auto") -
         UsageError: a value is out of its range.
         ModelDirectoryError: the folder holds no whole, sound model.
     """
-    if threads < 1:
-        raise UsageError(f"threads = {threads}: give 1 or more")
+    _at_least_one("threads", threads)
     if precision not in ("auto", "float32", "int8"):
         raise UsageError(f"precision = {precision!r}: choose auto, float32 or int8")
     return Model(open_model_directory(path), threads, precision)
@@ -190,6 +191,45 @@ class Model(ModelScores):
             newline_id(self.vocabulary)
             chosen = chosen.model_copy(update={"stop": sorted({*chosen.stop, "\n"})})
         return write_items(self._session, self.vocabulary, prompt, self._clean(prompt), chosen, count, exclude)
+
+    def next(self, prompt: str = "", k: int = 5) -> list[tuple[str, float]]:
+        """The `k` likeliest characters after a prompt with their probabilities: `model.next("The ki", 3)`.
+
+        Probabilities are the model's own, at temperature 1 and without filters.
+
+        Raises:
+            UsageError: k is below 1.
+        """
+        from charloom.runtime.likeliest import next_characters
+
+        return next_characters(self._session, self.vocabulary, self._prompt_ids(prompt), _at_least_one("k", k))
+
+    def complete(self, prompt: str = "", k: int = 5, *, until: Until = "word", length: int = 60) -> list[Completion]:
+        """The `k` likeliest continuations of a prompt up to the end of a word or line, the likeliest first.
+
+        An exact search, with the model's own probabilities, at temperature 1 and without filters. Ends of lines are
+        for lists of short items; in prose there are too many lines to search, see `Completion.exact`.
+
+        Args:
+            prompt: what to continue; empty starts as if a line had just ended.
+            k: how many, at most 1,000; fewer where there are not as many.
+            until: `word`: behind the first word, which spaces and signs may precede; `line`: before a newline.
+            length: continuations have at most so many characters (bytes with a bytes vocabulary).
+
+        Raises:
+            UsageError: a value is out of its range.
+        """
+        from charloom.runtime.likeliest import MOST_COMPLETIONS, complete
+
+        if until not in ("word", "line"):
+            raise UsageError(f"until = {until!r}: choose word or line")
+        if _at_least_one("k", k) > MOST_COMPLETIONS:
+            raise UsageError(f"k = {k}: give {MOST_COMPLETIONS:,} or less")
+        ids, length = self._prompt_ids(prompt), _at_least_one("length", length)
+        return complete(self._session, self.vocabulary, ids, k, until=until, length=length)
+
+    def _prompt_ids(self, prompt: str) -> Ids:
+        return prompt_ids(self.vocabulary, self._clean(prompt))
 
     def engine(
         self, *, max_rows: int = 64, max_queue: int = 256, prompt_chunk: int = 128, cache_bytes: int = 64 << 20
@@ -340,6 +380,12 @@ class Model(ModelScores):
 
     def _clean(self, prompt: str) -> str:
         return clean_prompt(prompt, self.config.corpus.cleaning)
+
+
+def _at_least_one(name: str, value: int) -> int:
+    if value < 1:
+        raise UsageError(f"{name} = {value}: give 1 or more")
+    return value
 
 
 def _best_precision(directory: ModelDirectory) -> Literal["float32", "int8"]:
