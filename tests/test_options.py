@@ -97,7 +97,15 @@ WRONG = {
 def test_a_checker_of_types_sees_mistakes_in_a_users_program(tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(GOOD + "\n".join(WRONG), "utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--config-file=", "--cache-dir", tmp_path / "cache", program]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--strict",
+        "--config-file=",
+        f"--cache-dir={tmp_path}/cache",
+        str(program),
+    ]
     checked = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
     errors = [line for line in checked.stdout.splitlines() if "error:" in line]
     assert len(errors) == len(WRONG), checked.stdout

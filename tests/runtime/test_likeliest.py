@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import charloom
 from charloom.kernel.network import open_network
@@ -42,10 +43,10 @@ NETWORKS: dict[str, tuple[str | None, Callable[[], Session]]] = {
 }
 
 
-def probabilities(session: Session, ids: list[int]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+def probabilities(session: Session, ids: list[int]) -> NDArray[np.float64]:
     """Of what comes after some ids, read from the start."""
     logits, _ = session.read(np.array(ids)[:, None], initial_state(session.shape, 1))
-    return np.exp(log_probabilities(logits)[0])
+    return np.asarray(np.exp(log_probabilities(logits)[0]))
 
 
 def every(session: Session, prompt: list[int], until: Until) -> list[tuple[str, float]]:
