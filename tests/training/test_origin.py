@@ -17,6 +17,7 @@ from charloom.errors import ModelDirectoryError, UsageError
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, grow_vocabulary
 from charloom.training.init_from import Origin, read_origin, take_weights
 from charloom.training.model import CharacterModel
+from charloom.training.schedule import usual_rate
 
 SMALL: dict[str, Any] = {"steps": 60, "batch_size": 8, "bptt": 32, "threads": 1, "device": "cpu"}
 OLD: dict[str, Any] = {**SMALL, "hidden_size": 24, "embedding_size": 8, "clean": ["lowercase"], "learning_rate": 0.01}
@@ -85,7 +86,7 @@ def test_it_goes_on_from_the_old_model(old: Path, new_text: Path, tmp_path: Path
     assert set(directory.vocabulary.characters[len(known) :]) <= set("łóź|wagontr: 7,3d")
     assert config.corpus.cleaning == ["lowercase"]
     assert (config.model.hidden_size, config.model.embedding_size) == (24, 8)
-    assert config.training["settings"]["learning_rate"] == pytest.approx(0.2 * 4.5e-3)
+    assert config.training["settings"]["learning_rate"] == usual_rate(24)
     assert config.training["init_from"]["sha256"] == open_model_directory(old).config.files["model.safetensors"]
     assert config.training["init_from"]["name"] == "old"
     assert result.validation_loss < untrained

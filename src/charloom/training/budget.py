@@ -29,7 +29,7 @@ from charloom.training.data import TrainingData, model_shape
 from charloom.training.device import computes_bfloat16, one_thread
 from charloom.training.publish import memory_seconds
 from charloom.training.ranks import Ranks
-from charloom.training.schedule import Plan
+from charloom.training.schedule import Plan, usual_rate
 from charloom.training.speed import Probes, estimate_speed
 from charloom.training.state import Progress, fresh_state
 from charloom.training.torch_session import TorchSession
@@ -44,7 +44,6 @@ _LEARNING_SHARE = 0.9  # of the budget; the rest goes to evaluations
 _CLEARLY_WORSE = 0.02  # nats; sizes are tried upwards until the prediction is this much worse than the best
 _FOR_PASSES, _FOR_PARAMETERS, _WITHOUT = 0.63, 0.22, 0.72  # how much regularization, fitted to Muon's best
 _BETTER = 0.01  # nats that another size must promise for a run to begin again
-_RATE = 4.5e-3  # the learning rate for 512 units
 _ROWS = {"cpu": 16, "cuda": 64}
 _DEFAULT_SECONDS = (20, 300)  # the least and the most, unless the user says how long
 _DEFAULT_CHARACTERS_A_SECOND = 4000
@@ -234,11 +233,11 @@ def _candidates(
 
 
 def _with_size(settings: RunSettings, hidden_size: int, fixed: frozenset[str], device: torch.device) -> RunSettings:
-    """The settings for a size; smaller networks bear higher rates."""
+    """The settings for a size."""
     training = {
         "batch_size": _ROWS.get(device.type, 16),
         "bptt": 100,
-        "learning_rate": round(_RATE * math.sqrt(512 / hidden_size), 5),
+        "learning_rate": usual_rate(hidden_size),
     }
     return _laid_over(settings, {"hidden_size": hidden_size}, training, fixed)
 

@@ -26,7 +26,7 @@ from torch import Tensor
 from charloom.bundle.config import CONFIG, METRICS, FileName
 from charloom.errors import StorageError, TrainingError
 from charloom.files import atomic_write, storage_errors
-from charloom.folders import BEST, CHECKPOINT, MLFLOW_RUN, RUN, FolderLock, sweep
+from charloom.folders import BEST, CHECKPOINT, MLFLOW_RUN, RUN, FolderLock, model_records, sweep
 from charloom.training.optimizer import list_state
 from charloom.training.ranks import Ranks
 from charloom.training.state import Progress, TrainingState, Weights
@@ -215,6 +215,19 @@ class Checkpoints:
     def best(self) -> Path:
         """Where a run puts its best weights as a model while its folder holds another one."""
         return self.folder / BEST
+
+    def target(self, *, finished: bool) -> Path:
+        """Where to write the model: a run that did not finish must not replace the model of another one.
+
+        Another's is what this run did not save before it was resumed.
+        """
+        records = (model.get("training") for model in model_records(self.folder.parent))
+        own = all(isinstance(training, dict) and training.get("run") == self.run for training in records)
+        if finished or own:
+            return self.folder.parent
+        with storage_errors(self.best):
+            self.best.mkdir(parents=True, exist_ok=True)
+        return self.best
 
     def _remove_best(self) -> None:
         if self.best.is_dir():

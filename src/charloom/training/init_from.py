@@ -16,10 +16,11 @@ from charloom.errors import ModelDirectoryError, UsageError
 from charloom.settings import RunSettings
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.model import CharacterModel
-from charloom.training.state import Weights
+from charloom.training.ranks import Ranks
+from charloom.training.schedule import usual_rate
+from charloom.training.state import TrainingState, Weights, fresh_state
 from charloom.wrong_values import option_name
 
-FINE_TUNING = 0.2  # of the learning rate for training from nothing
 _SHAPE = ("cell", "num_layers", "hidden_size", "embedding_size")
 
 
@@ -72,8 +73,10 @@ def read_weights(directory: ModelDirectory) -> Weights:
     return weights
 
 
-def settings_like(origin: Origin, settings: RunSettings, explicit: frozenset[str]) -> RunSettings:
-    """The settings with the origin's network and cleaning, and a rate for fine-tuning unless it is `explicit`."""
+def settings_like(
+    origin: Origin, settings: RunSettings, explicit: frozenset[str], recipe: str | None = None
+) -> RunSettings:
+    """The settings with the origin's network and cleaning, and the usual rate for its size unless one was given."""
     shape = {name: getattr(origin.shape, name) for name in _SHAPE}
     for name, value in shape.items():
         _check_agrees(name, getattr(settings.model, name), value, explicit)
@@ -82,8 +85,8 @@ def settings_like(origin: Origin, settings: RunSettings, explicit: frozenset[str
     if "clean" not in explicit:
         corpus["clean"] = origin.cleaning
     training: dict[str, object] = {}
-    if "learning_rate" not in explicit:
-        training["learning_rate"] = settings.training.learning_rate * FINE_TUNING
+    if recipe is None and "learning_rate" not in explicit:
+        training["learning_rate"] = usual_rate(origin.shape.hidden_size)
     return settings.model_copy(
         update={
             "corpus": settings.corpus.model_copy(update=corpus),
@@ -97,6 +100,19 @@ def _check_agrees(name: str, given: object, origins: object, explicit: frozenset
     if name in explicit and given != origins:
         option = option_name(name)
         raise UsageError(f"the model to start from has {option} {origins}, not {given}: leave {option} out")
+
+
+def first_state(
+    shape: ModelShape, settings: RunSettings, device: torch.device, ranks: Ranks, origin: Origin | None
+) -> TrainingState:
+    """The state of a run that has not begun: with new weights, or with those of an origin."""
+    state = fresh_state(shape, settings, device, ranks)
+    if origin is not None:
+        take_weights(state.model, origin)
+        for name, weights in state.model.named_parameters():
+            if name in state.average:
+                state.average[name].copy_(weights.detach())
+    return state
 
 
 @torch.no_grad()

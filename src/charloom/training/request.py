@@ -111,7 +111,7 @@ def _new_request(
     """What a run that begins is to do; an origin fixes some of the settings."""
     explicit = frozenset(options)
     if origin is not None:
-        settings = settings_like(origin, settings, explicit)
+        settings = settings_like(origin, settings, explicit, recipe)
     return Request(recipe, settings, explicit, None, None if origin is None else origin.vocabulary)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from charloom.bundle.config import METRICS, TRAINING
 from charloom.errors import StorageError, TrainingError, UsageError
 from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore, unfailing
 from charloom.files import expand_home, storage_errors
-from charloom.folders import FolderLock, model_records, sweep
+from charloom.folders import FolderLock, sweep
 from charloom.options import LearningOptions
 from charloom.settings import LENGTHS, run_settings
 from charloom.text.corpus import CorpusSource
@@ -35,14 +35,15 @@ from charloom.training.data import (
 )
 from charloom.training.device import ThreadPace, check_precision, choose_device, memory_errors
 from charloom.training.history import History
-from charloom.training.init_from import Origin, read_origin, take_weights
+from charloom.training.init_from import Origin, first_state, read_origin
 from charloom.training.publish import RunFacts, publish
 from charloom.training.ranks import Ranks, join_ranks
+from charloom.training.rate_probes import RateProbes
 from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
 from charloom.training.request import Request, check_folder, look_into, make_request
 from charloom.training.result import TrainingResult
 from charloom.training.schedule import Plan
-from charloom.training.state import TrainingState, fresh_state
+from charloom.training.state import TrainingState
 from charloom.training.tracking import Tracking
 from charloom.training.trainer import Ending, Trainer
 
@@ -173,6 +174,8 @@ class _Run:
         return ThreadPace(torch.get_num_threads()) if free and alone_on_cpu else None
 
     def _train(self, should_stop: Callable[[], bool]) -> TrainingResult:
+        if self.origin is not None and "learning_rate" not in self.fixed:
+            self._choose_rate(self.origin, should_stop)
         state = self._fresh_state()
         if self.request.unfinished is None:
             self._begin()
@@ -224,7 +227,7 @@ class _Run:
         if self.request.recipe is not None:
             fixed |= self.settings.model.model_fields_set | self.settings.training.model_fields_set
         if self.origin is not None:
-            fixed |= {"hidden_size", "learning_rate"}
+            fixed |= {"hidden_size"}
         return fixed
 
     def _plan_of(self, choice: Choice, promised: float | None = None) -> tuple[Plan, Batches]:
@@ -240,13 +243,23 @@ class _Run:
         return budget_plan(self.data, self.settings, steps, self.device, self.ranks, promised), batches
 
     def _fresh_state(self) -> TrainingState:
-        state = fresh_state(self.shape, self.settings, self.device, self.ranks)
-        if self.origin is not None:
-            take_weights(state.model, self.origin)
-            for name, weights in state.model.named_parameters():
-                if name in state.average:
-                    state.average[name].copy_(weights.detach())
-        return state
+        return first_state(self.shape, self.settings, self.device, self.ranks, self.origin)
+
+    def _choose_rate(self, origin: Origin, should_stop: Callable[[], bool]) -> None:
+        """Measure at which rate to start from another model, or whether to start over."""
+        probes = RateProbes(
+            self.data, self.settings, self.shape, origin, self.batches, self.plan, self.device, self.ranks, should_stop
+        )
+        choice = probes.choose(may_start_over=True)
+        self.notify(Notice(choice.reason))
+        training = self.settings.training.model_copy(update={"learning_rate": choice.learning_rate})
+        self.settings = self.settings.model_copy(update={"training": training})
+        self.plan = replace(self.plan, settings=training)
+        self.record["init_from"] |= {
+            "keeps_weights": choice.keeps_weights,
+            "probes": [probe.record() for probe in choice.probes],
+        }
+        self.origin = origin if choice.keeps_weights else None
 
     def _begin(self) -> None:
         """Make the folder this run's own, now that all checks have passed; a model in it stays until the end."""
@@ -355,7 +368,7 @@ class _Run:
         content = b""
         if self.ranks.writes:
             self.checkpoints.check_owned()
-            stopped, target = ending is Ending.STOPPED, self._target(ending)
+            stopped, target = ending is Ending.STOPPED, self.checkpoints.target(finished=ending is Ending.FINISHED)
             record = {**self.record, "run": self.checkpoints.run}
             facts = RunFacts(target, record, self.settings, self.batches.windows_per_epoch, start, stopped)
             for name in sorted(edited_files(target)):
@@ -374,21 +387,6 @@ class _Run:
                 self.checkpoints.remove_all(but_best=target == self.checkpoints.best)
             content = json.dumps(asdict(result)).encode()
         return TrainingResult(**json.loads(self.ranks.share_bytes(content)))
-
-    def _target(self, ending: Ending) -> Path:
-        """Where to write the model: a run that did not finish must not replace the model of another one."""
-        others = [record for record in model_records(self.folder) if self._is_anothers(record)]
-        if ending is Ending.FINISHED or not others:
-            return self.folder
-        best = self.checkpoints.best
-        with storage_errors(best):
-            best.mkdir(parents=True, exist_ok=True)
-        return best
-
-    def _is_anothers(self, model: Mapping[str, Any]) -> bool:
-        """Whether a model is not what this run saved before it was resumed."""
-        training = model.get("training")
-        return not isinstance(training, dict) or training.get("run") != self.checkpoints.run
 
 
 def _divergence_message(state: TrainingState, saved: str) -> str:

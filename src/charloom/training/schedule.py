@@ -11,12 +11,18 @@ from charloom.training.state import Progress
 EVALUATIONS = 20  # a run, unless evaluate_every is set
 EVALUATION_SHARE = 4  # at least this many characters are learned for each that is evaluated
 _EVALUATION_PAUSE = 19  # on a clock: times what an evaluation took, so that all take a twentieth at most
+_RATE = 4.5e-3  # the learning rate for 512 units
 _SURE_UPDATES = 20  # before them the speed of a run says little
 _MISJUDGED = 1.25  # times the speed that was promised, or less than a part as large
 _EARLY = 0.1  # of the budget: what begins again has the rest
 _PATIENT = 0.07  # of the budget: so long one waits for the machine to become faster
 _RESERVED_SHARE = 0.3  # of the budget, at most
 _FIRST_LOOK = 1 / 8  # of the way to the first evaluation: people soon see whether it works
+
+
+def usual_rate(hidden_size: int) -> float:
+    """The highest rate that suits a network of so many units; smaller networks bear higher ones."""
+    return round(_RATE * math.sqrt(512 / hidden_size), 5)
 
 
 def learning_rate(done: float, settings: TrainingSettings) -> float:
