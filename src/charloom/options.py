@@ -53,6 +53,7 @@ class LearningOptions(ReadingOptions, total=False):
     validation_characters: int
     validation: str | None
     items: bool | None
+    known_items: bool
     validation_split: ValidationSplit
     cell: Cell
     num_layers: int

@@ -127,6 +127,10 @@ class CorpusSettings(ReadingSettings):
         description="The text is a list of short items, one a line: unique, shuffled, each learned by itself. If not "
         "given, many short lines without spaces are taken for one.",
     )
+    known_items: bool = Field(
+        True,
+        description="Keep hashes of a list's items in the model, for `generate --new`: they let others check a guess.",
+    )
     validation_split: ValidationSplit = Field(
         "tail",
         description="Which part is held out: the end of the text, or the end of each of 64 rows as in the article.",

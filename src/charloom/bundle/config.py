@@ -23,6 +23,7 @@ GENERATION: Final = "generation_config.json"
 CARD: Final = "README.md"
 METRICS: Final = folders.METRICS
 PICTURE: Final = "loss.svg"
+KNOWN_ITEMS: Final = "known-items.bin"
 TRAINING: Final = folders.TRAINING
 TENSORBOARD: Final = "tensorboard"
 MLRUNS: Final = "mlruns"
@@ -36,6 +37,7 @@ FileName = Literal[
     "README.md",
     "metrics.jsonl",
     "loss.svg",
+    "known-items.bin",
 ]
 EDITABLE: Final = frozenset({GENERATION, CARD})
 REQUIRED: Final = frozenset({VOCABULARY, WEIGHTS})
@@ -150,6 +152,13 @@ class CopiedRecord(_Record):
     copied_fraction: dict[Literal["20", "50", "100"], Annotated[float, Field(ge=0, le=1)]]
 
 
+class ListedRecord(_Record):
+    """How many of the items that the model writes are on the list that it learned."""
+
+    written: int = Field(ge=1, description="different ones, drawn one by one")
+    listed: int = Field(ge=0)
+
+
 class MemoryRecord(_Record):
     """How much of its training text the model repeats, measured at the end of training.
 
@@ -177,6 +186,7 @@ class ModelConfig(_Record):
     losses: dict[Literal["stateful", "windows-256", "cold-60"], Loss]
     precision: PrecisionRecord | None = Field(None, description="None where it was not measured, as in older models")
     memory: MemoryRecord | None = Field(None, description="None where it was not measured, as in older models")
+    listed: ListedRecord | None = Field(None, description="None for a text")
     files: dict[FileName, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from charloom.bundle.config import (
     GATES,
     GENERATION,
     GRAPH,
+    KNOWN_ITEMS,
     METRICS,
     STEP_GRAPH,
     TRAINING,
@@ -36,6 +37,7 @@ from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import TEMPORARY_SUFFIX, expand_home, sha256_of_file
 from charloom.folders import holds_prepared
 from charloom.settings import SamplingSettings, validate
+from charloom.text.known_items import MOST_KNOWN, KnownItems
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
 
 PATIENCE = 2.0  # seconds; the renames themselves take a few milliseconds
@@ -142,6 +144,12 @@ class ModelDirectory:
         limit = 4 * self.config.model.parameters + (1 << 20)
         return self._files.read_verified(WEIGHTS, self.config.files[WEIGHTS], limit)
 
+    def read_known_items(self) -> KnownItems | None:
+        """Which items the list has that the model learned; None where it keeps none."""
+        if KNOWN_ITEMS not in self.config.files:
+            return None
+        return KnownItems(self._files.read_verified(KNOWN_ITEMS, self.config.files[KNOWN_ITEMS], 4 * MOST_KNOWN))
+
     def read_card(self) -> str | None:
         """The beginning of the model card; None where there is none that may be shown."""
         content = read_shown(self.path / CARD, self.config.files.get(CARD), _CARD_LIMIT)
@@ -203,7 +211,7 @@ def open_model_directory(path: Path | str) -> ModelDirectory:
 def _open(path: Path) -> ModelDirectory:
     if not holds_model(path):
         raise ModelDirectoryError(_why_no_model(path))
-    files = OpenFiles(path, (CONFIG, VOCABULARY, GRAPH, STEP_GRAPH, WEIGHTS))
+    files = OpenFiles(path, (CONFIG, VOCABULARY, GRAPH, STEP_GRAPH, WEIGHTS, KNOWN_ITEMS))
     config = parse_config(files.read(CONFIG, _SMALL), str(path / CONFIG))
     content = files.read_verified(VOCABULARY, config.files[VOCABULARY], _VOCABULARY_LIMIT)
     vocabulary = vocabulary_from_json(parse_json(content, VOCABULARY))

@@ -30,6 +30,7 @@ def generate(
     prompt_file: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     samples: Annotated[int, Field(ge=1, le=MAX_SAMPLES), Whole] = 1,
     items: Annotated[int | None, Field(ge=1, le=MAX_ITEMS), Whole] = None,
+    new: Annotated[bool, Parameter(negative=())] = False,
     exclude: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),
     stream: bool | None = None,
@@ -52,6 +53,8 @@ def generate(
         How many continuations to write, in one batch; sample i has seed + i.
     items
         Instead, so many different items, such as names, one a line; an item ends at a line end.
+    new
+        With --items, leave out what is on the list that the model learned.
     exclude
         A UTF-8 file with an item a line; those are left out; - is stdin.
     stream
@@ -68,7 +71,9 @@ def generate(
         raise UsageError("--stream shows one text: leave it out, or leave --samples out")
     if items is not None and (samples > 1 or stream):
         raise UsageError("--items writes one item a line: leave --samples and --stream out")
-    known = _excluded(exclude, items, (prompt_file, adapt))
+    if items is None and (new or exclude is not None):
+        raise UsageError(f"{'--new' if new else '--exclude'} leaves items out: say how many to write, as in --items 10")
+    known = _excluded(exclude, (prompt_file, adapt))
     if adapt is not None:
         from charloom.cli.adapting import adapt_to_file, check_adapting
 
@@ -79,7 +84,7 @@ def generate(
         loaded, more["adapted"] = adapt_to_file(out, loaded, adapt)
     if items is not None:
         _warn_of_unknown(out, tuple(loaded.vocabulary.unknown_characters(start)))
-        _show_items(out, loaded.items(items, start, exclude=known, settings=sampling), items, more)
+        _show_items(out, loaded.items(items, start, new=new, exclude=known, settings=sampling), items, more)
     elif samples > 1:
         if sampling.temperature == 0 and "temperature" in sampling.model_fields_set:
             out.warn("at temperature 0 the likeliest character is always taken: all samples are the same")
@@ -89,12 +94,10 @@ def generate(
         _show_one(out, loaded, start, sampling, more, stream=wanted and not out.json)
 
 
-def _excluded(file: Path | None, items: int | None, others: tuple[Path | None, ...]) -> frozenset[str]:
+def _excluded(file: Path | None, others: tuple[Path | None, ...]) -> frozenset[str]:
     """The items to leave out, read before the model; `others` are further files that may be stdin."""
     if file is None:
         return frozenset()
-    if items is None:
-        raise UsageError("--exclude leaves items out: say how many to write, as in --items 10")
     if str(file) == "-" and file in others:
         raise UsageError("only one of --exclude, --prompt-file and --adapt can be stdin")
     return frozenset(line.removesuffix("\r") for line in read_text(file, "the list", MOST_EXCLUDED).split("\n"))

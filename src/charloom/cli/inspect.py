@@ -214,6 +214,8 @@ def _description(config: ModelConfig) -> str:
         lines.append(_precision_line(config.precision))
     if config.memory is not None:
         lines.append(_memory_line(config.memory))
+    if config.listed is not None:
+        lines.append(f"{config.listed.listed:,} of {config.listed.written:,} items that it wrote are on its list")
     return "\n".join(lines)
 
 

@@ -75,6 +75,12 @@ def _description(found: Novelty) -> str:
     ]
     if found.unseen is not None:
         rows.append(_share("real text, unseen", found.unseen))
+    if found.items is not None:
+        items = found.items
+        rows.append(
+            f"\n{items.written:,} items, {items.different:,} different ones; {items.listed:,} "
+            f"({items.listed / items.written:.1%}) are among those searched"
+        )
     for copy in found.copies:
         characters = "1 character" if copy.length == 1 else f"{copy.length:,} characters"
         rows.append(f"\n--- {characters}, from character {copy.offset:,}, line {copy.line:,}\n{copy.text}")

@@ -43,6 +43,7 @@ class Evaluation:
         unknown: how many of them the model has no id for; they are charged what the model gives
             "unknown".
         protocol: how it was measured.
+        items: of a model that learned a list, how many items were measured; else None.
     """
 
     loss: float
@@ -52,6 +53,12 @@ class Evaluation:
     characters: int
     unknown: int
     protocol: Protocol
+    items: int | None = None
+
+    @property
+    def bits_per_item(self) -> float | None:
+        """Bits of a whole item, its line end included; None for a text."""
+        return None if self.items is None else self.bits_per_char * self.characters / self.items
 
     def record(self) -> Loss:
         """What a model directory keeps of it."""

@@ -164,7 +164,7 @@ def write_items(
     cleaned_prompt: str,
     settings: SamplingSettings,
     count: int,
-    exclude: Container[str],
+    exclude: Sequence[Container[str]] = (),
 ) -> list[str]:
     """Different items, each a prompt and its continuation, in the order in which they are drawn; see `Model.items`."""
     (seed,) = sample_seeds(settings.seed, 1)
@@ -174,14 +174,34 @@ def write_items(
         rows = min(_ITEM_ROWS, 2 * (count - len(found)))
         batch = settings.model_copy(update={"seed": seed})
         before = len(found)
-        for written in generate_batch(session, vocabulary, prompt, cleaned_prompt, batch, rows):
-            item = prompt + written.text
-            is_whole = (written.finish_reason == "stop" or settings.regex is not None) and "\n" not in item
-            if is_whole and item and item not in exclude and len(found) < count:
+        for item in draw_items(session, vocabulary, prompt, cleaned_prompt, batch, rows):
+            if len(found) < count and not any(item in left_out for left_out in exclude):
                 found[item] = None
         seed = (seed + rows) % (MAX_SEED + 1)
         without_new = 0 if len(found) > before else without_new + rows
     return list(found)
+
+
+def draw_items(
+    session: Session, vocabulary: Vocabulary, prompt: str, cleaned_prompt: str, settings: SamplingSettings, rows: int
+) -> list[str]:
+    """What `rows` texts come to that are whole items: those that end, are not empty, and have no line end in them."""
+    written = generate_batch(session, vocabulary, prompt, cleaned_prompt, settings, rows)
+    whole = [prompt + one.text for one in written if one.finish_reason == "stop" or settings.regex is not None]
+    return [item for item in whole if item and "\n" not in item]
+
+
+def items_of_length(session: Session, vocabulary: Vocabulary, settings: SamplingSettings, characters: int) -> list[str]:
+    """Items as they are drawn, until they have so many characters; none where the texts are no whole items."""
+    (seed,) = sample_seeds(settings.seed, 1)
+    items: list[str] = []
+    while sum(map(len, items)) < characters:
+        drawn = draw_items(session, vocabulary, "", "", settings.model_copy(update={"seed": seed}), _ITEM_ROWS)
+        if not drawn:
+            break
+        items += drawn
+        seed = (seed + _ITEM_ROWS) % (MAX_SEED + 1)
+    return items
 
 
 def finished_generation(row: Row, prompt: str, text: str, seconds: float, unknown: tuple[str, ...]) -> Generation:

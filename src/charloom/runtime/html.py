@@ -212,6 +212,8 @@ def _card(directory: ModelDirectory) -> list[tuple[str, str]]:
     if config.memory is not None:
         recited = config.memory.recited
         facts.append(("Memorized", f"{recited.exact} of {recited.samples} passages of {recited.length} characters"))
+    if config.listed is not None:
+        facts.append(("On its list", f"{config.listed.listed:,} of {config.listed.written:,} items that it wrote"))
     facts.append(("Made by", f"charloom {config.library_version}"))
     facts.append(("Mind", "It knows spelling and rhythm, not facts, and may repeat its text word for word."))
     return facts

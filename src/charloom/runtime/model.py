@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -18,7 +19,7 @@ from charloom.events import Notify, ignore, unfailing
 from charloom.kernel.network import open_network
 from charloom.kernel.weights import Weights
 from charloom.options import SamplingOptions
-from charloom.runtime.generation import Generation, TextStream, generate_batch, write_items
+from charloom.runtime.generation import Generation, TextStream, generate_batch, items_of_length, write_items
 from charloom.runtime.model_scores import ModelScores
 from charloom.runtime.prompts import prompt_ids
 from charloom.runtime.session import Session, no_number, open_session
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from charloom.runtime.likeliest import Completion, Until
     from charloom.runtime.novelty import Novelty, NoveltyOptions
     from charloom.runtime.recitation import Recitation, ReciteOptions
+    from charloom.text.known_items import KnownItems
 
 MAX_SAMPLES = 4096
 
@@ -159,6 +161,7 @@ class Model(ModelScores):
         count: int,
         prompt: str = "",
         *,
+        new: bool = False,
         exclude: Container[str] = (),
         settings: SamplingSettings | None = None,
         **options: Unpack[SamplingOptions],
@@ -171,7 +174,8 @@ class Model(ModelScores):
         Args:
             count: how many.
             prompt: what each begins with.
-            exclude: items to leave out, such as the lines that the model learned.
+            new: leave out what is on the list that the model learned, of which it keeps hashes.
+            exclude: items to leave out, such as those of another list.
             settings: how they are drawn; `options` go over it.
             **options: as for `generate`.
 
@@ -179,7 +183,8 @@ class Model(ModelScores):
             As many; fewer where many texts in a row brought no new one.
 
         Raises:
-            UsageError: as `generate`, or the count is below 1, or the prompt has a line end.
+            UsageError: as `generate`, or the count is below 1, or the prompt has a line end, or the model is to leave
+                out what it learned and keeps no list of it.
             CorpusError: the model knows no line end.
         """
         if count < 1:
@@ -190,7 +195,18 @@ class Model(ModelScores):
         if chosen.regex is None:
             newline_id(self.vocabulary)
             chosen = chosen.model_copy(update={"stop": sorted({*chosen.stop, "\n"})})
-        return write_items(self._session, self.vocabulary, prompt, self._clean(prompt), chosen, count, exclude)
+        left_out = (exclude, self._learned_items) if new else (exclude,)
+        return write_items(self._session, self.vocabulary, prompt, self._clean(prompt), chosen, count, left_out)
+
+    @cached_property
+    def _learned_items(self) -> KnownItems:
+        known = self.directory.read_known_items()
+        if known is None:
+            raise UsageError(
+                "this model keeps no list of what it learned: give the list, as in charloom generate MODEL --items 10 "
+                "--exclude FILE"
+            )
+        return known
 
     def next(self, prompt: str = "", k: int = 5) -> list[tuple[str, float]]:
         """The `k` likeliest characters after a prompt with their probabilities: `model.next("The ki", 3)`.
@@ -302,7 +318,7 @@ class Model(ModelScores):
         evaluation = evaluate_segments(self._evaluating_session, self.vocabulary, segments, protocol)
         if not math.isfinite(evaluation.loss):
             raise no_number()
-        return evaluation
+        return replace(evaluation, items=len(segments)) if self.config.corpus.items else evaluation
 
     def recite(
         self,
@@ -331,7 +347,7 @@ class Model(ModelScores):
         if self.config.corpus.items:
             raise UsageError(
                 "this model learned items one by one, in no order, so that there are no passages to recite: "
-                "charloom generate MODEL --items 1000 --exclude LIST writes what is not on the list"
+                "charloom generate MODEL --items 1000 --new writes what is not on the list"
             )
         parts = self._corpora.parts(corpus, split, unfailing(notify))
         return recite(self._session, self.vocabulary, parts.segments, settings, split)
@@ -360,15 +376,25 @@ class Model(ModelScores):
             CorpusError: the corpus or the file cannot be read.
             UsageError: an unknown option, or a value out of its range.
         """
-        from charloom.runtime.novelty import NoveltySettings, Searched, novelty
+        from charloom.runtime.novelty import NoveltySettings, Searched, count_listed, novelty
 
         settings = validate(NoveltySettings, options)
         parts = self._corpora.parts(corpus, split, unfailing(notify))
         searched = Searched(parts.segments, parts.unseen, split, parts.whole)
-        if file is not None:
-            return novelty(self.vocabulary, [self._corpora.text(file, unfailing(notify))], searched)
-        written = self.generate_samples("", settings.rows, **settings.sampling)
-        return novelty(self.vocabulary, [one.text for one in written], searched, settings.seed)
+        given = None if file is None else self._corpora.text(file, unfailing(notify))
+        seed = settings.seed if given is None else None
+        if self.config.corpus.items:
+            drawing = self._complete(None, {**settings.sampling, "stop": ["\n"], "length": self._sampling.length})
+            items = (
+                items_of_length(self._session, self.vocabulary, drawing, settings.characters)
+                if given is None
+                else [line for line in given.split("\n") if line]
+            )
+            found = novelty(self.vocabulary, items, searched, seed)
+            return replace(found, items=count_listed(self.vocabulary, items, searched))
+        written = self.generate_samples("", settings.rows, **settings.sampling) if given is None else []
+        texts = [one.text for one in written] if given is None else [given]
+        return novelty(self.vocabulary, texts, searched, seed)
 
     def _complete(self, settings: SamplingSettings | None, options: Mapping[str, Any]) -> SamplingSettings:
         """What was given, and the model's own where nothing was."""

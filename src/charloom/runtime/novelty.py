@@ -221,6 +221,21 @@ class CopiedShare:
 
 
 @dataclass(frozen=True)
+class ListedItems:
+    """How many of the items that were examined are on the list that was searched.
+
+    Attributes:
+        written: how many there are.
+        different: how many of them differ.
+        listed: how many are on the list.
+    """
+
+    written: int
+    different: int
+    listed: int
+
+
+@dataclass(frozen=True)
 class Novelty(CopiedShare):
     """How much of a text is copied from a corpus, with what that is to be compared with.
 
@@ -230,6 +245,7 @@ class Novelty(CopiedShare):
         unseen: the same figures for real text that the model was not trained on; None where there is none.
         split: the part of the corpus that was searched.
         seed: wrote the text; None for a text that was given.
+        items: of a model that learned a list, how many of its items are on the list; else None.
     """
 
     corpus_characters: int
@@ -237,6 +253,7 @@ class Novelty(CopiedShare):
     unseen: CopiedShare | None
     split: SplitName
     seed: int | None
+    items: ListedItems | None = None
 
 
 @dataclass(frozen=True)
@@ -282,6 +299,12 @@ def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, se
         split=searched.split,
         seed=seed,
     )
+
+
+def count_listed(vocabulary: Vocabulary, items: Sequence[str], searched: Searched) -> ListedItems:
+    """Look for whole items among the lines of the corpus."""
+    listed = {line for part in searched.segments for line in vocabulary.decode(load_ids(part.ids[1:])).split("\n")}
+    return ListedItems(len(items), len(set(items)), sum(item in listed for item in items))
 
 
 def _with_barriers(rows: Sequence[Ids], unknown_id: int | None) -> Iterator[int]:

@@ -27,7 +27,7 @@ _REMOTE = ("http", "https", "s3")
 _OF_A_MODEL = ("config.json", "vocabulary.json", "model.onnx")  # not texts to learn from
 _WRITTEN = (
     "README.md", "config.json", "generation_config.json", "vocabulary.json", "metrics.jsonl", "loss.svg",
-    "model.safetensors", "model.onnx", "training/run.json", "corpus.json", "ids.bin",
+    "known-items.bin", "model.safetensors", "model.onnx", "training/run.json", "corpus.json", "ids.bin",
 )  # fmt: skip
 _SNIFF = 8192  # a file with a zero byte in its first 8 KiB is taken for binary, as git and grep do
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 from charloom.bundle import CorpusRecord, MemoryRecord, ModelShape
-from charloom.bundle.config import CopiedRecord, PrecisionRecord
+from charloom.bundle.config import CopiedRecord, ListedRecord, PrecisionRecord
 from charloom.runtime.evaluation import Evaluation
 from charloom.training.result import TrainingResult
 from charloom.version import __version__
@@ -21,6 +21,7 @@ def model_card(
     result: TrainingResult,
     precision: PrecisionRecord | None = None,
     memory: MemoryRecord | None = None,
+    listed: ListedRecord | None = None,
 ) -> bytes:
     """The card: Markdown, in UTF-8.
 
@@ -31,6 +32,7 @@ def model_card(
         result: what the run came to.
         precision: what int8 costs.
         memory: what it repeats of its training text; None where that was not measured.
+        listed: how many of the items it writes are on the list; None for a text.
     """
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
     text = f"""# A character-level language model
@@ -65,7 +67,7 @@ From nothing, with the default sampling:
 ~~~text
 {result.sample}
 ~~~
-{"" if memory is None else _memory_section(memory)}
+{"" if memory is None else _memory_section(memory)}{"" if listed is None else _listed_section(listed)}
 ## Use it
 
 ~~~sh
@@ -126,6 +128,15 @@ least 20, 50 and 100 characters:
 {table}
 
 (`charloom recite` and `charloom novelty` measure it again, on more.)
+"""
+
+
+def _listed_section(listed: ListedRecord) -> str:
+    return f"""
+## What is on the list
+
+Of {listed.written:,} items that it wrote, {listed.listed:,} ({listed.listed / listed.written:.1%}) are on the list that
+it learned; `--new` leaves them out.
 """
 
 

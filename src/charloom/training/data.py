@@ -64,6 +64,12 @@ class TrainingData:
         return item_segments(self.split.validation[0]) if self.record.items else self.split.validation
 
     @property
+    def listed_items(self) -> list[str]:
+        """The items of the list that is learned, those held out of it included."""
+        parts = self.split.train if self.record.validation else [*self.split.train, *self.split.validation]
+        return [item for part in parts for item in self.vocabulary.decode(load_ids(part.ids[1:])).split("\n") if item]
+
+    @property
     def characters(self) -> int:
         """How many ids the training split predicts."""
         return sum(segment.predicted for segment in self.split.train)

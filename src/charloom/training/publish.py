@@ -11,16 +11,17 @@ import torch
 from safetensors.numpy import save
 
 from charloom.bundle import MemoryRecord, ModelConfig, ModelShape, read_history, write_model_directory
-from charloom.bundle.config import METRICS, WEIGHTS, CopiedRecord, FileName, RecitedRecord
+from charloom.bundle.config import KNOWN_ITEMS, METRICS, WEIGHTS, CopiedRecord, FileName, ListedRecord, RecitedRecord
 from charloom.files import storage_errors
 from charloom.folders import sweep
 from charloom.kernel.weights import Weights
 from charloom.runtime.evaluation import Evaluation, evaluate_segments, evaluation_of_loss
-from charloom.runtime.generation import generate_batch
+from charloom.runtime.generation import draw_items, generate_batch
 from charloom.runtime.novelty import CopiedShare, Novelty, NoveltySettings, Searched, novelty
 from charloom.runtime.recitation import Recitation, ReciteSettings, passages_in, recite
 from charloom.runtime.session import Session
 from charloom.settings import Protocol, RunSettings, SamplingSettings
+from charloom.text.known_items import MOST_KNOWN, KnownItems
 from charloom.text.splits import Segment, Split
 from charloom.training.agreement import check_agreement
 from charloom.training.card import model_card
@@ -37,6 +38,7 @@ SHORTEST = 10_000  # characters of training text; below it there is little to me
 _CHARACTERS_A_SAMPLE = 500  # of training text
 _WRITTEN_SHARE = 10  # no more than a tenth of the training text's length is written
 _MOST_WRITTEN = 5_000
+_DRAWN_ITEMS = 1_000
 _SEARCH_SECONDS = 0.6e-6  # for one character of the training text
 
 
@@ -66,6 +68,15 @@ def measure_memory(session: Session, data: TrainingData, sampling: SamplingSetti
     if not any(texts):
         return None
     return _record(searched, recited, novelty(data.vocabulary, texts, Searched(split.train, unseen)))
+
+
+def count_listed(
+    session: Session, data: TrainingData, sampling: SamplingSettings, known: KnownItems, seed: int
+) -> ListedRecord | None:
+    """Write items and look for them in the list; None where no whole one is written."""
+    drawing = sampling.model_copy(update={"seed": seed, "stop": sorted({*sampling.stop, "\n"})})
+    written = draw_items(session, data.vocabulary, "", "", drawing, _DRAWN_ITEMS)
+    return ListedRecord(written=len(written), listed=sum(item in known for item in written)) if written else None
 
 
 def memory_seconds(data: TrainingData, seconds_a_character: float) -> float:
@@ -147,10 +158,13 @@ def publish(
     agreement = check_agreement(weights, session, data)
     losses = _measure(session, data, state, only_known=facts.stopped)
     sample = short_sample(session, data.vocabulary, facts.settings)
-    memory = None
+    known = KnownItems.of(data.listed_items) if data.record.items else None
+    memory = listed = None
     if not facts.stopped:
         seed = facts.settings.training.seed
         memory = measure_memory(agreement.session, data, facts.settings.sampling, seed)
+        if known is not None:
+            listed = count_listed(agreement.session, data, facts.settings.sampling, known, seed)
     result = _result(state, shape, facts, losses, sample)
 
     def config_for(checksums: dict[FileName, str]) -> ModelConfig:
@@ -162,15 +176,18 @@ def publish(
             losses={protocol: evaluation.record() for protocol, evaluation in losses.items()},
             precision=agreement.precision,
             memory=memory,
+            listed=listed,
             files=checksums,
         )
 
     files: dict[FileName, bytes] = {
         WEIGHTS: save(weights),
         **agreement.graphs,
-        "README.md": model_card(shape, data.record, list(losses.values()), result, agreement.precision, memory),
+        "README.md": model_card(shape, data.record, list(losses.values()), result, agreement.precision, memory, listed),
         "loss.svg": draw_losses(read_history(history)),
     }
+    if known is not None and facts.settings.corpus.known_items and len(known) <= MOST_KNOWN:
+        files[KNOWN_ITEMS] = known.content
     if history.is_file():
         with storage_errors(history):
             files[METRICS] = history.read_bytes()
