@@ -38,6 +38,8 @@ def test_the_public_names_are_pinned() -> None:
         "BusyError",
         "CharloomError",
         "Chunk",
+        "Classification",
+        "Classifier",
         "CloudError",
         "Completion",
         "Continuation",

@@ -29,6 +29,7 @@ from charloom.version import __version__
 
 if TYPE_CHECKING:
     from charloom.runtime.activations import Activations
+    from charloom.runtime.classifier import Classification, Classifier
     from charloom.runtime.continuation import Continuation
     from charloom.runtime.engine import Engine, EngineStatus
     from charloom.runtime.evaluation import Evaluation
@@ -50,6 +51,8 @@ _HOMES = {
     "Activations": "charloom.runtime.activations",
     "Adaptation": "charloom.training.adaptation",
     "Chunk": "charloom.runtime.logprobs",
+    "Classification": "charloom.runtime.classifier",
+    "Classifier": "charloom.runtime.classifier",
     "Completion": "charloom.runtime.likeliest",
     "Continuation": "charloom.runtime.continuation",
     "Corpus": "charloom.text.corpus",
@@ -78,6 +81,8 @@ __all__ = [
     "BusyError",
     "CharloomError",
     "Chunk",
+    "Classification",
+    "Classifier",
     "CloudError",
     "Completion",
     "Continuation",

@@ -27,6 +27,7 @@ COMMANDS = {
     "train": "Train a model on a text and write its model directory.",
     "generate": "Continue a prompt with a trained model.",
     "score": "Measure how surprising files, or lines, are to a model.",
+    "classify": "Say which of several models explains files, or lines, best.",
     "evaluate": "Measure how well a model predicts a corpus.",
     "recite": "Measure how much of a text a model has memorized.",
     "novelty": "Measure how much of what a model writes is copied.",

@@ -1,0 +1,89 @@
+"""`classes.json`: a folder of models, one a class, which `charloom train --classes` writes and `classify` reads."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from charloom.bundle.config import parse_json
+from charloom.errors import ModelDirectoryError
+from charloom.files import atomic_write
+from charloom.wrong_values import explain, shorten
+
+CLASSES: Final = "classes.json"
+CLASSES_VERSION: Final = 1
+_LIMIT = 16 << 20  # bytes of a `classes.json`
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(strict=True, extra="ignore", frozen=True, allow_inf_nan=False, defer_build=True)
+
+
+class ClassRecord(_Record):
+    """One class: its model is in the folder of its name."""
+
+    name: str = Field(min_length=1, max_length=255)
+    lines: int = Field(ge=0, description="of its text that are not empty: what --prior sizes goes by")
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="of its text")
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_folders_name(cls, name: str) -> str:
+        if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+            raise ValueError("must be the name of a folder beside it")
+        return name
+
+
+class ClassesRecord(_Record):
+    """The content of `classes.json`."""
+
+    format_version: int = CLASSES_VERSION
+    library_version: str
+    finished: bool = Field(description="whether every class has its model")
+    recipe: str | None = None
+    options: dict[str, Any] = Field(default_factory=dict, description="settings that all models were trained with")
+    classes: list[ClassRecord] = Field(min_length=2)
+
+
+def holds_classes(folder: Path) -> bool:
+    """Whether the folder holds models of classes, or the beginning of them."""
+    return (folder / CLASSES).is_file()
+
+
+def read_classes(folder: Path) -> ClassesRecord:
+    """Read a folder's `classes.json`, trusting nothing in it.
+
+    Raises:
+        ModelDirectoryError: it is damaged, or of a later version.
+    """
+    path = folder / CLASSES
+    try:
+        with path.open("rb") as file:
+            content = file.read(_LIMIT + 1)
+    except OSError as error:
+        raise ModelDirectoryError(f"cannot read {path}: {error.strerror or error}") from None
+    data = parse_json(content[: _LIMIT + 1], str(path))
+    version = data.get("format_version") if isinstance(data, dict) else None
+    if type(version) is not int or version < 1:
+        raise ModelDirectoryError(f"{path} is another program's: its format_version is {shorten(version)}")
+    if version > CLASSES_VERSION:
+        raise ModelDirectoryError(f"{path} has format version {shorten(version)}: upgrade with pip install -U charloom")
+    try:
+        record = ClassesRecord.model_validate(data)
+    except ValidationError as error:
+        raise ModelDirectoryError(f"{path} is damaged: {explain(error, in_file=True)}") from None
+    if len({one.name for one in record.classes}) != len(record.classes):
+        raise ModelDirectoryError(f"{path} is damaged: it names a class twice")
+    return record
+
+
+def write_classes(folder: Path, record: ClassesRecord) -> None:
+    """Write `classes.json`, whole or not at all.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    with atomic_write(folder / CLASSES) as file:
+        file.write((record.model_dump_json(indent=2) + "\n").encode())

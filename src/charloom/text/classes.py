@@ -1,0 +1,44 @@
+"""A folder with a file a class, or a folder a class: which there are, by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from charloom.errors import CorpusError
+from charloom.files import expand_home
+
+_COMPRESSED = frozenset({".gz", ".zst", ".bz2", ".xz"})
+
+
+def class_of(path: Path) -> str:
+    """The class that a file or folder is named after: its name, a file's without what says its kind."""
+    name = path.name
+    if path.is_dir():
+        return name
+    if path.suffix in _COMPRESSED:
+        name = Path(name).stem
+    return Path(name).stem
+
+
+def find_classes(folder: str | Path) -> dict[str, Path]:
+    """The classes in a folder, sorted by name: each a text file, or a folder of them. Hidden ones are passed over.
+
+    Raises:
+        CorpusError: there is no such folder, there are fewer than two classes, or two of one name.
+    """
+    path = expand_home(folder)
+    if not path.is_dir():
+        raise CorpusError(f"no such folder: {path} (a folder with a file a class is needed)")
+    try:
+        found = sorted(each for each in path.iterdir() if not each.name.startswith("."))
+    except OSError as error:
+        raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
+    classes: dict[str, Path] = {}
+    for each in found:
+        name = class_of(each)
+        if name in classes:
+            raise CorpusError(f"{classes[name]} and {each} are both called {name}: rename one, or put both in a folder")
+        classes[name] = each
+    if len(classes) < 2:
+        raise CorpusError(f"{path} has {len(classes)} files: a file, or a folder, for each of two classes is needed")
+    return dict(sorted(classes.items()))
