@@ -176,8 +176,8 @@ def test_a_long_text_is_read_to_its_limit(three: dict[str, Path], tmp_path: Path
 
 
 def test_a_confusion_table() -> None:
+    assert Confusion(["a", "b"]).accuracy is None
     table = Confusion(["a", "b"])
-    assert table.accuracy is None
     for label, best in (("a", "a"), ("a", "b"), ("b", "b"), ("a", "a"), ("b", None)):
         table.add(label, best)
     assert (table.texts, table.right, table.unread) == (4, 3, 1)
