@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 
 from charloom.events import Evaluated, StepTaken, TrainingStarted
 
@@ -69,6 +70,11 @@ def evaluated_parts(event: Evaluated) -> list[Part]:
         (1, f"validation {event.validation_loss:.4f} nats = {event.bits_per_char:.3f} bits/char"),
     ]
     return parts if event.best else [*parts, (3, "not best")]
+
+
+def join_parts(parts: Iterable[Part]) -> str:
+    """All parts in one line."""
+    return " · ".join(text for _, text in parts)
 
 
 def duration(seconds: float) -> str:

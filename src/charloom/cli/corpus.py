@@ -11,6 +11,7 @@ from cyclopts import App, Group, Parameter
 from pydantic import Field
 
 from charloom.cli.arguments import CorpusArgument, Destination, Whole, corpus_specs
+from charloom.cli.examples import prologue
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.display import typed, visible
@@ -23,11 +24,15 @@ from charloom.text.prepared import PreparedCorpus, load_ids, prepared_among
 from charloom.text.preparing import prepare_corpus
 from charloom.text.vocabulary import CharacterVocabulary, Ids, Vocabulary
 
-corpus_app = App(name="corpus", help="Named corpora, a look at any text before training, large texts prepared.")
+corpus_app = App(
+    name="corpus",
+    help="Named corpora, a look at any text before training, large texts prepared.",
+    help_prologue=prologue("corpus"),
+)
 _EXAMPLE = 20  # characters of the encoded example
 
 
-@corpus_app.command(name="list")
+@corpus_app.command(name="list", help_prologue=prologue("corpus list"))
 def list_corpora(*, options: OutputOptions = OutputOptions()) -> None:
     """The corpora that have a name."""
     out = Output(options)
@@ -38,7 +43,7 @@ def list_corpora(*, options: OutputOptions = OutputOptions()) -> None:
             out.text(f"{corpus.name:<18}{corpus.description}")
 
 
-@corpus_app.command
+@corpus_app.command(help_prologue=prologue("corpus show"))
 def show(
     *corpus: CorpusArgument,
     text: Annotated[CorpusSettings, Parameter(name="*", group=Group("Text"))] = CorpusSettings(),
@@ -70,7 +75,7 @@ def show(
         _show_for_people(out, data)
 
 
-@corpus_app.command
+@corpus_app.command(help_prologue=prologue("corpus prepare"))
 def prepare(
     *corpus: CorpusArgument,
     output: Annotated[Path, Destination],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
 from charloom.runtime.generation import Generation
-from charloom.runtime.model import MAX_SAMPLES, Model, load
+from charloom.runtime.model import MAX_SAMPLES, load
 from charloom.settings import Precision, SamplingSettings
 
 MAX_ITEMS = 1_000_000
@@ -33,6 +34,7 @@ def generate(
     new: Annotated[bool, Parameter(negative=())] = False,
     exclude: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
     sampling: Annotated[SamplingSettings, Parameter(name="*", group=_SAMPLING)] = SamplingSettings(),
+    surprise: Annotated[bool, Parameter(negative=())] = False,
     stream: bool | None = None,
     threads: Threads = 1,
     precision: Precision = "auto",
@@ -57,6 +59,8 @@ def generate(
         With --items, leave out what is on the list that the model learned.
     exclude
         A UTF-8 file with an item a line; those are left out; - is stdin.
+    surprise
+        Colour each character by how little the model expected it, on a terminal; --json gives the bits.
     stream
         Show characters as they come (the default on a terminal).
     threads
@@ -69,6 +73,8 @@ def generate(
     out = Output(options)
     if samples > 1 and stream:
         raise UsageError("--stream shows one text: leave it out, or leave --samples out")
+    if surprise and (items is not None or stream):
+        raise UsageError("--surprise colours whole texts: leave --items and --stream out")
     if items is not None and (samples > 1 or stream):
         raise UsageError("--items writes one item a line: leave --samples and --stream out")
     if items is None and (new or exclude is not None):
@@ -88,10 +94,16 @@ def generate(
     elif samples > 1:
         if sampling.temperature == 0 and "temperature" in sampling.model_fields_set:
             out.warn("at temperature 0 the likeliest character is always taken: all samples are the same")
-        _show_samples(out, loaded.generate_samples(start, samples, sampling), more)
+        _show_samples(out, loaded.generate_samples(start, samples, sampling), more, surprise=surprise)
     else:
-        wanted = sys.stdout.isatty() if stream is None else stream
-        _show_one(out, loaded, start, sampling, more, stream=wanted and not out.json)
+        wanted = sys.stdout.isatty() and not surprise if stream is None else stream
+        text = loaded.stream(start, sampling)
+        _warn_of_unknown(out, text.unknown)
+        if wanted and not out.json:
+            out.prose(chain([start], text))
+            _summarize(out, [text.finish()])
+        else:
+            _show_texts(out, [text.finish()], more, surprise=surprise)
 
 
 def _excluded(file: Path | None, others: tuple[Path | None, ...]) -> frozenset[str]:
@@ -109,34 +121,40 @@ def _prompt(prompt: str | None, file: Path | None) -> str:
     return (prompt or "") if file is None else read_text(file, "the prompt")
 
 
-def _show_one(
-    out: Output, model: Model, prompt: str, sampling: SamplingSettings, more: dict[str, Any], *, stream: bool
-) -> None:
-    text = model.stream(prompt, sampling)
-    _warn_of_unknown(out, text.unknown)
-    if stream:
-        out.text(prompt, end="")
-        for piece in text:
-            out.text(piece, end="")
-        out.text("")
-    generation = text.finish()
-    if out.json:
-        out.result({**asdict(generation), **more})
-    elif not stream:
-        out.text(prompt + generation.text)
-    _summarize(out, [generation])
-
-
-def _show_samples(out: Output, generations: list[Generation], more: dict[str, Any]) -> None:
+def _show_samples(out: Output, generations: list[Generation], more: dict[str, Any], *, surprise: bool) -> None:
     _warn_of_unknown(out, generations[0].unknown)
+    _show_texts(out, generations, more, surprise=surprise)
+
+
+def _show_texts(out: Output, generations: list[Generation], more: dict[str, Any], *, surprise: bool) -> None:
+    """Whole texts: as JSON, coloured, or as they are; several have their seeds above them on a terminal alone."""
+    colours = surprise and not out.json and out.has_colours
     for number, generation in enumerate(generations):
         if out.json:
-            out.result({**asdict(generation), **more})
+            costs = {"per_char": generation.per_char} if surprise else {}
+            out.result({**asdict(generation), **costs, **more})
+            continue
+        if len(generations) > 1 and sys.stdout.isatty():
+            out.text(("" if number == 0 else "\n") + f"--- seed {generation.seed}")
+        if colours:
+            _show_coloured(out, generation)
         else:
-            out.text(
-                ("" if number == 0 else "\n") + f"--- seed {generation.seed}\n{generation.prompt}{generation.text}"
-            )
+            out.prose([generation.full_text])
+    if colours:
+        _show_legend(out)
     _summarize(out, generations)
+
+
+def _show_coloured(out: Output, generation: Generation) -> None:
+    from charloom.cli.coloured import coloured
+
+    out.coloured(coloured(generation.prompt, generation.per_char or ()))
+
+
+def _show_legend(out: Output) -> None:
+    from charloom.cli.coloured import legend
+
+    out.console.print(legend())
 
 
 def _show_items(out: Output, found: list[str], wanted: int, more: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from cyclopts import App, CycloptsError, Parameter
 
 from charloom.cli.arguments import TYPED, NoSuchOptionError
+from charloom.cli.examples import prologue
 from charloom.cli.output import make_streams_safe
 from charloom.cli.usage_errors import explain_mistake, no_such_option
 from charloom.display import visible
@@ -51,11 +52,17 @@ def make_app(*, overview: bool, console: CommandConsole | None = None) -> App:
         help="Train a character-level language model on your own text, and write with it.",
         version=__version__,
         console=console,
+        help_prologue=prologue(""),
         default_parameter=Parameter(negative_iterable=(), show_default=_shown_default),
     )
     for place, (name, does) in enumerate(COMMANDS.items()):
         home = f"charloom.cli.{name}:{_APPS.get(name, name)}"
-        app.command(home, name=name, sort_key=place, **({"help": does} if overview else {}))
+        said = {"help": does} if overview else {} if name in _APPS else {"help_prologue": prologue(name)}
+        app.command(home, name=name, sort_key=place, **said)
+    if overview:
+        app.register_install_completion_command(
+            help="Let this shell (bash, zsh, fish) complete what you type: a script, and a line in its startup file."
+        )
     return app
 
 

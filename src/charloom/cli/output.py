@@ -8,8 +8,9 @@ import io
 import json
 import logging
 import os
+import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TextIO
@@ -21,6 +22,8 @@ from charloom.display import ForgivingStream, safe_json, visible
 from charloom.events import Notice, Warned
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from charloom.cli.console import CommandConsole
 
 OUTPUT_GROUP = Group("Output", sort_key=100)
@@ -65,6 +68,13 @@ class Output:
             force_interactive=None if terminal else False,  # FORCE_COLOR asks for colours, not for a moving bar
         )
 
+    @cached_property
+    def results(self) -> CommandConsole:
+        """stdout, where it can show colours."""
+        from charloom.cli.console import CommandConsole
+
+        return CommandConsole(highlight=False, emoji=False, markup=False)
+
     def result(self, data: dict[str, Any]) -> None:
         """One JSON line on stdout, with the warnings there were since the last one."""
         if self._warnings:
@@ -87,6 +97,30 @@ class Output:
         """Text on stdout: exact, except that on a terminal nothing in it can act."""
         with _closed_terminal_as_pipe():
             sys.stdout.write(visible(text, lines=True) if self._on_terminal else text)
+
+    def prose(self, pieces: Iterable[str]) -> None:
+        """Text on stdout as it comes, then a line end; on a terminal broken between words."""
+        if not self._on_terminal:
+            for piece in pieces:
+                self.text(piece, end="")
+        else:
+            from charloom.cli.wrapping import WordWrap
+
+            wrapping = WordWrap(max(1, shutil.get_terminal_size().columns))
+            for piece in pieces:
+                self.text(wrapping.feed(visible(piece, lines=True)), end="")
+            self.text(wrapping.rest(), end="")
+        self.text("")
+
+    def coloured(self, text: Text) -> None:
+        """Text on stdout with its colours, broken between words."""
+        with _closed_terminal_as_pipe():
+            self.results.print(text)
+
+    @property
+    def has_colours(self) -> bool:
+        """Whether stdout shows colours: a terminal that has some, where the user has not set NO_COLOR."""
+        return self.results.color_system is not None and not self.results.no_color
 
     def say(self, text: str, style: str | None = None) -> None:
         """Lines for people on stderr, printed as they are: no markup is read in them.

@@ -1,6 +1,6 @@
 """Training, and what takes long before it, as a person sees it: a moving bar on a terminal, else plain lines.
 
-No line is wider than the terminal, or than 80 columns in a log: what matters least is left out first.
+No line is wider than the terminal: what matters least is left out first. In a log lines have all their parts.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from rich.table import Column
 
 from charloom.cli.console import CommandConsole
 from charloom.cli.output import Output
+from charloom.cli.wrapping import wrap
 from charloom.display import visible
 from charloom.events import (
     DownloadProgress,
@@ -28,7 +29,7 @@ from charloom.events import (
     StepTaken,
     TrainingStarted,
 )
-from charloom.report import Part, SmoothedLoss, evaluated_parts, figure_parts, started_parts, step_parts
+from charloom.report import Part, SmoothedLoss, evaluated_parts, figure_parts, join_parts, started_parts, step_parts
 
 
 class Bar(Progress):
@@ -108,6 +109,9 @@ class TrainingView(LiveView):
     def _width(self) -> int:
         return self._output.console.width if self._live else LOG_WIDTH
 
+    def _line(self, parts: Sequence[Part]) -> str:
+        return fit_line(parts, self._width) if self._live else join_parts(parts)
+
     def _downloading(self, event: DownloadProgress) -> None:
         if not self._live:
             return
@@ -139,7 +143,7 @@ class TrainingView(LiveView):
 
     def _started(self, event: TrainingStarted) -> None:
         for line in started_parts(event):
-            self._output.say(fit_line(line, self._width))
+            self._output.say(self._line(line))
         self._bar.update(self._task, total=event.steps, completed=event.resumed_from_step, visible=True)
 
     def _step(self, event: StepTaken) -> None:
@@ -149,14 +153,14 @@ class TrainingView(LiveView):
             self._bar.update(self._task, total=event.steps, completed=event.step, description=line)
         elif time.monotonic() - self._last_line >= _LINE_EVERY:
             self._last_line = time.monotonic()
-            self._output.say(fit_line(step_parts(event, self._loss.value), self._width))
+            self._output.say(self._line(step_parts(event, self._loss.value)))
 
     def _evaluated(self, event: Evaluated) -> None:
         self._last_line = time.monotonic()
         if event.protocol != self._protocol:
             self._protocol = event.protocol
             self._output.say(f"validation is measured by the protocol {event.protocol}")
-        self._output.say(fit_line(evaluated_parts(event), self._width))
+        self._output.say(self._line(evaluated_parts(event)))
         if self._samples:
             self._output.say(_shown_sample(event.sample, self._width), style="dim")
 
@@ -165,16 +169,16 @@ def fit_line(parts: Sequence[Part], width: int) -> str:
     """The parts in one line of at most `width` columns; those with the highest numbers go first."""
     kept = list(parts)
     while True:
-        line = " · ".join(text for _, text in kept)
+        line = join_parts(kept)
         if len(kept) == 1 or cell_len(line) <= width:
             return chop_cells(line, width)[0] if line and cell_len(line) > width else line
         kept.remove(max(kept))
 
 
 def _shown_sample(sample: str, width: int) -> str:
-    """Indented and cut to a few lines; what could steer a terminal is replaced."""
+    """Indented, broken between words and cut to a few lines; what could steer a terminal is replaced."""
     lines = []
     for line in sample.split("\n"):
-        lines += chop_cells(visible(line.expandtabs(4)), width - len(_INDENT)) or [""]
+        lines += wrap(visible(line.expandtabs(4)), width - len(_INDENT)).split("\n")
     more = "…" if len(lines) > _SAMPLE_LINES else ""
     return "\n".join(f"{_INDENT}{line}".rstrip() for line in lines[:_SAMPLE_LINES]) + more

@@ -17,6 +17,7 @@ from pydantic import Field
 from rich.cells import cell_len, set_cell_size
 
 from charloom.cli.arguments import CorpusArgument, Threads, Whole, corpus_specs
+from charloom.cli.coloured import coloured_by_marks
 from charloom.cli.console import LEAST_WIDTH
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
@@ -119,8 +120,13 @@ class TableView:
         shown = "" if score.text is None or score.per_char else f"  {score.text[: _LONGEST + 1].expandtabs(4)}"
         line = visible(f"{bits}  {score.characters:>10,}  {where}") + _cut(visible(shown), _LONGEST)
         self._out.text(line if self._width is None else _cut(line, self._width))
-        for text, marks in _mark_bits(score.per_char or ()):
-            self._out.text(f"{_INDENT}{text}\n{_INDENT}{marks}")
+        room = None if self._width is None else max(2, self._width - len(_INDENT))
+        for text, marks in _mark_bits(score.per_char or (), room):
+            if self._out.has_colours:
+                self._out.coloured(coloured_by_marks(_INDENT + text, _INDENT + marks))
+                self._out.text(f"{_INDENT}{marks}")
+            else:
+                self._out.text(f"{_INDENT}{text}\n{_INDENT}{marks}")
 
     def end(self) -> None:
         """A table has no last line."""
@@ -143,16 +149,21 @@ def _fields(score: Score, lines: bool) -> dict[str, Any]:
     return {name: fields[name] for name in [*names, *(["per_char"] if score.per_char is not None else [])]}
 
 
-def _mark_bits(per_char: tuple[tuple[str, float], ...]) -> Iterator[tuple[str, str]]:
-    """The text, line by line, and below each character its bits, rounded down; 9 is nine or more.
+def _mark_bits(per_char: tuple[tuple[str, float], ...], room: int | None = None) -> Iterator[tuple[str, str]]:
+    """The text, line by line and in parts of at most `room` columns, and below each character its bits.
+
+    Bits are rounded down; 9 is nine or more.
 
     What takes no column, such as a combining mark, is counted with the character it joins.
     """
     text, columns = "", list[tuple[float, int]]()
     for letter, bits in per_char:
         shown = _LINE_END if letter == "\n" else visible(letter)
-        text += shown
         width = cell_len(shown)
+        if room is not None and sum(taken for _, taken in columns) + width > room:
+            yield text, _marks(columns)
+            text, columns = "", []
+        text += shown
         if width == 0 and columns:
             columns[-1] = (columns[-1][0] + bits, columns[-1][1])
         else:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import webbrowser
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -24,6 +26,7 @@ _SERVING = Group("Serving (also CHARLOOM_SERVE_... in the environment, and --con
 def serve(
     *model: str,
     config: Path | None = None,
+    open_page: Annotated[bool, Parameter(name="--open", negative=())] = False,
     serving: Annotated[ServeSettings, Parameter(name="*", group=_SERVING)] = ServeSettings(),
     options: OutputOptions = OutputOptions(),
 ) -> int:
@@ -37,6 +40,8 @@ def serve(
         Model directories, each PATH or NAME=PATH; under SageMaker /opt/ml/model if none is given.
     config
         A TOML file of settings, named as the options are; options and environment go over it.
+    open_page
+        Open the page in a browser as soon as it can be reached.
     """
     out, contained = Output(options), in_container(model, os.environ)
     chosen: dict[str, Any] = {name: getattr(serving, name) for name in serving.model_fields_set}
@@ -58,8 +63,16 @@ def serve(
             out.result({**asdict(listening), "models": list(named)})
         does = {"ok": "serving", "loading": "still loading"}.get(listening.status, "cannot serve")
         out.say(f"{does} {', '.join(named)} at {listening.address}")
+        if open_page:
+            threading.Thread(target=_open_page, args=(out, listening.address), daemon=True).start()
 
     return INTERRUPTED if run.serve(named, settings, keys=keys, announce=announce) else 0
+
+
+def _open_page(out: Output, address: str) -> None:
+    """In a thread of its own: a browser in the terminal returns when it is closed."""
+    if not webbrowser.open(address):
+        out.say(f"note: there is no browser to open here; open {address} yourself", style="yellow")
 
 
 def _check_specs(named: dict[str, Any]) -> None:

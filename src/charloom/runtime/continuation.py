@@ -140,6 +140,9 @@ class Continuation:
         """From the request to the end; 0 before it."""
         return self._seconds
 
+    def __repr__(self) -> str:
+        return f"<charloom.Continuation of {self.prompt!r:.60}: {self.finish_reason or f'{self.length:,} so far'}>"
+
     def cancel(self) -> None:
         """Give the text up: its row is free at the next step. Does nothing where the text has ended."""
         with self._changed:
@@ -162,7 +165,12 @@ class Continuation:
 
     @property
     def tokens(self) -> list[Token]:
-        """What the model thought of each character so far, where alternatives were asked for."""
+        """What the model thought of each character, where alternatives were asked for.
+
+        It waits for the end of the text; `chunks` gives them as they come.
+        """
+        with self._changed:
+            self._changed.wait_for(lambda: self.done or self.about is None)
         return [] if self.about is None else list(self.about.some(0, len(self.about)))
 
     def __iter__(self) -> Iterator[str]:

@@ -272,6 +272,11 @@ class Engine:
         if self._thread.is_alive():
             raise TimeoutError(f"the engine has not ended after {timeout} s")
 
+    def __repr__(self) -> str:
+        status = self.status()
+        state = "closed" if self._closing else "open"
+        return f"<charloom.Engine, {state}: {status.writing} being written, {status.waiting} waiting>"
+
     def __enter__(self) -> Engine:
         return self
 

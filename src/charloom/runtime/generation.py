@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Container, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import InitVar, dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,13 +20,16 @@ from charloom.runtime.session import Session
 from charloom.settings import MAX_SEED, SamplingSettings
 from charloom.text.vocabulary import Ids, Vocabulary
 
+if TYPE_CHECKING:
+    from charloom.runtime.surprise import PerChar
+
 _ITEM_ROWS = 256  # items that are written side by side, at most
 _MOST_WITHOUT_NEW = 1_000  # texts without a new item, after which there are taken to be no more
 
 
 @dataclass(frozen=True)
 class Generation:
-    """One continuation.
+    """One continuation; `str()` of it is the text. In a notebook it shows itself coloured by surprise.
 
     Attributes:
         prompt: what was continued, as the user wrote it.
@@ -44,6 +48,43 @@ class Generation:
     seconds: float
     seed: int
     unknown: tuple[str, ...] = ()
+    reread: InitVar[Callable[[], PerChar] | None] = None
+
+    def __post_init__(self, reread: Callable[[], PerChar] | None) -> None:
+        """Remember how the model can be asked for what each character cost."""
+        object.__setattr__(self, "_reread", reread)
+
+    @property
+    def full_text(self) -> str:
+        """The prompt and its continuation."""
+        return self.prompt + self.text
+
+    @cached_property
+    def per_char(self) -> PerChar | None:
+        """Every character of `text` with its bits of surprise, by the model's own distribution.
+
+        It is measured when it is first asked for. None for what an engine has written, and for a copy from a pickle.
+        """
+        reread: Callable[[], PerChar] | None = self.__dict__.get("_reread")
+        return None if reread is None else reread()
+
+    def __str__(self) -> str:
+        return self.text
+
+    def _repr_html_(self) -> str:
+        from charloom.runtime.surprise import as_html
+
+        caption = f"{self.characters:,} characters, seed {self.seed}"
+        if self.per_char is None:
+            return as_html(self.prompt, ((letter, 0.0) for letter in self.text), caption)
+        if self.per_char:
+            mean = sum(bits for _, bits in self.per_char) / len(self.per_char)
+            caption += f", {mean:.2f} bits per character; coloured from 2 bits"
+        return as_html(self.prompt, self.per_char, caption)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle keeps: everything but the model."""
+        return {name: value for name, value in self.__dict__.items() if name != "_reread"}
 
 
 def chosen_seed(seed: int | None) -> int:
@@ -123,7 +164,9 @@ class TextStream(Iterator[str]):
         for _, piece in self._pieces:
             self._text.append(piece)
         seconds = time.perf_counter() - self._started
-        return finished_generation(self._row, self._prompt, "".join(self._text), seconds, self.unknown)
+        text, ids = "".join(self._text), prompt_ids(self._vocabulary, self._cleaned_prompt)
+        reread = _reread(self._session, self._vocabulary, ids, text)
+        return finished_generation(self._row, self._prompt, text, seconds, self.unknown, reread)
 
 
 def generate_batch(
@@ -154,7 +197,14 @@ def generate_batch(
             texts[row.seed].append(piece)
     seconds = time.perf_counter() - started
     unknown = tuple(vocabulary.unknown_characters(cleaned_prompt))
-    return [finished_generation(row, prompt, "".join(texts[row.seed]), seconds, unknown) for row in rows]
+    ids = prompt_ids(vocabulary, cleaned_prompt)
+    whole = {seed: "".join(pieces) for seed, pieces in texts.items()}
+    return [
+        finished_generation(
+            row, prompt, whole[row.seed], seconds, unknown, _reread(session, vocabulary, ids, whole[row.seed])
+        )
+        for row in rows
+    ]
 
 
 def write_items(
@@ -204,7 +254,23 @@ def items_of_length(session: Session, vocabulary: Vocabulary, settings: Sampling
     return items
 
 
-def finished_generation(row: Row, prompt: str, text: str, seconds: float, unknown: tuple[str, ...]) -> Generation:
+def _reread(session: Session, vocabulary: Vocabulary, prompt: Ids, text: str) -> Callable[[], PerChar]:
+    def reread() -> PerChar:
+        from charloom.runtime.surprise import costs_after
+
+        return costs_after(session, vocabulary, prompt, text)
+
+    return reread
+
+
+def finished_generation(
+    row: Row,
+    prompt: str,
+    text: str,
+    seconds: float,
+    unknown: tuple[str, ...],
+    reread: Callable[[], PerChar] | None = None,
+) -> Generation:
     """The whole of a row that has ended.
 
     Raises:
@@ -213,4 +279,4 @@ def finished_generation(row: Row, prompt: str, text: str, seconds: float, unknow
     if row.error is not None:
         raise row.error
     assert row.finish_reason is not None
-    return Generation(prompt, text, row.finish_reason, len(text), seconds, row.seed, unknown)
+    return Generation(prompt, text, row.finish_reason, len(text), seconds, row.seed, unknown, reread)

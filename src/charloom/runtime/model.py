@@ -97,6 +97,12 @@ class Model(ModelScores):
             return self._session
         return open_session(self.directory, "float32", self.threads)
 
+    def __repr__(self) -> str:
+        shape, bits = self.config.model, [one.bits_per_char for one in self.config.losses.values()]
+        layers = f"{shape.cell.upper()} {shape.num_layers} × {shape.hidden_size}"
+        measured = f", {min(bits):.2f} bits per character" if bits else ""
+        return f"<charloom.Model {str(self.path)!r}: {layers}, {shape.vocab_size} symbols{measured}>"
+
     def with_weights(self, weights: Weights) -> Model:
         """The same model with other float32 weights, as `charloom.adapt` makes them; its folder is not touched.
 

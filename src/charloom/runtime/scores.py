@@ -19,7 +19,9 @@ _BLOCK = 1 << 16
 
 @dataclass(frozen=True)
 class Score:
-    """How surprising one text is.
+    """How surprising one text is. Scores are sorted by bits a character, the empty text first.
+
+    In a notebook one with `per_char` shows its text coloured by surprise.
 
     Attributes:
         text: as the user wrote it; of a line of more than 262,144 characters its beginning; None for a whole file.
@@ -44,6 +46,20 @@ class Score:
     line: int | None = None
     worst_bits: float | None = None
     end_bits: float | None = None
+
+    def __lt__(self, other: Score) -> bool:
+        """Whether this text is less surprising."""
+        return (self.bits_per_char or 0.0) < (other.bits_per_char or 0.0)
+
+    def _repr_html_(self) -> str:
+        from charloom.runtime.surprise import as_html
+
+        figures = [f"{self.characters:,} characters"]
+        if self.bits_per_char is not None:
+            figures.append(f"{self.bits_per_char:.2f} bits per character")
+        figures.append("per_char=True colours the text" if self.per_char is None else "coloured from 2 bits")
+        letters = self.per_char if self.per_char is not None else ((letter, 0.0) for letter in self.text or "")
+        return as_html("", letters, ", ".join(figures))
 
 
 Ranking = Literal["mean", "total", "worst"]

@@ -12,7 +12,7 @@ from charloom.events import (
     TrainingStarted,
     TransferProgress,
 )
-from charloom.report import evaluated_parts, started_parts
+from charloom.report import evaluated_parts, join_parts, started_parts
 from charloom.sagemaker.container.report import say
 
 
@@ -39,14 +39,10 @@ def _lines(event: Event) -> list[str]:
         case TransferProgress() if event.done >= event.total:
             return [f"{event.name}: {event.total / 1e6:,.1f} MB transferred"]
         case TrainingStarted():
-            return [_join_parts(parts) for parts in started_parts(event)]
+            return [join_parts(parts) for parts in started_parts(event)]
         case Evaluated():
-            return [_join_parts(evaluated_parts(event))]
+            return [join_parts(evaluated_parts(event))]
         case ModelSaved():
             return [f"saved {event.path}"]
         case _:
             return []
-
-
-def _join_parts(parts: list[tuple[int, str]]) -> str:
-    return " · ".join(text for _, text in parts)

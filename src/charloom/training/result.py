@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
+from charloom.report import duration
 from charloom.settings import Protocol
+
+if TYPE_CHECKING:
+    from charloom.runtime.model import Model
 
 
 @dataclass(frozen=True)
@@ -44,3 +49,16 @@ class TrainingResult:
     interrupted: bool
     sample: str
     losses: dict[str, float]
+
+    def load(self) -> Model:
+        """Open the model that was trained; the same as `charloom.load(result.model)`."""
+        from charloom.runtime.model import load
+
+        return load(self.model)
+
+    def __str__(self) -> str:
+        ended = "interrupted" if self.interrupted else "trained"
+        return (
+            f"{self.model}: {ended}, {self.bits_per_char:.3f} bits per character ({self.protocol}) "
+            f"after {self.epochs:.2f} epochs, {duration(self.seconds)}"
+        )

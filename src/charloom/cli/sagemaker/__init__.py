@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from charloom.cli.examples import prologue
+
 COMMANDS = {
     "upload": "Prepare a corpus and put it into S3.",
     "train": "Train as a SageMaker job, or here as one would be.",
@@ -23,10 +25,20 @@ COMMANDS = {
 
 
 def _make_app() -> App:
-    app = App(name="sagemaker", help="Amazon SageMaker, a step at a time; --dry-run shows the requests of any of them.")
+    app = App(
+        name="sagemaker",
+        help="Amazon SageMaker, a step at a time; --dry-run shows the requests of any of them.",
+        help_prologue=prologue("sagemaker"),
+    )
     for place, (name, does) in enumerate(COMMANDS.items()):
         function = {"list": "list_endpoints"}.get(name, name)
-        app.command(f"charloom.cli.sagemaker.{name}:{function}", name=name, help=does, sort_key=place)
+        app.command(
+            f"charloom.cli.sagemaker.{name}:{function}",
+            name=name,
+            help=does,
+            sort_key=place,
+            help_prologue=prologue(f"sagemaker {name}"),
+        )
     return app
 
 
