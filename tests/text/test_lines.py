@@ -5,7 +5,7 @@ from itertools import islice
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.text.lines import Line, split_lines
+from charloom.text.lines import Line, split_lines, split_live_lines
 
 
 def whole(line: Line) -> str:
@@ -24,6 +24,12 @@ def test_lines_are_those_of_the_whole_text(pieces: list[str], longest: int) -> N
     for line, full in zip(begun, expected, strict=True):
         assert full.startswith(line.text)
         assert line.rest is not None or line.text == full
+
+
+def test_an_empty_piece_is_a_pause_between_lines() -> None:
+    pieces = ["one\ntw", "", "o\n", "", "", "three"]
+    assert list(split_live_lines(pieces, 100)) == [Line("one"), None, Line("two"), None, None, Line("three")]
+    assert list(split_lines(pieces, 100)) == [Line("one"), Line("two"), Line("three")]
 
 
 def test_a_line_without_end_is_never_held() -> None:

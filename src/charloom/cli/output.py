@@ -90,8 +90,7 @@ class Output:
     def text(self, text: str, end: str = "\n") -> None:
         """Text on stdout, at once."""
         self.write(text + end)
-        with _closed_terminal_as_pipe():
-            sys.stdout.flush()
+        self.flush()
 
     def write(self, text: str) -> None:
         """Text on stdout: exact, except that on a terminal nothing in it can act."""
@@ -121,6 +120,11 @@ class Output:
     def has_colours(self) -> bool:
         """Whether stdout shows colours: a terminal that has some, where the user has not set NO_COLOR."""
         return self.results.color_system is not None and not self.results.no_color
+
+    def flush(self) -> None:
+        """Hand on what was written."""
+        with _closed_terminal_as_pipe():
+            sys.stdout.flush()
 
     def say(self, text: str, style: str | None = None) -> None:
         """Lines for people on stderr, printed as they are: no markup is read in them.

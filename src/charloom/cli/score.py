@@ -73,6 +73,7 @@ class CsvView:
 
     def __init__(self, out: Output, lines: bool, per_char: bool) -> None:
         """Show lines or files, or each of their characters."""
+        self._out = out
         self._writer = csv.writer(out, lineterminator="\n")
         self._lines = lines
         self._per_char = per_char
@@ -93,6 +94,7 @@ class CsvView:
             self._writer.writerows([*place, number, letter, bits] for number, (letter, bits) in characters)
         else:
             self._writer.writerow(_fields(score, self._lines).values())
+        self._out.flush()
 
     def end(self) -> None:
         """A table in CSV has no last line."""

@@ -43,7 +43,7 @@ class ModelScores:
 
         return self._scorer(per_char).in_turn(map(in_memory, texts))
 
-    def score_lines(self, lines: Iterable[str], *, per_char: bool = False) -> Iterator[Score]:
+    def score_lines(self, lines: Iterable[str], *, per_char: bool = False, live: bool = False) -> Iterator[Score]:
         """Measure lines as `score_texts` does, each with the line end that follows it.
 
         A line that was cut short costs little but its end. A vocabulary without a line end charges none.
@@ -51,14 +51,15 @@ class ModelScores:
         Args:
             lines: with their line ends or without, as a file or a column of a table gives them.
             per_char: also say what every character costs, the line end's being the last.
+            live: score each line before the next one is asked for, as `tail -f` gives them; slower for many lines.
 
         Raises:
             CorpusError: a line is too long for `per_char`.
             ModelDirectoryError: the network's answer is not a number.
         """
-        from charloom.runtime.scored_files import line_in_memory
+        from charloom.runtime.scored_files import lines_in_memory
 
-        return self._scorer(per_char).in_turn(map(line_in_memory, lines))
+        return self._scorer(per_char).in_turn(lines_in_memory(lines, live=live))
 
     def score_files(
         self,
@@ -90,7 +91,7 @@ class ModelScores:
         keep_bytes = self.vocabulary.kind == "bytes"
         named = NamedFiles(specs, encoding or self.config.corpus.encoding, unfailing(notify), keep_bytes=keep_bytes)
         scorer = self._scorer(per_char)
-        return scorer.in_turn(named.lines()) if lines else scorer.side_by_side(named.whole())
+        return scorer.in_turn(named.live_lines()) if lines else scorer.side_by_side(named.whole())
 
     @cached_property
     def line_end(self) -> str:

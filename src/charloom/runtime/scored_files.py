@@ -10,7 +10,7 @@ from charloom.errors import UsageError
 from charloom.events import DownloadProgress, Event, Notify
 from charloom.runtime.scoring import LONGEST, Text
 from charloom.text.decoding import check_encoding, decode_chunks
-from charloom.text.lines import Line, split_lines
+from charloom.text.lines import Line, split_lines, split_live_lines
 from charloom.text.sources import Document, read_documents
 
 _CHUNK = 1 << 16  # bytes read at a time of each of several files, and characters of a text in memory
@@ -26,6 +26,14 @@ def in_memory(text: str) -> Text:
 def line_in_memory(text: str) -> Text:
     """A line that is not in a file, with its line end or without."""
     return replace(in_memory(text.removesuffix("\n")), shown=text[:LONGEST], is_line=True)
+
+
+def lines_in_memory(lines: Iterable[str], *, live: bool = False) -> Iterator[Text | None]:
+    """Lines that are not in a file; live, after each comes a pause."""
+    for line in lines:
+        yield line_in_memory(line)
+        if live:
+            yield None
 
 
 class NamedFiles:
@@ -59,9 +67,16 @@ class NamedFiles:
 
     def lines(self) -> Iterator[Text]:
         """Each line of each file as a text."""
+        return (text for text in self.live_lines() if text is not None)
+
+    def live_lines(self) -> Iterator[Text | None]:
+        """The same lines, and None where the next one is not there yet, as in a pipe."""
         for document in self._documents():
-            for number, line in enumerate(split_lines(self._pieces(document), LONGEST), start=1):
-                yield _text_of(line, document.address, number)
+            number = 0
+            split = split_live_lines if document.live else split_lines
+            for line in split(self._pieces(document), LONGEST):
+                number += line is not None
+                yield None if line is None else _text_of(line, document.address, number)
 
     def _documents(self) -> Iterable[Document]:
         return read_documents(self._specs, self._notify)

@@ -81,17 +81,18 @@ class Scorer:
         self.line_end = line_end(vocabulary, cleaning)
         self.per_char = per_char
 
-    def in_turn(self, texts: Iterable[Text]) -> Iterator[Score]:
+    def in_turn(self, texts: Iterable[Text | None]) -> Iterator[Score]:
         """Score texts that are in memory, windows of them sorted by length; and larger ones, each alone.
 
-        The order stays as it was. Memory is bounded by the window, or by `LONGEST` where it is larger.
+        The order stays as it was. Memory is bounded by the window, or by `LONGEST` where it is larger. A window ends at
+        None, so that what is there is scored before the next text is waited for.
         """
         window: list[Text] = []
         held = 0
         for text in texts:
-            if not text.whole:
+            if text is None or not text.whole:
                 yield from self._window(window)
-                yield from self.side_by_side([text])
+                yield from self.side_by_side([text] if text else [])
                 window, held = [], 0
                 continue
             window.append(text)

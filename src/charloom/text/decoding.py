@@ -55,12 +55,14 @@ def decode_chunks(
 
 
 def _peek(chunks: Iterator[bytes], least: int) -> tuple[bytes, Iterator[bytes]]:
-    """The first bytes, `least` of them where there are so many, and the chunks that follow."""
+    """The first bytes, `least` of them unless there are fewer or a line ends at a pause, and the chunks that follow."""
     head = b""
     for chunk in chunks:
         head += chunk
         if len(head) >= least:
             break
+        if not chunk and head.endswith(b"\n"):
+            return head, chain([chunk], chunks)
     return head, chunks
 
 

@@ -29,10 +29,17 @@ def split_lines(pieces: Iterable[str], longest: int) -> Iterator[Line]:
         longest: a line that has more characters than this, and more than the piece it ends in holds, comes as its
             beginning and an iterator over the rest.
     """
+    return (line for line in split_live_lines(pieces, longest) if line is not None)
+
+
+def split_live_lines(pieces: Iterable[str], longest: int) -> Iterator[Line | None]:
+    """The same lines, and None for each empty piece: whoever gathers lines need not wait for more of them."""
     source = iter(pieces)
     begun: list[str] = []
     length = 0
     while (piece := next(source, None)) is not None:
+        if not piece:
+            yield None
         *ended, last = piece.split("\n")
         for line in ended:
             yield Line("".join([*begun, line]) if begun else line)

@@ -7,6 +7,8 @@ import fnmatch
 import glob
 import io
 import os
+import select
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -42,17 +44,24 @@ class Document:
             full path, which may be private.
         address: what to call it where it cannot be read.
         open: opens it.
+        live: more of it may come at any time, as from a pipe.
     """
 
     name: str
     source: str
     address: str
     open: Callable[[], AbstractContextManager[BinaryIO]]
+    live: bool = False
 
     def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
-        """Its bytes, read from the file as needed: standard input and some addresses can be read only once."""
+        """Its bytes, read from the file as needed: standard input and some addresses can be read only once.
+
+        If it is live, an empty chunk says that the next one is not there yet.
+        """
         try:
             with self.open() as file:
+                if self.live:
+                    yield from _chunks_as_they_come(file, size)
                 while chunk := file.read(size):
                     yield chunk
         except (MemoryError, CharloomError):
@@ -79,13 +88,40 @@ def read_documents(specs: Iterable[str], notify: Notify) -> Iterator[Document]:
     """Everything the given corpus arguments name, in order."""
     for spec in specs:
         if spec == "-":
-            yield Document("stdin", "stdin", "stdin", lambda: contextlib.nullcontext(sys.stdin.buffer))
+            yield _stdin()
         elif (named := named_corpus(spec)) is not None:
             yield _named_document(named, notify)
         elif _scheme(spec) in _REMOTE:
             yield _remote(spec)
         else:
             yield from _local(spec, notify)
+
+
+def _stdin() -> Document:
+    stream = sys.stdin.buffer
+    try:
+        live = not stat.S_ISREG(os.fstat(stream.fileno()).st_mode)
+    except OSError:  # it is no file of the system
+        live = False
+    return Document("stdin", "stdin", "stdin", lambda: contextlib.nullcontext(stream), live)
+
+
+def _chunks_as_they_come(file: BinaryIO, size: int) -> Iterator[bytes]:
+    assert isinstance(file, io.BufferedReader)
+    while True:
+        if not _has_more(file):
+            yield b""
+        if not (chunk := file.read1(size)):
+            return
+        yield chunk
+
+
+def _has_more(file: io.BufferedReader) -> bool:
+    """Whether reading would not have to wait; where that cannot be found out, as of a pipe on Windows, it would not."""
+    try:
+        return bool(select.select([file], [], [], 0)[0])
+    except (OSError, ValueError):
+        return True
 
 
 def check_outside(folder: Path, specs: Iterable[str]) -> None:
