@@ -19,6 +19,7 @@ from charloom.errors import (
     CharloomError,
     CloudError,
     CorpusError,
+    HubError,
     MissingExtraError,
     ModelDirectoryError,
     StorageError,
@@ -28,6 +29,7 @@ from charloom.errors import (
 from charloom.version import __version__
 
 if TYPE_CHECKING:
+    from charloom.bundle.push import Pushed, push
     from charloom.runtime.activations import Activations
     from charloom.runtime.classifier import Classification, Classifier
     from charloom.runtime.continuation import Continuation
@@ -62,6 +64,7 @@ _HOMES = {
     "Generation": "charloom.runtime.generation",
     "Model": "charloom.runtime.model",
     "Novelty": "charloom.runtime.novelty",
+    "Pushed": "charloom.bundle.push",
     "Recitation": "charloom.runtime.recitation",
     "Score": "charloom.runtime.scores",
     "SamplingSettings": "charloom.settings",
@@ -71,6 +74,7 @@ _HOMES = {
     "adapt": "charloom.training.adaptation",
     "load": "charloom.runtime.model",
     "predicted_loss": "charloom.training.budget",
+    "push": "charloom.bundle.push",
     "read_corpus": "charloom.text.corpus",
     "train": "charloom.training.run",
 }
@@ -92,10 +96,12 @@ __all__ = [
     "EngineStatus",
     "Evaluation",
     "Generation",
+    "HubError",
     "MissingExtraError",
     "Model",
     "ModelDirectoryError",
     "Novelty",
+    "Pushed",
     "Recitation",
     "SamplingSettings",
     "Score",
@@ -109,6 +115,7 @@ __all__ = [
     "adapt",
     "load",
     "predicted_loss",
+    "push",
     "read_corpus",
     "train",
 ]

@@ -6,6 +6,7 @@
     ├── ModelDirectoryError    missing, incomplete, altered, or from a newer version
     ├── TrainingError          training cannot start or go on
     ├── StorageError           a file cannot be written (full disk, no permission)
+    ├── HubError               the model hub refused, or could not be reached
     ├── BusyError              an engine has as much to do as it may take on
     ├── CloudError             Amazon Web Services refused, or could not be reached
     └── MissingExtraError      an optional part of charloom is not installed
@@ -51,6 +52,10 @@ class TrainingError(CharloomError):
 
 class StorageError(CharloomError):
     """A file cannot be written: the disk is full, or permission is missing."""
+
+
+class HubError(CharloomError):
+    """The model hub refused a request or could not be reached, or what is there is not a charloom model."""
 
 
 class BusyError(CharloomError):

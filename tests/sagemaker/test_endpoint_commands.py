@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from charloom import Model
+from charloom.cli.consent import ask_agreement
 from charloom.cli.output import Output, OutputOptions
-from charloom.cli.sagemaker import consent
 from charloom.sagemaker.hosting import states
 from tests.cli.conftest import Charloom, one_line
 
@@ -131,7 +131,7 @@ def test_only_yes_is_yes(typed: str, agrees: bool, monkeypatch: pytest.MonkeyPat
     out = Output(OutputOptions())
     monkeypatch.setattr("sys.stdin", Terminal())
     monkeypatch.setattr("sys.stderr", Terminal())
-    assert consent.ask_agreement(out, "deploy it?", yes=False) is agrees
+    assert ask_agreement(out, "deploy it?", yes=False) is agrees
 
 
 def test_a_failure_is_one_line_after_the_containers_own(cli: Charloom, there: FakeAmazon) -> None:

@@ -11,6 +11,7 @@ from charloom.bundle.history import (
     read_history,
     read_recent_history,
 )
+from charloom.bundle.hub import HubAddress
 from charloom.bundle.reading import FileCheck, ModelDirectory, holds_model, open_model_directory
 from charloom.bundle.unfinished import UnfinishedRun, history_file, read_unfinished
 from charloom.bundle.writing import edited_files, model_refusal, move_model, write_model_directory
@@ -20,6 +21,7 @@ __all__ = [
     "CorpusRecord",
     "EvaluationRecord",
     "FileCheck",
+    "HubAddress",
     "Loss",
     "MemoryRecord",
     "ModelConfig",

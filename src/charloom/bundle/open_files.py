@@ -69,8 +69,8 @@ class OpenFiles:
 def read_shown(path: Path, sha256: str | None, limit: int, *, end: bool = False) -> bytes | None:
     """Up to `limit` bytes of a file that people are shown; None where there is nothing to show.
 
-    A link is followed only to the content that config.json names, as in the cache of a model hub. Otherwise a model
-    that a stranger made could show, or put into a package, any file of this machine.
+    A link is followed to the content that config.json names, and within the cache of the hub. Otherwise a model that
+    a stranger made could show, or put into a package, any file of this machine.
 
     Args:
         path: the file.
@@ -78,7 +78,9 @@ def read_shown(path: Path, sha256: str | None, limit: int, *, end: bool = False)
         limit: bytes to read at most.
         end: read the last bytes, not the first.
     """
-    is_link = path.is_symlink()
+    is_link = is_link_elsewhere(path)
+    if not is_link:
+        path = path.resolve() if path.is_symlink() else path
     try:
         descriptor = os.open(path, _FLAGS if is_link else _FLAGS | getattr(os, "O_NOFOLLOW", 0))
     except OSError:
@@ -91,6 +93,14 @@ def read_shown(path: Path, sha256: str | None, limit: int, *, end: bool = False)
             file.seek(max(0, facts.st_size - limit))
         content = file.read(limit)
     return content if not is_link or hashlib.sha256(content).hexdigest() == sha256 else None
+
+
+def is_link_elsewhere(path: Path) -> bool:
+    """Whether a path is a link, and not one within the hub's cache: `snapshots/COMMIT/NAME` to `blobs/CONTENT`."""
+    if not path.is_symlink():
+        return False
+    snapshots = path.parent.resolve().parent
+    return snapshots.name != "snapshots" or path.resolve().parent != snapshots.parent / "blobs"
 
 
 def _content(descriptor: int, file: Path, limit: int) -> bytes:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -31,7 +31,8 @@ from charloom.bundle.config import (
     parse_json,
 )
 from charloom.bundle.history import EvaluationRecord, evaluations, read_recent_history
-from charloom.bundle.open_files import OpenFiles, read_shown
+from charloom.bundle.hub import HubAddress, fetch
+from charloom.bundle.open_files import OpenFiles, is_link_elsewhere, read_shown
 from charloom.display import typed
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import TEMPORARY_SUFFIX, expand_home, sha256_of_file
@@ -123,6 +124,7 @@ class ModelDirectory:
         config: the content of `config.json`.
         vocabulary: what its ids mean.
         sampling: the default sampling, from `generation_config.json`.
+        address: where on the hub it was fetched from, with the commit; None: it was opened as a folder.
     """
 
     path: Path
@@ -130,6 +132,17 @@ class ModelDirectory:
     vocabulary: Vocabulary
     sampling: SamplingSettings
     _files: OpenFiles = field(repr=False, compare=False)
+    address: HubAddress | None = None
+
+    @property
+    def name(self) -> str:
+        """What the model is called: its folder's name, or its own on the hub."""
+        return self.path.resolve().name if self.address is None else self.address.name
+
+    @property
+    def place(self) -> str:
+        """What opens the same model again, on another machine too where it is on the hub."""
+        return str(self.path.absolute() if self.address is None else self.address)
 
     def read_graph(self, name: Literal["model.onnx", "model.int8.onnx"]) -> bytes | None:
         """The ONNX graph of that name, its checksum verified; None where the model has none."""
@@ -169,7 +182,7 @@ class ModelDirectory:
                 continue
             size = path.stat().st_size
             changed = size > most or sha256_of_file(path) != expected
-            edited = name in EDITABLE and not path.is_symlink()  # a link may lead to a file of anyone's
+            edited = name in EDITABLE and not is_link_elsewhere(path)  # which may lead to a file of anyone's
             yield FileCheck(name, "ok" if not changed else "edited" if edited else "altered", size)
         for path in sorted(self.path.iterdir()):
             if path.is_file() and path.name not in self.config.files and path.name != CONFIG:
@@ -196,8 +209,13 @@ def holds_model(path: Path) -> bool:
 def open_model_directory(path: Path | str) -> ModelDirectory:
     """Read a model directory's configuration, vocabulary and default sampling, and hold its large files.
 
-    A model that is being replaced is read whole all the same, the old one or the new one.
+    A model that is being replaced is read whole all the same, the old one or the new one. One on the hub
+    (`hf://user/name`) is fetched first, unless it is in the cache.
     """
+    address = HubAddress.parse(path)
+    if address is not None:
+        path, fixed = fetch(address)
+        return replace(open_model_directory(path), address=fixed)
     path = expand_home(path)
     try:
         is_folder, is_there = path.is_dir(), path.exists()

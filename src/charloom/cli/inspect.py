@@ -112,7 +112,7 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:
     if out.json:
         out.result(
             {
-                "model": str(model),
+                "model": str(directory.address or model),
                 "config": directory.config.model_dump(mode="json"),
                 "files": [asdict(file) for file in files],
                 "checks": {"files": not damaged, "graph": graph_problem is None},

@@ -34,6 +34,7 @@ COMMANDS = {
     "novelty": "Measure how much of what a model writes is copied.",
     "inspect": "Say what a model is, what it was trained on, and whether it is whole.",
     "export": "Write a model as one file that other programs can run.",
+    "push": "Put a model on the Hugging Face Hub, for others to use.",
     "serve": "Serve models over HTTP, with a page to play with them.",
     "corpus": "Named corpora, a look at any text, large texts prepared.",
     "sagemaker": "Amazon SageMaker: upload, train, attach, deploy, invoke, delete.",

@@ -52,6 +52,7 @@ class Output:
         self._warnings: list[str] = []
         self._on_terminal = sys.stdout.isatty()
         logging.getLogger("charloom").handlers = [_Notes(self)]
+        logging.getLogger("charloom.hub").setLevel(logging.INFO)  # what is fetched
 
     @cached_property
     def console(self) -> CommandConsole:

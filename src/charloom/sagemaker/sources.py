@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from charloom.bundle import ModelDirectory, open_model_directory
+from charloom.bundle import HubAddress, ModelDirectory, open_model_directory
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.files import expand_home, storage_errors
 from charloom.sagemaker.names import S3Uri, check_name, is_s3
@@ -39,6 +39,9 @@ class ModelSource:
         text, path = str(model), expand_home(model)
         if is_s3(text):
             return cls(text, _archive_uri(text))
+        if (address := HubAddress.parse(model)) is not None:
+            directory = open_model_directory(model)
+            return cls(str(address), directory.path, directory)
         if not text:
             raise UsageError("the model has an empty name: is it a shell variable that is not set?")
         with contextlib.suppress(OSError):  # too long for a path
@@ -59,6 +62,8 @@ class ModelSource:
         if isinstance(self.place, S3Uri):
             folders = [part for part in self.place.key.split("/")[:-1] if part not in ("", "output")]
             return folders[-1] if folders else "charloom"
+        if self.directory is not None and self.directory.address is not None:
+            return self.directory.name
         name = self.place if isinstance(self.place, str) else self.place.absolute().name
         return name.removesuffix(".tar.gz").removesuffix(".tgz") or "charloom"
 

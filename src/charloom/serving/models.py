@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
 
+from charloom.bundle import HubAddress
 from charloom.display import visible
 from charloom.errors import CharloomError, UsageError
 from charloom.files import expand_home
@@ -181,7 +182,8 @@ def named_paths(models: Sequence[str]) -> dict[str, Model | str | Path]:
         name, separator, path = spec.partition("=")
         if not separator or Path(spec).exists():
             path = spec
-            name = expand_home(spec).resolve().name or "model"
+            address = HubAddress.parse(spec)
+            name = (expand_home(spec).resolve().name if address is None else address.name) or "model"
         if not name or not path or "/" in name or name != visible(name):
             raise UsageError(f"{spec}: give NAME=PATH, the name without a slash")
         if name in found:

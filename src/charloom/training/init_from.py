@@ -51,7 +51,7 @@ def read_origin(folder: Path) -> Origin:
     weights = read_weights(directory)
     config = directory.config
     return Origin(
-        folder.resolve().name,
+        directory.name,
         config.model,
         directory.vocabulary,
         list(config.corpus.cleaning),

@@ -7,9 +7,10 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from charloom.cli.consent import ask_agreement
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
-from charloom.cli.sagemaker.consent import ask_agreement, may_cost
+from charloom.cli.sagemaker.consent import may_cost
 from charloom.errors import CloudError, UsageError
 from charloom.interrupts import INTERRUPTED
 from charloom.sagemaker.aws import Aws
