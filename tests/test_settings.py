@@ -69,7 +69,7 @@ BOUNDS: list[tuple[type[Settings], str, list[Any], list[Any]]] = [
     (CorpusSettings, "validation_fraction", [0.001, 0.5], [0, 0.51, -1, float("nan")]),
     (CorpusSettings, "validation_characters", [1, 2**48], [0, -1, 1.5, 2**49]),
     (CorpusSettings, "min_count", [1, 10**6], [0, -1]),
-    (CorpusSettings, "validation_split", ["tail", "row-tail"], ["random"]),
+    (CorpusSettings, "validation_split", ["tail", "blocks", "row-tail"], ["random"]),
     (TrainingSettings, "epochs", [0.01, 1_000_000], [0, -1, float("inf"), 1e7]),
     (TrainingSettings, "steps", [1, 2**40], [0, 1.5, 2**41]),
     (TrainingSettings, "batch_size", [1, 65_536], [0, 65_537]),

@@ -23,7 +23,7 @@ from charloom.wrong_values import did_you_mean, explain
 
 Cell = Literal["rnn", "lstm", "gru"]
 VocabularyKind = Literal["characters", "bytes"]
-ValidationSplit = Literal["tail", "row-tail"]
+ValidationSplit = Literal["tail", "blocks", "row-tail"]
 CleaningName = Literal["nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"]
 Optimizer = Literal["muon", "adamw"]
 TrackerName = Literal["tensorboard", "mlflow"]
@@ -133,7 +133,8 @@ class CorpusSettings(ReadingSettings):
     )
     validation_split: ValidationSplit = Field(
         "tail",
-        description="Which part is held out: the end of the text, or the end of each of 64 rows as in the article.",
+        description="Which part is held out: the end of the text, up to 64 blocks scattered over it, or the end of "
+        "each of 64 rows as in the article.",
     )
 
 

@@ -44,7 +44,7 @@ def test_row_tail_of_the_articles_text(shakespeare: Path) -> None:
     assert vocabulary.decode(split.validation[1].ids) == text[row + 12_600 : row + 12_600 + 1_381]
 
 
-@given(st.integers(0, 9_000), st.floats(0.0001, 0.5), st.sampled_from(["tail", "row-tail"]))
+@given(st.integers(0, 9_000), st.floats(0.0001, 0.5), st.sampled_from(["tail", "blocks", "row-tail"]))
 def test_no_validation_target_is_a_training_target(characters: int, fraction: float, kind: str) -> None:
     """Ids are their own places, the opening is -1."""
     ids = np.arange(characters)
@@ -63,21 +63,40 @@ def test_no_validation_target_is_a_training_target(characters: int, fraction: fl
     if kind == "tail":
         assert train + validation == list(range(characters))
         assert len(validation) == pytest.approx(characters * fraction, abs=1)
+    elif kind == "blocks":
+        assert sorted(train + validation) == list(range(characters))
+        assert len(validation) == pytest.approx(characters * fraction, abs=64)
+        assert len({segment.predicted for segment in split.validation}) == 1
+        assert all(int(segment.ids[1]) == segment.start for segment in (*split.train, *split.validation))
     else:
         assert characters - len(train) - len(validation) < 64 * 62
         assert all(segment.predicted % 60 == 0 for segment in (*split.train, *split.validation))
 
 
-@pytest.mark.parametrize("kind", ["tail", "row-tail"])
+@pytest.mark.parametrize("kind", ["tail", "blocks", "row-tail"])
 def test_enough_text_is_always_split(kind: str) -> None:
     split = split_ids(with_opening(np.arange(64 * 601), -1), kind, 0.1)  # type: ignore[arg-type]
-    assert predicted(list(split.validation)) == {"tail": 3_847, "row-tail": 64 * 60}[kind]
+    assert predicted(list(split.validation)) == {"tail": 3_847, "blocks": 3_847, "row-tail": 64 * 60}[kind]
 
 
+@pytest.mark.parametrize("kind", ["tail", "blocks"])
 @pytest.mark.parametrize("characters", [0, 1, 2])
-def test_too_few_for_a_tail(characters: int) -> None:
+def test_too_few_for_a_tail(characters: int, kind: str) -> None:
     with pytest.raises(CorpusError, match="too few"):
-        split_ids(with_opening(np.arange(characters), -1), "tail", 0.1)
+        split_ids(with_opening(np.arange(characters), -1), kind, 0.1)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("characters", "blocks"), [(30, 1), (39_900, 1), (40_000, 2), (1_000_000, 50), (8_000_000, 64)]
+)
+def test_blocks_are_scattered_over_the_whole_text(characters: int, blocks: int) -> None:
+    split = split_ids(with_opening(np.arange(characters), -1), "blocks", 0.1, 1_000_000)
+    assert len(split.validation) == blocks
+    stretch = characters / blocks
+    for number, block in enumerate(split.validation):
+        assert number * stretch - 1 <= block.start <= (number + 1) * stretch - block.predicted + 1
+    places = {round(block.start % stretch) for block in split.validation}
+    assert blocks < 10 or len(places) > 0.8 * blocks, "not at the same place in each stretch"
 
 
 def test_too_few_for_rows_says_how_many_are_needed() -> None:
@@ -96,7 +115,7 @@ def test_parts() -> None:
     assert list(split.part("all", whole)) == [whole]
 
 
-@given(st.integers(50_000, 90_000), st.integers(1, 20_000), st.sampled_from(["tail", "row-tail"]))
+@given(st.integers(50_000, 90_000), st.integers(1, 20_000), st.sampled_from(["tail", "blocks", "row-tail"]))
 def test_validation_is_bounded(characters: int, at_most: int, kind: str) -> None:
     whole = with_opening(np.arange(characters), -1)
     free = split_ids(whole, kind, 0.1)  # type: ignore[arg-type]
@@ -106,6 +125,8 @@ def test_validation_is_bounded(characters: int, at_most: int, kind: str) -> None
     assert len(train) + len(validation) == predicted(list(free.train)) + predicted(list(free.validation))
     if kind == "tail":
         assert len(validation) == min(at_most, predicted(list(free.validation)))
+    elif kind == "blocks":
+        assert 0 <= min(at_most, predicted(list(free.validation))) - len(validation) < 64
     else:
         assert len(validation) <= max(at_most, 64 * 60)
         assert len(validation) > min(at_most, predicted(list(free.validation))) - 64 * 60
@@ -114,5 +135,6 @@ def test_validation_is_bounded(characters: int, at_most: int, kind: str) -> None
 
 def test_parts_are_views() -> None:
     whole = with_opening(np.arange(40_000), -1)
-    for split in (split_ids(whole, "tail", 0.1), split_ids(whole, "row-tail", 0.1)):
+    for kind in ("tail", "blocks", "row-tail"):
+        split = split_ids(whole, kind, 0.1)
         assert all(np.shares_memory(part.ids, whole.ids) for part in (*split.train, *split.validation))

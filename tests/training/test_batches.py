@@ -25,7 +25,7 @@ def rings(draw: st.DrawFn) -> RingBatches:
 
 
 def size(ring: RingBatches) -> int:
-    return len(ring._ids)
+    return ring._length
 
 
 @given(rings(), st.integers(0, 5))
@@ -136,10 +136,12 @@ def test_what_fits_is_enough_and_never_more_than_asked(characters: int, batch: i
     assert fitted.bptt <= bptt
 
 
-def test_windows_of_a_mapped_file_are_those_of_the_memory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("cuts", [[], [1, 700, 702, 4_990]])
+def test_windows_of_a_mapped_file_are_those_of_the_memory(cuts: list[int], tmp_path: Path) -> None:
+    """Also where the text is in parts, some of them shorter than a window."""
     ids = np.random.default_rng(1).integers(0, 300, 5_000).astype("<u2")
     (tmp_path / "ids.bin").write_bytes(ids.tobytes())
-    mapped = RingBatches(map_ids(tmp_path / "ids.bin", "uint16")[1:], 300, 4, 1)
+    mapped = RingBatches(np.split(map_ids(tmp_path / "ids.bin", "uint16")[1:], cuts), 300, 4, 1)
     held = RingBatches(ids[1:], 300, 4, 1)
     for index in range(held.windows_per_epoch):
         for ours, expected in zip(mapped.window(2, index), held.window(2, index), strict=True):

@@ -14,9 +14,9 @@ from charloom.errors import ModelDirectoryError
 from charloom.events import ignore
 from charloom.settings import CorpusSettings, SamplingSettings
 from charloom.text.corpus import CorpusSource
-from charloom.text.splits import Segment, Split
+from charloom.text.splits import Segment, beginning
 from charloom.training.data import TrainingData, prepare_data
-from charloom.training.publish import bounded_split, measure_memory, memory_seconds
+from charloom.training.publish import measure_memory, memory_seconds
 from tests.fakes import cycle
 
 
@@ -57,9 +57,7 @@ def test_no_unseen_text_where_none_was_held_out(tmp_path: Path) -> None:
 
 def test_at_most_so_much_is_searched() -> None:
     parts = [Segment(np.arange(11), 0), Segment(np.arange(11), 100), Segment(np.arange(11), 200)]
-    split = bounded_split(Split(parts, parts[:1]), 14)
-    assert [(segment.predicted, segment.start) for segment in split.train] == [(10, 0), (4, 100)]
-    assert split.validation == parts[:1]
+    assert [(segment.predicted, segment.start) for segment in beginning(parts, 14)] == [(10, 0), (4, 100)]
 
 
 def test_the_card_and_config_hold_it(trained: Path, small_text: Path) -> None:

@@ -159,6 +159,14 @@ class ListedRecord(_Record):
     listed: int = Field(ge=0)
 
 
+class LikenessRecord(_Record):
+    """Bits a symbol by a 3-gram of the text that is learned: of the held-out end, and what is usual before it."""
+
+    held_out: float = Field(ge=0)
+    learned: float = Field(ge=0)
+    unlike: bool = Field(description="whether the end differs by more than stretches of the text do")
+
+
 class MemoryRecord(_Record):
     """How much of its training text the model repeats, measured at the end of training.
 
@@ -187,6 +195,9 @@ class ModelConfig(_Record):
     precision: PrecisionRecord | None = Field(None, description="None where it was not measured, as in older models")
     memory: MemoryRecord | None = Field(None, description="None where it was not measured, as in older models")
     listed: ListedRecord | None = Field(None, description="None for a text")
+    likeness: LikenessRecord | None = Field(
+        None, description="None where the held-out part is not the text's end, and in older models"
+    )
     files: dict[FileName, Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]]
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ from charloom.bundle import (
     read_recent_history,
     read_unfinished,
 )
-from charloom.bundle.config import GRAPH, METRICS, STEP_GRAPH, PrecisionRecord
+from charloom.bundle.config import GRAPH, METRICS, STEP_GRAPH, LikenessRecord, PrecisionRecord
 from charloom.cli.output import Output, OutputOptions
 from charloom.display import typed, visible
 from charloom.errors import ModelDirectoryError
@@ -210,6 +210,8 @@ def _description(config: ModelConfig) -> str:
         f"on {loss.characters:,} held-out characters"
         for protocol, loss in config.losses.items()
     ]
+    if config.likeness is not None and config.likeness.unlike:
+        lines.append(_unlike_line(config.likeness))
     if config.precision is not None:
         lines.append(_precision_line(config.precision))
     if config.memory is not None:
@@ -217,6 +219,13 @@ def _description(config: ModelConfig) -> str:
     if config.listed is not None:
         lines.append(f"{config.listed.listed:,} of {config.listed.written:,} items that it wrote are on its list")
     return "\n".join(lines)
+
+
+def _unlike_line(likeness: LikenessRecord) -> str:
+    return (
+        f"the held-out end is unlike the rest of the text: {likeness.held_out:.2f} bits a symbol by a 3-gram, "
+        f"and {likeness.learned:.2f} elsewhere"
+    )
 
 
 def _precision_line(precision: PrecisionRecord) -> str:

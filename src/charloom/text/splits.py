@@ -17,6 +17,11 @@ from charloom.text.vocabulary import Ids
 
 ARTICLE_ROWS = 64
 ARTICLE_WINDOW = 60
+BLOCKS = 64
+"""Blocks that are held out at most."""
+SHORTEST_BLOCK = 2_000
+"""Characters of a block, where more than one is held out."""
+_BLOCK_SEED = 20_001
 
 
 @dataclass(frozen=True)
@@ -57,8 +62,10 @@ class Split:
 def split_ids(whole: Segment, kind: ValidationSplit, fraction: float, at_most: int | None = None) -> Split:
     """Cut a corpus of N characters into a training and a validation part; both are views of it.
 
-    `tail` holds out the last `fraction` of the text. `row-tail` is the article's: the text in 64 rows
-    (whatever the batch), of each row's windows of 60 the last `fraction`; the characters that do not fill
+    `tail` holds out the last `fraction` of the text. `blocks` holds out as much in up to 64 blocks of equal length and
+    of at least 2,000 characters: the text in as many equal stretches, of each a block at a random place, always the
+    same for a text of this length; what is between the blocks is trained on. `row-tail` is the article's: the text in
+    64 rows (whatever the batch), of each row's windows of 60 the last `fraction`; the characters that do not fill
     the rows or the windows, fewer than 64 × 61, are in neither part. No more than `at_most` characters are
     held out; `row-tail` holds out as many whole windows of every row as that allows, but at least one.
     """
@@ -68,7 +75,33 @@ def split_ids(whole: Segment, kind: ValidationSplit, fraction: float, at_most: i
     cut = max(int(whole.predicted * (1 - fraction)), whole.predicted - limit)
     if cut < 2 or cut == whole.predicted:
         raise CorpusError(f"the text has only {whole.predicted:,} characters: too few to hold some out for validation")
+    if kind == "blocks":
+        return _blocks(whole, whole.predicted - cut)
     return Split([Segment(whole.ids[: cut + 1])], [Segment(whole.ids[cut:], cut)])
+
+
+def beginning(segments: Sequence[Segment], at_most: int) -> list[Segment]:
+    """The first `at_most` characters of segments."""
+    found: list[Segment] = []
+    left = at_most
+    for segment in segments:
+        if left > 0:
+            found.append(Segment(segment.ids[: left + 1], segment.start))
+            left -= found[-1].predicted
+    return found
+
+
+def _blocks(whole: Segment, held_out: int) -> Split:
+    number = max(1, min(BLOCKS, held_out // SHORTEST_BLOCK))
+    length = held_out // number
+    stretches = np.linspace(0, whole.predicted, number + 1).astype(int)
+    places = np.random.default_rng(_BLOCK_SEED).random(number)
+    starts = stretches[:-1] + (places * (np.diff(stretches) - length + 1)).astype(int)
+    between = zip([0, *(starts + length)], [*starts, whole.predicted], strict=True)
+    return Split(
+        [Segment(whole.ids[start : end + 1], int(start)) for start, end in between if start < end],
+        [Segment(whole.ids[start : start + length + 1], int(start)) for start in starts],
+    )
 
 
 def _row_tail(ids: Ids, fraction: float, limit: int) -> Split:

@@ -17,7 +17,7 @@ from charloom.runtime.int8_graph import build_int8_graph
 from charloom.runtime.onnx_session import OnnxSession, has_onnx_runtime
 from charloom.runtime.session import Session, initial_state
 from charloom.text.prepared import load_ids
-from charloom.text.splits import Segment
+from charloom.text.splits import beginning
 from charloom.text.vocabulary import Ids
 from charloom.training.data import TrainingData
 from charloom.training.torch_session import TorchSession
@@ -63,7 +63,7 @@ def check_agreement(weights: Weights, session: TorchSession, data: TrainingData)
     difference = compare(float32, session, checked)
     if has_onnx_runtime():
         difference = max(difference, _compare_graph(graphs[GRAPH], session, checked))
-    part = [Segment(text[: _COMPARED_CHARACTERS + 1])]
+    part = beginning(data.split.validation, _COMPARED_CHARACTERS)
     ours, theirs = (evaluate_segments(each, data.vocabulary, part, "windows-256") for each in (float32, int8))
     precision = PrecisionRecord(float32=ours.loss, int8=theirs.loss, characters=ours.characters)
     return Agreement(graphs, difference, precision, int8 if precision.int8_is_faithful else float32)

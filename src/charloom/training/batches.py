@@ -59,13 +59,16 @@ class RingBatches(Batches):
 
     carries_state = True
 
-    def __init__(self, ids: Ids, batch_size: int, bptt: int, seed: int) -> None:
-        """Lay `ids` (N,) out in `batch_size` rows, read in windows of at most `bptt`."""
-        self._ids = ids
-        self._on_disk = is_mapped(ids)
+    def __init__(self, ids: Ids | Sequence[Ids], batch_size: int, bptt: int, seed: int) -> None:
+        """Lay `ids` (N,), which may come in parts, out in `batch_size` rows, read in windows of at most `bptt`."""
+        parts = [ids] if isinstance(ids, np.ndarray) else list(ids)
+        self._on_disk = any(is_mapped(part) for part in parts)
+        self._parts = parts if self._on_disk or len(parts) == 1 else [np.concatenate(parts)]
+        self._starts = np.cumsum([0, *map(len, self._parts)])
         self._seed = seed
         self.batch_size = batch_size
-        self.row_length = len(ids) // batch_size
+        self._length = int(self._starts[-1])
+        self.row_length = self._length // batch_size
         self.windows_per_epoch = -(-self.row_length // bptt)
         # Windows of equal length, give or take one: no short last window with a noisy gradient.
         edges = np.linspace(0, self.row_length, self.windows_per_epoch + 1)
@@ -73,22 +76,27 @@ class RingBatches(Batches):
 
     def window(self, epoch: int, index: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Inputs and targets (T, B) of one window; targets are the inputs shifted by one character."""
-        offset = np.random.default_rng((self._seed, epoch)).integers(len(self._ids))
+        offset = np.random.default_rng((self._seed, epoch)).integers(self._length)
         start, end = self._edges[index], self._edges[index + 1]
         row_starts = offset + np.arange(self.batch_size) * self.row_length
         if self._on_disk:
             read = np.stack([self._stretch(int(row) + start, end + 1 - start) for row in row_starts], axis=1)
         else:
-            read = self._ids[(row_starts[None, :] + np.arange(start, end + 1)[:, None]) % len(self._ids)]
+            read = self._parts[0][(row_starts[None, :] + np.arange(start, end + 1)[:, None]) % self._length]
         chunk = read.astype(np.int64)  # (T + 1, B)
         return chunk[:-1], chunk[1:]
 
     def _stretch(self, start: int, length: int) -> Ids:
         """Ids (T,) from a place on the ring, read from the disk."""
-        start %= len(self._ids)
-        stretch = load_ids(self._ids[start : start + length])
-        missing = length - len(stretch)
-        return stretch if missing == 0 else np.concatenate([stretch, load_ids(self._ids[:missing])])
+        start %= self._length
+        which = int(np.searchsorted(self._starts, start, side="right")) - 1
+        read: list[Ids] = []
+        while length > 0:
+            place = max(0, start - int(self._starts[which]))
+            read.append(load_ids(self._parts[which][place : place + length]))
+            length -= len(read[-1])
+            start, which = 0, (which + 1) % len(self._parts)
+        return np.concatenate(read)
 
     def characters(self, index: int) -> int:
         """How many characters window `index` of an epoch predicts: T × B."""

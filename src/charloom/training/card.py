@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 
 from charloom.bundle import CorpusRecord, MemoryRecord, ModelShape
-from charloom.bundle.config import CopiedRecord, ListedRecord, PrecisionRecord
+from charloom.bundle.config import CopiedRecord, LikenessRecord, ListedRecord, PrecisionRecord
 from charloom.runtime.evaluation import Evaluation
+from charloom.training.data import unlike_end
 from charloom.training.result import TrainingResult
 from charloom.version import __version__
 
@@ -22,6 +23,7 @@ def model_card(
     precision: PrecisionRecord | None = None,
     memory: MemoryRecord | None = None,
     listed: ListedRecord | None = None,
+    likeness: LikenessRecord | None = None,
 ) -> bytes:
     """The card: Markdown, in UTF-8.
 
@@ -33,6 +35,7 @@ def model_card(
         precision: what int8 costs.
         memory: what it repeats of its training text; None where that was not measured.
         listed: how many of the items it writes are on the list; None for a text.
+        likeness: whether the held-out end is like the rest; None where that is not known.
     """
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
     text = f"""# A character-level language model
@@ -51,7 +54,7 @@ It has seen nothing else. It knows spelling and rhythm, not facts, and it may re
 ## How well it predicts
 
 Measured on {_held_out(corpus)}. Figures of different protocols cannot be compared.
-
+{_unlike_line(likeness)}
 {_losses_table(evaluations)}
 {"" if precision is None else _precision_lines(precision)}
 Training: {result.epochs:.2f} epochs, {result.steps:,} steps, {result.seconds:,.0f} s
@@ -84,9 +87,18 @@ def _held_out(corpus: CorpusRecord) -> str:
     bounded = (corpus.validation_characters or math.inf) < corpus.validation_fraction * corpus.characters
     at_most = f", at most {corpus.validation_characters:,} characters" if bounded else ""
     share = f"the last {corpus.validation_fraction:.0%} ({corpus.validation_split})"
+    if corpus.validation_split == "blocks":
+        share = f"{corpus.validation_fraction:.0%} in blocks scattered over the text"
     if corpus.items:
         share = f"{corpus.validation_fraction:.0%} of the items, taken at random"
     return f"{share}{at_most}, which it was not trained on"
+
+
+def _unlike_line(likeness: LikenessRecord | None) -> str:
+    if likeness is None or not likeness.unlike:
+        return ""
+    words = unlike_end(likeness.held_out, likeness.learned)
+    return f"\n**{words[0].upper()}{words[1:]}.**\n"
 
 
 def _losses_table(evaluations: Sequence[Evaluation]) -> str:

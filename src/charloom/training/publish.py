@@ -11,7 +11,16 @@ import torch
 from safetensors.numpy import save
 
 from charloom.bundle import MemoryRecord, ModelConfig, ModelShape, read_history, write_model_directory
-from charloom.bundle.config import KNOWN_ITEMS, METRICS, WEIGHTS, CopiedRecord, FileName, ListedRecord, RecitedRecord
+from charloom.bundle.config import (
+    KNOWN_ITEMS,
+    METRICS,
+    WEIGHTS,
+    CopiedRecord,
+    FileName,
+    LikenessRecord,
+    ListedRecord,
+    RecitedRecord,
+)
 from charloom.files import storage_errors
 from charloom.folders import sweep
 from charloom.kernel.weights import Weights
@@ -22,7 +31,7 @@ from charloom.runtime.recitation import Recitation, ReciteSettings, passages_in,
 from charloom.runtime.session import Session
 from charloom.settings import Protocol, RunSettings, SamplingSettings
 from charloom.text.known_items import MOST_KNOWN, KnownItems
-from charloom.text.splits import Segment, Split
+from charloom.text.splits import Split, beginning
 from charloom.training.agreement import check_agreement
 from charloom.training.card import model_card
 from charloom.training.data import TrainingData
@@ -53,7 +62,7 @@ def measure_memory(session: Session, data: TrainingData, sampling: SamplingSetti
     """
     if data.record.items:  # what follows an item in the list cannot be known, and is not learned
         return None
-    split = bounded_split(data.split, SEARCHED_CHARACTERS)
+    split = Split(beginning(data.split.train, SEARCHED_CHARACTERS), data.split.validation)
     searched = sum(segment.predicted for segment in split.train)
     settings = ReciteSettings(samples=max(1, min(100, searched // _CHARACTERS_A_SAMPLE)), seed=seed)
     if searched < SHORTEST or passages_in(split.train, settings.passage) < settings.samples:
@@ -86,17 +95,6 @@ def memory_seconds(data: TrainingData, seconds_a_character: float) -> float:
     stepped = 100 * ReciteSettings().passage + _MOST_WRITTEN
     # A step reads a character a row and so takes longer than its share of a window.
     return 2 * stepped * seconds_a_character + _SEARCH_SECONDS * min(data.characters, SEARCHED_CHARACTERS)
-
-
-def bounded_split(split: Split, at_most: int) -> Split:
-    """The same validation part, and the beginning of the training part."""
-    segments: list[Segment] = []
-    left = at_most
-    for segment in split.train:
-        if left > 0:
-            segments.append(Segment(segment.ids[: left + 1], segment.start))
-            left -= segments[-1].predicted
-    return Split(segments, split.validation)
 
 
 def _record(searched: int, recited: Recitation, found: Novelty) -> MemoryRecord:
@@ -166,6 +164,7 @@ def publish(
         if known is not None:
             listed = count_listed(agreement.session, data, facts.settings.sampling, known, seed)
     result = _result(state, shape, facts, losses, sample)
+    likeness = _likeness_record(data)
 
     def config_for(checksums: dict[FileName, str]) -> ModelConfig:
         return ModelConfig(
@@ -177,13 +176,16 @@ def publish(
             precision=agreement.precision,
             memory=memory,
             listed=listed,
+            likeness=likeness,
             files=checksums,
         )
 
     files: dict[FileName, bytes] = {
         WEIGHTS: save(weights),
         **agreement.graphs,
-        "README.md": model_card(shape, data.record, list(losses.values()), result, agreement.precision, memory, listed),
+        "README.md": model_card(
+            shape, data.record, list(losses.values()), result, agreement.precision, memory, listed, likeness
+        ),
         "loss.svg": draw_losses(read_history(history)),
     }
     if known is not None and facts.settings.corpus.known_items and len(known) <= MOST_KNOWN:
@@ -194,6 +196,13 @@ def publish(
     write_model_directory(facts.folder, config_for, data.vocabulary, facts.settings.sampling, files)
     sweep(facts.folder)
     return result
+
+
+def _likeness_record(data: TrainingData) -> LikenessRecord | None:
+    found = data.likeness
+    if found is None:
+        return None
+    return LikenessRecord(held_out=found.held_out, learned=found.learned, unlike=found.unlike)
 
 
 def _measure(
