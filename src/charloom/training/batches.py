@@ -15,6 +15,7 @@ Legend: N characters, B rows, T time.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
