@@ -26,7 +26,7 @@ from charloom.text.items import (
     unique_items,
 )
 from charloom.text.likeness import Likeness, measure_likeness
-from charloom.text.prepared import is_mapped
+from charloom.text.prepared import is_mapped, load_ids
 from charloom.text.sources import shown_name
 from charloom.text.splits import Segment, Split, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
