@@ -5,17 +5,21 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from safetensors.numpy import load, save
 
 import charloom
 from charloom.bundle import open_model_directory
+from charloom.errors import CorpusError, TrainingError, UsageError
 from charloom.events import Event, Notice
 from charloom.files import sha256_of_file
+from charloom.training.mixed_batches import mixed_items, mixed_rows
 from charloom.training.schedule import usual_rate
 
 SMALL: dict[str, Any] = {"batch_size": 8, "bptt": 25, "threads": 1, "device": "cpu", "dropout": 0.0}
@@ -127,3 +131,87 @@ def test_a_budget_measures_within_its_time(folder: Path, tmp_path: Path) -> None
     rates = [usual_rate(OLD["hidden_size"]), *(p["learning_rate"] for p in config.training["init_from"]["probes"])]
     assert config.model.hidden_size == OLD["hidden_size"]
     assert config.training["settings"]["learning_rate"] in rates
+
+
+def test_what_it_costs_on_the_old_text_and_keeping_it(folder: Path, tmp_path: Path) -> None:
+    fine_tuned = charloom.train(folder / "other.txt", tmp_path / "a", init_from=folder / "old", **NEW)
+    both = charloom.train(
+        folder / "other.txt", tmp_path / "b", init_from=folder / "old", keep_old=folder / "old.txt", **NEW
+    )
+    over = charloom.train(folder / "other.txt", tmp_path / "c", **{**OLD, **NEW})
+    assert fine_tuned.old_text is not None
+    assert both.old_text is not None
+    assert (fine_tuned.old_text["name"], fine_tuned.old_text["kept"]) == ("old.txt", False)
+    assert both.old_text["kept"]
+    assert fine_tuned.old_text["before"] == both.old_text["before"]
+    assert fine_tuned.old_text["after"] > fine_tuned.old_text["before"] + 1
+    assert both.old_text["after"] < both.old_text["before"] + 0.2
+    assert both.validation_loss < over.validation_loss
+    card = (tmp_path / "b" / "README.md").read_text("utf-8")
+    assert f"nats\nand this one has {both.old_text['after']:.4f}" in card
+    assert read_training(tmp_path / "b")["result"]["old_text"] == both.old_text
+    assert str(folder) not in (tmp_path / "b" / "config.json").read_text("utf-8")
+
+
+def test_another_text_of_its_name_is_not_the_old_text(folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder / "old", tmp_path / "models" / "old")
+    shutil.copy(folder / "alike.txt", tmp_path / "new.txt")
+    (tmp_path / "old.txt").write_text(log_text("abcd", 4), "utf-8")
+    result = charloom.train(
+        tmp_path / "new.txt", tmp_path / "m", init_from=tmp_path / "models" / "old", **{**NEW, "steps": 3}
+    )
+    assert result.old_text is None
+
+
+def test_a_run_that_keeps_the_old_text_is_resumed(folder: Path, tmp_path: Path) -> None:
+    whole, parted, origin, text = (tmp_path / name for name in ("whole", "parted", "copy", "kept.txt"))
+    shutil.copytree(folder / "old", origin)
+    shutil.copy(folder / "old.txt", text)
+    short = {**NEW, "steps": 60}
+    charloom.train(folder / "alike.txt", whole, init_from=origin, keep_old=text, **short)
+    stop = stop_after(45)
+    charloom.train(folder / "alike.txt", parted, init_from=origin, keep_old=text, should_stop=stop, **short)
+    shutil.rmtree(origin)
+    with pytest.raises(TrainingError, match=r"kept\.txt is not the old text"):
+        charloom.train(folder / "alike.txt", parted, resume=True, keep_old=folder / "other.txt", **short)
+    result = charloom.train(folder / "alike.txt", parted, resume=True, **short)
+    assert 0 < result.resumed_from_step < result.steps
+    assert (parted / "model.safetensors").read_bytes() == (whole / "model.safetensors").read_bytes()
+    assert result.old_text == read_training(whole)["result"]["old_text"]
+
+
+def test_a_list_keeps_the_old_list(folder: Path, tmp_path: Path) -> None:
+    draw = random.Random(5)
+    for name, letters in (("old", "abcde"), ("new", "vwxyz")):
+        items = ["".join(draw.choices(letters, k=draw.randint(4, 7))) * 2 for _ in range(300)]
+        (tmp_path / f"{name}.txt").write_text("\n".join(items) + "\n", "utf-8")
+    short = {**SMALL, "steps": 60, "items": True}
+    charloom.train(tmp_path / "old.txt", tmp_path / "old", **short, hidden_size=16, embedding_size=8)
+    result = charloom.train(
+        tmp_path / "new.txt", tmp_path / "m", init_from=tmp_path / "old", keep_old=tmp_path / "old.txt", **short
+    )
+    assert result.old_text is not None
+    assert result.old_text["after"] < result.old_text["before"] + 0.2
+
+
+def test_there_must_be_something_to_keep(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give --init-from"):
+        charloom.train(folder / "alike.txt", tmp_path / "m", keep_old=folder / "old.txt", **NEW)
+    with pytest.raises(CorpusError, match="nowhere"):
+        charloom.train(
+            folder / "alike.txt", tmp_path / "m", init_from=folder / "old", keep_old=folder / "nowhere.txt", **NEW
+        )
+    assert not (tmp_path / "m").exists()
+
+
+@pytest.mark.parametrize("sizes", [(1000, 300), (300, 1000)])
+def test_an_epoch_has_all_of_the_new_text_and_as_much_of_the_old_one(sizes: tuple[int, int]) -> None:
+    new, old = np.full(sizes[0], 1, dtype=np.uint16), np.full(sizes[1], 2, dtype=np.uint16)
+    rows = mixed_rows([new], old, batch_size=4, bptt=10, seed=1)
+    items = mixed_items(np.tile([1, 1, 0], sizes[0]), np.tile([2, 2, 0], sizes[1]), batch_size=4, bptt=10, seed=1)
+    for batches, characters in ((rows, 1), (items, 2)):
+        for epoch in (0, 1, 0):
+            windows = [batches.window(epoch, index)[1] for index in range(batches.windows_per_epoch)]
+            counts = Counter(np.concatenate([window.ravel() for window in windows]).tolist())
+            assert counts[1] == characters * sizes[0]
+            assert counts[2] == characters * min(sizes)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import charloom
-from charloom.bundle import ModelShape, open_model_directory
+from charloom.bundle import CorpusRecord, ModelShape, open_model_directory
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.text.vocabulary import ByteVocabulary, CharacterVocabulary, grow_vocabulary
 from charloom.training.init_from import Origin, read_origin, take_weights
@@ -21,6 +21,21 @@ from charloom.training.schedule import usual_rate
 
 SMALL: dict[str, Any] = {"steps": 60, "batch_size": 8, "bptt": 32, "threads": 1, "device": "cpu"}
 OLD: dict[str, Any] = {**SMALL, "hidden_size": 24, "embedding_size": 8, "clean": ["lowercase"], "learning_rate": 0.01}
+
+
+RECORD = CorpusRecord(
+    sources=["old.txt"],
+    characters=8,
+    sha256="0" * 64,
+    cleaning=[],
+    encoding="utf-8",
+    vocabulary="characters",
+    min_count=1,
+    validation_split="tail",
+    validation_fraction=0.1,
+    validation_characters=None,
+    validation=None,
+)
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +72,7 @@ def test_weights_move_and_new_characters_change_little(embedding_size: int) -> N
         cell="lstm", num_layers=2, hidden_size=12, embedding_size=embedding_size, dropout=0, vocab_size=9
     )
     before, after = CharacterModel(shape), CharacterModel(shape.model_copy(update={"vocab_size": 12}))
-    origin = Origin("old", shape, CharacterVocabulary("abcdefgh"), [], before.state_dict(), "0" * 64)
+    origin = Origin("old", Path("old"), shape, CharacterVocabulary("abcdefgh"), RECORD, before.state_dict(), "0" * 64)
     take_weights(after, origin)
     ids = torch.randint(0, 9, (20, 3))
     with torch.no_grad():

@@ -22,7 +22,7 @@ from charloom.text.named import built_in
 from charloom.text.vocabulary import CharacterVocabulary
 
 if TYPE_CHECKING:
-    from charloom.training.result import TrainingResult
+    from charloom.training.result import OldTextResult, TrainingResult
 
 _CORPUS = Group("Text", sort_key=10)
 _DEFAULTS = "defaults: recipe base; other recipes and budgets choose their own"
@@ -35,6 +35,7 @@ def train(
     output: Annotated[Path, Destination],
     recipe: str | None = None,
     init_from: Path | None = None,
+    keep_old: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
     text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),
@@ -58,6 +59,8 @@ def train(
         A named set of settings: tiny, small, base, large, names, memorize, article; or a YAML file. Options go over it.
     init_from
         A model to start from: its network and vocabulary are kept, the new text's characters added.
+    keep_old
+        With --init-from: the old model's text, of which as much is learned as of the new one.
     overwrite
         Replace the model or unfinished run that is in the folder.
     resume
@@ -79,6 +82,7 @@ def train(
             output,
             recipe=recipe,
             init_from=init_from,
+            keep_old=keep_old,
             overwrite=overwrite,
             resume=resume,
             notify=view,
@@ -100,6 +104,8 @@ def _report(out: Output, result: TrainingResult, specs: list[str], output: Path)
             f"after {result.epochs:.2f} epochs in {duration(result.seconds)}, "
             f"{result.characters_per_second:,.0f} characters a second"
         )
+        if result.old_text is not None:
+            out.text(_cost_on_old_text(result.old_text))
     if result.interrupted:
         again = typed("charloom", "train", *specs, "-o", output, "--resume")
         kept = (
@@ -109,6 +115,11 @@ def _report(out: Output, result: TrainingResult, specs: list[str], output: Path)
         return INTERRUPTED
     out.say(f"now try:\n    {typed('charloom', 'generate', output)}{_options_to_try(output)}", style="bold")
     return 0
+
+
+def _cost_on_old_text(old: OldTextResult) -> str:
+    hint = "" if old["kept"] else "; --keep-old FILE learns both"
+    return f"on the old text, {old['name']}: {old['before']:.4f} nats before, {old['after']:.4f} now{hint}"
 
 
 def _options_to_try(output: Path) -> str:

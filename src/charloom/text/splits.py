@@ -121,3 +121,10 @@ def _row_tail(ids: Ids, fraction: float, limit: int) -> Split:
         [Segment(row[: cut + 1], at * row_length + 1) for at, row in enumerate(rows)],
         [Segment(row[cut : end + 1], at * row_length + cut + 1) for at, row in enumerate(rows)],
     )
+
+
+def thin_out(segments: Sequence[Segment], at_most: int) -> list[Segment]:
+    """About so many characters: some of many segments, evenly taken, or the beginning of a long one."""
+    total = sum(segment.predicted for segment in segments)
+    every = max(1, min(len(segments), round(total / at_most)))
+    return [Segment(segment.ids[: at_most + 1], segment.start) for segment in segments[::every]]

@@ -24,6 +24,7 @@ def model_card(
     memory: MemoryRecord | None = None,
     listed: ListedRecord | None = None,
     likeness: LikenessRecord | None = None,
+    origin: str | None = None,
 ) -> bytes:
     """The card: Markdown, in UTF-8.
 
@@ -36,7 +37,9 @@ def model_card(
         memory: what it repeats of its training text; None where that was not measured.
         listed: how many of the items it writes are on the list; None for a text.
         likeness: whether the held-out end is like the rest; None where that is not known.
+        origin: the name of the model that it started from; None where it started from nothing.
     """
+    seen = "It has seen nothing else." if origin is None else _origin_lines(origin, result)
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
     text = f"""# A character-level language model
 
@@ -49,7 +52,7 @@ trained by charloom {__version__}.
 {_ITEMS if corpus.items else ""}Cleaning: {", ".join(corpus.cleaning) or "none"}.
 SHA-256 of the cleaned text: `{corpus.sha256}`.
 
-It has seen nothing else. It knows spelling and rhythm, not facts, and it may repeat its text word for word.
+{seen} It knows spelling and rhythm, not facts, and it may repeat its text word for word.
 
 ## How well it predicts
 
@@ -78,6 +81,20 @@ charloom generate PATH-OF-THIS-FOLDER {"--items 10" if corpus.items else '--prom
 ~~~
 """
     return text.encode("utf-8", "replace")
+
+
+def _origin_lines(origin: str, result: TrainingResult) -> str:
+    """What it started from, and what it lost of that."""
+    old = result.old_text
+    started = f"It started from the weights of the model {origin}"
+    if old is None:
+        return f"{started}, and knows what it kept of that model's text."
+    learned = "learned it again beside the new text" if old["kept"] else "has not seen it again"
+    return (
+        f"{started}, which had learned {old['name']}, and {learned}.\nOn {old['characters']:,} characters held out of "
+        f"that text, by `{old['protocol']}`, the old model had {old['before']:.4f} nats\nand this one has "
+        f"{old['after']:.4f}."
+    )
 
 
 def _held_out(corpus: CorpusRecord) -> str:

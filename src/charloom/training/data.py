@@ -31,6 +31,8 @@ from charloom.text.sources import shown_name
 from charloom.text.splits import Segment, Split, split_ids, with_opening
 from charloom.text.vocabulary import Vocabulary
 from charloom.training.batches import Batches, ItemBatches, RingBatches, fit_batch
+from charloom.training.mixed_batches import mixed_items, mixed_rows
+from charloom.training.old_text import OldText
 from charloom.training.schedule import EVALUATION_SHARE, EVALUATIONS, Plan
 
 
@@ -43,12 +45,14 @@ class TrainingData:
         vocabulary: the meaning of its ids.
         split: what is trained on and what is held out.
         likeness: whether the held-out end is like the rest; None where that is not known, or another part is held out.
+        old: the old model's text, where it is learned, too.
     """
 
     record: CorpusRecord
     vocabulary: Vocabulary
     split: Split
     likeness: Likeness | None = None
+    old: OldText | None = None
 
     @property
     def protocol_on_the_way(self) -> Protocol:
@@ -74,8 +78,9 @@ class TrainingData:
 
     @property
     def characters(self) -> int:
-        """How many ids the training split predicts."""
-        return sum(segment.predicted for segment in self.split.train)
+        """How many ids an epoch predicts: those of the training split, and as many of an old text."""
+        own = sum(segment.predicted for segment in self.split.train)
+        return own if self.old is None else own + min(own, len(self.old.learned))
 
     @property
     def validation_characters(self) -> int:
@@ -192,16 +197,18 @@ def make_batches(
     parts = [segment.ids[1:] for segment in data.split.train]
     fitted = fit_batch(data.characters, settings, explicit)
     if fitted != settings:
-        rows = "row" if fitted.batch_size == 1 else "rows"
+        noun = "row" if fitted.batch_size == 1 else "rows"
         notify(
             Notice(
-                f"a short text: reading {fitted.batch_size} {rows} in windows of {fitted.bptt} "
+                f"a short text: reading {fitted.batch_size} {noun} in windows of {fitted.bptt} "
                 f"instead of {settings.batch_size} in windows of {settings.bptt}"
             )
         )
+    rows = (fitted.batch_size, fitted.bptt, fitted.seed)
     if data.record.items:
-        return ItemBatches(parts[0], fitted.batch_size, fitted.bptt, fitted.seed), fitted
-    return RingBatches(parts, fitted.batch_size, fitted.bptt, fitted.seed), fitted
+        items = ItemBatches(parts[0], *rows) if data.old is None else mixed_items(parts[0], data.old.learned, *rows)
+        return items, fitted
+    return RingBatches(parts, *rows) if data.old is None else mixed_rows(parts, data.old.learned, *rows), fitted
 
 
 def steps_plan(data: TrainingData, settings: TrainingSettings, batches: Batches) -> Plan:

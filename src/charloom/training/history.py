@@ -7,12 +7,14 @@ import io
 import json
 import math
 import os
+import shutil
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from charloom.bundle import best_evaluation, evaluations, read_history
+from charloom.bundle import best_evaluation, evaluations, history_file, read_history
+from charloom.bundle.config import METRICS
 from charloom.bundle.history import Record, number
 from charloom.errors import StorageError
 from charloom.files import atomic_write, storage_errors
@@ -36,6 +38,15 @@ class History:
         self.path = path
         self._writes = writes
         self.forget_after(keep_until_step)
+
+    @classmethod
+    def of_run(cls, folder: Path, start: int, *, writes: bool) -> History:
+        """Where a run records its losses; what was recorded before it was resumed at step `start` is in it already."""
+        path, saved = history_file(folder), folder / METRICS
+        if start and writes and not path.exists() and saved.is_file():
+            with storage_errors(path):
+                shutil.copyfile(saved, path)
+        return cls(path, keep_until_step=start, writes=writes)
 
     def forget_after(self, step: int) -> None:
         """Drop what was recorded after a step."""

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from charloom.bundle import ModelDirectory, ModelShape, open_model_directory
+from charloom.bundle import CorpusRecord, ModelDirectory, ModelShape, open_model_directory
 from charloom.bundle.config import WEIGHTS
 from charloom.errors import ModelDirectoryError, UsageError
 from charloom.settings import RunSettings
@@ -29,18 +29,20 @@ class Origin:
     """The model to start from.
 
     Attributes:
-        name: its folder's own name.
+        name: what it is called.
+        folder: it is in.
         shape: its network.
         vocabulary: what its ids mean.
-        cleaning: how its text was cleaned.
+        corpus: what it learned, and how that was cleaned.
         weights: by PyTorch's names.
         sha256: of its weights' file.
     """
 
     name: str
+    folder: Path
     shape: ModelShape
     vocabulary: Vocabulary
-    cleaning: list[str]
+    corpus: CorpusRecord
     weights: Weights
     sha256: str
 
@@ -52,9 +54,10 @@ def read_origin(folder: Path) -> Origin:
     config = directory.config
     return Origin(
         directory.name,
+        directory.path.resolve(),
         config.model,
         directory.vocabulary,
-        list(config.corpus.cleaning),
+        config.corpus,
         weights,
         config.files[WEIGHTS],
     )
@@ -83,7 +86,7 @@ def settings_like(
     _check_agrees("vocabulary", settings.corpus.vocabulary, origin.vocabulary.kind, explicit)
     corpus: dict[str, object] = {"vocabulary": origin.vocabulary.kind}
     if "clean" not in explicit:
-        corpus["clean"] = origin.cleaning
+        corpus["clean"] = list(origin.corpus.cleaning)
     training: dict[str, object] = {}
     if recipe is None and "learning_rate" not in explicit:
         training["learning_rate"] = usual_rate(origin.shape.hidden_size)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ from charloom.training.agreement import check_agreement
 from charloom.training.card import model_card
 from charloom.training.data import TrainingData
 from charloom.training.history import draw_losses
+from charloom.training.old_text import OldText
 from charloom.training.result import TrainingResult
 from charloom.training.state import TrainingState
 from charloom.training.torch_session import TorchSession
@@ -133,6 +134,7 @@ class RunFacts:
         windows_per_epoch: updates that a pass over the text takes.
         resumed_from_step: where an interrupted run was taken up; 0 when none was.
         stopped: the run was asked to stop before its end.
+        old: the text of the model that the run started from, where it was found.
     """
 
     folder: Path
@@ -141,6 +143,7 @@ class RunFacts:
     windows_per_epoch: int
     resumed_from_step: int
     stopped: bool
+    old: OldText | None = None
 
 
 def publish(
@@ -165,6 +168,8 @@ def publish(
             listed = count_listed(agreement.session, data, facts.settings.sampling, known, seed)
     result = _result(state, shape, facts, losses, sample)
     likeness = _likeness_record(data)
+    if facts.old is not None and not facts.stopped:
+        result = replace(result, old_text=facts.old.result(state.model, data.vocabulary))
 
     def config_for(checksums: dict[FileName, str]) -> ModelConfig:
         return ModelConfig(
@@ -184,7 +189,15 @@ def publish(
         WEIGHTS: save(weights),
         **agreement.graphs,
         "README.md": model_card(
-            shape, data.record, list(losses.values()), result, agreement.precision, memory, listed, likeness
+            shape,
+            data.record,
+            list(losses.values()),
+            result,
+            agreement.precision,
+            memory,
+            listed,
+            likeness,
+            _origin_name(facts),
         ),
         "loss.svg": draw_losses(read_history(history)),
     }
@@ -203,6 +216,12 @@ def _likeness_record(data: TrainingData) -> LikenessRecord | None:
     if found is None:
         return None
     return LikenessRecord(held_out=found.held_out, learned=found.learned, unlike=found.unlike)
+
+
+def _origin_name(facts: RunFacts) -> str | None:
+    """The name of the model whose weights the run started from, if it did."""
+    origin = facts.record.get("init_from")
+    return None if origin is None or not origin.get("keeps_weights", True) else str(origin["name"])
 
 
 def _measure(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
 import torch
@@ -21,7 +21,7 @@ import torch
 from charloom.bundle import ModelShape
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.settings import RunSettings
-from charloom.text.splits import Segment
+from charloom.text.splits import thin_out
 from charloom.training.batches import Batches
 from charloom.training.data import TrainingData
 from charloom.training.init_from import Origin, first_state
@@ -72,6 +72,10 @@ class RateChoice:
     keeps_weights: bool
     probes: list[Probe]
     reason: str
+
+    def record(self) -> dict[str, object]:
+        """What a model directory keeps of it."""
+        return {"keeps_weights": self.keeps_weights, "probes": [probe.record() for probe in self.probes]}
 
 
 @dataclass
@@ -159,7 +163,7 @@ class RateProbes:
         return self._made[-1]
 
     def _loss(self, session: TorchSession) -> float:
-        measured = beginning(self.data.measured, _MEASURED)
+        measured = thin_out(self.data.measured, _MEASURED)
         loss = evaluate_segments(session, self.data.vocabulary, measured, self.data.protocol_on_the_way).loss
         return loss if math.isfinite(loss) else math.inf
 
@@ -179,10 +183,3 @@ class RateProbes:
 
 def _unmeasured(rate: float, why: str) -> str:
     return f"training at the usual learning rate of {rate:.3g}: {why}"
-
-
-def beginning(segments: Sequence[Segment], at_most: int) -> list[Segment]:
-    """About so many characters of segments: evenly taken from many, or the beginning of one."""
-    total = sum(segment.predicted for segment in segments)
-    every = max(1, min(len(segments), round(total / at_most)))
-    return [Segment(segment.ids[: at_most + 1]) for segment in segments[::every]]

@@ -20,6 +20,7 @@ from charloom.settings import SECTIONS, RunSettings
 from charloom.text.vocabulary import Vocabulary, vocabulary_from_json
 from charloom.training.checkpoint import Checkpoints
 from charloom.training.init_from import Origin, settings_like
+from charloom.training.old_text import OldTextSource
 from charloom.training.ranks import Ranks
 from charloom.training.result import TrainingResult
 from charloom.wrong_values import option_name
@@ -39,6 +40,7 @@ class Request:
         explicit: the settings that the user gave by name.
         unfinished: the record of the run to resume, or None.
         vocabulary: the vocabulary to grow, or None.
+        old_text: where the text of the model to start from is, or None.
     """
 
     recipe: str | None
@@ -46,6 +48,7 @@ class Request:
     explicit: frozenset[str]
     unfinished: dict[str, Any] | None
     vocabulary: Vocabulary | None
+    old_text: OldTextSource | None
 
 
 def check_folder(folder: Path, *, overwrite: bool, resume: bool) -> None:
@@ -97,26 +100,36 @@ def make_request(
     recipe: str | None,
     options: Mapping[str, Any],
     origin: Origin | None,
+    old_text: OldTextSource | None,
     ranks: Ranks,
 ) -> Request:
     """What a run is to do: a new one, or the unfinished one that is resumed."""
     if unfinished is None:
-        return _new_request(recipe, settings, options, origin)
-    return _resumed_request(unfinished, settings, recipe, options, ranks)
+        return _new_request(recipe, settings, options, origin, old_text)
+    return _resumed_request(unfinished, settings, recipe, options, old_text, ranks)
 
 
 def _new_request(
-    recipe: str | None, settings: RunSettings, options: Mapping[str, Any], origin: Origin | None
+    recipe: str | None,
+    settings: RunSettings,
+    options: Mapping[str, Any],
+    origin: Origin | None,
+    old_text: OldTextSource | None,
 ) -> Request:
     """What a run that begins is to do; an origin fixes some of the settings."""
     explicit = frozenset(options)
     if origin is not None:
         settings = settings_like(origin, settings, explicit, recipe)
-    return Request(recipe, settings, explicit, None, None if origin is None else origin.vocabulary)
+    return Request(recipe, settings, explicit, None, None if origin is None else origin.vocabulary, old_text)
 
 
 def _resumed_request(
-    unfinished: dict[str, Any], given: RunSettings, recipe: str | None, options: Mapping[str, Any], ranks: Ranks
+    unfinished: dict[str, Any],
+    given: RunSettings,
+    recipe: str | None,
+    options: Mapping[str, Any],
+    old_text: OldTextSource | None,
+    ranks: Ranks,
 ) -> Request:
     """What a run that is resumed is to do: what it was to do when it began."""
     settings = _resumed_settings(unfinished, given, recipe, options)
@@ -133,6 +146,7 @@ def _resumed_request(
         frozenset(unfinished.get("explicit", ())),
         unfinished,
         None if vocabulary is None else vocabulary_from_json(vocabulary),
+        old_text,
     )
 
 

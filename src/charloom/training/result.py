@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
 from charloom.report import duration
 from charloom.settings import Protocol
@@ -32,6 +32,7 @@ class TrainingResult:
         interrupted: it was asked to stop before the end.
         sample: a text the model wrote.
         losses: every protocol measured, with its loss in nats.
+        old_text: what the run cost on the text of the model that it started from, where that text was found.
     """
 
     model: str
@@ -49,6 +50,7 @@ class TrainingResult:
     interrupted: bool
     sample: str
     losses: dict[str, float]
+    old_text: OldTextResult | None = None
 
     def load(self) -> Model:
         """Open the model that was trained; the same as `charloom.load(result.model)`."""
@@ -62,3 +64,17 @@ class TrainingResult:
             f"{self.model}: {ended}, {self.bits_per_char:.3f} bits per character ({self.protocol}) "
             f"after {self.epochs:.2f} epochs, {duration(self.seconds)}"
         )
+
+
+class OldTextResult(TypedDict):
+    """What a run cost on the old text, in nats a character on what was held out of it.
+
+    `kept` says whether the run learned the old text, too.
+    """
+
+    name: str
+    kept: bool
+    characters: int
+    protocol: Protocol
+    before: float
+    after: float

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -14,7 +13,7 @@ from typing import Any, Unpack
 import torch
 
 from charloom.bundle import ModelShape, edited_files, history_file, holds_model
-from charloom.bundle.config import METRICS, TRAINING
+from charloom.bundle.config import TRAINING
 from charloom.errors import StorageError, TrainingError, UsageError
 from charloom.events import ModelSaved, Notice, Notify, TrainingStarted, ignore, unfailing
 from charloom.files import expand_home, storage_errors
@@ -36,6 +35,7 @@ from charloom.training.data import (
 from charloom.training.device import ThreadPace, check_precision, choose_device, memory_errors
 from charloom.training.history import History
 from charloom.training.init_from import Origin, first_state, read_origin
+from charloom.training.old_text import OldText, old_text_source, read_old_text
 from charloom.training.publish import RunFacts, publish
 from charloom.training.ranks import Ranks, join_ranks
 from charloom.training.rate_probes import RateProbes
@@ -45,7 +45,7 @@ from charloom.training.result import TrainingResult
 from charloom.training.schedule import Plan
 from charloom.training.state import TrainingState
 from charloom.training.tracking import Tracking
-from charloom.training.trainer import Ending, Trainer
+from charloom.training.trainer import Ending, Trainer, divergence_message
 
 
 def train(
@@ -54,6 +54,7 @@ def train(
     *,
     recipe: str | None = None,
     init_from: str | Path | None = None,
+    keep_old: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
     notify: Notify = ignore,
@@ -70,6 +71,7 @@ def train(
         output: the model directory to write.
         recipe: a named set of settings, or a YAML file; `options` go over it.
         init_from: a model directory to start from: its network and vocabulary are kept, new characters added.
+        keep_old: with `init_from`, the old model's text, of which as much is learned as of the new one.
         overwrite: replace a model or an unfinished run that is there.
         resume: continue the unfinished run that is there.
         notify: is given events, see `charloom.events`; if it raises, that is logged and the run goes on without it.
@@ -87,8 +89,8 @@ def train(
     specs = list_specs(corpus)
     folder = expand_home(output)
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
-    validation = settings.corpus.validation
-    check_outside(folder, specs if validation is None else [*specs, validation])
+    beside = [str(text) for text in (settings.corpus.validation, keep_old) if text is not None]
+    check_outside(folder, [*specs, *beside])
     device, heard = partial(choose_device, settings.training.device), unfailing(notify)
     with join_ranks(device) as ranks, FolderLock(folder, heard) as lock, memory_errors():
         notice = heard if ranks.writes else ignore
@@ -101,7 +103,8 @@ def train(
         if resume and unfinished is None:
             notice(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
         origin = None if init_from is None or unfinished is not None else read_origin(expand_home(init_from))
-        request = make_request(unfinished, settings, recipe, options, origin, ranks)
+        old_text = old_text_source(origin, unfinished, keep_old, specs)
+        request = make_request(unfinished, settings, recipe, options, origin, old_text, ranks)
         tracking = Tracking(folder, request.settings.training.track, request.recipe, notice, writes=ranks.writes)
         run = _Run(specs, folder, request, origin, tracking, ranks, started, lock)
         with tracking:
@@ -142,6 +145,7 @@ class _Run:
         ranks.check_same(self.data.record.sha256, "text")
         if self.data.record.items:
             self._prepare_items()
+        self.old = self._read_old_text()
         self.record: dict[str, Any] = {"recipe": request.recipe}
         if origin is not None:
             self.record["init_from"] = {"name": origin.name, "sha256": origin.sha256}
@@ -150,6 +154,17 @@ class _Run:
         self.pace: ThreadPace | None = None
         self.shape: ModelShape = model_shape(self.data, self.settings.model)
         self.checkpoints = Checkpoints(folder / TRAINING, (request.unfinished or {}).get("run"), lock)
+
+    def _read_old_text(self) -> OldText | None:
+        """The text of the model to start from, which becomes a part of the data where it is to be learned, too."""
+        source, corpus = self.request.old_text, self.settings.corpus
+        if source is None or source.sha256 == self.data.record.sha256:
+            return None  # there is no old text, or it is the new one
+        old = read_old_text(source, corpus, self.data.vocabulary, self.notify, items=self.data.record.items)
+        if old is not None and source.kept:
+            self.ranks.check_same(old.sha256, "old text")
+            self.data = replace(self.data, old=old)
+        return old
 
     def _prepare_items(self) -> None:
         """A model of items writes one at a time, unless the user says where to stop."""
@@ -174,8 +189,11 @@ class _Run:
         return ThreadPace(torch.get_num_threads()) if free and alone_on_cpu else None
 
     def _train(self, should_stop: Callable[[], bool]) -> TrainingResult:
-        if self.origin is not None and "learning_rate" not in self.fixed:
-            self._choose_rate(self.origin, should_stop)
+        if self.origin is not None:
+            if self.old is not None and self.ranks.writes:
+                self.old = self.old.measured_by(self._fresh_state().model, self.data.vocabulary)
+            if "learning_rate" not in self.fixed:
+                self._choose_rate(self.origin, should_stop)
         state = self._fresh_state()
         if self.request.unfinished is None:
             self._begin()
@@ -197,13 +215,13 @@ class _Run:
                 self.checkpoints.remove_all()
             kept = f", and the model that was in {self.folder} is kept" if holds_model(self.folder) else ""
             raise TrainingError(
-                _divergence_message(state, f"nothing had been evaluated yet, so nothing was saved{kept}")
+                divergence_message(state, f"nothing had been evaluated yet, so nothing was saved{kept}")
             )
         result = self._publish(state, start, ending)
         self.notify(ModelSaved(result.model, result.best_step))
         if ending is Ending.DIVERGED:
             best = f"the best weights, of step {result.best_step:,}, are saved in {result.model}"
-            raise TrainingError(_divergence_message(state, best))
+            raise TrainingError(divergence_message(state, best))
         return result
 
     def _make_plan(self) -> tuple[Plan, Batches]:
@@ -250,15 +268,12 @@ class _Run:
         probes = RateProbes(
             self.data, self.settings, self.shape, origin, self.batches, self.plan, self.device, self.ranks, should_stop
         )
-        choice = probes.choose(may_start_over=True)
+        choice = probes.choose(may_start_over=self.data.old is None)
         self.notify(Notice(choice.reason))
         training = self.settings.training.model_copy(update={"learning_rate": choice.learning_rate})
         self.settings = self.settings.model_copy(update={"training": training})
         self.plan = replace(self.plan, settings=training)
-        self.record["init_from"] |= {
-            "keeps_weights": choice.keeps_weights,
-            "probes": [probe.record() for probe in choice.probes],
-        }
+        self.record["init_from"] |= choice.record()
         self.origin = origin if choice.keeps_weights else None
 
     def _begin(self) -> None:
@@ -280,6 +295,7 @@ class _Run:
                 "explicit": sorted(self.request.explicit),
                 "corpus": self.data.record.model_dump(),
                 "vocabulary": None if self.request.vocabulary is None else self.request.vocabulary.to_json(),
+                "old_text": None if self.old is None else asdict(self.old.source),
                 "steps": self.plan.steps,
                 "world_size": self.ranks.world_size,
             }
@@ -328,20 +344,12 @@ class _Run:
             self.batches,
             self.plan,
             self.checkpoints,
-            self._history(start),
+            History.of_run(self.folder, start, writes=self.ranks.writes),
             self.notify,
             should_stop,
             self.ranks,
             self.pace,
         ).run()
-
-    def _history(self, start: int) -> History:
-        """Where to record losses; what was recorded before this run was resumed is in it already."""
-        path, saved = history_file(self.folder), self.folder / METRICS
-        if start and self.ranks.writes and not path.exists() and saved.is_file():
-            with storage_errors(path):
-                shutil.copyfile(saved, path)
-        return History(path, keep_until_step=start, writes=self.ranks.writes)
 
     def _with_better_size(self, state: TrainingState) -> TrainingState:
         """Choose again by the run's own speed, once; where another size is clearly better, begin anew with it."""
@@ -370,7 +378,8 @@ class _Run:
             self.checkpoints.check_owned()
             stopped, target = ending is Ending.STOPPED, self.checkpoints.target(finished=ending is Ending.FINISHED)
             record = {**self.record, "run": self.checkpoints.run}
-            facts = RunFacts(target, record, self.settings, self.batches.windows_per_epoch, start, stopped)
+            windows = self.batches.windows_per_epoch
+            facts = RunFacts(target, record, self.settings, windows, start, stopped, self.old)
             for name in sorted(edited_files(target)):
                 self.notify(Notice(f"{target / name} was edited by somebody, and stays as it is"))
             try:
@@ -387,11 +396,3 @@ class _Run:
                 self.checkpoints.remove_all(but_best=target == self.checkpoints.best)
             content = json.dumps(asdict(result)).encode()
         return TrainingResult(**json.loads(self.ranks.share_bytes(content)))
-
-
-def _divergence_message(state: TrainingState, saved: str) -> str:
-    return (
-        f"the loss or its gradient became NaN or infinite after step {state.progress.step:,}, "
-        f"{state.progress.rescues} rescues with lower learning rates did not help: {saved}; "
-        "try a lower --learning-rate or --grad-clip"
-    )

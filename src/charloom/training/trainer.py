@@ -334,6 +334,15 @@ def short_sample(session: Session, vocabulary: Vocabulary, settings: RunSettings
     return generate_batch(session, vocabulary, "", "", sampling, 1)[0].text
 
 
+def divergence_message(state: TrainingState, saved: str) -> str:
+    """Why a run was given up, and what of it is saved."""
+    return (
+        f"the loss or its gradient became NaN or infinite after step {state.progress.step:,}, "
+        f"{state.progress.rescues} rescues with lower learning rates did not help: {saved}; "
+        "try a lower --learning-rate or --grad-clip"
+    )
+
+
 @contextmanager
 def weights_in_place(state: TrainingState) -> Iterator[None]:
     """Inside the block the model has the averaged weights, where the run keeps an average."""
