@@ -5,19 +5,17 @@ Legend: T time, H hidden units.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from charloom.bundle import ModelDirectory
 from charloom.runtime.activations import activations
+from charloom.runtime.features import Values, correlations, features
 from charloom.runtime.session import open_session
 from charloom.text.vocabulary import Ids
 from figures import style
-
-Values = NDArray[np.float64]
 
 STUDIED = 5_000  # characters to choose a unit by, and as many others to test it on
 CONVINCING = 0.7  # from here on a unit is said to track a feature
@@ -40,46 +38,6 @@ class Finding:
     tested: float
 
 
-def features(text: str) -> dict[str, Values]:
-    """What is looked for, after each character: (T,) each."""
-    return {
-        "position in the line": _since(text, "\n"),
-        "position in the word": _run(text, str.isalpha),
-        "in a word of capitals": np.minimum(_run(text, str.isupper), 2) // 2,
-        "inside quotation marks": _between(text, '"', '"'),
-        "inside parentheses": _between(text, "(", ")"),
-    }
-
-
-def _since(text: str, mark: str) -> Values:
-    """Characters since the last mark."""
-    counts, count = [], 0
-    for character in text:
-        count = 0 if character == mark else count + 1
-        counts.append(count)
-    return np.array(counts, dtype=float)
-
-
-def _run(text: str, belongs: Callable[[str], bool]) -> Values:
-    """How many characters up to here belong together."""
-    counts, count = [], 0
-    for character in text:
-        count = count + 1 if belongs(character) else 0
-        counts.append(count)
-    return np.array(counts, dtype=float)
-
-
-def _between(text: str, opening: str, closing: str) -> Values:
-    """1 after an opening mark and until its closing one; a blank line ends it in any case."""
-    inside, before, values = False, "", []
-    for character in text:
-        ends = character == closing or character == before == "\n"
-        inside = not ends if inside else character == opening
-        values.append(inside)
-        before = character
-    return np.array(values, dtype=float)
-
-
 def search(directory: ModelDirectory, held_out: Ids) -> list[Finding]:
     """For each feature that occurs, the best unit of the top layer: chosen on one text, tested on the next."""
     halves = _halves(held_out)
@@ -90,10 +48,10 @@ def search(directory: ModelDirectory, held_out: Ids) -> list[Finding]:
     for name in first:
         if min(np.ptp(first[name]), np.ptp(second[name])) == 0:
             continue  # it does not occur
-        correlations = _correlations(hidden[0], first[name])
-        unit = int(np.abs(correlations).argmax())
-        tested = float(_correlations(hidden[1][:, [unit]], second[name])[0])
-        found.append(Finding(name, unit, float(correlations[unit]), tested))
+        searched = correlations(hidden[0], first[name])
+        unit = int(np.abs(searched).argmax())
+        tested = float(correlations(hidden[1][:, [unit]], second[name])[0])
+        found.append(Finding(name, unit, float(searched[unit]), tested))
     return found
 
 
@@ -107,13 +65,6 @@ def _hidden(directory: ModelDirectory, ids: Ids) -> Values:
     session = open_session(directory, "float32")
     units = range(directory.config.model.hidden_size)
     return activations(session, directory.vocabulary, ids, units=units).values.astype(float)
-
-
-def _correlations(hidden: Values, feature: Values) -> Values:
-    """Pearson's correlation of each unit (T, H) with a feature (T,); a unit that never changes has none."""
-    centred, wanted = hidden - hidden.mean(axis=0), feature.astype(float) - feature.mean()
-    scale = np.linalg.norm(centred, axis=0) * np.linalg.norm(wanted)
-    return np.asarray(wanted @ centred / np.where(scale > 0, scale, np.inf))
 
 
 def draw(directory: ModelDirectory, held_out: Ids, found: Finding, length: int = 420) -> bytes:

@@ -50,7 +50,7 @@ def test_gates_by_hand_lead_to_the_states_of_the_runtime(trained: Path) -> None:
 
 
 def test_features_of_a_text() -> None:
-    found = neurons.features('AB c\n"d (e)"')
+    found = features.features('AB c\n"d (e)"')
     assert found["position in the line"].tolist() == [1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6, 7]
     assert found["position in the word"].tolist() == [1, 2, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0]
     assert found["in a word of capitals"].tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
@@ -59,14 +59,14 @@ def test_features_of_a_text() -> None:
 
 
 def test_a_quotation_that_is_never_closed_ends_with_its_paragraph() -> None:
-    assert neurons.features('"a\n\nb')["inside quotation marks"].tolist() == [1, 1, 1, 0, 0]
+    assert features.features('"a\n\nb')["inside quotation marks"].tolist() == [1, 1, 1, 0, 0]
 
 
 def test_correlations_are_pearsons() -> None:
     draw = np.random.default_rng(1)
     hidden, feature = draw.normal(size=(50, 3)), draw.normal(size=50)
     hidden[:, 2] = 0.5
-    found = neurons._correlations(hidden, feature)
+    found = features.correlations(hidden, feature)
     assert found[:2] == pytest.approx([np.corrcoef(hidden[:, unit], feature)[0, 1] for unit in range(2)])
     assert found[2] == 0
 

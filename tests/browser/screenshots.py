@@ -45,7 +45,6 @@ def take_page(browser: Browser, model: Path, folder: Path) -> Path:
         file = Path(scratch) / "model.html"
         export_html(open_model_directory(model), file)
         opened(page, file)
-        page.get_by_text("Filters").click()
         written(page, PROMPT, length=300, temperature=0.7, seed=4)
         page.locator("#written [role=option]").nth(PLACES["page"]).hover()
         expect(page.locator(".panel:visible")).to_have_count(1)

@@ -73,8 +73,8 @@ def check_pages(browser: Browser, folder: Path, shown: str) -> None:
         visit(page, shown)
         assert write(page, "The ") == charloom.load(folder).generate("The ", length=120, seed=7).text
         expect(page.locator("#curl")).to_contain_text(f"{shown}/v1/completions")
-        page.get_by_text("The same by program").click()
-        page.get_by_role("link", name="All addresses of this server").click()
+        page.get_by_text("Use from code").click()
+        page.get_by_role("link", name="API reference").click()
         expect(page.locator("#operations")).to_contain_text("/v1/completions")
         assert page.url == f"{shown}/docs"
 

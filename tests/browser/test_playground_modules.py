@@ -78,18 +78,19 @@ def test_nothing_comes_from_elsewhere_or_is_inline() -> None:
 
 
 def test_the_exported_page_has_nothing_that_only_a_server_has() -> None:
-    page = assemble_page("a model", {}, b"", b"")
+    page = assemble_page("a model", "An intro", {}, b"", b"")
     assert "<!-- " not in page
     assert not re.search(r'\b(?:src|href)="(?!#)', page)
     ids = set(re.findall(r'\bid="([\w-]+)"', page))
     for module in MODULES:
         if module.parent == FRONT:
             assert ids >= set(re.findall(r'byId\("([\w-]+)"\)', module.read_text("utf-8"))), module.name
-    assert not ids & {"key-form", "neurons-view", "regex", "curl", "curve", "model"}
+    assert not ids & {"key-form", "regex", "curl", "curve", "model"}
 
 
 def test_the_exported_pages_policy_allows_nothing_else() -> None:
-    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', assemble_page("a model", {}, b"", b""))
+    page = assemble_page("a model", "An intro", {}, b"", b"")
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="(.*?)"', page)
     assert policy is not None
     own = r"'sha256-[\w+/=]{44}'"
     assert re.fullmatch(

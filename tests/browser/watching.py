@@ -19,7 +19,7 @@ AXE = "axe-core@4.14.1"
 STOP_AFTER_20 = """() => new MutationObserver((changes, observer) => {
   if (document.querySelectorAll("#written [role=option]").length <= 20) return;
   observer.disconnect();
-  document.getElementById("stop").click();
+  document.getElementById("halt").click();
 }).observe(document.getElementById("written"), { childList: true, subtree: true })"""
 
 

@@ -17,7 +17,7 @@ import html
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
 
@@ -28,8 +28,8 @@ from charloom.files import atomic_write
 from charloom.kernel.build import compile_wasm
 from charloom.kernel.reference import quantize
 from charloom.kernel.weights import Weights, lay_tensors, read_weights
-from charloom.text.cleaning import STEPS
-from charloom.text.vocabulary import CharacterVocabulary
+from charloom.runtime.introduction import describe, introduce, reading_rules
+from charloom.runtime.model import Model
 
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z_]+\.js)";\n', re.M)
 _EXPORT = re.compile(r"^export ", re.M)
@@ -69,16 +69,17 @@ def _imports(name: str) -> Iterator[str]:
     return (found[1] for found in _IMPORT.finditer(browser_source(name)))
 
 
-def assemble_page(name: str, description: Mapping[str, object], kernel: bytes, weights: bytes) -> str:
+def assemble_page(title: str, intro: str, description: Mapping[str, object], kernel: bytes, weights: bytes) -> str:
     """The whole page.
 
     Args:
-        name: the model's, for people.
+        title: of the page.
+        intro: a sentence that says what it is; also what other sites show of a link to it.
         description: what the page knows of the model, put in as JSON.
         kernel: for WebAssembly; put in as base64.
         weights: put in as base64.
     """
-    style = _without_comments("".join(map(browser_source, ("colours.css", "style.css", "text.css"))))
+    style = _without_comments("".join(map(browser_source, ("colours.css", "style.css", "text.css", "drawings.css"))))
     script = join_modules("standalone.js")
     policy = (
         f"default-src 'none'; script-src {_hash(script)} 'wasm-unsafe-eval'; style-src {_hash(style)}; "
@@ -87,7 +88,11 @@ def assemble_page(name: str, description: Mapping[str, object], kernel: bytes, w
     start, body, end = re.split(r"(?=</head>|</body>)", _SERVER_ONLY.sub("", browser_source("index.html")))
     return f"""{start}<meta http-equiv="Content-Security-Policy" content="{policy}">
 <meta name="referrer" content="no-referrer">
-<title>{html.escape(name)} – a character-level language model</title>
+<meta name="description" content="{html.escape(intro)}">
+<meta property="og:type" content="website">
+<meta property="og:title" content="{html.escape(title)}">
+<meta property="og:description" content="{html.escape(intro)}">
+<title>{html.escape(title)}</title>
 <style>{style}</style>
 {body}<script type="application/json" id="description">{_json(description)}</script>
 <script type="text/plain" id="kernel">{_base64(kernel)}</script>
@@ -143,19 +148,32 @@ class ExportedPage:
     compiled: bool
 
 
-def export_html(directory: ModelDirectory, file: Path, *, overwrite: bool = False) -> ExportedPage:
+def export_html(
+    directory: ModelDirectory,
+    file: Path,
+    *,
+    title: str = "",
+    intro: str = "",
+    prompt: str = "",
+    overwrite: bool = False,
+) -> ExportedPage:
     """Write a page that holds the model, its weights as int8, and runs it; the same model gives the same bytes.
 
     Args:
         directory: the model.
         file: what to write; it appears whole or not at all.
+        title: of the page; the model's name if empty.
+        intro: a sentence above the text; what the model is and what it learned from if empty.
+        prompt: what the first text begins with.
         overwrite: replace a file that is there.
     """
     check_target(directory, file, overwrite)
     weights = pack_weights(directory.config.model, read_weights(directory))
     kernel = _kernel()
-    name = directory.path.resolve().name
-    content = assemble_page(name, _description(directory), kernel, weights).encode("utf-8")
+    title = title or directory.path.resolve().name
+    intro = intro or describe(directory.config)
+    description = {**_description(directory), "title": title, "intro": intro, "prompt": prompt}
+    content = assemble_page(title, intro, description, kernel, weights).encode("utf-8")
     with atomic_write(file) as stream:
         stream.write(content)
     return ExportedPage(str(file), len(content), hashlib.sha256(content).hexdigest(), len(weights), bool(kernel))
@@ -170,26 +188,18 @@ def _kernel() -> bytes:
 
 
 def _description(directory: ModelDirectory) -> dict[str, object]:
-    vocabulary, sampling = directory.vocabulary, directory.sampling
-    known = vocabulary.characters if isinstance(vocabulary, CharacterVocabulary) else ()
+    sampling = directory.sampling
     return {
         "name": directory.path.resolve().name,
         "shape": directory.config.model.model_dump(),
-        "vocabulary": {"kind": vocabulary.kind, "characters": "".join(known)},
-        "unknown_id": vocabulary.unknown_id,
-        "opening_id": vocabulary.opening_id,
-        "cleaning": [step for step in directory.config.corpus.cleaning if STEPS[step].character_level],
-        "sampling": {
-            "length": min(sampling.length, _LONGEST),
-            "temperature": sampling.temperature,
-            "top_k": sampling.top_k,
-            "top_p": sampling.top_p,
-            "min_p": sampling.min_p,
-            **({} if sampling.seed is None else {"seed": sampling.seed}),
-        },
+        **reading_rules(directory),
+        "unknown_id": directory.vocabulary.unknown_id,
+        "opening_id": directory.vocabulary.opening_id,
+        "sampling": {**sampling.model_dump(mode="json"), "length": min(sampling.length, _LONGEST)},
         "longest": _LONGEST,
-        "corpus": directory.config.corpus.model_dump(mode="json", include={"vocabulary", "characters"}),
+        "corpus": directory.config.corpus.model_dump(mode="json", include={"vocabulary", "characters", "items"}),
         "losses": {protocol: loss.model_dump() for protocol, loss in directory.config.losses.items()},
+        "introduction": asdict(introduce(Model(directory))),
         "card": _card(directory),
     }
 
@@ -215,5 +225,5 @@ def _card(directory: ModelDirectory) -> list[tuple[str, str]]:
     if config.listed is not None:
         facts.append(("On its list", f"{config.listed.listed:,} of {config.listed.written:,} items that it wrote"))
     facts.append(("Made by", f"charloom {config.library_version}"))
-    facts.append(("Mind", "It knows spelling and rhythm, not facts, and may repeat its text word for word."))
+    facts.append(("Note", "It knows spelling and rhythm, not facts, and may repeat its text word for word."))
     return facts

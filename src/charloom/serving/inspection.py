@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from charloom.errors import BusyError
 from charloom.runtime.continuation import Continuation
+from charloom.runtime.introduction import describe, reading_rules
 from charloom.runtime.logprobs import Tokens
 from charloom.serving.completions import OUT_OF_TIME, unless_gone
 from charloom.serving.concurrency import LARGE, LONG
@@ -26,6 +27,7 @@ from charloom.serving.models import Served
 from charloom.serving.requests import ActivationsRequest, ScoreRequest
 from charloom.serving.schema import describe_body
 from charloom.serving.work import check_whole
+from charloom.text.cleaning import clean_prompt
 
 router = APIRouter(prefix="/api")
 
@@ -44,6 +46,17 @@ class ModelFacts(BaseModel):
     card: str | None
     history: list[dict[str, Any]]
     sampling: dict[str, Any]
+    intro: str
+    parameters: int
+    vocabulary: dict[str, str]
+    cleaning: list[str]
+
+
+class ModelIntroduction(BaseModel):
+    """Prompts to try, and units that follow something a person can name."""
+
+    prompts: list[str]
+    units: list[dict[str, Any]]
 
 
 class ScoredText(BaseModel):
@@ -86,7 +99,23 @@ def _facts(served: Served) -> dict[str, Any]:
         "card": model.directory.read_card(),
         "history": [asdict(one) for one in model.directory.read_evaluations()[-_HISTORY_LIMIT:]],
         "sampling": model.sampling.model_dump(mode="json"),
+        "intro": describe(model.config),
+        "parameters": model.config.model.parameters,
+        **reading_rules(model.directory),
     }
+
+
+@router.get(
+    "/models/{name}/introduction",
+    **describe_body(None, ModelIntroduction, "Prompts to try and units with a name.", refusals=(404, 503)),
+)
+async def introduction(request: Request, name: str) -> Response:
+    """Prompts that the model's own texts often begin with, and the units that follow something a person can name."""
+    server = context(request)
+    served = server.models.named(name)
+    async with server.looking:
+        found = await anyio.to_thread.run_sync(served.introduction)
+    return json_answer(json_text(asdict(found)), server)
 
 
 @router.post("/score", **describe_body(ScoreRequest, ScoredText, "What each character of a text costs."))
@@ -101,9 +130,9 @@ async def score(request: Request) -> Response:
         await server.concurrency.admit(request.scope)
     tokens = await _score_text(request, server, served, asked.text)
     answer = (
-        scored_text(served, tokens)
+        scored_text(served, tokens, asked.text)
         if len(tokens) < LONG
-        else await server.concurrency.build_in_thread(scored_text, served, tokens)
+        else await server.concurrency.build_in_thread(scored_text, served, tokens, asked.text)
     )
     return json_answer(answer, server)
 
@@ -131,10 +160,16 @@ async def _score_text(request: Request, server: Context, served: Served, text: s
     return continuation.about_prompt
 
 
-def scored_text(served: Served, tokens: Tokens) -> str:
-    """The answer, as JSON."""
+def scored_text(served: Served, tokens: Tokens, text: str) -> str:
+    """The answer, as JSON; characters that the model does not know are those of `text`, as it was cleaned."""
     parts, characters = [], 0
+    cleaned = clean_prompt(text, served.model.config.corpus.cleaning)
+    unknown = set(served.model.vocabulary.unknown_characters(cleaned))
+    named = (character for character in cleaned if character in unknown)
     for some in _characters(served, tokens):
+        for token in some:
+            if token.get("unknown"):
+                token["text"] = next(named)
         parts.append(json_text(some)[1:-1])
         characters += len(some)
     nats = 0.0 - math.fsum(tokens.logprobs)
@@ -151,7 +186,7 @@ def scored_text(served: Served, tokens: Tokens) -> str:
 
 def _characters(served: Served, tokens: Tokens) -> Iterator[list[dict[str, Any]]]:
     """Tokens as characters, some at a time: of bytes, those of one character are taken together."""
-    decode = served.model.vocabulary.decoder()
+    decode, unknown_id = served.model.vocabulary.decoder(), served.model.vocabulary.unknown_id
     nats, top = 0.0, None
     for start in range(0, len(tokens), _AT_ONCE):
         found: list[dict[str, Any]] = []
@@ -161,7 +196,8 @@ def _characters(served: Served, tokens: Tokens) -> Iterator[list[dict[str, Any]]
                 top = [{"text": text, "probability": math.exp(logprob)} for text, logprob in token.top]
             text = decode(token.id)
             if text:
-                found.append({"text": text, "bits": nats / math.log(2), "top": top})
+                character = {"text": text, "bits": nats / math.log(2), "top": top}
+                found.append({**character, "unknown": True} if token.id == unknown_id else character)
                 nats, top = 0.0, None
         if found:
             yield found

@@ -15,6 +15,7 @@ from charloom.display import visible
 from charloom.errors import CharloomError, UsageError
 from charloom.files import expand_home
 from charloom.runtime.engine import Engine
+from charloom.runtime.introduction import Introduction, introduce
 from charloom.runtime.model import Model, load
 from charloom.serving.errors import ApiError
 from charloom.serving.logs import LOGGER
@@ -38,6 +39,7 @@ class Served:
         self.created = int(time.time())
         self._source = source
         self._loaded: tuple[Model, Engine] | None = None
+        self._introduction: Introduction | None = None
 
     @property
     def ready(self) -> bool:
@@ -84,6 +86,12 @@ class Served:
         config = model.path / "config.json"
         self.created = int(config.stat().st_mtime) if config.is_file() else self.created
         self._loaded = model, engine
+
+    def introduction(self) -> Introduction:
+        """What to show of it first; it is found when it is first asked for."""
+        if self._introduction is None:
+            self._introduction = introduce(self.model)
+        return self._introduction
 
     def stop(self) -> None:
         """Give up what it is writing, and end its engine."""

@@ -14,7 +14,7 @@ test("bits are minus the binary logarithm, and never minus zero", () => {
 });
 
 test("steps of the ramps begin where they say", () => {
-  assert.deepEqual([0, 0.49, 0.5, 1, 2, 4, 6, 7.9, 8, 40].map(surprise.surpriseStep), [0, 0, 1, 2, 3, 4, 5, 5, 6, 6]);
+  assert.deepEqual([0, 1.99, 2, 3, 4, 6, 8, 9.9, 10, 40].map(surprise.surpriseStep), [0, 0, 1, 2, 3, 4, 5, 5, 6, 6]);
   assert.equal(surprise.surpriseStep(null), 0);
   assert.deepEqual([-1, -0.5, -0.09, 0, 0.1, 0.3, 0.55, 0.8, 1.2].map(activationStep), [-4, -2, 0, 0, 1, 2, 3, 4, 4]);
 });

@@ -7,10 +7,11 @@
  * @property {number | null} bits −log2 of its probability; null where the model was not asked.
  * @property {[string, number][]} top the likeliest characters with their probabilities, likeliest first.
  * @property {boolean} [branched] whether a person chose it.
+ * @property {boolean} [unknown] whether the model does not know it.
  */
 
 /** Bits from which the next step of the surprise ramp is used; step 0 is below the first. The classes are in colours.css. */
-export const SURPRISE_STEPS = [0.5, 1, 2, 4, 6, 8];
+export const SURPRISE_STEPS = [2, 3, 4, 6, 8, 10];
 
 /** @param {number | null} bits @returns {number} the step of the ramp, 0 to 6. */
 export function surpriseStep(bits) {
@@ -61,6 +62,7 @@ export function shownAlone(character) {
 /** What a screen reader says for a character of a text. @param {Character} one */
 export function spokenSurprise(one) {
   const name = spokenName(one.text);
+  if (one.unknown) return `${name}, not in the model’s vocabulary`;
   if (one.bits === null) return name;
   const top = one.top.slice(0, 3).map(([character, share]) => `${spokenName(character)} ${percent(share)}`);
   return `${name}, ${one.bits.toFixed(1)} bits${top.length ? `; likeliest: ${top.join(", ")}` : ""}`;

@@ -42,3 +42,13 @@ export function filled(made, attributes, children) {
   made.append(...children);
   return made;
 }
+
+/**
+ * An element of a drawing.
+ * @param {string} name @param {Record<string, unknown>} [attributes] as those of `element`.
+ * @returns {SVGElement}
+ */
+export function drawn(name, attributes = {}) {
+  const made = /** @type {SVGElement} */ (document.createElementNS("http://www.w3.org/2000/svg", name));
+  return filled(made, attributes, []);
+}

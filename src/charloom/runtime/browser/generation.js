@@ -8,9 +8,11 @@ const ALTERNATIVES = 5;
 const KEPT_BYTES = 64 << 20; // of remembered states
 
 export class Generator {
-  /** Writes with a network; texts are of at most `longest` ids. */
-  constructor(network, unknownId, longest) {
+  /** Writes with a network of a shape; texts are of at most `longest` ids. */
+  constructor(network, unknownId, longest, shape) {
     this.network = network;
+    this.layers = shape.num_layers;
+    this.states = this.layers * (shape.cell === "lstm" ? 2 : 1);
     this.unknownId = unknownId;
     this.stride = Math.max(64, Math.ceil((longest * network.state.byteLength) / KEPT_BYTES));
     this.known = []; // the ids that the remembered states have read
@@ -43,6 +45,20 @@ export class Generator {
       if (position + 1 < end) logits = this.read([id], position, 0);
       position++;
     }
+  }
+
+  /** The hidden state of a layer after each of `ids`, read from the start: (T, H). */
+  hidden(ids, layer) {
+    const { state } = this.network;
+    this.kept.length = this.known.length = 0;
+    state.fill(0);
+    const size = state.length / this.states, place = (this.states / this.layers) * layer * size;
+    const values = new Float32Array(ids.length * size);
+    for (const [time, id] of ids.entries()) {
+      this.network.read([id], 0);
+      values.set(state.subarray(place, place + size), time * size);
+    }
+    return values;
   }
 
   /** Read ids that follow `position` others; the logits of those from `first` on. */

@@ -1,11 +1,19 @@
 /** The page put together: tabs, the form and its address, writing and scoring, before any back end. */
 
+import { connectActions } from "./actions.js";
 import { Announcer } from "./announce.js";
-import { BackendError } from "./backend.js";
+import { connectComparing } from "./compare.js";
 import { byId, factList } from "./dom.js";
+import { Neurons } from "./neurons.js";
+import { openingText } from "./opening.js";
+import { clearProblems, openAround, showProblem } from "./problems.js";
 import { connectScoring } from "./score.js";
-import { fromForm, fromHash, toForm, toHash } from "./settings.js";
+import { fromForm, fromHash, rebased, toForm, toHash } from "./settings.js";
+import { connectTabs } from "./tabs.js";
+import { Unknown } from "./unknown.js";
 import { Writer } from "./write.js";
+
+const FILTERS = /** @type {const} */ (["top_k", "top_p", "min_p", "stop", "regex"]);
 
 /**
  * What a back end adds to the page.
@@ -14,6 +22,7 @@ import { Writer } from "./write.js";
  * @property {() => void} [addressed] another address was entered, and its settings are in the form.
  * @property {() => void} [ended] a text has ended.
  * @property {(id: string) => void} [opened] the panel with this id was opened.
+ * @property {(unit: number, layer: number) => void} [looked] a unit was chosen.
  * @property {(error: unknown) => void} [failed]
  */
 
@@ -22,13 +31,26 @@ export class Page {
   constructor(backend, hooks = {}) {
     this.backend = backend;
     this.hooks = hooks;
+    /** @type {import("./backend.js").About | null} */
+    this.about = null; // of the model
+    /** @type {Unknown | null} */
+    this.unknown = null;
     this.form = byId("settings");
     this.announcer = new Announcer(byId("live"));
     this.writer = new Writer(this);
-    this.openTab = connectTabs(byId("views"), (id) => hooks.opened?.(id));
+    this.neurons = new Neurons(this, backend, (unit, layer) => hooks.looked?.(unit, layer));
+    this.openTab = connectTabs(byId("views"), (id) => {
+      byId("surprise").hidden = id === "neurons-view"; // which has colours of its own
+      byId("help").hidden = id === "compare-view";
+      if (id === "neurons-view") this.neurons.opened();
+      hooks.opened?.(id);
+    });
     connectScoring(this);
+    connectComparing(this);
+    connectActions(this);
     this.#connectForm();
     toForm(this.form, fromHash(location.hash, backend.usual));
+    byId("sheet").open = !onPhone();
     this.#showSettings();
   }
 
@@ -37,15 +59,52 @@ export class Page {
     return fromForm(this.form, this.backend.usual);
   }
 
+  /** Whether the model writes short items, one a line. */
+  get items() {
+    return this.about?.corpus.items === true;
+  }
+
+  /**
+   * A model is known: the form takes its own settings, except those that somebody has set.
+   * @param {import("./backend.js").About} about
+   * @param {import("./settings.js").Settings} before what was usual until now.
+   */
+  use(about, before) {
+    const { usual } = this.backend;
+    const given = this.about ? rebased(this.settings, before, usual) : fromHash(location.hash, usual);
+    if (!this.about && byId("prompt").value) given.prompt = byId("prompt").value;
+    this.about = about;
+    this.unknown = new Unknown(about);
+    toForm(this.form, given);
+    byId("intro").textContent = about.intro;
+    byId("facts").replaceChildren(mainFacts(about.shape, about.corpus, about.losses));
+    byId("items-field").hidden = !this.items;
+    byId("temperatures").value = [...new Set([0.3, usual.temperature, 1.2])].sort().join(", ");
+    byId("filters").open ||= this.#filtered().length > 0;
+    this.settingsChanged();
+  }
+
+  /** A text with the characters that the model does not know hatched. @param {string} text @returns {(Node | string)[]} */
+  marked(text) {
+    return this.unknown?.marked(text) ?? [text];
+  }
+
   /** Put a prompt into the form. @param {string} prompt */
   usePrompt(prompt) {
     byId("prompt").value = prompt;
     this.settingsChanged();
   }
 
+  /** Put a link into the address bar. @param {string} link */
+  useLink(link) {
+    history.replaceState(null, "", link);
+  }
+
   /** Show the settings wherever else they are shown: slider, seed, address. */
   settingsChanged() {
     this.#showSettings();
+    if (!this.about) return; // it is not known yet what is usual
+    this.unknown?.showIn(byId("prompt").value);
     const hash = toHash(this.settings, this.backend.usual);
     const [here] = location.href.split("#"); // also where another document's address is the base
     if (hash !== location.hash.slice(1)) history.replaceState(null, "", `${here}#${hash}`);
@@ -54,8 +113,7 @@ export class Page {
 
   /** Something was asked of the back end. */
   began() {
-    byId("error").textContent = "";
-    byId("error").hidden = true;
+    clearProblems();
   }
 
   /** A text has ended. */
@@ -64,20 +122,25 @@ export class Page {
     this.hooks.ended?.();
   }
 
-  /** One line near the form. @param {unknown} error */
-  failed(error) {
-    const known = error instanceof BackendError;
-    const later = known && error.retryAfter ? ` Try again in ${error.retryAfter} s.` : "";
-    byId("error").textContent = known ? `${error.message}${later}` : `something went wrong in this page: ${error}`;
-    byId("error").hidden = false;
+  /** Say what was wrong. @param {unknown} error @param {import("./problems.js").Broken | null} [broken] */
+  failed(error, broken = null) {
+    showProblem(error, broken);
     this.hooks.failed?.(error);
+  }
+
+  /** What is set of the settings that are not always in sight. @returns {string[]} */
+  #filtered() {
+    const { settings } = this;
+    return FILTERS.filter((name) => settings[name] !== this.backend.usual[name]);
   }
 
   #showSettings() {
     const { seed, temperature } = this.settings;
     byId("temperature-slider").value = temperature;
-    byId("new-seed").textContent = seed === null ? "Keep this seed" : "Draw anew";
+    byId("new-seed").textContent = seed === null ? "Keep this seed" : "New seed";
     byId("new-seed").disabled = seed === null && this.writer.seed === null;
+    const count = this.#filtered().length;
+    byId("filters-set").textContent = count ? ` (${count} set)` : "";
   }
 
   #connectForm() {
@@ -85,9 +148,14 @@ export class Page {
     form.addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
       this.writer.generate();
+      if (onPhone()) byId("figures").scrollIntoView({ block: "start" });
     });
     form.addEventListener("input", () => this.settingsChanged());
-    form.addEventListener("invalid", openAround, true);
+    form.addEventListener("invalid", (/** @type {Event} */ event) => openAround(/** @type {Element} */ (event.target)), true);
+    byId("plain").addEventListener("click", () => {
+      const plain = document.body.classList.toggle("plain");
+      byId("plain").setAttribute("aria-pressed", String(plain));
+    });
     byId("temperature-slider").addEventListener("input", () => (byId("temperature").value = byId("temperature-slider").value));
     byId("prompt").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
@@ -101,54 +169,29 @@ export class Page {
       toForm(form, { ...this.backend.usual, prompt, model });
       this.settingsChanged();
     });
-    window.addEventListener("hashchange", () => {
-      const given = fromHash(location.hash, this.backend.usual);
-      if (toHash(given, this.backend.usual) === toHash(this.settings, this.backend.usual)) return;
-      toForm(form, given);
-      this.settingsChanged();
-      this.hooks.addressed?.();
-    });
+    window.addEventListener("hashchange", () => this.#addressed());
+  }
+
+  /** Another address was entered: its settings count, and a seed in it asks for its text. */
+  #addressed() {
+    const { usual } = this.backend;
+    const given = fromHash(location.hash, usual);
+    if (toHash(given, usual) === toHash(this.settings, usual)) return;
+    toForm(this.form, given);
+    this.settingsChanged();
+    this.hooks.addressed?.();
+    if (given.seed !== null && this.about) this.writer.generate();
+  }
+
+  /** Begin with a text, unless there is one. */
+  open() {
+    if (!this.writer.versions.current && !this.writer.running) openingText(this);
   }
 }
 
-/** A field that is closed away and refused is opened, so that the browser can say why. @param {Event} event */
-function openAround(event) {
-  /** @type {HTMLElement} */ (event.target).closest("details")?.setAttribute("open", "");
-}
-
-/**
- * Views under one row of tabs; arrow keys go between them.
- * @param {HTMLElement} row with role="tablist".
- * @param {(id: string) => void} opened receives the panel's id.
- * @returns {(id: string) => void} opens the panel with this id.
- */
-function connectTabs(row, opened) {
-  const tabs = /** @type {HTMLElement[]} */ ([...row.querySelectorAll('[role="tab"]')]);
-  const panelOf = (/** @type {HTMLElement} */ tab) => String(tab.getAttribute("aria-controls"));
-
-  /** @param {string} id */
-  function open(id) {
-    for (const tab of tabs) {
-      const selected = panelOf(tab) === id;
-      tab.setAttribute("aria-selected", String(selected));
-      tab.tabIndex = selected ? 0 : -1;
-      byId(panelOf(tab)).hidden = !selected;
-    }
-    opened(id);
-  }
-
-  for (const [index, tab] of tabs.entries()) {
-    tab.addEventListener("click", () => open(panelOf(tab)));
-    tab.addEventListener("keydown", (event) => {
-      const goal = { ArrowRight: index + 1, ArrowLeft: index - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
-      if (goal === undefined) return;
-      const next = tabs[goal % tabs.length];
-      open(panelOf(next));
-      next.focus();
-      event.preventDefault();
-    });
-  }
-  return open;
+/** Whether the screen is so narrow that text and settings are one below the other. */
+function onPhone() {
+  return matchMedia("(max-width: 52rem)").matches;
 }
 
 /**
@@ -156,14 +199,14 @@ function connectTabs(row, opened) {
  * @param {any} model its shape. @param {any} corpus @param {Record<string, any>} losses by protocol.
  * @returns {HTMLElement}
  */
-export function mainFacts(model, corpus, losses) {
-  const protocol = "stateful" in losses ? "stateful" : Object.keys(losses)[0];
+function mainFacts(model, corpus, losses) {
+  const average = (losses.stateful ?? Object.values(losses)[0])?.bits_per_char;
   /** @type {[string, string][]} */
   const found = [
     ["Network", `${model.cell.toUpperCase()}, ${model.num_layers} × ${model.hidden_size}`],
-    ["Vocabulary", `${model.vocab_size.toLocaleString("en")} ${corpus.vocabulary}`],
-    ["Trained on", `${corpus.characters.toLocaleString("en")} characters`],
+    ["Knows", `${model.vocab_size.toLocaleString("en")} ${corpus.vocabulary}`],
+    ["Read", `${corpus.characters.toLocaleString("en")} characters`],
   ];
-  if (protocol) found.push([`Bits a character (${protocol})`, losses[protocol].bits_per_char.toFixed(3)]);
+  if (Number.isFinite(average)) found.push(["Needs", `${average.toFixed(2)} bits per character on unseen text`]);
   return factList(found, "facts");
 }

@@ -24,7 +24,18 @@ export class Panel {
     this.place = element("div", { class: "panel", role: "group", "aria-label": label });
     this.place.hidden = true;
     view.place.after(this.place);
-    view.onShow = (index, at) => this.show(index, at);
+    /** @type {{x: number, y: number} | null} */
+    this.pointer = null; // where it is
+    /** @type {{x: number, y: number} | null} */
+    this.resting = null; // where it was when the text under it changed
+    view.onShow = (index, at, event) => {
+      if (event && this.resting && event.x === this.resting.x && event.y === this.resting.y) return;
+      if (event) this.resting = null;
+      this.show(index, at);
+    };
+    for (const moved of /** @type {const} */ (["pointermove", "pointerdown"])) {
+      document.addEventListener(moved, ({ x, y }) => (this.pointer = { x, y }));
+    }
     view.onLeave = () => this.#leaveSoon();
     view.place.addEventListener("scroll", () => this.#follow());
     this.place.addEventListener("pointerenter", () => clearTimeout(this.timer));
@@ -47,6 +58,11 @@ export class Panel {
     this.place.hidden = false;
     this.#put(at);
     this.onShow();
+  }
+
+  /** The text under the pointer changes: show nothing of it until the pointer moves. */
+  rest() {
+    this.resting = this.pointer;
   }
 
   hide() {
@@ -86,7 +102,8 @@ export class Panel {
     this.timer = window.setTimeout(() => {
       if (this.place.contains(document.activeElement)) return;
       const focused = this.view.list.contains(document.activeElement);
-      if (focused && this.index !== this.view.current) this.show(this.view.current, this.view.at(this.view.current));
+      if (this.resting) this.hide();
+      else if (focused && this.index !== this.view.current) this.show(this.view.current, this.view.at(this.view.current));
       else if (!focused) this.hide();
     }, GRACE);
   }
@@ -106,17 +123,25 @@ export class Panel {
 }
 
 /**
+ * @typedef {object} SurpriseManner
+ * @property {string} label of the text, for screen readers.
+ * @property {string} title of the panel, for screen readers.
+ * @property {(index: number, character: string) => void} branch another character was chosen for a place.
+ * @property {(index: number) => boolean} [kept] whether a character was there before the branch.
+ * @property {(text: string) => (Node | string)[]} [given] how plain text is shown.
+ */
+
+/**
  * A text coloured by surprise, with a panel of what else could be in each place.
  * @param {HTMLElement} place
- * @param {string} label of the text, for screen readers.
- * @param {string} title of the panel, for screen readers.
- * @param {(index: number, character: string) => void} branch another character was chosen for a place.
+ * @param {SurpriseManner} manner
  * @returns {Panel} its `view` is the text.
  */
-export function surpriseView(place, label, title, branch) {
+export function surpriseView(place, { label, title, branch, kept = () => false, given }) {
   const view = new TextView(place, label, {
-    look: (one) => `surprise-${surpriseStep(one.bits)}${one.branched ? " branched" : ""}`,
+    look: (one, index) => `surprise-${surpriseStep(one.bits)}${one.branched ? " branched" : ""}${kept(index) ? " kept" : ""}`,
     name: spokenSurprise,
+    given,
     chosen: () => panel.enter(),
     digit: (index, digit) => {
       const alternative = view.characters[index].top[digit - 1];
@@ -157,6 +182,7 @@ function alternativesOf(one, branch) {
 
 /** @param {Character} one */
 function surpriseOf(one) {
+  if (one.unknown) return "is not in this model’s vocabulary: it reads an unknown character";
   if (one.bits === null) return one.branched ? "chosen by you" : "not measured";
   const note = one.branched ? ", chosen by you" : "";
   return `${one.bits.toFixed(2)} bits (${percent(2 ** -one.bits)})${note}`;

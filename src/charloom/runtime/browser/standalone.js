@@ -2,8 +2,10 @@
 
 import { BackendError } from "./backend.js";
 import { byId, element, factList } from "./dom.js";
-import { Page, mainFacts } from "./page.js";
-import { USUAL } from "./settings.js";
+import { offerPrompts } from "./opening.js";
+import { Page } from "./page.js";
+import { stopTexts, usualSettings } from "./settings.js";
+import { stopped } from "./stops.js";
 import { Vocabulary, cleanedPrompt } from "./vocabulary.js";
 
 /**
@@ -20,7 +22,7 @@ export class Standalone {
    */
   constructor(description, kernel, weights, script) {
     this.description = description;
-    this.usual = { ...USUAL, ...description.sampling };
+    this.usual = { ...usualSettings(description.sampling, description.longest), prompt: description.prompt, regex: "" };
     this.vocabulary = new Vocabulary(description.vocabulary);
     this.run = 0;
     /** @type {Map<number, (data: any) => void>} */
@@ -37,26 +39,42 @@ export class Standalone {
 
   /** @param {import("./settings.js").Settings} settings @param {number} seed @param {AbortSignal} signal */
   async *generate(settings, seed, signal) {
-    const prompt = this.#cleaned(settings.prompt);
-    showUnknown(this.vocabulary.unknownCharacters(prompt));
-    const read = this.vocabulary.encode(prompt);
+    const read = this.vocabulary.encode(this.#cleaned(settings.prompt));
     const ids = read.length ? read : [this.description.opening_id]; // without a prompt: after a line end
     if (read.length + settings.length > LONGEST) {
       throw new BackendError(`this page writes texts of at most ${LONGEST.toLocaleString("en")} characters, the prompt included: choose a smaller length`);
     }
-    yield* this.#characters({ ids, from: ids.length, length: settings.length, settings: { ...settings, seed } }, signal);
+    const written = this.#characters({ ids, from: ids.length, length: settings.length, settings: { ...settings, seed } }, signal);
+    yield* stopped(written, stopTexts(settings.stop));
   }
 
   /** @param {string} text @returns {Promise<import("./backend.js").Score>} */
   async score(text) {
-    const ids = this.vocabulary.encode(this.#cleaned(text));
+    const read = this.#cleaned(text);
+    const ids = this.vocabulary.encode(read);
     if (ids.length > LONGEST) throw new BackendError(`this page scores texts of at most ${LONGEST.toLocaleString("en")} characters`);
     const characters = [];
     const request = { ids: [this.description.opening_id, ...ids], from: 1, length: 0, settings: { ...this.usual, seed: 0 } };
     for await (const some of this.#characters(request)) characters.push(...some);
     const bits = characters.reduce((sum, one) => sum + Number(one.bits), 0);
-    const unknown = ids.filter((id) => id === this.vocabulary.unknownId).length;
-    return { characters, bitsPerChar: characters.length ? bits / characters.length : null, unknown };
+    if (this.vocabulary.kind !== "bytes") markUnknown(characters, read, ids, this.vocabulary.unknownId);
+    return { characters, bitsPerChar: characters.length ? bits / characters.length : null };
+  }
+
+  /** @param {{text: string, layer?: number, units?: number[]}} asked @returns {Promise<import("./backend.js").Activations>} */
+  async activations({ text, layer, units }) {
+    const { num_layers: layers, hidden_size: size } = this.description.shape;
+    const ids = this.vocabulary.encode(this.#cleaned(text));
+    const shown = layer ?? layers - 1;
+    const request = { ids: [this.description.opening_id, ...ids], layer: shown };
+    let values = new Float32Array();
+    for await (const some of this.#messages(request)) values = some.find((data) => data.hidden)?.hidden ?? values;
+    const decode = this.vocabulary.decoder();
+    const chosen = units ?? mostVariable(values, size);
+    return {
+      characters: ids.map((id) => decode(id)), layer: shown, layers, hidden_size: size,
+      units: chosen.map((unit) => ({ unit, values: ids.map((_, place) => values[(place + 1) * size + unit]) })),
+    };
   }
 
   /** @param {string} text */
@@ -100,6 +118,11 @@ export class Standalone {
 
   /** @param {object} request @param {AbortSignal} [signal] @returns {AsyncGenerator<number[][]>} */
   async *#tokens(request, signal) {
+    for await (const some of this.#messages(request, signal)) yield some.flatMap((data) => data.tokens ?? []);
+  }
+
+  /** What the worker says of a request. @param {object} request @param {AbortSignal} [signal] @returns {AsyncGenerator<any[]>} */
+  async *#messages(request, signal) {
     const run = ++this.run;
     /** @type {any[]} */
     const waiting = [];
@@ -116,7 +139,7 @@ export class Standalone {
         const some = waiting.splice(0); // all that came, so that a page that is slow to show it does so at once
         const failed = some.find((data) => data.error);
         if (failed) throw new BackendError(failed.error);
-        yield some.flatMap((data) => data.tokens ?? []);
+        yield some;
         if (some.some((data) => data.ended)) return;
       }
     } finally {
@@ -126,10 +149,25 @@ export class Standalone {
   }
 }
 
-/** Say which characters of the prompt are read as unknown, under it. @param {string[]} unknown */
-function showUnknown(unknown) {
-  byId("unknown").hidden = !unknown.length;
-  byId("unknown").textContent = `Not in this model’s vocabulary, read as unknown: ${unknown.slice(0, 20).join(" ")}`;
+/** Unknown characters are the person's own, not the sign that the model reads. @param {Character[]} characters @param {string} text @param {number[]} ids @param {number | null} unknown */
+function markUnknown(characters, text, ids, unknown) {
+  for (const [place, character] of Array.from(text).entries()) {
+    if (ids[place] === unknown) Object.assign(characters[place], { text: character, unknown: true });
+  }
+}
+
+/** The eight units that change most. @param {Float32Array} values (T, H) @param {number} size H. */
+function mostVariable(values, size) {
+  const count = values.length / size;
+  const variances = Array.from({ length: size }, (_, unit) => {
+    let sum = 0, squares = 0;
+    for (let place = unit; place < values.length; place += size) {
+      sum += values[place];
+      squares += values[place] ** 2;
+    }
+    return squares / count - (sum / count) ** 2;
+  });
+  return [...variances.keys()].sort((one, other) => variances[other] - variances[one]).slice(0, 8);
 }
 
 async function start() {
@@ -137,18 +175,21 @@ async function start() {
   const backend = new Standalone(description, byId("kernel").textContent, byId("weights").textContent, byId("worker").textContent);
   byId("weights").remove(); // megabytes that are not needed twice
   const page = new Page(backend);
-  byId("model-name").textContent = description.name;
+  byId("model-name").textContent = description.title;
   byId("model-name").after(element("p", { class: "soft", text: "It runs in this page, and nothing leaves your computer." }));
-  byId("about").open = true;
   byId("length").max = description.longest;
-  byId("facts").replaceChildren(mainFacts(description.shape, description.corpus, description.losses));
   byId("card").replaceChildren(factList(description.card, "card"));
   byId("generate").disabled = true;
   byId("figures").textContent = "Loading …";
+  page.use(description, backend.usual);
+  offerPrompts(page, description.introduction.prompts);
+  page.neurons.name(description.introduction.units);
   try {
     const { compiled } = await backend.ready;
     byId("generate").disabled = false;
-    byId("figures").textContent = `Nothing is written yet.${compiled ? "" : " Without WebAssembly, the model runs in JavaScript, which is slow."}`;
+    byId("figures").textContent = "";
+    byId("slow").hidden = compiled;
+    page.open();
   } catch (error) {
     page.failed(error);
   }

@@ -9,6 +9,7 @@ import { element } from "./dom.js";
  * @property {(one: Character, index: number) => string} look classes of a character.
  * @property {(one: Character, index: number) => string} name what a screen reader says for it.
  * @property {(index: number) => void} [chosen] Enter or a space was pressed on it.
+ * @property {(before: string) => (Node | string)[]} [given] how plain text before the characters is shown.
  * @property {(index: number, digit: number) => void} [digit] 1 to 9 was pressed on it.
  */
 
@@ -25,8 +26,8 @@ export class TextView {
     /** @type {Character[]} */
     this.characters = [];
     this.current = -1;
-    this.follows = true; // whether the end is in sight, and stays so while text comes
-    /** @type {(index: number, at: HTMLElement) => void} */
+    this.follows = false; // whether the end stays in sight while text comes
+    /** @type {(index: number, at: HTMLElement, event?: PointerEvent) => void} */
     this.onShow = () => {};
     this.onLeave = () => {};
     this.before = element("span", { class: "given" });
@@ -40,7 +41,9 @@ export class TextView {
 
   /** Begin anew. @param {string} [before] plain text before the characters. */
   clear(before = "") {
-    this.before.textContent = before;
+    this.before.replaceChildren(...(this.manner.given?.(before) ?? [before]));
+    this.place.scrollTop = 0;
+    this.follows = false;
     this.characters = [];
     this.current = -1;
     this.list.replaceChildren();
@@ -73,6 +76,14 @@ export class TextView {
     return /** @type {HTMLElement} */ (this.list.children[index]);
   }
 
+  /** Bring a character into sight, with what is around it. @param {number} index */
+  reveal(index) {
+    const at = this.at(index);
+    if (!at) return;
+    const [rect, frame] = [at.getClientRects()[0], this.place.getBoundingClientRect()];
+    this.place.scrollTop += rect.top - frame.top - frame.height / 3;
+  }
+
   /** Put the focus on a character. @param {number} index */
   focus(index) {
     const last = this.characters.length - 1;
@@ -85,7 +96,7 @@ export class TextView {
   #span(one, index) {
     const made = /** @type {HTMLElement} */ (this.option.cloneNode());
     made.textContent = one.text;
-    made.className = `${this.manner.look(one, index)}${one.text === "\n" ? " line-end" : ""}`;
+    made.className = `${this.manner.look(one, index)}${one.unknown ? " unknown" : ""}${one.text === "\n" ? " line-end" : ""}`;
     made.setAttribute("aria-label", this.manner.name(one, index));
     return made;
   }
@@ -98,9 +109,13 @@ export class TextView {
   }
 
   #listen() {
-    this.place.addEventListener("scroll", () => {
-      this.follows = this.place.scrollHeight - this.place.scrollTop - this.place.clientHeight < 40;
-    });
+    const decide = () => {
+      const below = this.place.scrollHeight - this.place.scrollTop - this.place.clientHeight;
+      this.follows = below < 40 && this.place.scrollTop > 0;
+    };
+    for (const moved of ["wheel", "touchmove"]) {
+      this.place.addEventListener(moved, () => requestAnimationFrame(decide), { passive: true });
+    }
     /** @param {Event} event */
     const indexOf = (event) => {
       const option = /** @type {Element} */ (event.target).closest('[role="option"]');
@@ -108,7 +123,7 @@ export class TextView {
     };
     this.list.addEventListener("pointerover", (event) => {
       const index = indexOf(event);
-      if (index >= 0) this.onShow(index, this.at(index));
+      if (index >= 0) this.onShow(index, this.at(index), /** @type {PointerEvent} */ (event));
     });
     this.list.addEventListener("pointerleave", () => this.onLeave());
     this.list.addEventListener("focusin", (event) => {

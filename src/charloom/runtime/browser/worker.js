@@ -43,17 +43,23 @@ async function write({ run, ids, from, length, settings }) {
   postMessage({ run, ended: true });
 }
 
+function look({ run, ids, layer }) {
+  postMessage({ run, hidden: generator.hidden(ids, layer) });
+  postMessage({ run, ended: true });
+}
+
 async function load({ run, description, kernel, weights, longest }) {
   const { shape, unknown_id: unknownId } = description;
   const tensors = unpackedTensors(bytesOf(weights), shape);
   const running = await startKernel(kernel);
   const network = running ? new KernelNetwork(running, shape, tensors) : new Network(shape, tensors);
-  generator = new Generator(network, unknownId, longest);
+  generator = new Generator(network, unknownId, longest, shape);
   postMessage({ run, compiled: running !== null });
 }
 
 onmessage = ({ data }) => {
   if (data.stop) return stopped.add(data.run);
   const failed = (error) => postMessage({ run: data.run, error: String(error?.message ?? error) });
-  last = last.then(() => (data.run ? write(data) : load(data))).catch(failed);
+  const work = data.run === 0 ? load : data.layer === undefined ? write : look;
+  last = last.then(() => work(data)).catch(failed);
 };

@@ -1,6 +1,6 @@
 /** The loss while training, drawn from the history. */
 
-import { filled } from "./dom.js";
+import { drawn } from "./dom.js";
 
 /** @typedef {{x: number, y: number}} Point */
 /** @typedef {{name: string, className: string, points: Point[]}} Line */
@@ -85,14 +85,4 @@ function apart(heights) {
   const middle = (heights[0] + heights[1]) / 2;
   const [up, down] = [middle - 8, middle + 8];
   return heights[0] <= heights[1] ? [up, down] : [down, up];
-}
-
-/**
- * An element of a drawing.
- * @param {string} name @param {Record<string, unknown>} [attributes] as those of `element`.
- * @returns {SVGElement}
- */
-export function drawn(name, attributes = {}) {
-  const made = /** @type {SVGElement} */ (document.createElementNS("http://www.w3.org/2000/svg", name));
-  return filled(made, attributes, []);
 }

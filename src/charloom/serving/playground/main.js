@@ -3,9 +3,9 @@
 import { BackendError } from "./backend.js";
 import { lossCurve } from "./curve.js";
 import { byId, element } from "./dom.js";
-import { Neurons } from "./neurons.js";
 import { temperatureNote, unitNotes } from "./notes.js";
-import { Page, mainFacts } from "./page.js";
+import { offerPrompts, openingText } from "./opening.js";
+import { Page } from "./page.js";
 import { connectCopying, showRequest } from "./request.js";
 import { Server, requestBody } from "./server.js";
 import { fromHash } from "./settings.js";
@@ -31,8 +31,11 @@ const page = new Page(server, {
     lookInside();
   },
   opened: (id) => {
-    byId("surprise").hidden = id === "neurons-view"; // which has colours of its own
-    if (id === "neurons-view") neurons.opened();
+    byId("notes").hidden = id === "score-view" || id === "compare-view"; // the notes are about what was written
+  },
+  looked: (unit, layer) => {
+    chosenUnit = { unit, layer };
+    lookInside();
   },
   addressed: () => {
     if (byId("model").value !== byId("model-name").textContent) modelChanged();
@@ -43,17 +46,14 @@ const page = new Page(server, {
     byId("key").focus();
   },
 });
-const neurons = new Neurons(page, server, (unit, layer) => {
-  chosenUnit = { unit, layer };
-  lookInside();
-});
 
 page.writer.panel.onShow = temperature;
 connectCopying((message) => page.announcer.say(message));
 byId("prompt").addEventListener("change", () => page.writer.text || lookAhead());
-byId("model").addEventListener("change", () => {
+byId("model").addEventListener("change", async () => {
   page.settingsChanged();
-  modelChanged();
+  await modelChanged();
+  openingText(page);
 });
 byId("key-form").addEventListener("submit", (/** @type {Event} */ event) => {
   event.preventDefault();
@@ -78,8 +78,8 @@ async function start() {
   byId("model").value = names.includes(wished) ? wished : names[0];
   byId("model-field").hidden = names.length < 2;
   byId("model-name").hidden = names.length > 1;
-  page.settingsChanged();
   await modelChanged();
+  page.open();
 }
 
 async function modelChanged() {
@@ -87,7 +87,8 @@ async function modelChanged() {
   byId("model").value = model; // also where the address names one that is not here
   byId("model-name").textContent = model;
   chosenUnit = null;
-  neurons.reset();
+  const before = server.usual;
+  page.neurons.reset();
   unitNotes(null);
   let facts;
   try {
@@ -97,11 +98,21 @@ async function modelChanged() {
   }
   if (page.settings.model !== model) return; // another one was chosen meanwhile
   cell = facts.config.model.cell;
-  program();
-  byId("facts").replaceChildren(mainFacts(facts.config.model, facts.config.corpus, facts.losses));
+  page.use({ ...facts, shape: facts.config.model, corpus: facts.config.corpus }, before);
+  byId("model").value = model;
   byId("curve").replaceChildren(lossCurve(facts.history) ?? element("p", { class: "soft", text: "There is no history of its training." }));
   byId("card").replaceChildren(element("pre", { tabindex: "0", role: "region", "aria-label": "Card of the model", text: facts.card ?? "" }));
-  await Promise.all([lookAhead(), lookInside()]);
+  lookAhead();
+  lookInside();
+  introduce(model);
+}
+
+/** Offer what a model offers by itself; the page does without. @param {string} model */
+async function introduce(model) {
+  const found = await server.introduction(model).catch(() => ({ prompts: [], units: [] }));
+  if (page.settings.model !== model) return;
+  offerPrompts(page, found.prompts);
+  page.neurons.name(found.units);
 }
 
 /** Show the request for the settings, with the seed of the last text where none is set. */

@@ -1,8 +1,7 @@
 /** Three short notes that teach on live values: what a temperature, a hidden state and a gate are. */
 
 import { percent, shownAlone, spokenName } from "./characters.js";
-import { drawn } from "./curve.js";
-import { byId, element } from "./dom.js";
+import { byId, drawn, element } from "./dom.js";
 import { signed } from "./neurons.js";
 import { glyph } from "./panel.js";
 

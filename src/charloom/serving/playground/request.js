@@ -1,5 +1,6 @@
 /** The request as a person would write it elsewhere: for curl, and for the openai client in Python. */
 
+import { answerOn, copied } from "./copying.js";
 import { byId } from "./dom.js";
 
 const KNOWN_TO_OPENAI = new Set(["model", "prompt", "max_tokens", "temperature", "top_p", "seed"]);
@@ -59,23 +60,7 @@ export function connectCopying(say) {
   for (const button of document.querySelectorAll("button[data-copy]")) {
     button.addEventListener("click", async () => {
       const source = byId(button.getAttribute("data-copy") ?? "");
-      const done = await copied(source.textContent ?? "", source);
-      const message = done ? "Copied" : "Selected: press Ctrl+C";
-      const usual = button.textContent;
-      button.textContent = message;
-      say(message);
-      setTimeout(() => (button.textContent = usual), 1600);
+      answerOn(button, (await copied(source.textContent ?? "", source)) ? "Copied" : "Selected: press Ctrl+C", say);
     });
-  }
-}
-
-/** @param {string} text @param {Element} source @returns {Promise<boolean>} */
-async function copied(text, source) {
-  try {
-    await navigator.clipboard.writeText(text);
-    return true;
-  } catch {
-    getSelection()?.selectAllChildren(source); // where a page may not use the clipboard, a person still can
-    return false;
   }
 }

@@ -1,7 +1,7 @@
 /** The back end on a server: its HTTP interface, with shapes made the page's own. */
 
 import { BackendError } from "./backend.js";
-import { USUAL } from "./settings.js";
+import { USUAL, stopField, stopTexts, usualSettings } from "./settings.js";
 
 /**
  * @typedef {import("./characters.js").Character} Character
@@ -10,18 +10,12 @@ import { USUAL } from "./settings.js";
  *   a character, where it is one byte of several.
  */
 
-/**
- * @typedef {object} Activations
- * @property {string[]} characters of the text as the model read it.
- * @property {number} layer from 0.
- * @property {number} layers
- * @property {number} hidden_size units in a layer.
- * @property {{unit: number, values: number[]}[]} units a value a character each, from −1 to 1.
- */
+const LONGEST = 10_000; // characters of a text: as many as can be shown at once
 
 /** Models on the server that this page came from. */
 export class Server {
   constructor() {
+    /** @type {import("./settings.js").Settings} */
     this.usual = { ...USUAL };
     this.key = ""; // kept while the page is open, and nowhere else
     /** @type {Record<string, any>} */
@@ -40,21 +34,27 @@ export class Server {
   async facts(name) {
     const facts = await (await this.#ask(`api/models/${encodeURIComponent(name)}`)).json();
     this.sampling = facts.sampling ?? {};
+    this.usual = { ...usualSettings(this.sampling, LONGEST), model: this.usual.model };
     return facts;
+  }
+
+  /** Prompts to try, and units with a name. @param {string} name @returns {Promise<import("./backend.js").Introduction>} */
+  async introduction(name) {
+    return (await this.#ask(`api/models/${encodeURIComponent(name)}/introduction`)).json();
   }
 
   /** @param {Settings} settings @param {number} seed @param {AbortSignal} signal @returns {AsyncGenerator<Character[]>} */
   async *generate(settings, seed, signal) {
     const body = { ...requestBody(settings, seed, this.sampling), stream: true, logprobs: 5 };
     const answer = await this.#ask("v1/completions", body, signal);
-    for await (const some of events(/** @type {ReadableStream<Uint8Array>} */ (answer.body))) {
+    for await (const some of unbroken(events(/** @type {ReadableStream<Uint8Array>} */ (answer.body)), signal)) {
       const written = some.filter((event) => event !== "[DONE]").map((event) => JSON.parse(event));
       yield written.flatMap((data) => (data.choices?.[0] ? charactersOf(data.choices[0]) : []));
       const failed = written.find((data) => data.error);
       if (failed) throw new BackendError(failed.error.message, 500);
       if (some.includes("[DONE]")) return;
     }
-    throw new BackendError("the connection ended before the text did: try again");
+    throw new BackendError(GONE);
   }
 
   /** @param {string} text @param {Settings} settings @returns {Promise<import("./backend.js").Score>} */
@@ -63,9 +63,10 @@ export class Server {
     const characters = answer.tokens.map((/** @type {any} */ one) => ({
       text: one.text,
       bits: one.bits,
+      unknown: one.unknown,
       top: one.top.map((/** @type {any} */ other) => [other.text, other.probability]).filter((/** @type {any} */ [other]) => other !== ""),
     }));
-    return { characters, bitsPerChar: answer.bits_per_char, unknown: answer.unknown };
+    return { characters, bitsPerChar: answer.bits_per_char };
   }
 
   /** The likeliest characters after a prompt. @param {Settings} settings @returns {Promise<[string, number][]>} */
@@ -78,7 +79,7 @@ export class Server {
   /**
    * Hidden states over a text; of the most variable units where none is named.
    * @param {{model: string, text: string, layer?: number, units?: number[]}} body
-   * @returns {Promise<Activations>}
+   * @returns {Promise<import("./backend.js").Activations>}
    */
   async activations(body) {
     return (await this.#ask("api/activations", body)).json();
@@ -105,7 +106,7 @@ export class Server {
     if (answer.ok) return answer;
     const said = await answer.json().catch(() => null); // not in the documented shape: a proxy's, say
     const message = said?.error?.message ?? `the server answered ${answer.status}`;
-    throw new BackendError(message, answer.status, Number(answer.headers.get("Retry-After")) || 0);
+    throw new BackendError(message, answer.status, Number(answer.headers.get("Retry-After")) || 0, said?.error?.param);
   }
 }
 
@@ -126,7 +127,19 @@ export function requestBody(settings, seed, own = {}) {
     if (settings[name] !== (own[name] ?? USUAL[name])) body[name] = settings[name];
   }
   if (settings.regex) body.regex = settings.regex;
+  if (settings.stop !== stopField(own.stop ?? [])) body.stop = stopTexts(settings.stop);
   return body;
+}
+
+const GONE = "the server went away";
+
+/** What a stream brings, whose end before its time is said in words. @template Piece @param {AsyncIterable<Piece>} pieces @param {AbortSignal} signal @returns {AsyncGenerator<Piece>} */
+async function* unbroken(pieces, signal) {
+  try {
+    yield* pieces;
+  } catch (error) {
+    throw signal.aborted ? error : new BackendError(GONE);
+  }
 }
 
 /** The data of server-sent events, of all that came at once. @param {ReadableStream<Uint8Array>} body @returns {AsyncGenerator<string[]>} */

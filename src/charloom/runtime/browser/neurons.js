@@ -1,13 +1,16 @@
 /** The neuron explorer: one unit of the hidden state, over a text. */
 
 import { spokenName } from "./characters.js";
-import { byId, element } from "./dom.js";
+import { byId, drawn, element } from "./dom.js";
 import { Panel, glyph } from "./panel.js";
 import { TextView } from "./text.js";
 
-/** @typedef {import("./server.js").Activations} Activations */
+/**
+ * @typedef {import("./backend.js").Activations} Activations
+ * @typedef {import("./backend.js").NamedUnit} NamedUnit
+ */
 
-const LONGEST = 5000; // characters that the server takes
+const LOOKED_AT = 5000; // characters that a back end takes
 
 /** A value with its sign, as it is read. @param {number} value */
 export function signed(value) {
@@ -19,15 +22,17 @@ export function signed(value) {
 export class Neurons {
   /**
    * @param {import("./page.js").Page} page
-   * @param {import("./server.js").Server} server
+   * @param {import("./backend.js").Backend} backend
    * @param {(unit: number, layer: number) => void} chose a unit was chosen.
    */
-  constructor(page, server, chose) {
+  constructor(page, backend, chose) {
     this.page = page;
-    this.server = server;
+    this.backend = backend;
     this.chose = chose;
     /** @type {number[]} */
     this.values = [];
+    /** @type {NamedUnit[]} */
+    this.named = [];
     this.view = new TextView(byId("activated"), "The text, coloured by the unit", {
       look: (_one, index) => activationClass(this.values[index] ?? 0),
       name: (one, index) => `${spokenName(one.text)}, ${signed(this.values[index] ?? 0)}`,
@@ -42,8 +47,29 @@ export class Neurons {
     byId("take-written").addEventListener("click", () => this.take());
   }
 
+  /** Units that follow something with a name. @param {NamedUnit[]} units */
+  name(units) {
+    this.named = units;
+    const buttons = units.map(({ unit, layer, feature, correlation }) =>
+      element("button", {
+        type: "button", value: unit, "data-layer": layer, text: `${feature} · ${unit}`,
+        "aria-label": `Unit ${unit}: ${feature}, correlation ${signed(correlation)}`,
+        title: `correlation ${signed(correlation)} on text by which it was not chosen`, on: { click: () => this.show(unit, layer) },
+      }),
+    );
+    byId("named-units").replaceChildren(...buttons);
+    byId("named").hidden = !buttons.length;
+  }
+
+  /** What a unit is known to follow; empty where nothing is. @param {number} unit @param {number} layer */
+  nameOf(unit, layer) {
+    return this.named.find((each) => each.unit === unit && each.layer === layer)?.feature ?? "";
+  }
+
   /** Another model was chosen. */
   reset() {
+    this.name([]);
+    byId("unit-line").replaceChildren();
     byId("unit").value = "";
     byId("layer").replaceChildren();
     byId("most-variable").replaceChildren();
@@ -52,9 +78,10 @@ export class Neurons {
 
   /** Look at the text that was written last. */
   take() {
-    const written = this.page.writer.text.slice(-LONGEST);
+    const written = this.page.writer.text.slice(-LOOKED_AT);
     if (written) byId("neuron-text").value = written;
-    this.show(null);
+    const [best] = this.named;
+    return best ? this.show(best.unit, best.layer) : this.show(null);
   }
 
   /** The explorer was opened. */
@@ -65,19 +92,21 @@ export class Neurons {
   /**
    * Colour the text by a unit.
    * @param {number | null} unit null looks for those that change most, and shows the first of them.
+   * @param {number} [inLayer] the chosen one if not given.
    */
-  async show(unit) {
+  async show(unit, inLayer) {
     const text = byId("neuron-text").value;
     if (!text) return byId("neuron-text").focus();
     this.page.began();
-    const layer = byId("layer").value === "" ? undefined : Number(byId("layer").value);
+    const layer = inLayer ?? (byId("layer").value === "" ? undefined : Number(byId("layer").value));
+    const { model } = this.page.settings;
     try {
-      const found = await this.server.activations({
-        model: this.page.settings.model, text, ...(layer === undefined ? {} : { layer }), ...(unit === null ? {} : { units: [unit] }),
-      });
+      const where = { model, text, ...(layer === undefined ? {} : { layer }) };
+      const found = await this.backend.activations({ ...where, ...(unit === null ? {} : { units: [unit] }) });
       this.#layers(found);
       if (unit === null) this.#offer(found);
       this.#colour(found);
+      if (unit !== null && !byId("most-variable").children.length) this.#offer(await this.backend.activations(where));
     } catch (error) {
       this.page.failed(error);
     }
@@ -87,19 +116,28 @@ export class Neurons {
   #colour(found) {
     const { unit, values } = found.units[0];
     byId("unit").value = unit;
-    for (const button of byId("most-variable").querySelectorAll("button")) {
-      button.setAttribute("aria-pressed", String(button.value === String(unit)));
-    }
+    byId("layer").value = found.layer;
+    this.#press(unit, found.layer);
     this.panel.hide();
     this.values = values;
     this.view.clear();
     this.view.append(found.characters.map((text) => ({ text, bits: null, top: [] })));
     const [least, most] = [Math.min(...values), Math.max(...values)];
     const where = found.layers > 1 ? ` of layer ${found.layer + 1}` : "";
-    const message = `Unit ${unit}${where}: from ${signed(least)} to ${signed(most)}`;
+    const follows = this.nameOf(unit, found.layer);
+    const message = `Unit ${unit}${where}${follows ? ` follows: ${follows}` : ""} · from ${signed(least)} to ${signed(most)}`;
+    byId("unit-line").replaceChildren(lineOf(values, `Unit ${unit} over the text`));
     byId("neuron-figures").textContent = message;
     this.page.announcer.say(message);
     this.chose(unit, found.layer);
+  }
+
+  /** Mark the button of the unit that is shown. @param {number} unit @param {number} layer */
+  #press(unit, layer) {
+    for (const button of byId("neuron-form").querySelectorAll(".chips button")) {
+      const own = button.value === String(unit) && Number(button.dataset.layer) === layer;
+      button.setAttribute("aria-pressed", String(own));
+    }
   }
 
   /** @param {Activations} found */
@@ -115,9 +153,10 @@ export class Neurons {
   /** Buttons for the units that change most. @param {Activations} found */
   #offer(found) {
     const buttons = found.units.map(({ unit }) =>
-      element("button", { type: "button", value: unit, text: unit, "aria-label": `Unit ${unit}`, on: { click: () => this.show(unit) } }),
+      element("button", { type: "button", value: unit, "data-layer": found.layer, text: unit, "aria-label": `Unit ${unit}`, on: { click: () => this.show(unit, found.layer) } }),
     );
     byId("most-variable").replaceChildren(...buttons);
+    this.#press(Number(byId("unit").value), Number(byId("layer").value));
   }
 
   /** @param {string} character @param {number} index */
@@ -142,4 +181,21 @@ export function activationStep(value) {
 function activationClass(value) {
   const step = activationStep(value);
   return step < 0 ? `negative-${-step}` : `positive-${step}`;
+}
+
+/** A unit's values as a line over the text, from −1 to 1. @param {number[]} values @param {string} label */
+function lineOf(values, label) {
+  const [width, height] = [1080, 80];
+  const y = (/** @type {number} */ value) => ((1 - value) * height) / 2;
+  const step = width / Math.max(1, values.length);
+  const path = values.map((value, at) => `${at ? "L" : "M"}${(at * step).toFixed(1)} ${y(value).toFixed(1)}`).join("");
+  const picture = drawn("svg", { class: "unit-line", viewBox: `-24 -4 ${width + 24} ${height + 8}`, role: "img", "aria-label": label });
+  for (const value of [-1, 0, 1]) {
+    picture.append(
+      drawn("line", { class: "grid", x1: 0, x2: width, y1: y(value), y2: y(value) }),
+      drawn("text", { x: -4, y: y(value) + 4, "text-anchor": "end", text: value < 0 ? `−${-value}` : value ? `+${value}` : "0" }),
+    );
+  }
+  picture.append(drawn("path", { d: path }));
+  return picture;
 }
