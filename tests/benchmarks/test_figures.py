@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from charloom.bundle import ModelShape, open_model_directory
 from charloom.settings import Cell
 from charloom.training.model import CharacterModel
-from figures import distribution, gates, gradients, neurons
+from figures import distribution, gates, gradients
 from figures.__main__ import main
 
 TINY = {"hidden_size": 8, "embedding_size": 4, "batch_size": 4, "bptt": 20, "epochs": None, "steps": 4}
@@ -47,28 +47,6 @@ def test_gates_by_hand_lead_to_the_states_of_the_runtime(trained: Path) -> None:
     found = gates.read_by_hand(directory, ids)
     assert gates.largest_difference(directory, ids, found) < 1e-5
     assert 0 < found.forget.min() < found.forget.max() < 1
-
-
-def test_features_of_a_text() -> None:
-    found = features.features('AB c\n"d (e)"')
-    assert found["position in the line"].tolist() == [1, 2, 3, 4, 0, 1, 2, 3, 4, 5, 6, 7]
-    assert found["position in the word"].tolist() == [1, 2, 0, 1, 0, 0, 1, 0, 0, 1, 0, 0]
-    assert found["in a word of capitals"].tolist() == [0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
-    assert found["inside quotation marks"].tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0]
-    assert found["inside parentheses"].tolist() == [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 0]
-
-
-def test_a_quotation_that_is_never_closed_ends_with_its_paragraph() -> None:
-    assert features.features('"a\n\nb')["inside quotation marks"].tolist() == [1, 1, 1, 0, 0]
-
-
-def test_correlations_are_pearsons() -> None:
-    draw = np.random.default_rng(1)
-    hidden, feature = draw.normal(size=(50, 3)), draw.normal(size=50)
-    hidden[:, 2] = 0.5
-    found = features.correlations(hidden, feature)
-    assert found[:2] == pytest.approx([np.corrcoef(hidden[:, unit], feature)[0, 1] for unit in range(2)])
-    assert found[2] == 0
 
 
 def test_distributions_are_what_the_settings_say(trained: Path) -> None:
