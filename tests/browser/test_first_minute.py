@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -12,11 +13,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect
 
 import charloom
 from charloom.bundle import open_model_directory
+from charloom.runtime.gates import unit_gates
 from charloom.runtime.html import export_html
 from charloom.runtime.introduction import introduce
 from charloom.runtime.model import Model
@@ -339,6 +342,11 @@ def test_units_have_names_and_values(visit: Opener, folder: Path, model: Model) 
         value = float(shown.split(" ")[-1].replace("−", "-"))
         assert value == pytest.approx(values[place], abs=0.02)
     expect(page.locator("#unit-line svg")).to_be_visible()
+    gates = unit_gates(open_model_directory(folder), np.array(model.encode(text)), best.layer, best.unit)
+    page.locator("#activated [role=option]").nth(20).focus()
+    said = page.locator("#cell-picture svg").get_attribute("aria-label")
+    shown = [float(number) for number in re.findall(r"gate ([\d.]+)", str(said))]
+    assert shown == pytest.approx([gates[name][20] for name in ("forget", "input", "output")], abs=0.03)
     expect(page.locator("#most-variable button")).to_have_count(8)
 
 
@@ -429,7 +437,7 @@ def test_a_refused_setting_is_named_where_it_is(browser: Browser, hosts: dict[st
     with contextlib.closing(browser.new_context()) as context:
         page = context.new_page()
         asked: list[Request] = []
-        page.on("request", asked.append)
+        page.on("request", lambda request: asked.append(request))
         page.goto(hosts["server"] + "regex=%5B0-9&seed=1")
         expect(page.get_by_role("alert")).to_have_text("Pattern: unterminated character set at position 0")
         expect(page.get_by_label("Pattern")).to_have_attribute("aria-invalid", "true")

@@ -237,5 +237,6 @@ def test_hostile_names_and_characters_stay_text(page: Page, tmp_path: Path) -> N
 
 def test_every_line_has_the_direction_of_its_script(page: Page, models: Models) -> None:
     opened(page, models.page("lstm"))
+    written(page, "A", length=10)
     assert starts(page, "#written") == ["left", "right"]
     assert page.locator("textarea:not([dir=auto])").count() == 0

@@ -60,6 +60,7 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
 
 
 def test_every_line_has_the_direction_of_its_script(page: Page) -> None:
+    written(page)
     assert starts(page, "#written") == ["left", "right"]
     assert page.locator("textarea:not([dir=auto])").count() == 0
 

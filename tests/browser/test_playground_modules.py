@@ -16,7 +16,16 @@ FRONT = Path(charloom.__file__).parent / "runtime" / "browser"  # of both pages,
 PLAYGROUND = Path(charloom.__file__).parent / "serving" / "playground"
 FILES = [path for folder in (FRONT, PLAYGROUND) for path in sorted(folder.iterdir())]
 MODULES = [path for path in FILES if path.suffix == ".js"]
-UNTYPED = {"generation.js", "kernel.js", "network.js", "random.js", "sampling.js", "tensors.js", "worker.js"}
+UNTYPED = {
+    "gates.js",
+    "generation.js",
+    "kernel.js",
+    "network.js",
+    "random.js",
+    "sampling.js",
+    "tensors.js",
+    "worker.js",
+}
 TESTS = Path(__file__).parent / "playground"
 
 needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")

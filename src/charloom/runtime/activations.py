@@ -64,23 +64,25 @@ def activations(
         if not 0 <= unit < shape.hidden_size:
             message = f"units: there is no unit {unit}, give some from 0 to {shape.hidden_size - 1}"
             raise UsageError(message, "units")
-    hidden = _hidden(session, vocabulary, ids, layer * shape.states_per_layer)
+    hidden = read_states(session, vocabulary, ids, [layer * shape.states_per_layer])[1:, 0]
     chosen = list(units) if units is not None else _most_variable(hidden)
     decode = vocabulary.decoder()
     characters = tuple(decode(int(token)) for token in ids)
     return Activations(layer, characters, tuple(chosen), hidden[:, chosen])
 
 
-def _hidden(session: Session, vocabulary: Vocabulary, ids: Ids, place: int) -> NDArray[np.float32]:
-    """One part of the state after each id, (T, H)."""
+def read_states(session: Session, vocabulary: Vocabulary, ids: Ids, places: Sequence[int]) -> NDArray[np.float32]:
+    """Some parts P of the state after the start of a line and after each id, (T + 1, P, H)."""
     _, state = session.run(np.array([[vocabulary.opening_id]]), initial_state(session.shape, 1))
-    hidden = np.empty((len(ids), session.shape.hidden_size), dtype=np.float32)
-    for time, token in enumerate(ids):
-        _, state = session.read(np.array([[token]]), state)
-        hidden[time] = state[place][0]
-    if not np.isfinite(hidden).all():
+    found = np.empty((len(ids) + 1, len(places), session.shape.hidden_size), dtype=np.float32)
+    for time in range(len(ids) + 1):
+        if time:
+            _, state = session.read(np.array([[ids[time - 1]]]), state)
+        for at, place in enumerate(places):
+            found[time, at] = state[place][0]
+    if not np.isfinite(found).all():
         raise no_number()
-    return hidden
+    return found
 
 
 def _most_variable(hidden: NDArray[np.float32]) -> list[int]:

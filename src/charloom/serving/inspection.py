@@ -9,12 +9,14 @@ from dataclasses import asdict
 from typing import Any
 
 import anyio.to_thread
+import numpy as np
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 from pydantic import BaseModel
 
 from charloom.errors import BusyError
 from charloom.runtime.continuation import Continuation
+from charloom.runtime.gates import unit_gates
 from charloom.runtime.introduction import describe, reading_rules
 from charloom.runtime.logprobs import Tokens
 from charloom.serving.completions import OUT_OF_TIME, unless_gone
@@ -229,5 +231,8 @@ def _units_over_text(served: Served, asked: ActivationsRequest) -> str:
         "characters": list(found.characters),
     }
     values = found.values.T.astype(float).round(4)
-    units = (json_text({"unit": unit, "values": row.tolist()}) for unit, row in zip(found.units, values, strict=True))
-    return f'{json_text(head)[:-1]},"units":[{",".join(units)}]}}'
+    units = [{"unit": unit, "values": row.tolist()} for unit, row in zip(found.units, values, strict=True)]
+    if asked.units is not None and len(units) == 1:
+        gates = unit_gates(model.directory, np.array(model.encode(asked.text)), found.layer, found.units[0])
+        units[0]["gates"] = {name: row.round(4).tolist() for name, row in gates.items()}
+    return f'{json_text(head)[:-1]},"units":[{",".join(map(json_text, units))}]}}'

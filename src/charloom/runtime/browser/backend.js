@@ -47,7 +47,13 @@
  * @property {number} layer from 0.
  * @property {number} layers
  * @property {number} hidden_size units in a layer.
- * @property {{unit: number, values: number[]}[]} units a value a character each, from −1 to 1.
+ * @property {{unit: number, values: number[], gates?: Gates}[]} units a value a character each, from −1 to 1; the gates of one
+ *   that is named.
+ */
+
+/**
+ * What a unit's gates did at each character, by name, and what they acted on; empty for a plain RNN.
+ * @typedef {Record<string, number[]>} Gates
  */
 
 /** What a back end says was wrong. */

@@ -12,7 +12,7 @@ export class Generator {
   constructor(network, unknownId, longest, shape) {
     this.network = network;
     this.layers = shape.num_layers;
-    this.states = this.layers * (shape.cell === "lstm" ? 2 : 1);
+    this.parts = this.layers * (shape.cell === "lstm" ? 2 : 1);
     this.unknownId = unknownId;
     this.stride = Math.max(64, Math.ceil((longest * network.state.byteLength) / KEPT_BYTES));
     this.known = []; // the ids that the remembered states have read
@@ -47,18 +47,18 @@ export class Generator {
     }
   }
 
-  /** The hidden state of a layer after each of `ids`, read from the start: (T, H). */
-  hidden(ids, layer) {
+  /** The state of a layer after each of `ids`, read from the start: its h, its memory (c, or h again) and the h below it. */
+  states(ids, layer) {
     const { state } = this.network;
     this.kept.length = this.known.length = 0;
     state.fill(0);
-    const size = state.length / this.states, place = (this.states / this.layers) * layer * size;
-    const values = new Float32Array(ids.length * size);
-    for (const [time, id] of ids.entries()) {
+    const size = state.length / this.parts, each = this.parts / this.layers;
+    const part = (place) => state.slice(place * size, (place + 1) * size);
+    return ids.map((id) => {
       this.network.read([id], 0);
-      values.set(state.subarray(place, place + size), time * size);
-    }
-    return values;
+      const own = each * layer;
+      return { hidden: part(own), memory: part(own + each - 1), below: part(Math.max(0, own - each)) };
+    });
   }
 
   /** Read ids that follow `position` others; the logits of those from `first` on. */

@@ -1,5 +1,6 @@
 /** The neuron explorer: one unit of the hidden state, over a text. */
 
+import { cellPicture } from "./cell.js";
 import { spokenName } from "./characters.js";
 import { byId, drawn, element } from "./dom.js";
 import { Panel, glyph } from "./panel.js";
@@ -31,6 +32,8 @@ export class Neurons {
     this.chose = chose;
     /** @type {number[]} */
     this.values = [];
+    /** @type {import("./backend.js").Gates | null} */
+    this.gates = null;
     /** @type {NamedUnit[]} */
     this.named = [];
     this.view = new TextView(byId("activated"), "The text, coloured by the unit", {
@@ -38,6 +41,7 @@ export class Neurons {
       name: (one, index) => `${spokenName(one.text)}, ${signed(this.values[index] ?? 0)}`,
     });
     this.panel = new Panel(this.view, "The unit's value here", (one, index) => this.#valueAt(one.text, index));
+    this.panel.onShow = () => this.#showCell(this.panel.index);
     byId("neuron-form").addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
       const unit = byId("unit").value;
@@ -70,6 +74,7 @@ export class Neurons {
   reset() {
     this.name([]);
     byId("unit-line").replaceChildren();
+    byId("cell").hidden = true;
     byId("unit").value = "";
     byId("layer").replaceChildren();
     byId("most-variable").replaceChildren();
@@ -93,6 +98,7 @@ export class Neurons {
    * Colour the text by a unit.
    * @param {number | null} unit null looks for those that change most, and shows the first of them.
    * @param {number} [inLayer] the chosen one if not given.
+   * @returns {Promise<void>}
    */
   async show(unit, inLayer) {
     const text = byId("neuron-text").value;
@@ -104,9 +110,12 @@ export class Neurons {
       const where = { model, text, ...(layer === undefined ? {} : { layer }) };
       const found = await this.backend.activations({ ...where, ...(unit === null ? {} : { units: [unit] }) });
       this.#layers(found);
-      if (unit === null) this.#offer(found);
+      if (unit === null) {
+        this.#offer(found);
+        return await this.show(found.units[0].unit, found.layer); // its gates, too
+      }
       this.#colour(found);
-      if (unit !== null && !byId("most-variable").children.length) this.#offer(await this.backend.activations(where));
+      if (!byId("most-variable").children.length) this.#offer(await this.backend.activations(where));
     } catch (error) {
       this.page.failed(error);
     }
@@ -114,12 +123,13 @@ export class Neurons {
 
   /** @param {Activations} found */
   #colour(found) {
-    const { unit, values } = found.units[0];
+    const { unit, values, gates } = found.units[0];
     byId("unit").value = unit;
     byId("layer").value = found.layer;
     this.#press(unit, found.layer);
     this.panel.hide();
     this.values = values;
+    this.gates = gates ?? null;
     this.view.clear();
     this.view.append(found.characters.map((text) => ({ text, bits: null, top: [] })));
     const [least, most] = [Math.min(...values), Math.max(...values)];
@@ -129,7 +139,17 @@ export class Neurons {
     byId("unit-line").replaceChildren(lineOf(values, `Unit ${unit} over the text`));
     byId("neuron-figures").textContent = message;
     this.page.announcer.say(message);
+    this.#showCell(values.length - 1);
     this.chose(unit, found.layer);
+  }
+
+  /** The cell at a character. @param {number} index */
+  #showCell(index) {
+    const picture = this.gates && index >= 0 ? cellPicture(this.gates, index, this.values[index]) : null;
+    byId("cell").hidden = !picture;
+    if (!picture) return;
+    byId("cell-picture").replaceChildren(picture);
+    byId("cell-said").replaceChildren("At ", ...glyph(this.view.characters[index].text), ` of unit ${byId("unit").value}. Point at a letter to see another.`);
   }
 
   /** Mark the button of the unit that is shown. @param {number} unit @param {number} layer */

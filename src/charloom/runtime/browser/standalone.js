@@ -66,14 +66,18 @@ export class Standalone {
     const { num_layers: layers, hidden_size: size } = this.description.shape;
     const ids = this.vocabulary.encode(this.#cleaned(text));
     const shown = layer ?? layers - 1;
-    const request = { ids: [this.description.opening_id, ...ids], layer: shown };
-    let values = new Float32Array();
-    for await (const some of this.#messages(request)) values = some.find((data) => data.hidden)?.hidden ?? values;
+    const request = { ids: [this.description.opening_id, ...ids], layer: shown, unit: units?.length === 1 ? units[0] : undefined };
+    /** @type {Float32Array[]} */
+    let states = [];
+    let gates = null;
+    for await (const some of this.#messages(request)) {
+      for (const data of some) if (data.hidden) ({ hidden: states, gates } = data);
+    }
     const decode = this.vocabulary.decoder();
-    const chosen = units ?? mostVariable(values, size);
+    const chosen = units ?? mostVariable(states, size);
     return {
       characters: ids.map((id) => decode(id)), layer: shown, layers, hidden_size: size,
-      units: chosen.map((unit) => ({ unit, values: ids.map((_, place) => values[(place + 1) * size + unit]) })),
+      units: chosen.map((unit) => ({ unit, values: ids.map((_, place) => states[place + 1][unit]), ...(gates && { gates }) })),
     };
   }
 
@@ -156,16 +160,15 @@ function markUnknown(characters, text, ids, unknown) {
   }
 }
 
-/** The eight units that change most. @param {Float32Array} values (T, H) @param {number} size H. */
-function mostVariable(values, size) {
-  const count = values.length / size;
+/** The eight units that change most. @param {Float32Array[]} states (T, H) @param {number} size H. */
+function mostVariable(states, size) {
   const variances = Array.from({ length: size }, (_, unit) => {
     let sum = 0, squares = 0;
-    for (let place = unit; place < values.length; place += size) {
-      sum += values[place];
-      squares += values[place] ** 2;
+    for (const state of states) {
+      sum += state[unit];
+      squares += state[unit] ** 2;
     }
-    return squares / count - (sum / count) ** 2;
+    return squares / states.length - (sum / states.length) ** 2;
   });
   return [...variances.keys()].sort((one, other) => variances[other] - variances[one]).slice(0, 8);
 }

@@ -1,6 +1,7 @@
 // The thread that computes, one text after another. It works in short stretches and looks for messages in between, so
 // that a stop works at once. Every message has the number of its run, 0 for loading.
 
+import { unitGates } from "./gates.js";
 import { Generator } from "./generation.js";
 import { KernelNetwork, startKernel } from "./kernel.js";
 import { Network } from "./network.js";
@@ -9,7 +10,7 @@ import { bytesOf, unpackedTensors } from "./tensors.js";
 const STRETCH = 16; // milliseconds
 const LONGEST_PAUSE = 250; // milliseconds between two pieces of text: the longer a text is, the longer it takes to show
 
-let generator = null;
+let generator = null, shape = null, tensors = null;
 let last = Promise.resolve(); // the run that others wait for
 const stopped = new Set();
 
@@ -43,14 +44,17 @@ async function write({ run, ids, from, length, settings }) {
   postMessage({ run, ended: true });
 }
 
-function look({ run, ids, layer }) {
-  postMessage({ run, hidden: generator.hidden(ids, layer) });
+function look({ run, ids, layer, unit }) {
+  const states = generator.states(ids, layer);
+  const gates = unit === undefined ? null : unitGates(shape, tensors, ids, states, layer, unit);
+  postMessage({ run, hidden: states.map((state) => state.hidden), gates });
   postMessage({ run, ended: true });
 }
 
 async function load({ run, description, kernel, weights, longest }) {
-  const { shape, unknown_id: unknownId } = description;
-  const tensors = unpackedTensors(bytesOf(weights), shape);
+  const { unknown_id: unknownId } = description;
+  shape = description.shape;
+  tensors = unpackedTensors(bytesOf(weights), shape);
   const running = await startKernel(kernel);
   const network = running ? new KernelNetwork(running, shape, tensors) : new Network(shape, tensors);
   generator = new Generator(network, unknownId, longest, shape);
