@@ -137,7 +137,7 @@ def test_a_unit_colours_the_text_by_its_values(page: Page) -> None:
     expect(page.get_by_role("group", name="The unit's value here")).to_contain_text(shown)
     page.locator("#unit").fill("3")
     page.get_by_role("button", name="Show").click()
-    expect(page.locator("#neuron-figures")).to_contain_text("Unit 3: ")
+    expect(page.locator("#neuron-figures")).to_contain_text("Unit 3 ")
     page.locator("#unit").fill("32")  # there are 0 to 31
     assert page.locator("#unit").evaluate("one => one.validity.rangeOverflow")
 
@@ -321,6 +321,8 @@ def test_each_layer_has_its_units(browser: Browser, keyed: str) -> None:
         write(page, "The naïve ")
         expect(page.locator("#gate-said")).to_contain_text("two gates")
         page.get_by_role("tab", name="Neurons").click()
+        expect(page.locator("#neuron-figures")).to_contain_text("of layer ")
+        page.get_by_label("Layer").select_option("2")
         expect(page.locator("#neuron-figures")).to_contain_text("of layer 2")
         page.get_by_label("Layer").select_option("1")
         expect(page.locator("#neuron-figures")).to_contain_text("of layer 1")
