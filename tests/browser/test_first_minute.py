@@ -345,8 +345,8 @@ def test_units_have_names_and_values(visit: Opener, folder: Path, model: Model) 
     gates = unit_gates(open_model_directory(folder), np.array(model.encode(text)), best.layer, best.unit)
     page.locator("#activated [role=option]").nth(20).focus()
     said = page.locator("#cell-picture svg").get_attribute("aria-label")
-    shown = [float(number) for number in re.findall(r"gate ([\d.]+)", str(said))]
-    assert shown == pytest.approx([gates[name][20] for name in ("forget", "input", "output")], abs=0.03)
+    open_gates = [float(number) for number in re.findall(r"gate ([\d.]+)", str(said))]
+    assert open_gates == pytest.approx([gates[name][20] for name in ("forget", "input", "output")], abs=0.03)
     expect(page.locator("#most-variable button")).to_have_count(8)
 
 
