@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from charloom.runtime.activations import Activations
     from charloom.runtime.classifier import Classification, Classifier
     from charloom.runtime.continuation import Continuation
+    from charloom.runtime.detector import Detector
     from charloom.runtime.engine import Engine, EngineStatus
     from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.generation import Generation, TextStream
@@ -58,6 +59,7 @@ _HOMES = {
     "Completion": "charloom.runtime.likeliest",
     "Continuation": "charloom.runtime.continuation",
     "Corpus": "charloom.text.corpus",
+    "Detector": "charloom.runtime.detector",
     "Engine": "charloom.runtime.engine",
     "EngineStatus": "charloom.runtime.engine",
     "Evaluation": "charloom.runtime.evaluation",
@@ -92,6 +94,7 @@ __all__ = [
     "Continuation",
     "Corpus",
     "CorpusError",
+    "Detector",
     "Engine",
     "EngineStatus",
     "Evaluation",

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Protocol
 
@@ -16,6 +17,7 @@ from cyclopts import Parameter
 from pydantic import Field
 from rich.cells import cell_len, set_cell_size
 
+from charloom.cli.alerts import ODD, AlertOptions, odd_lines
 from charloom.cli.arguments import CorpusArgument, Threads, Whole, corpus_specs
 from charloom.cli.coloured import coloured_by_marks
 from charloom.cli.console import LEAST_WIDTH
@@ -148,7 +150,8 @@ def _fields(score: Score, lines: bool) -> dict[str, Any]:
     place = ["file", "line", "text"] if lines else ["file"]
     figures = ["characters", "unknown", "nats", "bits_per_char", "worst_bits", *(["end_bits"] if lines else [])]
     names = [*place, *figures]
-    return {name: fields[name] for name in [*names, *(["per_char"] if score.per_char is not None else [])]}
+    names += [name for name in ("odd", "per_char") if fields[name] is not None]
+    return {name: fields[name] for name in names}
 
 
 def _mark_bits(per_char: tuple[tuple[str, float], ...], room: int | None = None) -> Iterator[tuple[str, str]]:
@@ -195,8 +198,9 @@ def score(
     encoding: str | None = None,
     threads: Threads = 1,
     precision: Precision = "auto",
+    alerts: AlertOptions = AlertOptions(),
     options: OutputOptions = OutputOptions(),
-) -> None:
+) -> int:
     """Measure how surprising files, or lines, are to a model, in bits per character.
 
     Parameters
@@ -212,8 +216,8 @@ def score(
     top
         Only this many, the most surprising first.
     by
-        What --top ranks by: worst, the costliest character (of lines, if not given); mean, the bits per character
-        (of files, if not given); total, the bits of all of it.
+        What --top and --alert rank by: worst, the costliest character (of lines, if not given); mean, the bits per
+        character (of files, if not given); total, the bits of all of it.
     csv
         Write a table in CSV; with --per-char a row a character.
     encoding
@@ -226,21 +230,28 @@ def score(
     out = Output(options)
     if csv and out.json:
         raise UsageError("give --csv or --json, not both")
+    alerts.check(lines)
     specs = corpus_specs(file)
     started = time.perf_counter()
     loaded = load(model, threads=threads, precision=precision)
+    measure = partial(loaded.score_files, lines=lines, encoding=encoding, mask=alerts.mask)
     with TrainingView(out) as notify:  # a bar for what is fetched; it must not be there when stdout is written to
-        found = loaded.score_files(specs, lines=lines, per_char=per_char, encoding=encoding, notify=notify)
-    tally = Tally(found)
-    scores: Iterable[Score] = (
-        tally if top is None else most_surprising(tally, top, by or ("worst" if lines else "mean"))
-    )
+        tally = Tally(measure(specs, per_char=per_char, notify=notify))
+    ranking = by or ("worst" if lines else "mean")
+    scores: Iterable[Score] = tally
+    if alerts.alert:
+        scores = odd_lines(out, tally, measure, alerts, ranking)
+    if top is not None:
+        scores = most_surprising(scores, top, ranking)
     view = _view(out, csv=csv, per_char=per_char, lines=lines)
     view.begin()
+    shown = 0
     for one in scores:
         view.show(one)
+        shown += 1
     view.end()
     _summarize(out, tally, time.perf_counter() - started, "line" if lines else "file", str(loaded.precision))
+    return ODD if alerts.alert and shown else 0
 
 
 def _view(out: Output, *, csv: bool, per_char: bool, lines: bool) -> ScoreView:

@@ -13,6 +13,7 @@ from charloom.runtime.session import Session
 from charloom.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
+    from charloom.runtime.masks import Masks
     from charloom.runtime.scores import Score
     from charloom.runtime.scoring import Scorer
 
@@ -43,7 +44,9 @@ class ModelScores:
 
         return self._scorer(per_char).in_turn(map(in_memory, texts))
 
-    def score_lines(self, lines: Iterable[str], *, per_char: bool = False, live: bool = False) -> Iterator[Score]:
+    def score_lines(
+        self, lines: Iterable[str], *, per_char: bool = False, live: bool = False, mask: Masks = ()
+    ) -> Iterator[Score]:
         """Measure lines as `score_texts` does, each with the line end that follows it.
 
         A line that was cut short costs little but its end. A vocabulary without a line end charges none.
@@ -52,14 +55,16 @@ class ModelScores:
             lines: with their line ends or without, as a file or a column of a table gives them.
             per_char: also say what every character costs, the line end's being the last.
             live: score each line before the next one is asked for, as `tail -f` gives them; slower for many lines.
+            mask: what these regular expressions match, such as a date, is read and not charged.
 
         Raises:
             CorpusError: a line is too long for `per_char`.
             ModelDirectoryError: the network's answer is not a number.
+            UsageError: a mask cannot be read.
         """
         from charloom.runtime.scored_files import lines_in_memory
 
-        return self._scorer(per_char).in_turn(lines_in_memory(lines, live=live))
+        return self._scorer(per_char, mask).in_turn(lines_in_memory(lines, live=live))
 
     def score_files(
         self,
@@ -68,6 +73,7 @@ class ModelScores:
         lines: bool = False,
         per_char: bool = False,
         encoding: str | None = None,
+        mask: Masks = (),
         notify: Notify = ignore,
     ) -> Iterator[Score]:
         """Measure files of any size, or each of their lines, in their order, lazily and in bounded memory.
@@ -77,6 +83,7 @@ class ModelScores:
             lines: score each line by itself, with the line end that follows it.
             per_char: also say what every character costs, of texts of at most 262,144 characters.
             encoding: of the files; if not given, that of the text the model was trained on.
+            mask: what these regular expressions match, such as a date, is read and not charged.
             notify: receives notices of what is passed over and fetched.
 
         Raises:
@@ -90,7 +97,7 @@ class ModelScores:
         specs = list_specs(files)
         keep_bytes = self.vocabulary.kind == "bytes"
         named = NamedFiles(specs, encoding or self.config.corpus.encoding, unfailing(notify), keep_bytes=keep_bytes)
-        scorer = self._scorer(per_char)
+        scorer = self._scorer(per_char, mask)
         return scorer.in_turn(named.live_lines()) if lines else scorer.side_by_side(named.whole())
 
     @cached_property
@@ -100,7 +107,7 @@ class ModelScores:
 
         return line_end(self.vocabulary, self.config.corpus.cleaning)
 
-    def _scorer(self, per_char: bool) -> Scorer:
+    def _scorer(self, per_char: bool, mask: Masks = ()) -> Scorer:
         from charloom.runtime.scoring import Scorer
 
-        return Scorer(self._session, self.vocabulary, self.config.corpus.cleaning, per_char=per_char)
+        return Scorer(self._session, self.vocabulary, self.config.corpus.cleaning, per_char=per_char, mask=mask)

@@ -34,6 +34,7 @@ class Score:
         line: which line of the file it is, from 1; None for a whole file.
         worst_bits: the bits of its costliest character; None for an empty text.
         end_bits: of a line, the bits of its end; None where the model's vocabulary has no line end.
+        odd: whether it is odd enough for an alert; None where no `Detector` was asked.
     """
 
     text: str | None
@@ -46,6 +47,7 @@ class Score:
     line: int | None = None
     worst_bits: float | None = None
     end_bits: float | None = None
+    odd: bool | None = None
 
     def __lt__(self, other: Score) -> bool:
         """Whether this text is less surprising."""

@@ -12,10 +12,13 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charloom.errors import CorpusError
+from charloom.runtime.masks import Masks, charged, compile_masks
 from charloom.runtime.scores import Costliest, NatsTotal, Score, bits, bits_per_char
 from charloom.runtime.session import Nats, Session, no_number
 from charloom.runtime.side_by_side import nats_of_texts
@@ -65,7 +68,13 @@ class Scorer:
     """A network and what it takes to show texts to it."""
 
     def __init__(
-        self, session: Session, vocabulary: Vocabulary, cleaning: Sequence[str], *, per_char: bool = False
+        self,
+        session: Session,
+        vocabulary: Vocabulary,
+        cleaning: Sequence[str],
+        *,
+        per_char: bool = False,
+        mask: Masks = (),
     ) -> None:
         """Score with a network.
 
@@ -74,7 +83,9 @@ class Scorer:
             vocabulary: what its ids mean.
             cleaning: the steps its training text went through; those on single characters are applied.
             per_char: say what every character costs, of texts of at most 262,144 characters.
+            mask: what these regular expressions match in a text as the model reads it is read and not charged.
         """
+        self.masks = compile_masks(mask)
         self.session = session
         self.vocabulary = vocabulary
         self.steps = tuple(name for name in expand(cleaning) if STEPS[name].character_level)
@@ -152,9 +163,11 @@ class _Reading:
         self._ends = text.is_line and bool(scorer.line_end)
         self._total = NatsTotal()
         self._costliest = Costliest(scorer.vocabulary)
-        self._waiting: list[Ids] = []  # ids whose nats have not come
+        self._waiting = _Waiting()
+        self._waiting_charged = _Waiting()
         self._characters = 0
         self._unknown = 0
+        self._kept = 0
         self._read: list[str] = []  # the cleaned text and its nats, where every character is to be reported
         self._nats: list[Nats] = []
 
@@ -162,13 +175,20 @@ class _Reading:
         """The ids of the cleaned text; counts them on the way."""
         vocabulary = self._scorer.vocabulary
         for piece in self._cleaned():
-            self._characters += len(piece)
             if self._scorer.per_char:
                 self._keep(piece)
             ids = vocabulary.encode(piece)
+            counted = ids
+            self._characters += len(piece)
+            if self._scorer.masks:
+                in_piece = charged(self._scorer.masks, piece)
+                self._characters -= len(piece) - int(in_piece.sum())
+                in_ids = in_piece if len(ids) == len(piece) else np.repeat(in_piece, _widths(piece, len(ids)))
+                self._waiting_charged.add(in_ids)
+                counted = ids[in_ids]
             if vocabulary.unknown_id is not None:
-                self._unknown += int(np.count_nonzero(ids == vocabulary.unknown_id))
-            self._waiting.append(ids)
+                self._unknown += int(np.count_nonzero(counted == vocabulary.unknown_id))
+            self._waiting.add(ids)
             yield ids
 
     def _cleaned(self) -> Iterator[str]:
@@ -177,7 +197,8 @@ class _Reading:
         return clean_pieces(pieces, steps, _HELD_BY_CLEANING) if steps else pieces
 
     def _keep(self, piece: str) -> None:
-        if self._characters > LONGEST:
+        self._kept += len(piece)
+        if self._kept > LONGEST:
             line = self._text.line
             where = self._text.file or "the text"
             raise CorpusError(
@@ -187,16 +208,12 @@ class _Reading:
         self._read.append(piece)
 
     def add(self, nats: Nats) -> None:
+        if self._scorer.masks:
+            nats = nats * self._waiting_charged.take(len(nats))
         self._total.add(nats)
-        self._costliest.add(nats, self._taken(len(nats)))
+        self._costliest.add(nats, self._waiting.take(len(nats)))
         if self._scorer.per_char:
             self._nats.append(nats)
-
-    def _taken(self, count: int) -> Ids:
-        """The next ids, as many."""
-        held = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
-        self._waiting = [held[count:]]
-        return held[:count]
 
     def score(self) -> Score:
         nats = self._total.nats
@@ -211,7 +228,7 @@ class _Reading:
             per_char=self._per_char() if self._scorer.per_char else None,
             file=self._text.file,
             line=self._text.line,
-            worst_bits=None if self._costliest.nats is None else bits(self._costliest.nats),
+            worst_bits=None if self._costliest.nats is None or not self._characters else bits(self._costliest.nats),
             end_bits=bits(self._costliest.last) if self._ends else None,
         )
 
@@ -223,6 +240,28 @@ class _Reading:
         if len(nats) != len(read):  # bytes: a character costs what its bytes cost
             nats = np.add.reduceat(nats, _starts(read))
         return tuple(zip(read, (nats / math.log(2)).tolist(), strict=True))
+
+
+class _Waiting:
+    """What is known of ids whose nats have not come, in order."""
+
+    def __init__(self) -> None:
+        self._held: list[NDArray[Any]] = []
+
+    def add(self, more: NDArray[Any]) -> None:
+        """Add the next, (T,)."""
+        self._held.append(more)
+
+    def take(self, count: int) -> NDArray[Any]:
+        """Take the next, (count,)."""
+        held = np.concatenate(self._held) if len(self._held) > 1 else self._held[0]
+        self._held = [held[count:]]
+        return held[:count]
+
+
+def _widths(text: str, total: int) -> NDArray[np.intp]:
+    """How many bytes each character of a text has, `total` together."""
+    return np.diff(_starts(text), append=total)
 
 
 def _starts(text: str) -> np.ndarray[tuple[int], np.dtype[np.intp]]:

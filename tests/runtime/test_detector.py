@@ -1,0 +1,128 @@
+"""Odd lines by a threshold that lines themselves give."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import charloom
+from charloom import Detector
+from charloom.errors import CorpusError, UsageError
+from charloom.runtime.detector import fit_threshold
+
+ODD = ["Traceback (most recent call last):", "2026-03-02 12:00:00 worker-2 GET /../../etc/passwd 200", "worker-3 GE"]
+
+
+def log(day: int, count: int = 400) -> list[str]:
+    """Ordinary lines of a day."""
+    draw = random.Random(day)
+    return [
+        f"2026-03-0{day} {draw.randrange(24):02}:{draw.randrange(60):02}:{draw.randrange(60):02} "
+        f"worker-{draw.randint(1, 4)} GET /items/{draw.randint(1, 99)} 200"
+        for _ in range(count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def log_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("log")
+    (folder / "log.txt").write_text("\n".join(log(1, 3000)) + "\n")
+    charloom.train(
+        folder / "log.txt", folder / "model", steps=200, hidden_size=32, num_layers=1, batch_size=16, bptt=64,
+        threads=1, device="cpu", items=False,
+    )  # fmt: skip
+    return folder / "model"
+
+
+def test_a_changed_date_does_not_matter_where_the_stream_itself_is_fitted(log_model: Path) -> None:
+    today = log(2)
+    lines = [*today[:100], ODD[0], *today[100:250], ODD[1], *today[250:], ODD[2]]
+    detector = Detector(log_model).fit(lines, false_alarms=2)
+    found = [score.text for score in detector.score(lines) if score.odd]
+    assert set(ODD) <= set(found)
+    assert len(found) <= len(ODD) + 2
+    assert detector.is_odd(ODD[0])
+    assert not detector.is_odd(sorted(today)[200])
+
+
+def test_a_mask_takes_what_moves_on_out_of_the_bill(log_model: Path) -> None:
+    detector = Detector(log_model, mask=r"\d+").fit(log(1), false_alarms=4, good=True)
+    assert detector.threshold is not None
+    flagged = sum(bool(score.odd) for score in detector.score(log(2)))
+    assert flagged < 40, "a day with another date"
+    assert all(score.odd for score in detector.score([ODD[0], ODD[2]]))
+    (score,) = charloom.load(log_model).score_lines(["worker-77 GET"], mask=[r"\d+", "GET"], per_char=True)
+    assert score.per_char is not None
+    assert [letter for letter, bits in score.per_char if bits == 0] == list("77GET")
+    assert score.characters == len("worker- ") + 1
+    assert score.worst_bits == max(bits for _, bits in score.per_char)
+    (nothing,) = charloom.load(log_model).score_lines(["77"], mask=r"(?s).+")
+    assert nothing.characters == 1, "the line end is not part of the match"
+
+
+@pytest.mark.parametrize("wanted", [1, 3, 20])
+def test_so_many_false_alarms_as_were_accepted(wanted: int) -> None:
+    draws = np.random.default_rng(1)
+    counts = []
+    for _ in range(200):
+        fitted, others = draws.gamma(2.0, 3.0, 1000), draws.gamma(2.0, 3.0, 1000)
+        threshold = fit_threshold(fitted.tolist(), wanted, good=True)
+        assert sum(map(threshold.is_odd, fitted)) == wanted - 1
+        counts.append(sum(map(threshold.is_odd, others)))
+    assert np.mean(counts) == pytest.approx(wanted, rel=0.25)
+
+
+def test_odd_lines_hardly_move_the_threshold_of_their_stream() -> None:
+    ordinary = np.random.default_rng(1).normal(3, 0.5, 1000).tolist()
+    alone = fit_threshold(ordinary, 2, good=False)
+    among = fit_threshold([*ordinary, *[20.0] * 100], 2, good=False)
+    assert among.bits == alone.bits
+    assert fit_threshold([1.0] * 100, 1, good=False).bits == 1.0
+    assert not fit_threshold([1.0] * 100, 1, good=False).is_odd(None)
+
+
+def test_a_stream_is_answered_as_it_comes(log_model: Path) -> None:
+    detector = Detector(log_model).fit(log(1))
+    taken = 0
+
+    def stream() -> Iterator[str]:
+        nonlocal taken
+        for line in ODD:
+            taken += 1
+            yield line
+
+    for number, score in enumerate(detector.score(stream(), live=True), start=1):
+        assert (taken, score.text, score.odd) == (number, ODD[number - 1], True)
+
+
+def test_saved_and_pickled_it_says_the_same(log_model: Path, tmp_path: Path) -> None:
+    detector = Detector(log_model, by="mean", mask="[0-9]+").fit(log(1), false_alarms=3, good=True)
+    detector.save(tmp_path / "threshold.json")
+    again = Detector.load(tmp_path / "threshold.json", log_model)
+    other = pickle.loads(pickle.dumps(detector))  # noqa: S301
+    expected = list(detector.score([*log(3, 20), *ODD]))
+    for copy in (again, other):
+        assert list(copy.score([*log(3, 20), *ODD])) == expected
+        assert repr(copy) == repr(detector)
+    assert "fitted on 400 lines" in repr(detector)
+    (tmp_path / "other.json").write_text('{"by": "mean"}')
+    with pytest.raises(UsageError, match=r"other\.json is not a file that Detector\.save wrote"):
+        Detector.load(tmp_path / "other.json", log_model)
+
+
+def test_what_cannot_be_fitted(log_model: Path) -> None:
+    with pytest.raises(UsageError, match="no threshold yet"):
+        next(Detector(log_model).score(["a"]))
+    with pytest.raises(CorpusError, match="3 lines are too few"):
+        Detector(log_model).fit(["a", "b", "c"])
+    with pytest.raises(UsageError, match="false alarms = 0"):
+        Detector(log_model).fit(log(1), false_alarms=0)
+    with pytest.raises(UsageError, match="mask '\\('"):
+        Detector(log_model, mask="(")
+    with pytest.raises(UsageError, match="by = 'most'"):
+        Detector(log_model, by="most")  # type: ignore[arg-type]
