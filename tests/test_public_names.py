@@ -38,6 +38,7 @@ def test_the_public_names_are_pinned() -> None:
         "BusyError",
         "CharloomError",
         "Chunk",
+        "ClassesResult",
         "Classification",
         "Classifier",
         "CloudError",
@@ -71,6 +72,7 @@ def test_the_public_names_are_pinned() -> None:
         "push",
         "read_corpus",
         "train",
+        "train_classes",
     ]
     for name in charloom.__all__:
         assert getattr(charloom, name) is not None

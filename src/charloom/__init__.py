@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from charloom.text.corpus import Corpus, read_corpus
     from charloom.training.adaptation import Adaptation, adapt
     from charloom.training.budget import predicted_loss
+    from charloom.training.classes import ClassesResult, train_classes
     from charloom.training.result import TrainingResult
     from charloom.training.run import train
 
@@ -54,6 +55,7 @@ _HOMES = {
     "Activations": "charloom.runtime.activations",
     "Adaptation": "charloom.training.adaptation",
     "Chunk": "charloom.runtime.logprobs",
+    "ClassesResult": "charloom.training.classes",
     "Classification": "charloom.runtime.classifier",
     "Classifier": "charloom.runtime.classifier",
     "Completion": "charloom.runtime.likeliest",
@@ -79,6 +81,7 @@ _HOMES = {
     "push": "charloom.bundle.push",
     "read_corpus": "charloom.text.corpus",
     "train": "charloom.training.run",
+    "train_classes": "charloom.training.classes",
 }
 
 __all__ = [
@@ -87,6 +90,7 @@ __all__ = [
     "BusyError",
     "CharloomError",
     "Chunk",
+    "ClassesResult",
     "Classification",
     "Classifier",
     "CloudError",
@@ -121,10 +125,12 @@ __all__ = [
     "push",
     "read_corpus",
     "train",
+    "train_classes",
 ]
 
 _NEED_TORCH = {
     "train": "training",
+    "train_classes": "training",
     "adapt": "--adapt",
     "Adaptation": "--adapt",
     "predicted_loss": "predicting a loss",

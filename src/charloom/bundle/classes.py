@@ -41,10 +41,16 @@ class ClassesRecord(_Record):
 
     format_version: int = CLASSES_VERSION
     library_version: str
-    finished: bool = Field(description="whether every class has its model")
     recipe: str | None = None
-    options: dict[str, Any] = Field(default_factory=dict, description="settings that all models were trained with")
+    options: dict[str, Any] = Field(default_factory=dict, description="settings that all models are trained with")
     classes: list[ClassRecord] = Field(min_length=2)
+    trained: list[str] = Field(description="the models that are finished, that of all classes together included")
+    under_way: str | None = Field(None, description="the model that is being trained")
+
+    @property
+    def finished(self) -> bool:
+        """Whether every class has its model."""
+        return all(one.name in self.trained for one in self.classes)
 
 
 def holds_classes(folder: Path) -> bool:

@@ -11,6 +11,7 @@ from cyclopts import Group, Parameter
 
 from charloom.bundle import open_model_directory
 from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
+from charloom.cli.classes import train_classes
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
@@ -36,6 +37,7 @@ def train(
     recipe: str | None = None,
     init_from: Path | None = None,
     keep_old: Path | None = None,
+    classes: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
     text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),
@@ -61,6 +63,9 @@ def train(
         A model to start from: its network and vocabulary are kept, the new text's characters added.
     keep_old
         With --init-from: the old model's text, of which as much is learned as of the new one.
+    classes
+        Instead of a text: a folder with a file, or a folder, a class. A model is trained for each, with equal settings
+        and from a common beginning; --budget is for all of them together. charloom classify reads what is written.
     overwrite
         Replace the model or unfinished run that is in the folder.
     resume
@@ -75,6 +80,9 @@ def train(
     chosen: dict[str, Any] = {}
     for group in (text, network, learning):
         chosen |= group.model_dump(exclude_unset=True)
+    if classes is not None:
+        given = {"other texts": bool(corpus), "--init-from": init_from is not None, "--keep-old": keep_old is not None}
+        return train_classes(out, classes, output, given, recipe=recipe, overwrite=overwrite, resume=resume, **chosen)
     specs = corpus_specs(corpus) or [built_in("python-docs")]
     with stop_on_signal(out) as should_stop, TrainingView(out) as view:
         result = charloom.train(

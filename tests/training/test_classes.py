@@ -1,0 +1,205 @@
+"""A model a class: what is trained, what may be written where, and what is resumed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+import charloom
+from charloom.cli.main import main
+from charloom.errors import CorpusError, ModelDirectoryError, TrainingError
+
+TINY = {"steps": 12, "hidden_size": 8, "batch_size": 4, "bptt": 20, "threads": 1}
+OPTIONS = ["--steps", "12", "--hidden-size", "8", "--batch-size", "4", "--bptt", "20", "--threads", "1"]
+
+
+def words(first: str, second: str) -> str:
+    """Lines of two letters' kinds, each once."""
+    return "".join(f"{a}{b}{c}\n" for a in first for b in second for c in first)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two classes, one of them in two files; and a hidden file, which is none."""
+    path = tmp_path_factory.mktemp("classes")
+    (path / "soft.txt").write_text(words("lmn", "aei") + words("lmn", "ou"))
+    (path / "hard").mkdir()
+    (path / "hard" / "one.txt").write_text(words("kpt", "aei"))
+    (path / "hard" / "two.txt").write_text(words("kpt", "ou") + words("ktz", "ou"))
+    (path / ".hidden").write_text("x")
+    return path
+
+
+@pytest.fixture(scope="module")
+def trained(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, charloom.ClassesResult]:
+    output = tmp_path_factory.mktemp("out") / "models"
+    return output, charloom.train_classes(folder, output, items=True, **TINY)  # type: ignore[arg-type]
+
+
+def test_a_model_a_class(trained: tuple[Path, charloom.ClassesResult]) -> None:
+    output, result = trained
+    assert list(result.classes) == ["hard", "soft"]
+    assert sorted(path.name for path in output.iterdir()) == ["classes.json", "hard", "soft"]
+    models = {name: charloom.load(output / name) for name in ("hard", "soft")}
+    assert models["hard"].config.model == models["soft"].config.model
+    assert models["hard"].vocabulary.to_json() == models["soft"].vocabulary.to_json()
+    assert all(model.config.corpus.items for model in models.values())
+    assert models["hard"].score("kat\n").nats < models["soft"].score("kat\n").nats
+    assert not result.interrupted
+    assert result.held_out == 5 + 4
+    assert result.accuracy is not None
+    assert result.accuracy > 0.5
+
+
+def test_its_sizes_are_priors(trained: tuple[Path, charloom.ClassesResult]) -> None:
+    classifier = charloom.Classifier(trained[0], prior="sizes")
+    hard, soft = 27 + 18 + 18, 27 + 18
+    assert classifier.prior == pytest.approx({"hard": hard / (hard + soft), "soft": soft / (hard + soft)})
+    assert charloom.Classifier(trained[0]).prior == {"hard": 0.5, "soft": 0.5}
+
+
+def test_a_folder_that_is_taken_stays_as_it_is(
+    folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path
+) -> None:
+    output, _ = trained
+    before = {path: path.read_bytes() for path in output.rglob("*") if path.is_file()}
+    with pytest.raises(TrainingError, match=r"already holds models of classes: choose another folder, or --overwrite"):
+        charloom.train_classes(folder, output, **TINY)  # type: ignore[arg-type]
+    with pytest.raises(TrainingError, match="already holds a model"):
+        charloom.train_classes(folder, output / "hard", **TINY)  # type: ignore[arg-type]
+    with pytest.raises(TrainingError):
+        charloom.train(folder / "soft.txt", output, **TINY)  # type: ignore[arg-type]
+    with pytest.raises(charloom.UsageError, match="resume or --overwrite, not both"):
+        charloom.train_classes(folder, output, overwrite=True, resume=True, **TINY)  # type: ignore[arg-type]
+    assert {path: path.read_bytes() for path in output.rglob("*") if path.is_file()} == before
+    somebodys = tmp_path / "somebodys"
+    somebodys.mkdir()
+    (somebodys / "letter.txt").write_text("dear")
+    for overwrite in (False, True):
+        with pytest.raises(TrainingError, match="other files"):
+            charloom.train_classes(folder, somebodys, overwrite=overwrite, **TINY)  # type: ignore[arg-type]
+    assert [path.name for path in somebodys.iterdir()] == ["letter.txt"]
+
+
+def test_what_is_no_folder_of_classes(folder: Path, tmp_path: Path) -> None:
+    output, one = tmp_path / "out", tmp_path / "one"
+    one.mkdir()
+    (one / "a.txt").write_text("abc\n" * 50)
+    with pytest.raises(CorpusError, match="no such folder"):
+        charloom.train_classes(tmp_path / "none", output)
+    with pytest.raises(CorpusError, match="two classes"):
+        charloom.train_classes(one, output)
+    (one / "a.md").write_text("abd\n" * 50)
+    with pytest.raises(CorpusError, match="both called a"):
+        charloom.train_classes(one, output)
+    (one / "a.md").rename(one / "b.txt").write_text("\n\n")
+    with pytest.raises(CorpusError, match=r"b\.txt is empty"):
+        charloom.train_classes(one, output)
+    with pytest.raises(charloom.UsageError, match="inside the corpus"):
+        charloom.train_classes(folder, folder / "out")
+    with pytest.raises(charloom.UsageError, match="leave --validation out"):
+        charloom.train_classes(folder, output, validation="x")
+    assert not output.exists()
+
+
+class StopAfter:
+    """Asks to stop at the end of a run."""
+
+    def __init__(self, asked: int) -> None:
+        self.left = asked
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left < 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [3, 14, 27])
+def test_resumed_it_is_what_it_would_have_been(
+    folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path, steps: int
+) -> None:
+    output = tmp_path / "out"
+    first = charloom.train_classes(folder, output, items=True, should_stop=StopAfter(steps), **TINY)  # type: ignore[arg-type]
+    assert first.interrupted
+    assert first.accuracy is None
+    with pytest.raises(charloom.UsageError, match="not finished"):
+        charloom.Classifier(output)
+    with pytest.raises(charloom.UsageError, match="began without --hidden-size 9"):
+        charloom.train_classes(folder, output, resume=True, hidden_size=9)
+    result = charloom.train_classes(folder, output, resume=True)
+    assert not result.interrupted
+    for name in ("hard", "soft"):
+        weights = [(place / name / "model.safetensors").read_bytes() for place in (output, trained[0])]
+        assert weights[0] == weights[1]
+    again = charloom.train_classes(folder, output, resume=True)
+    assert again.accuracy == result.accuracy
+
+
+@pytest.mark.slow
+def test_other_texts_are_not_resumed(
+    folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path
+) -> None:
+    other, output = tmp_path / "other", tmp_path / "out"
+    shutil.copytree(folder, other)
+    shutil.copytree(trained[0], output)
+    (other / "soft.txt").write_text(words("lmn", "y"))
+    with pytest.raises(TrainingError, match="not the texts"):
+        charloom.train_classes(other, output, resume=True)
+    result = charloom.train_classes(other, output, overwrite=True, items=True, **TINY)  # type: ignore[arg-type]
+    assert list(result.classes) == ["hard", "soft"]
+    assert charloom.Classifier(output, prior="sizes").prior["soft"] == pytest.approx(9 / (9 + 63))
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "not JSON"),
+        ("[]", "another program's"),
+        ('{"format_version": 99}', "upgrade"),
+        ('{"format_version": 1}', "damaged"),
+        ("up", "damaged"),
+    ],
+)
+def test_a_record_that_is_not_trusted(
+    trained: tuple[Path, charloom.ClassesResult], tmp_path: Path, content: str, says: str
+) -> None:
+    record = json.loads((trained[0] / "classes.json").read_text())
+    record["classes"][0]["name"] = "../elsewhere"
+    (tmp_path / "classes.json").write_text(json.dumps(record) if content == "up" else content)
+    with pytest.raises(ModelDirectoryError, match=says):
+        charloom.Classifier(tmp_path)
+
+
+def test_the_commands(
+    folder: Path,
+    trained: tuple[Path, charloom.ClassesResult],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output, expected = trained
+
+    def call(*arguments: object) -> tuple[object, str, str]:
+        with pytest.raises(SystemExit) as stopped:
+            main([str(argument) for argument in arguments])
+        return stopped.value.code, *capsys.readouterr()
+
+    finished = call("train", "--classes", folder, "-o", output, "--resume", "--json")
+    assert finished[0] == 0, finished[2]
+    assert json.loads(finished[1])["accuracy"] == expected.accuracy
+    assert list(json.loads(finished[1])["classes"]) == ["hard", "soft"]
+    shown = call("train", "--classes", folder, "-o", output, "--resume")
+    assert "bits per character" in shown[1]
+    assert f"charloom classify {output}" in shown[2]
+    found = call("classify", output, folder, "--labels", "file", "--lines", "--prior", "sizes", "--json")
+    assert found[0] == 0, found[2]
+    report = json.loads(found[1].splitlines()[-1])
+    assert report["texts"] == 108
+    assert report["accuracy"] > 0.7
+    for refused in (("x.txt",), ("--init-from", output / "hard")):
+        again = call("train", *refused, "--classes", folder, "-o", tmp_path / "new", *OPTIONS)
+        assert again[0] == 2
+        assert again[2].rstrip().endswith("out")
+    assert not (tmp_path / "new").exists()
