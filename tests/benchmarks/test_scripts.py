@@ -13,6 +13,7 @@ import ablation
 import browser
 import budget_law
 import generation
+import going_on
 import learning
 import scoring
 import serving
@@ -86,6 +87,17 @@ def test_ablation_prints_a_row_for_each_text_and_way(prose: Path, capsys: pytest
     assert [row[5:] for row in cells[2:]] == [row[5:] for row in cells[:2]], "the same runs"
     assert cells[0][5] != cells[1][5]
     assert all(1 < float(loss) < math.log(len(set(prose.read_text("utf-8"))) + 1) for row in cells for loss in row[5:])
+
+
+def test_going_on_prints_a_row_for_each_pair(prose: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    new = tmp_path / "new.txt"
+    new.write_text(prose.read_text("utf-8")[-5_000:].upper(), "utf-8")
+    going_on.main([f"{prose}={new}", "--hidden-size", "8", "--old-steps", "4", "--steps", "4"])
+    head, _, row = capsys.readouterr().out.splitlines()[-3:]
+    cells = [cell.strip() for cell in row.split("|")[1:-1]]
+    assert head.count("|") == row.count("|")
+    assert cells[0] == "prose → new"
+    assert all(1 < float(cell) < 6 for cell in cells[2:9])
 
 
 def test_the_law_is_shown_beside_what_was_reached(

@@ -13,7 +13,7 @@ from charloom.files import expand_home
 from charloom.runtime.evaluation import evaluate_segments
 from charloom.settings import CorpusSettings, Protocol
 from charloom.text.corpus import load_corpus
-from charloom.text.items import item_segments, newline_id, split_items
+from charloom.text.items import item_segments, looks_like_items, newline_id, split_items
 from charloom.text.named import BUILT_IN, NAMED, TINY_SHAKESPEARE
 from charloom.text.sources import shown_name
 from charloom.text.splits import Segment, Split, split_ids, thin_out, with_opening
@@ -177,6 +177,8 @@ def _read(
         notify(Notice(f"{source.name} has characters that neither the model nor the new text has: {len(unseen)}"))
     whole = with_opening(vocabulary.encode(corpus.text), vocabulary.opening_id)
     as_items = items if source.items is None else source.items
+    if source.kept and as_items and not looks_like_items(whole.ids[1:], vocabulary):
+        notify(Notice(f"{source.name} is learned line by line, as the new text is; --no-items reads both as texts"))
     fraction, at_most = settings.validation_fraction, settings.validation_characters
     if as_items:
         split = split_items(whole, newline_id(vocabulary), fraction, at_most)

@@ -177,7 +177,7 @@ class RateProbes:
         tried = ", ".join(f"{probe.learning_rate:.3g} ({probe.loss:.3f})" for probe in self._made if probe.from_origin)
         return (
             f"learning rates tried for {self._updates} updates each, and the nats they came to: {tried}; "
-            f"training at {chosen.learning_rate:.3g}"
+            f"training at {chosen.learning_rate:.3g}, the lowest within {_SAME - 1:.0%} of the best"
         )
 
 
