@@ -99,7 +99,7 @@ def test_scores_of_characters_are_coloured_on_a_terminal(trained: Path, tmp_path
 def test_the_examples_of_help_can_be_typed(command: str) -> None:
     app = make_app(overview=False)
     for line in EXAMPLES[command]:
-        name, *words = shlex.split(re.split(r" \|\| | > ", line)[0])
+        name, *words = shlex.split(re.split(r" \|\| | [<>] ", line)[0])
         assert name == "charloom"
         assert not command or " ".join(words).startswith(command)
         app.parse_args(words, exit_on_error=False, print_error=False)

@@ -17,6 +17,7 @@ from charloom.cli.main import make_app
 from tests.learning.pages import DOCS, Reader, blocks, commands
 
 QUICK = ["explanation/loss.md", "explanation/why-no-pickles.md", "explanation/what-neurons-see.md"]
+NETWORK = "explanation/the-network-in-pytorch.md"
 WITH_TRAINING = [
     "how-to/choose-a-size-and-budget.md",
     "how-to/resume-and-fine-tune.md",
@@ -67,6 +68,17 @@ def test_the_losses_of_the_page_are_what_its_program_says(with_model: Reader) ->
             row for row in page.read_text("utf-8").splitlines() if f"| {float(nats):.3f} |".replace(".000", "") in row
         )
         assert float(row.split("|")[3]) == pytest.approx(float(bits), abs=0.01)
+
+
+def test_twenty_lines_of_pytorch_read_a_model(with_model: Reader) -> None:
+    with_model.follow(DOCS / NETWORK)
+    ((_, said),) = with_model.said
+    losses = [float(nats) for nats in re.findall(r"([\d.]+) nats", said)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+    assert len(said.split("nats\n")[-1].rstrip("\n").replace("\n", "")) > 40
+    (block,) = blocks(DOCS / NETWORK)
+    network = block.content[block.content.index("class Network") : block.content.index("# What a text costs")]
+    assert len(network.rstrip().splitlines()) <= 20
 
 
 def test_loading_the_pickle_of_the_page_runs_what_is_in_it(reader: Reader) -> None:

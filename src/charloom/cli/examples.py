@@ -28,6 +28,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "charloom score runs/log today.log --lines --top 10",
         "charloom score runs/yours texts/ --csv > scores.csv",
     ),
+    "classify": (
+        "charloom classify runs/languages letters/ --lines",
+        "charloom classify runs/ham runs/spam mail.txt",
+        "charloom classify runs/languages - --json < letter.txt",
+    ),
     "evaluate": (
         "charloom evaluate runs/yours your-text.txt",
         "charloom evaluate runs/yours other.txt --split all",
@@ -52,6 +57,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "charloom export runs/yours --html yours.html",
         "charloom export runs/yours --onnx yours.onnx",
         "charloom export runs/yours --html yours.html --overwrite",
+    ),
+    "push": (
+        "charloom push runs/yours hf://you/yours",
+        "charloom push runs/yours hf://you/yours@trial",
+        "charloom push runs/yours hf://you/yours --public",
     ),
     "serve": (
         "charloom serve runs/yours --open",

@@ -36,6 +36,7 @@ from charloom.training.device import ThreadPace, check_precision, choose_device,
 from charloom.training.history import History
 from charloom.training.init_from import Origin, first_state, read_origin
 from charloom.training.old_text import OldText, old_text_source, read_old_text
+from charloom.training.progress import shown
 from charloom.training.publish import RunFacts, publish
 from charloom.training.ranks import Ranks, join_ranks
 from charloom.training.rate_probes import RateProbes
@@ -57,6 +58,7 @@ def train(
     keep_old: str | Path | None = None,
     overwrite: bool = False,
     resume: bool = False,
+    progress: bool = True,
     notify: Notify = ignore,
     should_stop: Callable[[], bool] = lambda: False,
     **options: Unpack[LearningOptions],
@@ -74,6 +76,8 @@ def train(
         keep_old: with `init_from`, the old model's text, of which as much is learned as of the new one.
         overwrite: replace a model or an unfinished run that is there.
         resume: continue the unfinished run that is there.
+        progress: show how it goes in a notebook, or on stderr where that is a terminal; nothing is shown elsewhere, and
+            where there is a `notify`.
         notify: is given events, see `charloom.events`; if it raises, that is logged and the run goes on without it.
         should_stop: asked in every step; True saves the best so far and ends.
         **options: any field of the corpus, model and training settings, such as `epochs=3`.
@@ -91,8 +95,13 @@ def train(
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
     beside = [str(text) for text in (settings.corpus.validation, keep_old) if text is not None]
     check_outside(folder, [*specs, *beside])
-    device, heard = partial(choose_device, settings.training.device), unfailing(notify)
-    with join_ranks(device) as ranks, FolderLock(folder, heard) as lock, memory_errors():
+    device = partial(choose_device, settings.training.device)
+    with (
+        shown(notify, progress=progress) as listener,
+        join_ranks(device) as ranks,
+        FolderLock(folder, heard := unfailing(listener)) as lock,
+        memory_errors(),
+    ):
         notice = heard if ranks.writes else ignore
         if ranks.writes:
             lock.take()
