@@ -76,6 +76,8 @@ def test_a_generation_and_a_score_are_shown_in_a_notebook(model: charloom.Model)
 def test_the_colours_are_the_pages() -> None:
     ramp = re.findall(r"--surprise-[1-6]: (#\w+);", (BROWSER / "colours.css").read_text("utf-8"))
     assert tuple(ramp[:6]) == surprise.COLOURS
+    (steps,) = re.findall(r"SURPRISE_STEPS = \[([\d, ]+)\]", (BROWSER / "characters.js").read_text("utf-8"))
+    assert tuple(map(int, steps.split(", "))) == surprise.STEPS
 
 
 def test_a_pickle_has_the_text_and_not_the_model(model: charloom.Model) -> None:
