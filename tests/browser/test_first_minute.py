@@ -350,6 +350,31 @@ def test_units_have_names_and_values(visit: Opener, folder: Path, model: Model) 
     expect(page.locator("#most-variable button")).to_have_count(8)
 
 
+def test_the_unrolled_network_moves_with_the_letter(visit: Opener, model: Model) -> None:
+    page = visit("prompt=The%20&seed=5&length=90&stop=\\\\")
+    text = done(page)
+    picture = page.locator("#unrolled svg")
+    for place in (85, 40, 9):
+        page.locator(OPTIONS).nth(place).focus()
+        expect(picture.locator(".current")).to_have_count(1)
+        letters = picture.locator(".letter").all_text_contents()
+        shown = [{"␣": " ", "⏎": "\n"}.get(one, one) for one in letters]
+        at = len("The ") + place
+        assert shown[::2] == list(text[at - 7 : at]), "what it reads"
+        assert shown[1::2] == list(text[at - 6 : at + 1]), "what came"
+        bits = str(page.locator(OPTIONS).nth(place).get_attribute("aria-label")).split(" bits")[0].split(", ")[-1]
+        assert picture.locator(".cost").last.text_content() == f"{bits} bits"
+    found = model.activations(text)
+    steps = [str(one.get_attribute("class")) for one in picture.locator("rect:not(.frame)").all()]
+    assert len(steps) == 7 * 6
+    for unit in range(6):
+        value = float(found.values[len("The ") + 8, unit])
+        if min(abs(abs(value) - edge) for edge in (0.1, 0.3, 0.55, 0.8)) > 0.02:
+            side = "negative" if value <= -0.1 else "positive"
+            level = sum(abs(value) >= edge for edge in (0.1, 0.3, 0.55, 0.8))
+            assert steps[36 + unit] == f"cell-{side}-{level}"
+
+
 def test_items_are_written_one_a_line(visit: Opener, names: Path, host: str) -> None:
     model = loaded(names, host)
     page = visit("seed=4&items=5", of=" of names")

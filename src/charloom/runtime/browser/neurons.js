@@ -198,7 +198,7 @@ export function activationStep(value) {
 }
 
 /** @param {number} value */
-function activationClass(value) {
+export function activationClass(value) {
   const step = activationStep(value);
   return step < 0 ? `negative-${-step}` : `positive-${step}`;
 }

@@ -4,6 +4,7 @@ import { connectActions } from "./actions.js";
 import { Announcer } from "./announce.js";
 import { connectComparing } from "./compare.js";
 import { byId, factList } from "./dom.js";
+import { Explanation } from "./explanation.js";
 import { Neurons } from "./neurons.js";
 import { openingText } from "./opening.js";
 import { clearProblems, openAround, showProblem } from "./problems.js";
@@ -38,10 +39,12 @@ export class Page {
     this.form = byId("settings");
     this.announcer = new Announcer(byId("live"));
     this.writer = new Writer(this);
+    this.explanation = new Explanation(this);
     this.neurons = new Neurons(this, backend, (unit, layer) => hooks.looked?.(unit, layer));
     this.openTab = connectTabs(byId("views"), (id) => {
       byId("surprise").hidden = id === "neurons-view"; // which has colours of its own
       byId("help").hidden = id === "compare-view";
+      this.explanation.show(id === "write-view");
       if (id === "neurons-view") this.neurons.opened();
       hooks.opened?.(id);
     });
@@ -119,6 +122,7 @@ export class Page {
   /** A text has ended. */
   ended() {
     this.#showSettings();
+    this.explanation.look();
     this.hooks.ended?.();
   }
 
