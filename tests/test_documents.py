@@ -46,15 +46,19 @@ def run(command: list[str], folder: Path, given: str | None = None) -> subproces
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_readme_run_as_written(workplace: Path) -> None:
+def test_the_commands_of_the_readme_run_as_written(workplace: Path, trained: Path) -> None:
     commands = [
         line
         for block in blocks(ROOT / "README.md", "sh")
         for line in block.splitlines()
         if line.startswith("charloom ")
     ]
+    uses = re.findall(r"^\| \*\*\w+.*?\| `(charloom .+?)` \|", (ROOT / "README.md").read_text("utf-8"), re.M)
     assert len(commands) >= 8
-    for command in commands:
+    assert len(uses) == 5
+    shutil.copytree(trained, workplace / "runs" / "log")
+    (workplace / "today.log").write_text("one\ntwo\n", "utf-8")
+    for command in [*commands, *(use for use in uses if " serve " not in use)]:
         ran = run([sys.executable, "-m", *shlex.split(command)], workplace)
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
         assert ran.stdout

@@ -15,7 +15,7 @@ from tests.proofs.running import running
 TINY = ("--hidden-size", "16", "--num-layers", "1", "--steps", "5", "--threads", "1")
 
 LINES = {
-    "quickstart": ["quickstart -o q --steps 20"],
+    "quickstart": ["quickstart TEXT -o q --steps 20"],
     "train": ["train TEXT -o m TINY", "train TEXT -o tracked TINY --track tensorboard,mlflow"],
     "generate": ["generate MODEL --length 3", "generate MODEL --length 3 --adapt TEXT"],
     "score": ["score MODEL TEXT"],

@@ -31,12 +31,20 @@ def test_a_tag_of_this_commit_is_the_version() -> None:
     assert set(ran.stdout.split()) <= {f"v{__version__}"}
 
 
-@pytest.mark.parametrize(("tag", "day", "said"), [("v9.9.9", "2026-01-31", "is not v"), (None, "unreleased", "no day")])
-def test_a_tag_that_is_wrong_or_has_no_day_is_refused(tmp_path: Path, tag: str | None, day: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("tag", "day", "said"),
+    [
+        ("v9.9.9", "2026-01-31", "is not v"),
+        (None, "unreleased", "no day"),
+        (None, "2026-01-31", "OWNER/charloom in: pyproject.toml"),
+    ],
+)
+def test_a_tag_that_is_wrong_or_too_early_is_refused(tmp_path: Path, tag: str | None, day: str, said: str) -> None:
     """Before anything is built."""
     for name in ("scripts/release", "src/charloom/version.py"):
         (tmp_path / name).parent.mkdir(parents=True)
         shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "pyproject.toml").write_text("https://github.com/OWNER/charloom", "utf-8")
     (tmp_path / "CHANGELOG.md").write_text(f"## {__version__} ({day})\n", "utf-8")
     command = [str(tmp_path / "scripts/release"), tag or f"v{__version__}"]
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)

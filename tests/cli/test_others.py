@@ -104,14 +104,19 @@ def test_corpus_show_of_the_article(charloom: Charloom, shakespeare: Path) -> No
 
 
 @pytest.mark.slow
-def test_quickstart_twice_in_the_same_folder(charloom: Charloom, tmp_path: Path) -> None:
+def test_quickstart_twice_in_the_same_folder(charloom: Charloom, small_text: Path, tmp_path: Path) -> None:
+    known = set(charloom("corpus", "show", "names", "--first", 100_000, "--json").json["first"].split("\n")[:-1])
     for _ in range(2):
-        ran = charloom("quickstart", "-o", tmp_path / "q", "--steps", 30, "--json")
+        ran = charloom("quickstart", small_text, "-o", tmp_path / "q", "--steps", 30, "--json")
         assert ran.status == 0
         assert {"model", "bits_per_char", "sample"} <= set(ran.json)
+        assert ran.json["names_model"] == str(tmp_path / "q-names")
+        assert len(set(ran.json["names"])) == 12
+        assert not known & set(ran.json["names"])
         assert f"charloom generate {tmp_path / 'q'}" in ran.err
-    first, *_, last = re.findall(r"validation (\d\.\d+) nats", ran.err)
-    assert float(last) < float(first)
+    for said in ran.err.split("Now prose"):
+        first, *_, last = re.findall(r"validation (\d\.\d+) nats", said)
+        assert float(last) < float(first)
 
 
 def test_quickstart_leaves_other_models_alone(charloom: Charloom, trained: Path) -> None:

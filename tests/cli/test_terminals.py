@@ -65,7 +65,7 @@ def test_every_view_fits_a_terminal_of_any_width(trained: Path, small_text: Path
 
 @pytest.mark.slow
 def test_quickstart_on_the_narrowest_terminal(tmp_path: Path) -> None:
-    on_a_terminal(["quickstart", "-o", str(tmp_path / "m"), "--steps", "20"], 1)
+    on_a_terminal(["quickstart", "python-docs", "-o", str(tmp_path / "m"), "--steps", "20"], 1)
     assert is_whole(tmp_path / "m")
 
 

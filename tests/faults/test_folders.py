@@ -30,7 +30,7 @@ WRITERS = {
     "train": ("train", "TEXT", "-o", "OUT", *QUICK),
     "train --resume": ("train", "TEXT", "-o", "OUT", "--resume", *QUICK),
     "fine-tune": ("train", "TEXT", "-o", "OUT", "--init-from", "MODEL", "--steps", 2, "--device", "cpu"),
-    "quickstart": ("quickstart", "-o", "OUT", "--steps", 2),
+    "quickstart": ("quickstart", "TEXT", "-o", "OUT", "--steps", 2),
     "prepare": ("corpus", "prepare", "TEXT", "-o", "OUT"),
     "local job": ("sagemaker", "train", "TEXT", "-o", "OUT", "--instance", "local", "--name", "fresh", *QUICK),
     "attach": ("sagemaker", "attach", "job", "-o", "OUT"),
@@ -439,7 +439,7 @@ def test_quickstart_replaces_no_model_of_a_text_with_a_name_like_its_own(
     small = ("--steps", 2, "--hidden-size", 8, "--recipe", "tiny")
     assert charloom("train", text, "-o", tmp_path / "m", *small).status == 0
     before = (tmp_path / "m" / "config.json").read_bytes()
-    ran = charloom("quickstart", "-o", tmp_path / "m", "--steps", 2)
+    ran = charloom("quickstart", "python-docs", "-o", tmp_path / "m", "--steps", 2)
     assert ran.status == 1
     assert "choose another folder with --output" in one_line(ran)
     assert (tmp_path / "m" / "config.json").read_bytes() == before
@@ -453,7 +453,7 @@ def test_quickstart_replaces_no_model_that_train_made_of_its_text(
     words = ("train", "built-in:python-docs", "-o", tmp_path / "m", "--recipe", "tiny", "--steps", 2, *options)
     assert charloom(*words).status == 0
     before = (tmp_path / "m" / "config.json").read_bytes()
-    ran = charloom("quickstart", "-o", tmp_path / "m", "--steps", 2)
+    ran = charloom("quickstart", "python-docs", "-o", tmp_path / "m", "--steps", 2)
     assert ran.status == 1
     assert "choose another folder with --output" in one_line(ran)
     assert (tmp_path / "m" / "config.json").read_bytes() == before

@@ -29,7 +29,7 @@ import json, os, subprocess, sys
 LENGTHS = ("--budget", "--epochs", "--steps", "--evaluate-every", "--hidden-size")
 def shortened(words):
     if words[:1] == ["quickstart"]:
-        return [*words, "--steps", "6"]
+        return [*words, "python-docs", "--steps", "6"]
     if words[:1] != ["train"]:
         return words
     kept, skip = [], False

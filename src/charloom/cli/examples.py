@@ -10,7 +10,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
     ),
     "quickstart": (
         "charloom quickstart",
-        "charloom quickstart --steps 500",
+        "charloom quickstart your-text.txt --budget 5m",
         "charloom quickstart -o runs/first",
     ),
     "train": (

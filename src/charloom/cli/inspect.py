@@ -214,6 +214,8 @@ def _description(config: ModelConfig) -> str:
         lines.append(_unlike_line(config.likeness))
     if config.precision is not None:
         lines.append(_precision_line(config.precision))
+    if isinstance(temperature := config.training.get("temperature"), dict):
+        lines.append(f"writes at temperature {visible(str(temperature.get('reason')))}")
     if config.memory is not None:
         lines.append(_memory_line(config.memory))
     if config.listed is not None:

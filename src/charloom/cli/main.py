@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 # Each command is imported when it is called. So that `charloom --help` imports none, their descriptions are here.
 COMMANDS = {
-    "quickstart": "From nothing to text in about a minute.",
+    "quickstart": "From nothing to new names and a text, in little more than a minute.",
     "train": "Train a model on a text and write its model directory.",
     "generate": "Continue a prompt with a trained model.",
     "score": "Measure how surprising files, or lines, are to a model.",

@@ -1,101 +1,171 @@
-"""`charloom quickstart`: from nothing to text in about a minute."""
+"""`charloom quickstart`: from nothing to new names and a page of prose, in little more than a minute."""
 
 from __future__ import annotations
 
-import math
-import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Unpack
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import Field, ValidationError
+from cyclopts import Parameter
+from pydantic import Field
 
-from charloom.bundle import ModelConfig, UnfinishedRun, holds_model, open_model_directory, read_unfinished
-from charloom.cli.arguments import Destination, Whole
+from charloom.bundle import (
+    ModelConfig,
+    UnfinishedRun,
+    holds_model,
+    model_refusal,
+    open_model_directory,
+    read_unfinished,
+)
+from charloom.cli.arguments import CorpusArgument, Destination, Whole, corpus_specs
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.display import typed
-from charloom.errors import CharloomError, TrainingError
+from charloom.errors import CharloomError, CorpusError, StorageError, TrainingError
 from charloom.files import expand_home
 from charloom.interrupts import INTERRUPTED
-from charloom.options import LearningOptions
-from charloom.settings import RunSettings, TrainingSettings, run_settings
-from charloom.text.named import built_in
+from charloom.settings import Duration, Settings
+from charloom.text.named import NAMED, built_in
 
-CORPUS = "python-docs"
-_ITS_TEXT = re.compile(rf"{CORPUS} \(Python [^)]*\)")  # as a model records it
-RECIPE = "tiny"
-PROMPT = "The "
-STEPS = 4000  # of 16 × 64 characters: about a minute of two cores
-EVALUATIONS = 6
+if TYPE_CHECKING:
+    from charloom.runtime.model import Model
+    from charloom.training.result import TrainingResult
+
+_LIST, _PROSE, _OFFLINE = "names", "tiny-shakespeare", "python-docs"
+_PROMPTS = {_PROSE: "ROMEO:\n", _OFFLINE: "The "}
+_SEED = 2015  # of both models: only those are replaced without being asked
+_SHARE_OF_NAMES = 0.25  # of the time
+_NAMES = 12
+_RECIPES = {_LIST: "names", _PROSE: "tiny"}  # where steps are counted
+
+
+class PaceSettings(Settings):
+    """How long a quickstart learns."""
+
+    budget: Duration = Field(
+        Duration("80s"), description="Time to learn in, as in 80s or 5m: a quarter for names, the rest for prose."
+    )
 
 
 def quickstart(
-    *,
+    *corpus: CorpusArgument,
     output: Annotated[Path, Destination] = Path("runs/quickstart"),
-    steps: Annotated[int, Field(ge=1), Whole] = STEPS,
+    pace: Annotated[PaceSettings, Parameter(name="*")] = PaceSettings(),
+    steps: Annotated[int | None, Field(ge=1), Whole] = None,
     options: OutputOptions = OutputOptions(),
 ) -> int:
-    """Train on the documentation inside this Python for about a minute, and write with the result.
+    """Learn a list of names in twenty seconds and prose in a minute, and write with the results.
 
     Parameters
     ----------
+    corpus
+        The prose: texts as charloom train reads them. tiny-shakespeare if none is given, or python-docs where that
+        cannot be downloaded.
     output
-        The model directory; an earlier quickstart there is replaced.
+        The model directory of the prose; that of the names has "-names" at its end. Earlier quickstarts are replaced.
     steps
-        How long to learn; fewer for a quicker, worse model.
+        Count updates instead of time: so many for each of the two.
     """
-    import charloom
-
     out = Output(options)
-    replaces = _replaces(output)
-    out.say(f"Training on {CORPUS}, the text inside your Python. Watch the loss fall and the samples improve.\n")
-    with stop_on_signal(out) as should_stop, TrainingView(out) as view:
-        result = charloom.train(
-            built_in(CORPUS),
-            output,
-            recipe=RECIPE,
-            overwrite=replaces,
-            notify=view,
-            should_stop=should_stop,
-            **_lengths(steps),
-        )
-    written = charloom.load(result.model).generate(PROMPT, length=300, seed=1)
+    names_folder = output.with_name(f"{output.name}-names")
+    replaces = {folder: _replaces(folder) for folder in (output, names_folder)}
+    lengths: list[dict[str, Any]] = [
+        {"budget": max(1.0, pace.budget * share)} if steps is None else {"steps": steps}
+        for share in (_SHARE_OF_NAMES, 1 - _SHARE_OF_NAMES)
+    ]
+    with stop_on_signal(out) as should_stop:
+
+        def learn(specs: list[str], folder: Path, name: str, length: dict[str, Any]) -> TrainingResult:
+            recipe = None if steps is None else _RECIPES[name]
+            return _learn(out, specs, folder, should_stop, overwrite=replaces[folder], recipe=recipe, **length)
+
+        out.say("First 32,033 first names: watch the loss fall and the samples improve.\n")
+        result = learn([built_in(_LIST)], names_folder, _LIST, lengths[0])
+        names = _show_new_names(out, result)
+        if not result.interrupted:
+            specs = corpus_specs(corpus) or [_prose(out)]
+            out.say(f"Now prose: {', '.join(specs)}.\n")
+            result = learn(specs, output, _PROSE, lengths[1])
+    prompt, text = ("", "") if result.model == str(names_folder) else _show_prose(out, result, specs)
     if out.json:
-        out.result(
-            {
-                "model": result.model,
-                "bits_per_char": result.bits_per_char,
-                "protocol": result.protocol,
-                "validation_loss": result.validation_loss,
-                "seconds": result.seconds,
-                "prompt": PROMPT,
-                "sample": written.text,
-                "interrupted": result.interrupted,
-            }
-        )
-    else:
-        out.text(f"\n{PROMPT}{written.text}\n")
+        out.result(_data(result, prompt, text) | {"names_model": str(names_folder), "names": names})
     if result.interrupted:
-        again = typed("charloom", "quickstart", "-o", output)
+        again = typed("charloom", "quickstart", *corpus, "-o", output)
         out.say(f"interrupted: this is the best so far. To start anew:\n    {again}\n", style="bold")
+        return INTERRUPTED
     out.say(
         f"{result.bits_per_char:.2f} bits per character on text it never saw ({result.protocol}), "
-        f"after {result.seconds:.0f} s. Now try:\n{_next_commands(Path(result.model))}"
+        f"after {result.seconds:.0f} s. Now try:\n{_next_commands(names_folder, output, specs)}"
     )
-    return INTERRUPTED if result.interrupted else 0
+    return 0
 
 
-def _lengths(steps: int) -> dict[str, Any]:
-    """The settings that a quickstart has beside the recipe's."""
-    return {"steps": steps, "evaluate_every": math.ceil(steps / EVALUATIONS)}
+def _learn(
+    out: Output, specs: list[str], folder: Path, should_stop: Callable[[], bool], **options: Any
+) -> TrainingResult:
+    import charloom
+
+    with TrainingView(out) as view:
+        return charloom.train(specs, folder, notify=view, should_stop=should_stop, seed=_SEED, **options)
+
+
+def _prose(out: Output) -> str:
+    """Shakespeare, or the text inside this Python where he cannot be had."""
+    try:
+        with TrainingView(out) as view:
+            NAMED[_PROSE].read(view)
+    except (CorpusError, StorageError):
+        out.say(f"{_PROSE} cannot be downloaded here; {_OFFLINE} needs no network.")
+        return built_in(_OFFLINE)
+    return built_in(_PROSE)
+
+
+def _load(result: TrainingResult) -> Model:
+    import charloom
+
+    return charloom.load(result.model)
+
+
+def _show_new_names(out: Output, result: TrainingResult) -> list[str]:
+    """Names that are not in the list."""
+    known = frozenset(NAMED[_LIST].read(lambda _: None).decode().splitlines())
+    names = _load(result).items(_NAMES, exclude=known, seed=1, length=20)
+    if not out.json:
+        out.text("\n" + "\n".join(names) + "\n")
+        out.say("These names are not in the list.\n")
+    return names
+
+
+def _show_prose(out: Output, result: TrainingResult, specs: list[str]) -> tuple[str, str]:
+    model = _load(result)
+    prompt = _PROMPTS.get(specs[0].rpartition(":")[2], "")
+    if model.directory.config.corpus.items:
+        prompt = ""
+    text = model.generate(prompt, length=400, seed=1).text
+    if not out.json:
+        out.text(f"\n{prompt}{text}\n")
+    return prompt, text
+
+
+def _data(result: TrainingResult, prompt: str, text: str) -> dict[str, Any]:
+    return {
+        "model": result.model,
+        "bits_per_char": result.bits_per_char,
+        "protocol": result.protocol,
+        "validation_loss": result.validation_loss,
+        "seconds": result.seconds,
+        "prompt": prompt,
+        "sample": text,
+        "interrupted": result.interrupted,
+    }
 
 
 def _replaces(folder: Path) -> bool:
     """Whether the folder holds an earlier quickstart, whole or not: only that is replaced without being asked.
 
     Raises:
-        TrainingError: another model or run is there.
+        TrainingError: something else is there.
     """
     folder = expand_home(folder)
     try:
@@ -105,48 +175,34 @@ def _replaces(folder: Path) -> bool:
         ours = False
     if not ours:
         raise TrainingError(f"{folder} already holds another model or run: choose another folder with --output")
-    return run is not None or config is not None
+    overwrite = run is not None or config is not None
+    if refusal := model_refusal(folder, overwrite=overwrite, resume=False):
+        raise TrainingError(refusal)
+    return overwrite
 
 
 def _is_run_of_quickstart(run: UnfinishedRun) -> bool:
-    if not _is_of_quickstart(run.recipe, run.sources, run.settings.get("training")):
-        return False
-    return run.settings.get("model") == _settings().model.model_dump()
+    return _is_of_quickstart(run.recipe, run.settings.get("training"))
 
 
 def _is_model_of_quickstart(config: ModelConfig) -> bool:
-    if not _is_of_quickstart(config.training.get("recipe"), config.corpus.sources, config.training.get("settings")):
-        return False
-    return config.model.model_dump(exclude={"vocab_size"}).items() <= _settings().model.model_dump().items()
+    return _is_of_quickstart(config.training.get("recipe"), config.training.get("settings"))
 
 
-def _is_of_quickstart(recipe: object, sources: list[str], training: object) -> bool:
-    """Whether a text and the settings of how to learn it are a quickstart's, however many steps it took."""
-    if recipe != RECIPE or not sources or not all(map(_ITS_TEXT.fullmatch, sources)) or not isinstance(training, dict):
-        return False
-    try:
-        recorded = TrainingSettings.model_validate(training)
-    except ValidationError:
-        return False
-    return recorded.steps is not None and recorded == _settings(**_lengths(recorded.steps)).training
+def _is_of_quickstart(recipe: object, training: object) -> bool:
+    """Whether a run has the seed of a quickstart, and its recipe."""
+    return isinstance(training, dict) and training.get("seed") == _SEED and recipe in (None, *_RECIPES.values())
 
 
-def _settings(**lengths: Unpack[LearningOptions]) -> RunSettings:
-    from charloom.training.recipes import load_recipe
-
-    return run_settings(load_recipe(RECIPE), lengths)
-
-
-def _next_commands(output: Path) -> str:
-    folder = typed(output)
+def _next_commands(names: Path, prose: Path, specs: list[str]) -> str:
     return "\n".join(
         f"    {command}"
         for command in (
-            f"charloom generate {folder} --prompt 'A string is' --temperature 0.5",
-            f"charloom generate {folder} --samples 3 --length 120",
-            f"charloom evaluate {folder} {built_in(CORPUS)}",
-            f"charloom inspect {folder}",
-            f"charloom serve {folder}",
+            f"charloom generate {typed(names)} --items 10 --prompt z",
+            f"charloom generate {typed(prose)} --samples 3 --length 200",
+            f"charloom evaluate {typed(prose)} {typed(*specs)}",
+            f"charloom serve {typed(prose)}",
+            f"charloom export {typed(prose)} --html quickstart.html",
             "charloom train your-text.txt -o runs/yours",
         )
     )

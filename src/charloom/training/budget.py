@@ -32,6 +32,7 @@ from charloom.training.ranks import Ranks
 from charloom.training.schedule import Plan, usual_rate
 from charloom.training.speed import Probes, estimate_speed
 from charloom.training.state import Progress, fresh_state
+from charloom.training.temperature import temperature_seconds
 from charloom.training.torch_session import TorchSession
 
 SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
@@ -305,13 +306,14 @@ def budget_plan(
 def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.device) -> tuple[float, float]:
     """About how long the last measurements take, and how long an evaluation on the way.
 
-    The last: the text as one row, then its memory; an evaluation: the text in many rows.
+    The last: the text as one row, then its memory and its temperature; an evaluation: the text in many rows.
     """
     session = TorchSession(fresh_state(model_shape(data, settings.model), settings, device, Ranks()).model)
     with one_thread() if settings.training.threads is None else nullcontext():
         one, many = (_reading_seconds(session, rows) for rows in (1, 32))
     evaluation = many * data.validation_characters
-    return one * data.validation_characters + memory_seconds(data, many), evaluation
+    written = memory_seconds(data, many) + temperature_seconds(data.characters, many)
+    return one * data.validation_characters + written, evaluation
 
 
 def _reading_seconds(session: TorchSession, rows: int) -> float:

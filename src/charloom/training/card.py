@@ -10,6 +10,7 @@ from charloom.bundle.config import CopiedRecord, LikenessRecord, ListedRecord, P
 from charloom.runtime.evaluation import Evaluation
 from charloom.training.data import unlike_end
 from charloom.training.result import TrainingResult
+from charloom.training.temperature import TemperatureChoice
 from charloom.version import __version__
 
 _ITEMS = "A list of items, one a line: each different one was learned by itself, in random order.\n"
@@ -25,6 +26,7 @@ def model_card(
     listed: ListedRecord | None = None,
     likeness: LikenessRecord | None = None,
     origin: str | None = None,
+    temperature: TemperatureChoice | None = None,
 ) -> bytes:
     """The card: Markdown, in UTF-8.
 
@@ -38,6 +40,7 @@ def model_card(
         listed: how many of the items it writes are on the list; None for a text.
         likeness: whether the held-out end is like the rest; None where that is not known.
         origin: the name of the model that it started from; None where it started from nothing.
+        temperature: what it writes at, where that was measured.
     """
     seen = "It has seen nothing else." if origin is None else _origin_lines(origin, result)
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
@@ -73,7 +76,9 @@ From nothing, with the default sampling:
 ~~~text
 {result.sample}
 ~~~
-{"" if memory is None else _memory_section(memory)}{"" if listed is None else _listed_section(listed)}
+{"" if temperature is None else _temperature_lines(temperature)}{"" if memory is None else _memory_section(memory)}{
+        "" if listed is None else _listed_section(listed)
+    }
 ## Use it
 
 ~~~sh
@@ -133,6 +138,13 @@ def _precision_lines(precision: PrecisionRecord) -> str:
     return f"""
 On {precision.characters:,} characters of it, by `windows-256`, int8 has {precision.int8:.4f} nats and float32
 {precision.float32:.4f}: it writes and scores with {writes}. The losses above are of float32.
+"""
+
+
+def _temperature_lines(temperature: TemperatureChoice) -> str:
+    return f"""
+It writes at temperature {temperature.reason}.
+Another is set with `--temperature`, or for good in `generation_config.json`.
 """
 
 

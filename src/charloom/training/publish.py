@@ -39,6 +39,7 @@ from charloom.training.history import draw_losses
 from charloom.training.old_text import OldText
 from charloom.training.result import TrainingResult
 from charloom.training.state import TrainingState
+from charloom.training.temperature import TemperatureChoice, choose_temperature
 from charloom.training.torch_session import TorchSession
 from charloom.training.trainer import short_sample
 from charloom.version import __version__
@@ -135,6 +136,7 @@ class RunFacts:
         resumed_from_step: where an interrupted run was taken up; 0 when none was.
         stopped: the run was asked to stop before its end.
         old: the text of the model that the run started from, where it was found.
+        temperature_given: the user said at which temperature it is to write.
     """
 
     folder: Path
@@ -144,6 +146,7 @@ class RunFacts:
     resumed_from_step: int
     stopped: bool
     old: OldText | None = None
+    temperature_given: bool = False
 
 
 def publish(
@@ -158,14 +161,16 @@ def publish(
     weights: Weights = {name: tensor.numpy() for name, tensor in state.best_weights.items()}
     agreement = check_agreement(weights, session, data)
     losses = _measure(session, data, state, only_known=facts.stopped)
-    sample = short_sample(session, data.vocabulary, facts.settings)
+    temperature, sampling = _choose_sampling(agreement.session, data, facts)
+    settings = facts.settings.model_copy(update={"sampling": sampling})
+    sample = short_sample(session, data.vocabulary, settings)
     known = KnownItems.of(data.listed_items) if data.record.items else None
     memory = listed = None
     if not facts.stopped:
-        seed = facts.settings.training.seed
-        memory = measure_memory(agreement.session, data, facts.settings.sampling, seed)
+        seed = settings.training.seed
+        memory = measure_memory(agreement.session, data, sampling, seed)
         if known is not None:
-            listed = count_listed(agreement.session, data, facts.settings.sampling, known, seed)
+            listed = count_listed(agreement.session, data, sampling, known, seed)
     result = _result(state, shape, facts, losses, sample)
     likeness = _likeness_record(data)
     if facts.old is not None and not facts.stopped:
@@ -176,7 +181,7 @@ def publish(
             library_version=__version__,
             model=shape,
             corpus=data.record,
-            training=_training_record(facts, result, agreement.difference),
+            training=_training_record(facts, result, agreement.difference, temperature),
             losses={protocol: evaluation.record() for protocol, evaluation in losses.items()},
             precision=agreement.precision,
             memory=memory,
@@ -198,6 +203,7 @@ def publish(
             listed,
             likeness,
             _origin_name(facts),
+            temperature,
         ),
         "loss.svg": draw_losses(read_history(history)),
     }
@@ -206,7 +212,7 @@ def publish(
     if history.is_file():
         with storage_errors(history):
             files[METRICS] = history.read_bytes()
-    write_model_directory(facts.folder, config_for, data.vocabulary, facts.settings.sampling, files)
+    write_model_directory(facts.folder, config_for, data.vocabulary, sampling, files)
     sweep(facts.folder)
     return result
 
@@ -222,6 +228,18 @@ def _origin_name(facts: RunFacts) -> str | None:
     """The name of the model whose weights the run started from, if it did."""
     origin = facts.record.get("init_from")
     return None if origin is None or not origin.get("keeps_weights", True) else str(origin["name"])
+
+
+def _choose_sampling(
+    session: Session, data: TrainingData, facts: RunFacts
+) -> tuple[TemperatureChoice | None, SamplingSettings]:
+    """How the model writes by default; the temperature is measured, unless the user said it or waits after Ctrl-C."""
+    sampling = facts.settings.sampling
+    if facts.stopped or facts.temperature_given:
+        return None, sampling
+    seed = facts.settings.training.seed
+    chosen = choose_temperature(session, data.vocabulary, data.split, sampling, seed, items=data.record.items)
+    return chosen, sampling.model_copy(update={"temperature": chosen.temperature})
 
 
 def _measure(
@@ -266,7 +284,9 @@ def _result(
     )
 
 
-def _training_record(facts: RunFacts, result: TrainingResult, difference: float) -> dict[str, Any]:
+def _training_record(
+    facts: RunFacts, result: TrainingResult, difference: float, temperature: TemperatureChoice | None
+) -> dict[str, Any]:
     """What `config.json` keeps of the run; without the absolute path, which may be private."""
     kept = {name: value for name, value in asdict(result).items() if name not in ("model", "sample")}
     return {
@@ -276,4 +296,5 @@ def _training_record(facts: RunFacts, result: TrainingResult, difference: float)
         "torch": torch.__version__,
         "python": platform.python_version(),
         "largest_logit_difference": difference,
+        **({} if temperature is None else {"temperature": asdict(temperature)}),
     }

@@ -37,7 +37,7 @@ class Request:
     Attributes:
         recipe: the recipe's name, if one was asked for.
         settings: all settings; for a run that is resumed, the recorded ones.
-        explicit: the settings that the user gave by name.
+        explicit: the settings that the user gave by name, and the temperature of a recipe that says one.
         unfinished: the record of the run to resume, or None.
         vocabulary: the vocabulary to grow, or None.
         old_text: where the text of the model to start from is, or None.
@@ -117,7 +117,7 @@ def _new_request(
     old_text: OldTextSource | None,
 ) -> Request:
     """What a run that begins is to do; an origin fixes some of the settings."""
-    explicit = frozenset(options)
+    explicit = frozenset(options) | ({"temperature"} & settings.sampling.model_fields_set)
     if origin is not None:
         settings = settings_like(origin, settings, explicit, recipe)
     return Request(recipe, settings, explicit, None, None if origin is None else origin.vocabulary, old_text)

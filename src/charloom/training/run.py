@@ -387,8 +387,9 @@ class _Run:
             self.checkpoints.check_owned()
             stopped, target = ending is Ending.STOPPED, self.checkpoints.target(finished=ending is Ending.FINISHED)
             record = {**self.record, "run": self.checkpoints.run}
+            given = "temperature" in self.request.explicit
             windows = self.batches.windows_per_epoch
-            facts = RunFacts(target, record, self.settings, windows, start, stopped, self.old)
+            facts = RunFacts(target, record, self.settings, windows, start, stopped, self.old, given)
             for name in sorted(edited_files(target)):
                 self.notify(Notice(f"{target / name} was edited by somebody, and stays as it is"))
             try:
