@@ -46,6 +46,7 @@ def test_the_public_names_are_pinned() -> None:
         "Continuation",
         "Corpus",
         "CorpusError",
+        "Detector",
         "Engine",
         "EngineStatus",
         "Evaluation",
