@@ -79,6 +79,7 @@ def show(
 def prepare(
     *corpus: CorpusArgument,
     output: Annotated[Path, Destination],
+    workers: Annotated[int | None, Field(ge=1, le=1024), Whole] = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     text: Annotated[ReadingSettings, Parameter(name="*", group=Group("Text"))] = ReadingSettings(),
     options: OutputOptions = OutputOptions(),
@@ -93,6 +94,8 @@ def prepare(
         Files, folders, globs, - (stdin), addresses or names; .gz, .zst, .bz2 and .xz are unpacked.
     output
         The folder to write.
+    workers
+        Processes that share the files among them; a run that was killed continues with the files that are finished.
     overwrite
         Replace the prepared corpus that is there.
     """
@@ -102,7 +105,9 @@ def prepare(
         raise UsageError("name a corpus to prepare")
     started = time.perf_counter()
     with TrainingView(out) as view:
-        record, read = prepare_corpus(specs, expand_home(output), text, overwrite=overwrite, notify=view)
+        record, read = prepare_corpus(
+            specs, expand_home(output), text, overwrite=overwrite, workers=workers, notify=view
+        )
     seconds = time.perf_counter() - started
     vocab_size = PreparedCorpus(expand_home(output)).vocabulary.size
     if out.json:

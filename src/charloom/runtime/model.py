@@ -5,15 +5,15 @@ Writing a text is fast to start: what else a model can do is imported where it i
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
 
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
+from charloom.bundle.config import WEIGHTS
 from charloom.errors import UsageError
 from charloom.events import Notify, ignore, unfailing
 from charloom.kernel.network import open_network
@@ -83,6 +83,14 @@ class Model(ModelScores):
         self.threads = threads
         self._session = open_session(directory, self.precision, threads)
         self._asked = precision
+        self._own_weights: Weights | None = None
+
+    def __reduce__(self) -> tuple[Callable[..., Model], tuple[object, ...]]:
+        """Another process is sent where the model is, and opens it once; an adapted model is sent with its weights."""
+        from charloom.runtime.pickled import open_adapted, open_again
+
+        same = (self.directory.place, self.threads, self._asked, self.config.files[WEIGHTS])
+        return (open_again, same) if self._own_weights is None else (open_adapted, (*same, self._own_weights))
 
     @cached_property
     def _corpora(self) -> ModelCorpora:
@@ -112,9 +120,10 @@ class Model(ModelScores):
         Raises:
             ModelDirectoryError: not the weights of a network of this model's shape.
         """
-        other = copy.copy(self)
-        other.__dict__.pop("_evaluating_session", None)
+        other = object.__new__(Model)
+        other.__dict__ = {name: value for name, value in vars(self).items() if name != "_evaluating_session"}
         other.precision = "float32"
+        other._own_weights = weights
         other._session = open_network(self.config.model, weights, "float32", threads=self.threads)
         return other
 

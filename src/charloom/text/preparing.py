@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import BinaryIO
@@ -25,32 +24,14 @@ from charloom.folders import claim_folder, why_not
 from charloom.settings import ReadingSettings
 from charloom.text.cleaning import expand
 from charloom.text.corpus import vocabulary_of
+from charloom.text.parts import LONGEST, remove_parts
 from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedRecord
 from charloom.text.reading import PIECE, CorpusReader
 from charloom.text.sources import check_outside
 from charloom.text.vocabulary import CharacterCounts, Vocabulary
+from charloom.text.with_workers import CleanedText, EncodedText, PartedText
 
-LONGEST = 1 << 24  # characters that cleaning may hold back: a line without an end must not fill the memory
 _TEXT = "text"  # the temporary file's name
-
-
-@dataclass
-class _Text:
-    """What the first pass learns of the cleaned text."""
-
-    counts: CharacterCounts
-    sha256: str
-    bytes: int
-    lines: int
-
-
-@dataclass
-class _Encoded:
-    """What the second pass wrote."""
-
-    sha256: str
-    symbols: int
-    dtype: str
 
 
 def prepare_corpus(
@@ -59,32 +40,39 @@ def prepare_corpus(
     settings: ReadingSettings,
     *,
     overwrite: bool = False,
+    workers: int | None = None,
     notify: Notify = ignore,
 ) -> tuple[PreparedRecord, int]:
     """Stream what `specs` name into a prepared corpus; returns its record and how many bytes were read.
 
-    Whatever fails, the folder holds the whole new corpus, or what it held before and nothing else.
+    Whatever fails, the folder holds the whole new corpus, or what it held before and nothing else; with `workers` also
+    the finished parts of the new one, which the next attempt continues with.
 
     Args:
         specs: the corpus arguments.
         folder: where to write; absent, empty, or a prepared corpus if `overwrite`.
         settings: how to read the text.
         overwrite: replace a prepared corpus that is there.
+        workers: processes that share the files among them; None: this one reads all.
         notify: receives the progress.
     """
     notify = unfailing(notify)
     reader = CorpusReader(specs, settings, notify, LONGEST)
     with (
         claim_folder(folder, lambda: _check_folder(folder, specs, overwrite), notify),
-        temporary_beside(folder / _TEXT) as text_file,
         temporary_beside(folder / IDS) as ids_file,
     ):
-        text = _write_text(reader, text_file, notify)
-        vocabulary = vocabulary_of(text.counts, settings)
-        encoded = _write_ids(text_file, text.bytes, vocabulary, ids_file, notify)
+        if workers is None:
+            text, vocabulary, encoded = _in_this_process(reader, folder, settings, ids_file, notify)
+        else:
+            with PartedText(reader, specs, folder, settings, workers, notify) as parted:
+                text = parted.read()
+                vocabulary = vocabulary_of(text.counts, settings)
+                encoded = parted.number(vocabulary, ids_file)
         names = (json.dumps(vocabulary.to_json(), ensure_ascii=False, indent=1) + "\n").encode()
         record = _record(reader, settings, text, encoded, hashlib.sha256(names).hexdigest())
         write_together(folder, {VOCABULARY: names, RECORD: record.to_json()}, RECORD, {IDS: ids_file})
+        remove_parts(folder)
     return record, reader.bytes
 
 
@@ -95,7 +83,16 @@ def _check_folder(folder: Path, specs: Sequence[str], overwrite: bool) -> None:
         raise UsageError(refusal) if os.path.lexists(folder) and not folder.is_dir() else CorpusError(refusal)
 
 
-def _write_text(reader: CorpusReader, file: BinaryIO, notify: Notify) -> _Text:
+def _in_this_process(
+    reader: CorpusReader, folder: Path, settings: ReadingSettings, ids: BinaryIO, notify: Notify
+) -> tuple[CleanedText, Vocabulary, EncodedText]:
+    with temporary_beside(folder / _TEXT) as file:
+        text = _write_text(reader, file, notify)
+        vocabulary = vocabulary_of(text.counts, settings)
+        return text, vocabulary, _write_ids(file, text.bytes, vocabulary, ids, notify)
+
+
+def _write_text(reader: CorpusReader, file: BinaryIO, notify: Notify) -> CleanedText:
     counts, digest, written, last = CharacterCounts(), hashlib.sha256(), 0, ""
     for piece in reader:
         encoded = piece.encode("utf-8", "surrogateescape")
@@ -106,10 +103,10 @@ def _write_text(reader: CorpusReader, file: BinaryIO, notify: Notify) -> _Text:
         last = piece[-1]
         notify(PreparationProgress("reading", reader.bytes, None))
     lines = int(counts.by_code[ord("\n")]) + (last != "\n")
-    return _Text(counts, digest.hexdigest(), written, lines)
+    return CleanedText(counts, digest.hexdigest(), written, lines)
 
 
-def _write_ids(text: BinaryIO, size: int, vocabulary: Vocabulary, file: BinaryIO, notify: Notify) -> _Encoded:
+def _write_ids(text: BinaryIO, size: int, vocabulary: Vocabulary, file: BinaryIO, notify: Notify) -> EncodedText:
     opening = np.array([vocabulary.opening_id])
     dtype = vocabulary.encode("\n").dtype.newbyteorder("<")
     digest, symbols = hashlib.sha256(), -1  # the opening id is none of the text's
@@ -121,11 +118,11 @@ def _write_ids(text: BinaryIO, size: int, vocabulary: Vocabulary, file: BinaryIO
         digest.update(encoded)
         symbols += len(ids)
         notify(PreparationProgress("encoding", text.tell(), size))
-    return _Encoded(digest.hexdigest(), symbols, dtype.name)
+    return EncodedText(digest.hexdigest(), symbols, dtype.name)
 
 
 def _record(
-    reader: CorpusReader, settings: ReadingSettings, text: _Text, encoded: _Encoded, vocabulary_sha256: str
+    reader: CorpusReader, settings: ReadingSettings, text: CleanedText, encoded: EncodedText, vocabulary_sha256: str
 ) -> PreparedRecord:
     characters = text.counts.total
     known = int(text.counts.by_code[text.counts.by_code >= settings.min_count].sum())

@@ -50,12 +50,11 @@ class CorpusReader:
     def __iter__(self) -> Iterator[str]:
         """Cleaned pieces of half a million characters or more but for the last, none of them empty."""
         left = False
-        for piece in _gather(clean_pieces(self._joined(), self._settings.clean, self._longest)):
+        for piece in gather(clean_pieces(self._joined(), self._settings.clean, self._longest)):
             left = True
             yield piece
         if not left:
-            steps = ", ".join(self._settings.clean)
-            raise CorpusError(f"nothing is left of {self._shown()} after cleaning with {steps}")
+            raise self.nothing_is_left()
 
     @property
     def recorded_sources(self) -> tuple[str, ...]:
@@ -64,10 +63,19 @@ class CorpusReader:
         more = len(labels) - _RECORDED_SOURCES
         return (*labels[:_RECORDED_SOURCES], f"and {more:,} more") if more > 0 else tuple(labels)
 
+    def nothing_is_left(self) -> CorpusError:
+        """The error where cleaning left nothing."""
+        steps = ", ".join(self._settings.clean)
+        return CorpusError(f"nothing is left of {self._shown()} after cleaning with {steps}")
+
+    def nothing_to_read(self) -> CorpusError:
+        """The error where all documents are empty."""
+        return CorpusError(f"{self._shown()} is empty: there is nothing to read")
+
     def _joined(self) -> Iterator[str]:
         last = ""
         for document in read_documents(self._specs, self._notify):
-            self._remember(document)
+            self.remember(document)
             if last not in ("", "\n"):
                 yield "\n"
                 last = "\n"
@@ -75,7 +83,7 @@ class CorpusReader:
                 last = piece[-1:] or last
                 yield piece
         if not last:
-            raise CorpusError(f"{self._shown()} is empty: there is nothing to read")
+            raise self.nothing_to_read()
 
     def _decoded(self, document: Document) -> Iterator[str]:
         settings = self._settings
@@ -87,7 +95,8 @@ class CorpusReader:
             self.bytes += len(chunk)
             yield chunk
 
-    def _remember(self, document: Document) -> None:
+    def remember(self, document: Document) -> None:
+        """Record a document as a source."""
         self._sources[document.source] += 1
         self._documents += 1
         if len(self._names) < _SHOWN_NAMES:
@@ -98,7 +107,7 @@ class CorpusReader:
         return ", ".join(self._names) + (f" and {more} more" if more else "")
 
 
-def _gather(pieces: Iterable[str]) -> Iterator[str]:
+def gather(pieces: Iterable[str]) -> Iterator[str]:
     """The same text in pieces of at least `PIECE` characters, but for the last: small files cost no more than large."""
     waiting: list[str] = []
     length = 0

@@ -45,6 +45,7 @@ class Document:
         address: what to call it where it cannot be read.
         open: opens it.
         live: more of it may come at any time, as from a pipe.
+        path: where it is, if it is a file of this machine.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Document:
     address: str
     open: Callable[[], AbstractContextManager[BinaryIO]]
     live: bool = False
+    path: Path | None = None
 
     def chunks(self, size: int = _CHUNK) -> Iterator[bytes]:
         """Its bytes, read from the file as needed: standard input and some addresses can be read only once.
@@ -206,14 +208,14 @@ def _local(spec: str, notify: Notify) -> Iterator[Document]:
     if is_folder:
         yield from _folder(path, notify)
     elif is_there:
-        yield _file(path, shown_name(path))
+        yield file_document(path, shown_name(path))
     elif glob.has_magic(spec):
         paths = sorted(Path(match) for match in glob.glob(str(path), recursive=True))  # noqa: PTH207  (absolute patterns too)
         files = [path for path in paths if path.is_file()]
         if not files:
             raise CorpusError(f"no file matches {spec}")
         for file in files:
-            yield _file(file, shown_name(Path(spec)))
+            yield file_document(file, shown_name(Path(spec)))
     elif "://" in spec:
         raise CorpusError(f"cannot read {spec}: an address begins with https://, http:// or s3://")
     else:
@@ -235,7 +237,7 @@ def _folder(folder: Path, notify: Notify) -> Iterator[Document]:
         if path.is_symlink() and not path.resolve().is_relative_to(root):
             elsewhere.append(path)
             continue
-        document = _file(path, f"{shown_name(root)}/")
+        document = file_document(path, f"{shown_name(root)}/")
         head = next(document.chunks(_SNIFF), b"")
         if b"\0" not in head:
             found = found or bool(head)
@@ -281,10 +283,11 @@ def _is_file(entry: os.DirEntry[str]) -> bool:
         return False
 
 
-def _file(path: Path, source: str) -> Document:
+def file_document(path: Path, source: str) -> Document:
+    """A file of this machine, unpacked if its name says that it is packed."""
     if path.suffix in (".gz", ".zst", ".bz2", ".xz"):
-        return Document(shown_name(path), source, str(path), lambda: _smart_open(str(path)))
-    return Document(shown_name(path), source, str(path), lambda: path.open("rb"))
+        return Document(shown_name(path), source, str(path), lambda: _smart_open(str(path)), path=path)
+    return Document(shown_name(path), source, str(path), lambda: path.open("rb"), path=path)
 
 
 def shown_name(path: Path) -> str:

@@ -1,0 +1,157 @@
+"""Score a large file's lines with several workers of an engine that you have: processes, Ray or Spark.
+
+    python examples/scoring_workers.py runs/log today.log scores.jsonl --workers 2
+    python examples/scoring_workers.py runs/log today.log scores.jsonl --workers 2 --engine ray
+    python examples/scoring_workers.py runs/log today.log scores.jsonl --workers 2 --engine spark
+
+Each result has the line's number, and they are in the order of the lines. The model is sent to the workers as the
+place where it is, and each worker opens it once. docs/how-to/score-on-several-workers.md explains it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import os
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import charloom
+
+Row = dict[str, Any]
+BLOCK = 1 << 18  # bytes of lines that are given to a worker at a time
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole lines of a file: the number of the first, and where they are."""
+
+    line: int
+    offset: int
+    size: int
+
+
+def blocks(file: Path) -> Iterator[Block]:
+    """The file in blocks of lines; only their places are kept, and the workers read them."""
+    line, offset = 1, 0
+    with file.open("rb") as content:
+        while piece := content.read(BLOCK) + content.readline():
+            yield Block(line, offset, len(piece))
+            line += piece.count(b"\n")
+            offset += len(piece)
+
+
+def read_block(file: Path, block: Block) -> list[Row]:
+    """The lines of a block, with their numbers."""
+    with file.open("rb") as content:
+        content.seek(block.offset)
+        lines = content.read(block.size).decode().removesuffix("\n").split("\n")
+    return [{"line": number, "text": text} for number, text in enumerate(lines, block.line)]
+
+
+def score_rows(model: charloom.Model, rows: list[Row]) -> list[Row]:
+    """The score of each row's text; what every engine's workers do."""
+    scores = model.score_lines(row["text"] for row in rows)
+    return [{"line": row["line"], "nats": score.nats} for row, score in zip(rows, scores, strict=True)]
+
+
+def score_block(model: charloom.Model, file: Path, block: Block) -> list[Row]:
+    """The scores of a block's lines."""
+    return score_rows(model, read_block(file, block))
+
+
+def with_processes(model: charloom.Model, file: Path, workers: int) -> Iterator[Row]:
+    """Python's own pool. Where a worker is killed, a new pool scores what was under way."""
+    todo, deaths = deque(blocks(file)), 0
+    while todo:
+        try:
+            with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+                waiting = [pool.submit(score_block, model, file, block) for block in islice(todo, 4 * workers)]
+                while waiting:
+                    rows = waiting.pop(0).result()
+                    todo.popleft()
+                    if len(todo) > len(waiting):
+                        waiting.append(pool.submit(score_block, model, file, todo[len(waiting)]))
+                    yield from rows
+        except BrokenProcessPool:
+            deaths += 1
+            if deaths > 3:
+                raise
+
+
+def with_ray(model: charloom.Model, file: Path, workers: int) -> Iterator[Row]:
+    """Ray Data. What a killed worker had under way is scored again."""
+    import ray
+
+    def read(row: Row) -> list[Row]:
+        return read_block(file, Block(**row))
+
+    def score(batch: dict[str, Any]) -> dict[str, Any]:
+        texts = [{"line": line, "text": text} for line, text in zip(batch["line"], batch["text"], strict=True)]
+        return {"line": batch["line"], "nats": [row["nats"] for row in score_rows(model, texts)]}
+
+    ray.init(num_cpus=workers, include_dashboard=False)
+    try:
+        context = ray.data.DataContext.get_current()
+        context.execution_options.preserve_order = True
+        places = [asdict(block) for block in blocks(file)]
+        lines = ray.data.from_items(places, override_num_blocks=len(places)).flat_map(read)
+        scored = lines.map_batches(score, batch_size=None)
+        yield from ({"line": int(row["line"]), "nats": float(row["nats"])} for row in scored.iter_rows())
+    finally:
+        ray.shutdown()
+
+
+def with_spark(model: charloom.Model, file: Path, workers: int) -> Iterator[Row]:
+    """PySpark. A task whose worker is killed is run again."""
+    import pandas
+    from pyspark.sql import SparkSession
+
+    def score(frames: Iterable[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
+        for frame in frames:
+            for row in frame.to_dict("records"):
+                yield pandas.DataFrame(score_block(model, file, Block(**row)))
+
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # the workers' Python needs charloom too
+    session = SparkSession.builder.master(f"local[{workers},4]")  # a task is tried four times
+    spark = session.config("spark.ui.enabled", "false").getOrCreate()
+    try:
+        places = spark.createDataFrame(pandas.DataFrame(map(asdict, blocks(file))))
+        scored = places.repartitionByRange(4 * workers, "line").mapInPandas(score, "line long, nats double")
+        yield from ({"line": row.line, "nats": row.nats} for row in scored.orderBy("line").toLocalIterator())
+    finally:
+        spark.stop()
+
+
+ENGINES = {"processes": with_processes, "ray": with_ray, "spark": with_spark}
+
+
+def main() -> None:
+    """Read the command line, score, write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a model directory that every worker can read, or hf://user/name")
+    parser.add_argument("file", type=Path, help="the lines, in UTF-8")
+    parser.add_argument("output", type=Path, help="the scores to write, one JSON object a line")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--engine", choices=ENGINES, default="processes")
+    options = parser.parse_args()
+    started, count = time.perf_counter(), 0
+    with options.output.open("w", encoding="utf-8") as output:
+        for row in ENGINES[options.engine](charloom.load(options.model), options.file, options.workers):
+            output.write(json.dumps(row) + "\n")
+            count += 1
+    seconds = time.perf_counter() - started
+    print(f"{count:,} lines in {seconds:.1f} s, {count / seconds:,.0f} a second")
+
+
+if __name__ == "__main__":
+    main()
