@@ -367,6 +367,14 @@ def test_axe_finds_nothing_serious(browser: Browser, address: str, axe: str, sch
         page.locator("#written [role=option]").nth(10).focus()
         expect(page.locator(".panel:visible")).to_have_count(1)
         assert violations(page, axe) == []
+        page.keyboard.press("2")  # a branch
+        expect(page.locator("#versions button").first).to_be_visible()
+        written(page)
+        assert violations(page, axe) == []
+        page.get_by_role("tab", name="Compare").click()
+        page.get_by_role("button", name="Compare").click()
+        expect(page.get_by_role("button", name="Continue this one")).to_have_count(3)
+        assert violations(page, axe) == []
         page.get_by_role("tab", name="Score my text").click()
         page.get_by_label("Your text", exact=True).fill("Qx zj, the text.")
         page.get_by_role("button", name="Score", exact=True).click()

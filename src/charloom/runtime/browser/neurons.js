@@ -57,7 +57,6 @@ export class Neurons {
     const buttons = units.map(({ unit, layer, feature, correlation }) =>
       element("button", {
         type: "button", value: unit, "data-layer": layer, text: `${feature} · ${unit}`,
-        "aria-label": `Unit ${unit}: ${feature}, correlation ${signed(correlation)}`,
         title: `correlation ${signed(correlation)} on text by which it was not chosen`, on: { click: () => this.show(unit, layer) },
       }),
     );
