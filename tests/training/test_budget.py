@@ -150,16 +150,22 @@ def long_text(small_text: Path, tmp_path_factory: pytest.TempPathFactory) -> Tra
     return prepare_data(CorpusSource([str(path)]), CorpusSettings(), lambda event: None)
 
 
-def machine(monkeypatch: pytest.MonkeyPatch, multiplications: float, bfloat16: float = 0) -> list[int]:
+def machine(
+    monkeypatch: pytest.MonkeyPatch, multiplications: float, bfloat16: float = 0, input_dropout: float = 1
+) -> list[int]:
     """A machine that makes so many multiplications a second; returns the sizes that are measured on it.
 
-    In bfloat16 it makes so many times as many; 0 = it does not compute in that.
+    In bfloat16 it makes so many times as many; 0 = it does not compute in that. With input dropout it has a part of its
+    speed, which is measured beside the sizes.
     """
     measured: list[int] = []
 
     def speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks, until: float = 0) -> float:
-        measured.append(settings.model.hidden_size)
+        if until > 0:
+            measured.append(settings.model.hidden_size)
         faster = bfloat16 if settings.training.precision == "bfloat16" else 1
+        if settings.model.input_dropout:
+            faster *= input_dropout
         return faster * multiplications / (6 * model_shape(data, settings.model).parameters)
 
     monkeypatch.setattr(speeds, "measure_speed", speed)
@@ -226,6 +232,20 @@ class TestChoice:
         assert least <= chosen_model.dropout <= most
         assert chosen_model.input_dropout == pytest.approx(chosen_model.dropout / 3, abs=0.01)
 
+    def test_passes_are_promised_at_the_speed_with_input_dropout(
+        self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine(monkeypatch, 3e11)
+        usual = chosen(long_text, hidden_size=128)
+        machine(monkeypatch, 3e11, input_dropout=0.8)
+        slowed = chosen(long_text, hidden_size=128)
+        assert usual.settings.model.input_dropout > 0
+        assert slowed.speed == pytest.approx(0.8 * usual.speed)
+        assert slowed.steps == pytest.approx(0.8 * usual.steps, abs=1)
+        assert slowed.settings.model.dropout <= usual.settings.model.dropout
+        given = chosen(long_text, hidden_size=128, input_dropout=0.05)
+        assert given.speed == pytest.approx(slowed.speed), "it is slowed once, not twice"
+
     def test_what_was_given_stays(self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
         measured = machine(monkeypatch, 1e12)
         given = {"hidden_size": 200, "batch_size": 3, "bptt": 17, "learning_rate": 0.5, "dropout": 0.77}
@@ -270,7 +290,7 @@ def busy(monkeypatch: pytest.MonkeyPatch, probes: int, slower: float = 8) -> lis
     def crowded(
         data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks, until: float = 0
     ) -> float:
-        found = speed(data, settings, device, ranks)
+        found = speed(data, settings, device, ranks, until)
         return found / slower if len(honest) <= probes else found
 
     monkeypatch.setattr(speeds, "measure_speed", crowded)

@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -125,7 +126,11 @@ def choose(
             for _ in range(1 if "hidden_size" in fixed else _ROUNDS):
                 if probes.begin_round():
                     best = _best(data, own, fixed, budget, device, probes.speed)
-            chosen.append((best, probes.fastest))
+            speeds = probes.fastest
+            if best.settings.model.input_dropout > own.model.input_dropout:
+                speeds = probes.with_input_dropout(best.settings)
+                best = _best(data, own, fixed, budget, device, partial(_estimate, data, speeds))
+            chosen.append((best, speeds))
         content = _packed(data, *min(chosen, key=lambda each: each[0].loss), budget)
     return _unpacked(ranks.share_bytes(content))
 
@@ -172,13 +177,17 @@ def choose_again(
         factor = speed / chosen.speed
         left = max(1e-3, budget - progress.seconds)
         now = {size: factor * fastest for size, fastest in chosen.speeds.items()}
-        best = _best(data, settings, fixed, left, device, lambda sized: estimate_speed(now, sized, data))
+        best = _best(data, settings, fixed, left, device, partial(_estimate, data, now))
         read = progress.characters + _LEARNING_SHARE * speed * left
         parameters = model_shape(data, chosen.settings.model).parameters
         if best.loss < predicted_loss(parameters, read, data.characters) - _BETTER:
             content = _packed(data, best, now, budget)
     content = ranks.share_bytes(content)
     return _unpacked(content) if content else None
+
+
+def _estimate(data: TrainingData, speeds: dict[int, float], settings: RunSettings) -> float:
+    return estimate_speed(speeds, settings, data)
 
 
 def _packed(data: TrainingData, best: _Candidate, speeds: dict[int, float], budget: Duration) -> bytes:
