@@ -6,7 +6,8 @@ the loss on the beginning of the validation split. Rates are tried upwards from 
 while the loss falls; if it does not fall at all, downwards. One more probe starts from new weights: where that is
 better, the old ones are of no use for this text.
 
-A short run likes higher rates than a long one. So of the rates whose losses are about the same the lowest is taken.
+What is best for a short run is not quite what is best for a long one. So of the rates whose losses are about the same
+the one nearest to the usual rate is taken.
 """
 
 from __future__ import annotations
@@ -122,7 +123,8 @@ class RateProbes:
         if not tried:
             return RateChoice(usual, True, [], _unmeasured(usual, "there was no time to measure others"))
         best = min(probe.loss for probe in tried)
-        chosen = min((probe for probe in tried if probe.loss <= _SAME * best), key=lambda probe: probe.learning_rate)
+        good = [probe for probe in tried if probe.loss <= _SAME * best]
+        chosen = min(good, key=lambda probe: abs(math.log(probe.learning_rate / usual)))
         anew = self._probe(usual, from_origin=False) if may_start_over else None
         keeps = anew is None or not anew.loss < best
         return RateChoice(
@@ -177,7 +179,7 @@ class RateProbes:
         tried = ", ".join(f"{probe.learning_rate:.3g} ({probe.loss:.3f})" for probe in self._made if probe.from_origin)
         return (
             f"learning rates tried for {self._updates} updates each, and the nats they came to: {tried}; "
-            f"training at {chosen.learning_rate:.3g}, the lowest within {_SAME - 1:.0%} of the best"
+            f"training at {chosen.learning_rate:.3g}, within {_SAME - 1:.0%} of the best the nearest to the usual one"
         )
 
 
