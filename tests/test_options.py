@@ -76,7 +76,7 @@ result = charloom.train("text.txt", "model", hidden_size=64, cell="gru", budget=
 model = charloom.load(result.model)
 text: str = model.generate("Once", length=20, stop="\\n").text
 names: list[str] = model.items(3, "A", temperature=0.7, stop=[",", "."])
-found = model.recite("text.txt", samples=10).exact + model.novelty("text.txt", characters=500).written
+found = model.recite("text.txt", samples=10).exact + model.novelty("text.txt", characters=500).longest
 with model.engine() as engine:
     pieces: list[str] = list(engine.submit("The ", length=5, seed=1))
 """
