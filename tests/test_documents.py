@@ -160,6 +160,31 @@ def test_the_page_on_odd_lines_finds_them(tmp_path: Path) -> None:
         assert sum(any(mark in line for mark in odd) for line in found.splitlines()) >= 4, detected.stderr
 
 
+@pytest.mark.slow
+def test_the_page_on_classes_tells_them_apart(tmp_path: Path) -> None:
+    """As written, but for a tenth of the lines and a network that learns them in seconds."""
+    page = ROOT / "docs" / "how-to" / "classify-texts.md"
+    make_kinds, in_python = blocks(page, "python")
+    (tmp_path / "make_kinds.py").write_text(make_kinds.replace("3000", "600").replace("1500", "400"), "utf-8")
+    small = "--steps 40 --hidden-size 24 --threads 1 --device cpu"
+    shown: dict[str, str] = {}
+    for command in (line for block in blocks(page, "sh") for line in block.splitlines()):
+        piped, bar, asked = command.rpartition(" | ")
+        given = shlex.split(piped)[1].replace("\\n", "\n") if bar else None
+        words = shlex.split(asked.replace("--epochs 6 --hidden-size 64", small))
+        program = [sys.executable] if words[0] == "python" else [sys.executable, "-m"]
+        ran = run([*program, *words[words[0] == "python" :]], tmp_path, given)
+        assert ran.returncode == 0, f"{command}\n{ran.stderr}"
+        shown[command] = ran.stdout
+    report = json.loads(
+        shown["charloom classify runs/kinds test --labels file --lines --prior sizes --json"].splitlines()[-1]
+    )
+    assert report["texts"] == 100
+    assert report["accuracy"] > 0.8
+    ran = run([sys.executable, "-c", in_python], tmp_path)
+    assert [line.split()[1] for line in ran.stdout.splitlines()] == ["name", "mash"], ran.stderr
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_links_lead_somewhere(page: Path) -> None:
     for link in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose(page)):

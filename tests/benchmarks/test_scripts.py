@@ -12,6 +12,7 @@ import torch
 import ablation
 import browser
 import budget_law
+import classify
 import generation
 import going_on
 import learning
@@ -261,3 +262,29 @@ def test_serving(capsys: pytest.CaptureFixture[str]) -> None:
     assert [row["wrong"] for row in rows] == [0, 0, 0]
     serving.show(found)
     assert "charloom serve, flood" in capsys.readouterr().out
+
+
+def test_classify_measures_both_sides(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "kinds"
+    folder.mkdir()
+    for name, letters in (("hard", "kptz"), ("soft", "lmnr")):
+        lines = [f"{a}{b}{c}a" for a in letters for b in "aeiou" for c in letters]
+        (folder / f"{name}.txt").write_text("\n".join([*lines, *lines]) + "\n")
+    arguments = [str(folder), str(tmp_path / "models"), "--steps", "20", "--hidden-size", "8"]
+    classify.main([*arguments, "--json"])
+    found = report(capsys)
+    assert found["classes"] == {"hard": [72, 8], "soft": [72, 8]}
+    for side in ("charloom", "3-gram"):
+        assert found[side]["accuracy"] == found[side]["mean_recall"] == found[side]["auroc"] == 1
+
+
+def test_the_figures_of_a_classifier_by_hand() -> None:
+    nats = {"aa": {"a": 1.0, "b": 2.0}, "ab": {"a": 3.0, "b": 2.0}, "bb": {"a": 2.0, "b": 1.5}}
+    found = classify.figures({"a": ["aa", "ab"], "b": ["bb"]}, {"a": 0.9, "b": 0.1}, nats.__getitem__)
+    assert found["accuracy"] == pytest.approx(2 / 3)
+    assert found["accuracy_uniform"] == pytest.approx(2 / 3)
+    assert found["mean_recall"] == pytest.approx(3 / 4)
+    assert found["auroc"] == pytest.approx(1 / 2)
+    gram = classify.trigram(["ab"], 3)
+    assert gram("ab") == pytest.approx(-3 * math.log(1.1 / 1.3))
+    assert gram("b") == pytest.approx(-math.log(0.1 / 1.3) - math.log(1 / 3))
