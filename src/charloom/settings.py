@@ -24,7 +24,9 @@ from charloom.wrong_values import did_you_mean, explain
 Cell = Literal["rnn", "lstm", "gru"]
 VocabularyKind = Literal["characters", "bytes"]
 ValidationSplit = Literal["tail", "blocks", "row-tail"]
-CleaningName = Literal["nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"]
+CleaningName = Literal[
+    "gutenberg", "nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"
+]
 Optimizer = Literal["muon", "adamw"]
 TrackerName = Literal["tensorboard", "mlflow"]
 Protocol = Literal["stateful", "windows-256", "cold-60"]
@@ -100,7 +102,7 @@ class ReadingSettings(Settings):
 
     clean: Annotated[list[CleaningName], BeforeValidator(_split_commas)] = Field(
         default_factory=list,
-        description="Cleaning steps, joined by commas and applied in that order; "
+        description="Cleaning steps, joined by commas and applied in that order, gutenberg first; "
         "'article' is the article's whole pipeline.",
     )
     encoding: str = Field("utf-8", description="The encoding of the files.")

@@ -13,6 +13,7 @@ from charloom.errors import CorpusError
 from charloom.text.cleaning import STEPS, clean, clean_pieces
 
 WHOLE: dict[str, Callable[[str], str]] = {
+    "gutenberg": lambda text: text,  # no header and no licence is in these texts
     "nfc": lambda text: unicodedata.normalize("NFC", text),
     "lowercase": str.lower,
     "drop-speaker-lines": lambda text: "\n".join(line for line in text.split("\n") if ":" not in line),

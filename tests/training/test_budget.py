@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -280,6 +281,15 @@ class TestChoice:
         assert f"read the text {passes:.1f} times" in choice.reason
         assert "in 10m" in choice.reason
         assert "\n" not in choice.reason
+
+    def test_no_loss_is_promised(self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The law knows the order of sizes, not what this text will come to."""
+        machine(monkeypatch, 3e10)
+        said = chosen(long_text).reason
+        assert not re.search(r"\b(nats|bits|loss|perplexity|promises?)\b", said)
+        for law in (0.0, 5.0):  # whatever floor the law has
+            monkeypatch.setattr(budgets, "_FLOOR", law)
+            assert chosen(long_text).reason == said
 
 
 def busy(monkeypatch: pytest.MonkeyPatch, probes: int, slower: float = 8) -> list[int]:

@@ -10,11 +10,12 @@ from __future__ import annotations
 import re
 import sys
 import unicodedata
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from charloom.errors import CorpusError
+from charloom.text.gutenberg import DropGutenberg
+from charloom.text.step import Step
 
 # A text can be cut before these without a change to what NFC and lower-casing make of it: they compose with nothing
 # before them, and a capital sigma before them, whose small form depends on whether it ends a word, looks no further.
@@ -22,18 +23,6 @@ _SURE_CUT = re.compile("[\n 0-9\u3000-\u3002\u4e00-\u9fff]")
 _LETTER = re.compile("[A-Za-z]")  # before these too, where the stretch so far has no capital sigma
 _SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}"
 _LOOK_BACK = 1024
-
-
-class Step(ABC):
-    """One cleaning step at work on one text."""
-
-    @abstractmethod
-    def push(self, piece: str) -> str:
-        """Take the next piece; give what is settled."""
-
-    def finish(self) -> str:
-        """The text is over: give what was held back."""
-        return ""
 
 
 class JoinLines(Step):
@@ -182,12 +171,14 @@ class CleaningStep:
         description: what it does, in a few words.
         begin: starts it on a text; given how many characters it may hold back.
         character_level: whether prompts get it too.
+        by_document: whether each document passes it by itself, before all documents pass the other steps together.
     """
 
     name: str
     description: str
     begin: Callable[[int], Step]
     character_level: bool
+    by_document: bool = False
 
 
 def _nfc(text: str) -> str:
@@ -197,6 +188,13 @@ def _nfc(text: str) -> str:
 STEPS: dict[str, CleaningStep] = {
     step.name: step
     for step in (
+        CleaningStep(
+            "gutenberg",
+            "leave out header and licence of Project Gutenberg",
+            lambda longest: DropGutenberg(),
+            character_level=False,
+            by_document=True,
+        ),
         CleaningStep("nfc", "compose accents (Unicode NFC)", lambda longest: InStretches(_nfc, longest), True),
         CleaningStep("lowercase", "lower-case everything", lambda longest: InStretches(str.lower, longest), True),
         CleaningStep("drop-speaker-lines", "drop lines with a colon", DropSpeakerLines, False),
@@ -211,8 +209,9 @@ SETS: dict[str, tuple[str, ...]] = {
 
 
 def expand(names: Iterable[str]) -> tuple[str, ...]:
-    """Step names with the sets among them spelled out: what a model directory records."""
-    return tuple(step for name in names for step in SETS.get(name, (name,)))
+    """Step names in the order in which they are done, sets spelled out: what a model directory records."""
+    spelled = [step for name in names for step in SETS.get(name, (name,))]
+    return tuple(sorted(spelled, key=lambda name: not STEPS[name].by_document))
 
 
 def clean_pieces(pieces: Iterable[str], steps: Iterable[str], longest: int = UNLIMITED) -> Iterator[str]:

@@ -14,6 +14,7 @@ from charloom.events import Notice, Notify, ignore, unfailing
 from charloom.options import ReadingOptions
 from charloom.settings import ReadingSettings, validate
 from charloom.text.cleaning import expand
+from charloom.text.gutenberg import say_gutenberg
 from charloom.text.prepared import prepared_among
 from charloom.text.reading import CorpusReader
 from charloom.text.sources import list_specs
@@ -33,12 +34,14 @@ class Corpus:
         sources: where it came from, as `Document.source` says.
         cleaning: the steps that were applied, sets spelled out.
         settings: how it was read, and is numbered.
+        gutenberg: the first document with header or licence of Project Gutenberg in it.
     """
 
     text: str
     sources: tuple[str, ...]
     cleaning: tuple[str, ...]
     settings: ReadingSettings
+    gutenberg: str | None = None
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -67,7 +70,7 @@ def load_corpus(specs: Sequence[str], settings: ReadingSettings, notify: Notify 
         if characters <= LARGE < characters + len(piece):
             notify(Notice("a large text, held in memory whole: charloom corpus prepare makes that unnecessary"))
         characters += len(piece)
-    return Corpus("".join(pieces), reader.recorded_sources, expand(settings.clean), settings)
+    return Corpus("".join(pieces), reader.recorded_sources, expand(settings.clean), settings, reader.gutenberg)
 
 
 def read_corpus(
@@ -160,6 +163,7 @@ class CorpusSource:
         """
         if self.prepared is None:
             corpus = load_corpus(self.specs, settings, notify)
+            say_gutenberg(corpus.gutenberg, notify)
             vocabulary = grow_vocabulary(known, build_vocabulary(corpus, settings))
             whole = with_opening(vocabulary.encode(corpus.text), vocabulary.opening_id)
             return EncodedCorpus(corpus.sources, len(corpus.text), corpus.sha256, vocabulary, whole)

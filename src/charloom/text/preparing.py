@@ -24,6 +24,7 @@ from charloom.folders import claim_folder, why_not
 from charloom.settings import ReadingSettings
 from charloom.text.cleaning import expand
 from charloom.text.corpus import vocabulary_of
+from charloom.text.gutenberg import say_gutenberg
 from charloom.text.parts import LONGEST, remove_parts
 from charloom.text.prepared import IDS, RECORD, VOCABULARY, PreparedRecord
 from charloom.text.reading import PIECE, CorpusReader
@@ -69,6 +70,7 @@ def prepare_corpus(
                 text = parted.read()
                 vocabulary = vocabulary_of(text.counts, settings)
                 encoded = parted.number(vocabulary, ids_file)
+        say_gutenberg(reader.gutenberg, notify)
         names = (json.dumps(vocabulary.to_json(), ensure_ascii=False, indent=1) + "\n").encode()
         record = _record(reader, settings, text, encoded, hashlib.sha256(names).hexdigest())
         write_together(folder, {VOCABULARY: names, RECORD: record.to_json()}, RECORD, {IDS: ids_file})

@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from charloom.errors import CorpusError
 from charloom.events import Notify
 from charloom.settings import ReadingSettings
-from charloom.text.cleaning import UNLIMITED, clean_pieces
+from charloom.text.cleaning import STEPS, UNLIMITED, clean_pieces, expand
 from charloom.text.decoding import check_encoding, decode_chunks
+from charloom.text.gutenberg import GutenbergMarks
 from charloom.text.sources import Document, read_documents
 
 PIECE = 1 << 19  # characters
@@ -24,6 +25,7 @@ class CorpusReader:
 
     Attributes:
         bytes: how much was read so far.
+        gutenberg: the first document from which header and licence of Project Gutenberg were not left out.
     """
 
     def __init__(
@@ -39,6 +41,10 @@ class CorpusReader:
         """
         check_encoding(settings.encoding)
         self.bytes = 0
+        self.gutenberg: str | None = None
+        steps = expand(settings.clean)
+        self._steps_of_each = [name for name in steps if STEPS[name].by_document]
+        self._steps_of_all = [name for name in steps if not STEPS[name].by_document]
         self._specs = specs
         self._settings = settings
         self._notify = notify
@@ -50,7 +56,7 @@ class CorpusReader:
     def __iter__(self) -> Iterator[str]:
         """Cleaned pieces of half a million characters or more but for the last, none of them empty."""
         left = False
-        for piece in gather(clean_pieces(self._joined(), self._settings.clean, self._longest)):
+        for piece in gather(clean_pieces(self._joined(), self._steps_of_all, self._longest)):
             left = True
             yield piece
         if not left:
@@ -79,10 +85,13 @@ class CorpusReader:
             if last not in ("", "\n"):
                 yield "\n"
                 last = "\n"
-            for piece in self._decoded(document):
+            marks = GutenbergMarks()
+            for piece in marks.watch(clean_pieces(self._decoded(document), self._steps_of_each, self._longest)):
                 last = piece[-1:] or last
                 yield piece
-        if not last:
+            if marks.found and self.gutenberg is None:
+                self.gutenberg = document.name
+        if not last and not (self._steps_of_each and self.bytes):
             raise self.nothing_to_read()
 
     def _decoded(self, document: Document) -> Iterator[str]:

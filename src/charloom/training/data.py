@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from charloom.bundle import CorpusRecord, ModelShape
 from charloom.errors import CorpusError, UsageError
@@ -29,11 +30,15 @@ from charloom.text.likeness import Likeness, measure_likeness
 from charloom.text.prepared import is_mapped, load_ids
 from charloom.text.sources import shown_name
 from charloom.text.splits import Segment, Split, split_ids, with_opening
-from charloom.text.vocabulary import Vocabulary
+from charloom.text.vocabulary import Ids, Vocabulary
 from charloom.training.batches import Batches, ItemBatches, RingBatches, fit_batch
 from charloom.training.mixed_batches import mixed_items, mixed_rows
 from charloom.training.old_text import OldText
 from charloom.training.schedule import EVALUATION_SHARE, EVALUATIONS, Plan
+
+_OPENING_EVERY = 2_000  # characters; a text whose opening id is rarer is given it where a row forgets its past
+_LOOKED_AT_PIECES = 64
+_LOOKED_AT_PIECE = 16_384
 
 
 @dataclass(frozen=True)
@@ -77,6 +82,21 @@ class TrainingData:
         return [item for part in parts for item in self.vocabulary.decode(load_ids(part.ids[1:])).split("\n") if item]
 
     @property
+    def opening_is_rare(self) -> bool:
+        """Whether the id that a text is opened with hardly occurs in what is learned, so that it must be put there."""
+        counts = self.sampled_counts
+        return bool(counts[self.vocabulary.opening_id] * _OPENING_EVERY < counts.sum())
+
+    @cached_property
+    def sampled_counts(self) -> NDArray[np.int64]:
+        """How often each id is in what is learned; of a long text in pieces that are evenly spread over it."""
+        counts = np.zeros(self.vocabulary.size, dtype=np.int64)
+        for part in self.split.train:
+            for ids in _spread(part.ids[1:]):
+                counts += np.bincount(load_ids(ids), minlength=len(counts))
+        return counts
+
+    @property
     def characters(self) -> int:
         """How many ids an epoch predicts: those of the training split, and as many of an old text."""
         own = sum(segment.predicted for segment in self.split.train)
@@ -86,6 +106,13 @@ class TrainingData:
     def validation_characters(self) -> int:
         """How many ids the validation split predicts."""
         return sum(segment.predicted for segment in self.split.validation)
+
+
+def _spread(ids: Ids) -> Iterator[Ids]:
+    """The ids of a text; of a long one pieces that are evenly spread over it."""
+    pieces = np.linspace(0, len(ids), _LOOKED_AT_PIECES, endpoint=False, dtype=np.int64)
+    step = len(ids) // _LOOKED_AT_PIECES + 1
+    return (ids[start : start + min(step, _LOOKED_AT_PIECE)] for start in pieces)
 
 
 def prepare_data(

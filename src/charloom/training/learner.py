@@ -47,13 +47,29 @@ class Learner:
     """Makes the updates of a `TrainingState`, from this rank's rows."""
 
     def __init__(
-        self, state: TrainingState, batches: Batches, settings: TrainingSettings, weight_drop: float, ranks: Ranks
+        self,
+        state: TrainingState,
+        batches: Batches,
+        settings: TrainingSettings,
+        weight_drop: float,
+        ranks: Ranks,
+        opening: int | None = None,
     ) -> None:
-        """Learn from `batches`; `weight_drop` is the share of the recurrent weights dropped for each update."""
+        """Learn from `batches`.
+
+        Args:
+            state: what is changed.
+            batches: the windows to learn from.
+            settings: how.
+            weight_drop: the share of the recurrent weights dropped for each update.
+            ranks: the processes that share the rows.
+            opening: the id that a row which forgets its past reads first; None leaves the text as it is.
+        """
         self._state = state
         self._batches = batches
         self._settings = settings
         self._ranks = ranks
+        self._opening = opening
         self._rows = ranks.rows(batches.batch_size) if batches.carries_state else slice(None)
         self._parameters = list(state.model.parameters())
         self._weight_drop = WeightDrop(state.model.recurrent, weight_drop)
@@ -78,7 +94,13 @@ class Learner:
         """Fill the gradients; return the mean loss of this rank's rows and the state they end with."""
         model = self._state.model
         inputs, targets = self._next_window()
-        state = self._incoming_state() if self._batches.carries_state else model.initial_state(inputs.shape[1])
+        if self._batches.carries_state:
+            forgetting = self._forgetting_rows()
+            state = tuple(part.masked_fill(forgetting[:, None], 0) for part in self._state.carried)
+            if self._opening is not None:
+                inputs[0, forgetting] = self._opening
+        else:
+            state = model.initial_state(inputs.shape[1])
         self._weight_drop.drop()
         with torch.autocast(inputs.device.type, torch.bfloat16, enabled=self._settings.precision == "bfloat16"):
             logits, carried = model(inputs, state)
@@ -95,18 +117,15 @@ class Learner:
         inputs, targets = (torch.from_numpy(ids[:, self._rows]) for ids in self._batches.window(epoch, index))
         return inputs.to(device), targets.to(device)
 
-    def _incoming_state(self) -> TorchState:
-        """The carried state (L, B, H): zero where an epoch begins and in the rows that are to forget."""
-        step, carried = self._state.progress.step, self._state.carried
-        if step % self._batches.windows_per_epoch == 0:
-            return tuple(torch.zeros_like(part) for part in carried)
-        chance = self._settings.state_reset
-        if chance == 0:
-            return carried
-        # Drawn from the step's own generator: nothing to save for a run that is resumed.
-        keep = np.random.default_rng((self._settings.seed, 1, step)).random(self._batches.batch_size) >= chance
-        mask = torch.from_numpy(keep[self._rows]).to(carried[0])[None, :, None]
-        return tuple(part * mask for part in carried)
+    def _forgetting_rows(self) -> Tensor:
+        """Which rows (B,) start from a zero state: all where an epoch begins, some at random elsewhere."""
+        step, rows = self._state.progress.step, self._batches.batch_size
+        forgetting = np.ones(rows, dtype=bool)
+        if step % self._batches.windows_per_epoch:
+            # Drawn from the step's own generator: nothing to save for a run that is resumed.
+            drawn = np.random.default_rng((self._settings.seed, 1, step)).random(rows)
+            forgetting = drawn < self._settings.state_reset
+        return torch.from_numpy(forgetting[self._rows]).to(self._state.carried[0].device)
 
     @torch.no_grad()
     def _average(self) -> None:

@@ -44,7 +44,7 @@ from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
 from charloom.training.request import Request, check_folder, look_into, make_request
 from charloom.training.result import TrainingResult
 from charloom.training.schedule import Plan
-from charloom.training.state import TrainingState
+from charloom.training.state import TrainingState, expect_once
 from charloom.training.tracking import Tracking
 from charloom.training.trainer import Ending, Trainer, divergence_message
 
@@ -270,7 +270,10 @@ class _Run:
         return budget_plan(self.data, self.settings, steps, self.device, self.ranks, promised), batches
 
     def _fresh_state(self) -> TrainingState:
-        return first_state(self.shape, self.settings, self.device, self.ranks, self.origin)
+        state = first_state(self.shape, self.settings, self.device, self.ranks, self.origin)
+        if self.origin is None and self.data.opening_is_rare:
+            expect_once(state, self.data.sampled_counts == 0, self.data.characters)
+        return state
 
     def _choose_rate(self, origin: Origin, should_stop: Callable[[], bool]) -> None:
         """Measure at which rate to start from another model, or whether to start over."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from charloom.bundle import ModelShape
@@ -95,3 +98,11 @@ def fresh_state(shape: ModelShape, settings: RunSettings, device: torch.device, 
         else {},
         best_weights={},
     )
+
+
+@torch.no_grad()
+def expect_once(state: TrainingState, symbols: NDArray[np.bool_], characters: int) -> None:
+    """Let an untrained model expect each of some symbols (V,) about once in so many characters."""
+    for bias in (state.model.output.bias, state.average.get("output.bias")):
+        if bias is not None:
+            bias[torch.from_numpy(symbols).to(bias.device)] = -math.log(characters)

@@ -79,7 +79,8 @@ class Trainer:
 
     def __post_init__(self) -> None:
         weight_drop = self.settings.model.weight_drop
-        self._learner = Learner(self.state, self.batches, self.plan.settings, weight_drop, self.ranks)
+        opening = self.data.vocabulary.opening_id if self.data.opening_is_rare else None
+        self._learner = Learner(self.state, self.batches, self.plan.settings, weight_drop, self.ranks, opening)
         self._session = TorchSession(self.state.model)
         self._record_every = max(1, self.plan.steps // TRAIN_RECORDS)
         self._last_checkpoint = time.monotonic()
