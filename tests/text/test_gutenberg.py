@@ -145,5 +145,15 @@ def test_commands_record_it_and_read_other_books_in_the_same_way(tmp_path: Path)
     assert [config.corpus.cleaning for config in configs] == [["gutenberg"]] * 2
     evaluated = json.loads(run("evaluate", "b", "book.txt", "--split", "all", "--json").stdout)
     assert evaluated["characters"] == len(BODY * 4)
-    record, _ = prepare_corpus([str(tmp_path / "book.txt")], tmp_path / "p", ReadingSettings(clean=["gutenberg"]))
-    assert record.sha256 == configs[0].corpus.sha256
+
+
+def test_several_workers_prepare_the_same_text(tmp_path: Path) -> None:
+    texts = [HEADERS["of today"] + BODY + ENDS["of today"], "Mine.\n\n", HEADERS["of 1993"] + BODY + ENDS["of 1993"]]
+    for number, text in enumerate(texts):
+        (tmp_path / f"{number}.txt").write_text(text, "utf-8")
+    settings = ReadingSettings(clean=["gutenberg"])
+    names = [str(tmp_path / f"{number}.txt") for number in range(3)]
+    alone, together = (
+        prepare_corpus(names, tmp_path / f"by {workers}", settings, workers=workers)[0] for workers in (None, 2)
+    )
+    assert alone.sha256 == together.sha256

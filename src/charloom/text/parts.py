@@ -31,7 +31,7 @@ from typing import Any, BinaryIO
 from charloom.errors import CorpusError, UsageError
 from charloom.files import atomic_write, storage_errors
 from charloom.settings import ReadingSettings
-from charloom.text.cleaning import clean, clean_pieces, expand
+from charloom.text.cleaning import STEPS, clean, clean_pieces, expand
 from charloom.text.decoding import decode_chunks
 from charloom.text.reading import PIECE, gather
 from charloom.text.sources import Document, file_document
@@ -142,12 +142,15 @@ class _Reading:
         self.line_ended = None if self.line_ended is None else True  # an empty file too begins on a line of its own
         document = file_document(Path(file), "")
         keep_bytes = settings.vocabulary == "bytes"
-        pieces = decode_chunks(self._counted(document), document.name, settings.encoding, keep_bytes=keep_bytes)
+        decoded = decode_chunks(self._counted(document), document.name, settings.encoding, keep_bytes=keep_bytes)
+        steps = expand(settings.clean)
+        pieces = clean_pieces(decoded, [name for name in steps if STEPS[name].by_document], LONGEST)
         beginning = next((piece for piece in pieces if piece), None)
         if beginning is None:
             return
         body = self._without_last_line_end(chain([beginning], pieces))
-        kept = clean_pieces(chain([f"{_KEPT_LINE}\n"], body), settings.clean, LONGEST)
+        others = [name for name in steps if not STEPS[name].by_document]
+        kept = clean_pieces(chain([f"{_KEPT_LINE}\n"], body), others, LONGEST)
         yield next((piece for piece in kept if piece), "")[1:]
         yield from kept
 
