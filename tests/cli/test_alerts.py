@@ -47,6 +47,16 @@ def test_odd_lines_alone_and_a_status(charloom: Charloom, days: Path) -> None:
     assert json.loads(top)["text"] in ODD
 
 
+def test_the_text_that_was_learned_is_a_bad_place_to_look(charloom: Charloom, days: Path) -> None:
+    """A fault that repeats in it was learned."""
+    for options in (("--top", 3), ("--alert", "--false-alarms", 2)):
+        ran = charloom("score", days / "model", days / "learned.txt", "--lines", *options)
+        assert "the model learned a text called learned.txt" in ran.err
+        assert "learned a text" not in charloom("score", days / "model", days / "today.txt", "--lines", *options).err
+    ran = charloom("score", days / "model", days / "learned.txt", "--lines", "--top", 1, "--json")
+    assert "warnings" in ran.out
+
+
 def test_a_pipe_is_watched_line_by_line(days: Path) -> None:
     with started(days / "model", "-", "--lines", "--alert", "--good", days / "good.txt", "--json") as process:
         assert process.stdin is not None

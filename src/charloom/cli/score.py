@@ -7,7 +7,7 @@ import heapq
 import shutil
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -25,9 +25,12 @@ from charloom.cli.output import Output, OutputOptions
 from charloom.cli.progress import TrainingView
 from charloom.display import visible
 from charloom.errors import UsageError
-from charloom.runtime.model import load
+from charloom.events import Warned
+from charloom.files import expand_home
+from charloom.runtime.model import Model, load
 from charloom.runtime.scores import Ranking, Score, bits_per_char, rank
 from charloom.settings import Precision
+from charloom.text.sources import shown_name
 
 _MOST_MARKED = 9  # bits that a mark can show
 _INDENT = " " * 4
@@ -237,6 +240,8 @@ def score(
     measure = partial(loaded.score_files, lines=lines, encoding=encoding, mask=alerts.mask)
     with TrainingView(out) as notify:  # a bar for what is fetched; it must not be there when stdout is written to
         tally = Tally(measure(specs, per_char=per_char, notify=notify))
+    if lines and (alerts.alert or top is not None):
+        _warn_of_learned(out, loaded, specs)
     ranking = by or ("worst" if lines else "mean")
     scores: Iterable[Score] = tally
     if alerts.alert:
@@ -252,6 +257,19 @@ def score(
     view.end()
     _summarize(out, tally, time.perf_counter() - started, "line" if lines else "file", str(loaded.precision))
     return ODD if alerts.alert and shown else 0
+
+
+def _warn_of_learned(out: Output, model: Model, specs: Sequence[str]) -> None:
+    """What is looked for in the text that was learned was learned, too, unless it is there once."""
+    record = model.config.corpus
+    learned = next((name for spec in specs if (name := shown_name(expand_home(spec))) in record.sources), None)
+    if learned is not None and not record.items:
+        out.note(
+            Warned(
+                f"the model learned a text called {visible(learned)}: if it is this one, lines that repeat in it cost "
+                f"little, odd ones too; learn from a text without them"
+            )
+        )
 
 
 def _view(out: Output, *, csv: bool, per_char: bool, lines: bool) -> ScoreView:
