@@ -197,6 +197,18 @@ def test_files_that_are_named_exist(page: Path) -> None:
         assert (ROOT / name).exists(), name
 
 
+def test_the_figures_of_jobs_are_those_of_the_pages_that_measure_them() -> None:
+    page = ROOT / "docs" / "explanation" / "jobs.md"
+    rows = [line for line in prose(page).splitlines() if line.startswith("|") and "](" in line]
+    assert len(rows) > 5
+    for row in rows:
+        (target,) = re.findall(r"\]\(([^)#]+)", row)
+        measured = prose((page.parent / target).resolve())
+        figures = re.findall(r"\b[01]\.\d{3,4}\b", row)
+        assert len(figures) == 2, row
+        assert all(figure in measured for figure in figures), row
+
+
 def test_the_architecture_has_a_line_for_every_module() -> None:
     """But for those of `cli`, which are the commands. `a/b.py` (`c.py`) means `a/b.py` and `a/c.py`."""
     package, folder = ROOT / "src" / "charloom", Path()
