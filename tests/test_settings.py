@@ -86,7 +86,7 @@ BOUNDS: list[tuple[type[Settings], str, list[Any], list[Any]]] = [
     (SamplingSettings, "top_p", [0.001, 1], [0, 1.1, float("nan")]),
     (SamplingSettings, "min_p", [0, 1], [-0.1, 1.1]),
     (SamplingSettings, "seed", [0, None, 2**63 - 1], [-1, 2**63]),
-    (SamplingSettings, "stop", [[], ["a", "\n"]], ["a", [1]]),
+    (SamplingSettings, "stop", [[], ["a", "\n"]], [1, [1]]),
 ]
 
 

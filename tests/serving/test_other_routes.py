@@ -60,7 +60,7 @@ def test_facts_of_a_model(client: httpx.Client, model: Model) -> None:
     assert facts["losses"]["stateful"]["loss"] == model.config.losses["stateful"].loss
     assert [one["step"] for one in facts["history"]][-2:] == [30, 60]
     assert facts["card"].startswith(("#", "---"))
-    assert facts["sampling"]["temperature"] == 0.8
+    assert facts["sampling"]["temperature"] == model.sampling.temperature
 
 
 def test_scores_are_those_of_score(client: httpx.Client, model: Model) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from charloom.serving.health import Health, ModelEntry, ModelList
-from charloom.serving.inspection import ModelFacts, ScoredText, UnitsOverText
+from charloom.serving.inspection import ModelFacts, ModelIntroduction, ScoredText, UnitsOverText
 from charloom.serving.invocations import LineScore
 from charloom.serving.openai import Completion, ErrorAnswer
 from charloom.serving.tokenization import Detokenized, TokenizerInfo, Tokens
@@ -25,6 +25,7 @@ ANSWERS: list[tuple[str, object, type[BaseModel]]] = [
     ("/v1/models", None, ModelList),
     ("/v1/models/small", None, ModelEntry),
     ("/api/models/small", None, ModelFacts),
+    ("/api/models/small/introduction", None, ModelIntroduction),
     ("/tokenizer_info", None, TokenizerInfo),
     ("/v1/completions", WHOLE, Completion),
     ("/v1/completions", {"prompt": "the", "max_tokens": 5}, Completion),
