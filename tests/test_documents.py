@@ -58,7 +58,7 @@ def test_the_commands_of_the_readme_run_as_written(workplace: Path, trained: Pat
     assert len(uses) == 5
     shutil.copytree(trained, workplace / "runs" / "log")
     (workplace / "today.log").write_text("one\ntwo\n", "utf-8")
-    for command in [*commands, *(use for use in uses if " serve " not in use)]:
+    for command in dict.fromkeys([*commands, *(use for use in uses if " serve " not in use)]):
         ran = run([sys.executable, "-m", *shlex.split(command)], workplace)
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
         assert ran.stdout

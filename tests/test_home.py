@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,8 @@ LINES = {
     "evaluate": ["evaluate MODEL TEXT"],
     "recite": ["recite MODEL TEXT --samples 2"],
     "novelty": ["novelty MODEL TEXT --characters 50"],
+    "classify": ["classify MODEL OTHER TEXT --lines"],
+    "push": [],  # it needs a hub: see tests/hub
     "inspect": ["inspect MODEL"],
     "export": ["export MODEL --onnx g.onnx", "export MODEL --html p.html"],
     "serve": [],  # it does not end by itself: served below
@@ -57,7 +60,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run(line: str, text: Path, model: Path) -> None:
     words: list[str] = []
     for word in line.split():
-        words += TINY if word == "TINY" else [str({"TEXT": text, "MODEL": model}.get(word, word))]
+        words += TINY if word == "TINY" else [str({"TEXT": text, "MODEL": model, "OTHER": "other"}.get(word, word))]
     command = [sys.executable, "-m", "charloom", *words]
     ran = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=250, check=False)
     assert ran.returncode == 0, f"{line}: {ran.stderr}"
@@ -82,6 +85,7 @@ def test_writing_leaves_nothing_in_the_home_of_its_user(small_text: Path, traine
 @pytest.mark.slow
 @pytest.mark.parametrize("command", sorted(COMMANDS))
 def test_no_command_leaves_anything_there(command: str, small_text: Path, trained: Path, home: Path) -> None:
+    shutil.copytree(trained, "other")
     for line in LINES[command]:
         run(line, small_text, trained)
         assert others(home) == [], line
