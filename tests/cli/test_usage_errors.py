@@ -52,7 +52,7 @@ from tests.cli.conftest import Charloom, one_line
         ("train a.txt -o x --hidden_siz=20", "there is no option --hidden_siz here; did you mean --hidden-size?"),
         ("train a.txt -o x --klingon", "there is no option --klingon here; --help shows those there are"),
         ("train a.txt -o x --cell ltsm", "--cell ltsm: choose rnn, lstm or gru"),
-        ("train a.txt -o x --clean nfc,nfkc", "--clean nfkc: choose nfc, lowercase, "),
+        ("train a.txt -o x --clean nfc,nfkc", "--clean nfkc: choose gutenberg, nfc, lowercase, "),
         ("train a.txt -o x --budget -5m", "--budget needs a value after it"),
         ("score m a.txt --line", "there is no option --line here; did you mean --lines?"),
         ("evaluate m a.txt --protocol x", "--protocol x: choose stateful, windows-256 or cold-60"),

@@ -142,6 +142,7 @@ def test_a_hub_that_refuses(run: Run, on_the_hub: str, hub: Hub, answer: tuple[i
     assert says in one_line(ran)
 
 
+@pytest.mark.slow
 def test_without_a_network(run: Run, on_the_hub: str) -> None:
     ran = run("generate", on_the_hub, HF_ENDPOINT=_nowhere())
     assert ran.status == 1

@@ -124,6 +124,7 @@ def test_what_is_no_classifier(three: dict[str, Path], tmp_path: Path) -> None:
         charloom.Classifier([three["vowels"], lower])
 
 
+@pytest.mark.slow
 def test_bytes_and_characters_together(three: dict[str, Path], tmp_path: Path) -> None:
     as_bytes = learn(tmp_path, "bytes", "世界\n世人\n" * 60, steps=200, vocabulary="bytes")
     classifier = charloom.Classifier([three["stops"], as_bytes])

@@ -127,6 +127,7 @@ def test_nothing_left_is_an_error(tmp_path: Path) -> None:
         load_corpus([str(tmp_path / "book.txt")], CorpusSettings(clean=["gutenberg"]))
 
 
+@pytest.mark.slow
 def test_commands_record_it_and_read_other_books_in_the_same_way(tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text(HEADERS["of 2008"] + BODY * 4 + ENDS["of 2008"], "utf-8")
 
