@@ -145,7 +145,7 @@ class _JsonView:
         self._labelled = labelled
 
     def begin(self) -> None:
-        pass
+        """JSON lines have no head."""
 
     def show(self, one: Classification) -> None:
         figures = {

@@ -15,7 +15,7 @@ from charloom.cli.arguments import Threads, Whole
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.texts import read_text
 from charloom.errors import UsageError
-from charloom.runtime.generation import Generation
+from charloom.runtime.generation import Generation, TextStream
 from charloom.runtime.model import MAX_SAMPLES, load
 from charloom.settings import Precision, SamplingSettings
 
@@ -71,12 +71,7 @@ def generate(
         A text to adjust the model's weights to, for this run only (needs the train extra); - is stdin.
     """
     out = Output(options)
-    if samples > 1 and stream:
-        raise UsageError("--stream shows one text: leave it out, or leave --samples out")
-    if surprise and (items is not None or stream):
-        raise UsageError("--surprise colours whole texts: leave --items and --stream out")
-    if items is not None and (samples > 1 or stream):
-        raise UsageError("--items writes one item a line: leave --samples and --stream out")
+    _check_together(samples, items, stream=bool(stream), surprise=surprise)
     if items is None and (new or exclude is not None):
         raise UsageError(f"{'--new' if new else '--exclude'} leaves items out: say how many to write, as in --items 10")
     known = _excluded(exclude, (prompt_file, adapt))
@@ -97,13 +92,17 @@ def generate(
         _show_samples(out, loaded.generate_samples(start, samples, sampling), more, surprise=surprise)
     else:
         wanted = sys.stdout.isatty() and not surprise if stream is None else stream
-        text = loaded.stream(start, sampling)
-        _warn_of_unknown(out, text.unknown)
-        if wanted and not out.json:
-            out.prose(chain([start], text))
-            _summarize(out, [text.finish()])
-        else:
-            _show_texts(out, [text.finish()], more, surprise=surprise)
+        _show_one(out, loaded.stream(start, sampling), start, more, stream=wanted, surprise=surprise)
+
+
+def _check_together(samples: int, items: int | None, *, stream: bool, surprise: bool) -> None:
+    """Refuse what is written in different ways."""
+    if samples > 1 and stream:
+        raise UsageError("--stream shows one text: leave it out, or leave --samples out")
+    if surprise and (items is not None or stream):
+        raise UsageError("--surprise colours whole texts: leave --items and --stream out")
+    if items is not None and (samples > 1 or stream):
+        raise UsageError("--items writes one item a line: leave --samples and --stream out")
 
 
 def _excluded(file: Path | None, others: tuple[Path | None, ...]) -> frozenset[str]:
@@ -119,6 +118,15 @@ def _prompt(prompt: str | None, file: Path | None) -> str:
     if prompt is not None and file is not None:
         raise UsageError("give --prompt or --prompt-file, not both")
     return (prompt or "") if file is None else read_text(file, "the prompt")
+
+
+def _show_one(out: Output, text: TextStream, start: str, more: dict[str, Any], *, stream: bool, surprise: bool) -> None:
+    _warn_of_unknown(out, text.unknown)
+    if stream and not out.json:
+        out.prose(chain([start], text))
+        _summarize(out, [text.finish()])
+    else:
+        _show_texts(out, [text.finish()], more, surprise=surprise)
 
 
 def _show_samples(out: Output, generations: list[Generation], more: dict[str, Any], *, surprise: bool) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ import numpy as np
 from charloom.runtime.prompts import prompt_ids, read_prompt
 from charloom.runtime.rows import FinishReason, Row, Rows
 from charloom.runtime.session import Session
-from charloom.settings import MAX_SEED, SamplingSettings
+from charloom.settings import MAX_SEED, SamplingSettings, validate
 from charloom.text.vocabulary import Ids, Vocabulary
 
 if TYPE_CHECKING:
@@ -205,6 +205,21 @@ def generate_batch(
         )
         for row in rows
     ]
+
+
+def settings_over(
+    usual: SamplingSettings, settings: SamplingSettings | None, options: Mapping[str, Any]
+) -> SamplingSettings:
+    """What was given, and what is usual where nothing was; of both `settings` and `options` the options.
+
+    Raises:
+        UsageError: an unknown option, or a value out of its range.
+    """
+    values = usual.model_dump()
+    given = {**(settings.model_dump(exclude_unset=True) if settings is not None else {}), **options}
+    if given.get("regex") is not None:
+        del values["stop"]  # what ends the text is the pattern
+    return validate(SamplingSettings, {**values, **given})
 
 
 def write_items(

@@ -55,11 +55,11 @@ class Completion:
 
 
 class Masks(NamedTuple):
-    """What the next id does to a prefix, each (V,): it ends what was there, it ends and is its end, or it goes on."""
+    """What the next id does to a prefix, each (V,): it ends what was there, is its end, or extends it."""
 
     ends: Mask
     closes: Mask
-    goes_on: Mask
+    extends: Mask
 
 
 class Ending(Protocol):
@@ -134,7 +134,7 @@ def complete(
 
 
 class _Prefix:
-    """A prefix that was read: its state (1, H), and what goes on from it, the likeliest first."""
+    """A prefix that was read: its state (1, H), and the ids that can follow it, the likeliest first."""
 
     def __init__(
         self, ids: tuple[int, ...], state: State, following: NDArray[np.intp], costs: LogProbabilities
@@ -181,12 +181,12 @@ class _Search:
         self._take_in([_Child((), 0.0, ())], logits, state)
         at_once = 1
         while (children := self._next(at_once)) and self._read < _MOST_READ:
-            self._go_on(children)
+            self._extend(children)
             at_once = min(2 * at_once, _AT_ONCE)
         proven = min((child.cost for child in children), default=math.inf)
         while children:  # given up: follow a few of the likeliest prefixes to an end
             self._open = []
-            self._go_on(children[:_BEAM])
+            self._extend(children[:_BEAM])
             children = self._next(_BEAM)
         return [self._completion(cost, ids, cost <= proven) for cost, ids in self._found]
 
@@ -210,14 +210,14 @@ class _Search:
                 heapq.heapreplace(self._open, (prefix.cost(), number, prefix))
         return children
 
-    def _go_on(self, children: Sequence[_Child]) -> None:
+    def _extend(self, children: Sequence[_Child]) -> None:
         state = tuple(np.concatenate(parts) for parts in zip(*(child.state for child in children), strict=True))
         last = np.array([[child.ids[-1] for child in children]], dtype=np.int64)
         logits, state = self._session.read(last, state)
         self._take_in(children, logits, state)
 
     def _take_in(self, children: Sequence[_Child], logits: Logits, state: State) -> None:
-        """Note what prefixes complete, and what goes on from them: logits (B, V) and state (B, H) after them."""
+        """Record the completions of prefixes and the ids that can follow them, from logits (B, V) and state (B, H)."""
         distributions = log_probabilities(logits)
         if not np.isfinite(distributions).all():
             raise no_number()
@@ -230,7 +230,7 @@ class _Search:
             for token in self._ranked(masks.closes, costs)[: self._count].tolist():
                 self._find(float(costs[token]), (*child.ids, token))
             if len(child.ids) < self._length:
-                following = self._ranked(masks.goes_on, costs)
+                following = self._ranked(masks.extends, costs)
                 if len(following):
                     own = tuple(part[row : row + 1].copy() for part in state)
                     prefix = _Prefix(child.ids, own, following, costs[following])

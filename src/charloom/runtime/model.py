@@ -5,9 +5,7 @@ Writing a text is fast to start: what else a model can do is imported where it i
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -15,27 +13,23 @@ from typing import TYPE_CHECKING, Any, Literal, Unpack
 from charloom.bundle import ModelConfig, ModelDirectory, open_model_directory
 from charloom.bundle.config import WEIGHTS
 from charloom.errors import UsageError
-from charloom.events import Notify, ignore, unfailing
 from charloom.kernel.network import open_network
 from charloom.kernel.weights import Weights
 from charloom.options import SamplingOptions
-from charloom.runtime.generation import Generation, TextStream, generate_batch, items_of_length, write_items
+from charloom.runtime.generation import Generation, TextStream, generate_batch, settings_over, write_items
+from charloom.runtime.model_measures import ModelMeasures
 from charloom.runtime.model_scores import ModelScores
 from charloom.runtime.prompts import prompt_ids
-from charloom.runtime.session import Session, no_number, open_session
-from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validate
+from charloom.runtime.session import open_session
+from charloom.settings import Precision, SamplingSettings
 from charloom.text.cleaning import clean_prompt
 from charloom.text.items import newline_id
 from charloom.text.vocabulary import Ids, Vocabulary
 
 if TYPE_CHECKING:
     from charloom.runtime.activations import Activations
-    from charloom.runtime.corpora import CorpusNames, ModelCorpora
     from charloom.runtime.engine import Engine
-    from charloom.runtime.evaluation import Evaluation
     from charloom.runtime.likeliest import Completion, Until
-    from charloom.runtime.novelty import Novelty, NoveltyOptions
-    from charloom.runtime.recitation import Recitation, ReciteOptions
     from charloom.text.known_items import KnownItems
 
 MAX_SAMPLES = 4096
@@ -60,7 +54,7 @@ def load(path: str | Path, *, threads: int = 1, precision: Precision = "auto") -
     return Model(open_model_directory(path), threads, precision)
 
 
-class Model(ModelScores):
+class Model(ModelScores, ModelMeasures):
     """A trained model.
 
     Attributes:
@@ -91,19 +85,6 @@ class Model(ModelScores):
 
         same = (self.directory.place, self.threads, self._asked, self.config.files[WEIGHTS])
         return (open_again, same) if self._own_weights is None else (open_adapted, (*same, self._own_weights))
-
-    @cached_property
-    def _corpora(self) -> ModelCorpora:
-        from charloom.runtime.corpora import ModelCorpora
-
-        return ModelCorpora(self.config, self.vocabulary)
-
-    @cached_property
-    def _evaluating_session(self) -> Session:
-        """Float32 unless int8 was asked for, so that figures of models can be compared."""
-        if self._asked == "int8" or self.precision == "float32":
-            return self._session
-        return open_session(self.directory, "float32", self.threads)
 
     def __repr__(self) -> str:
         shape, bits = self.config.model, [one.bits_per_char for one in self.config.losses.values()]
@@ -304,120 +285,8 @@ class Model(ModelScores):
         ids = self.vocabulary.encode(self._clean(text))
         return activations(self._session, self.vocabulary, ids, layer=layer, units=units)
 
-    def evaluate(
-        self,
-        corpus: CorpusNames,
-        *,
-        split: SplitName = "validation",
-        protocol: Protocol = "stateful",
-        notify: Notify = ignore,
-    ) -> Evaluation:
-        """Measure how well the model predicts a corpus.
-
-        Args:
-            corpus: file, folder, glob, address or name, or several, cleaned as the training text was;
-                or a prepared corpus with the model's vocabulary.
-            split: `validation` and `train` are cut as in training; `all` is the whole text.
-            protocol: `stateful`, `windows-256` or `cold-60`; see docs/explanation/evaluation.md.
-            notify: receives a notice when the corpus is not the one the model was trained on.
-
-        Raises:
-            CorpusError: the corpus cannot be read, or was prepared for another vocabulary.
-            UsageError: the model was validated on a file of its own, so the corpus has no such split.
-        """
-        from charloom.runtime.evaluation import evaluate_segments
-
-        if protocol not in ("stateful", "windows-256", "cold-60"):
-            raise UsageError(f"protocol = {protocol!r}: choose stateful, windows-256 or cold-60")
-        segments = self._corpora.segments(corpus, split, unfailing(notify))
-        evaluation = evaluate_segments(self._evaluating_session, self.vocabulary, segments, protocol)
-        if not math.isfinite(evaluation.loss):
-            raise no_number()
-        return replace(evaluation, items=len(segments)) if self.config.corpus.items else evaluation
-
-    def recite(
-        self,
-        corpus: CorpusNames,
-        *,
-        split: SplitName = "train",
-        notify: Notify = ignore,
-        **options: Unpack[ReciteOptions],
-    ) -> Recitation:
-        """Measure how much of a corpus the model has memorized: it continues the starts of random passages greedily.
-
-        Args:
-            corpus: as for `evaluate`.
-            split: the part that the passages are from; `train` is all of it where a file of its own was validated on.
-            notify: receives a notice when the corpus is not the one the model was trained on.
-            **options: `prompt_length` (57), `length` (128), `samples` (100), `seed` (1).
-
-        Raises:
-            CorpusError: the corpus cannot be read, or is shorter than a passage.
-            UsageError: an unknown option, a value out of its range, more samples than there are passages, or a model of
-                a list of items.
-        """
-        from charloom.runtime.recitation import ReciteSettings, recite
-
-        settings = validate(ReciteSettings, options)
-        if self.config.corpus.items:
-            raise UsageError(
-                "this model learned items one by one, in no order, so that there are no passages to recite: "
-                "charloom generate MODEL --items 1000 --new writes what is not on the list"
-            )
-        parts = self._corpora.parts(corpus, split, unfailing(notify))
-        return recite(self._session, self.vocabulary, parts.segments, settings, split)
-
-    def novelty(
-        self,
-        corpus: CorpusNames,
-        *,
-        file: str | Path | None = None,
-        split: SplitName = "train",
-        notify: Notify = ignore,
-        **options: Unpack[NoveltyOptions],
-    ) -> Novelty:
-        """Measure how much of what the model writes occurs word for word in a corpus.
-
-        Args:
-            corpus: as for `evaluate`.
-            file: examine this text, cleaned as the corpus is, instead of writing one.
-            split: the part of the corpus that is searched; unless it is `train` there is no unseen text to
-                compare with.
-            notify: receives a notice when the corpus is not the one the model was trained on.
-            **options: `characters` (10,000), `seed` (1), and `temperature`, `top_k`, `top_p`, `min_p` instead of
-                the model's own.
-
-        Raises:
-            CorpusError: the corpus or the file cannot be read.
-            UsageError: an unknown option, or a value out of its range.
-        """
-        from charloom.runtime.novelty import NoveltySettings, Searched, count_listed, novelty
-
-        settings = validate(NoveltySettings, options)
-        parts = self._corpora.parts(corpus, split, unfailing(notify))
-        searched = Searched(parts.segments, parts.unseen, split, parts.whole)
-        given = None if file is None else self._corpora.text(file, unfailing(notify))
-        seed = settings.seed if given is None else None
-        if self.config.corpus.items:
-            drawing = self._complete(None, {**settings.sampling, "stop": ["\n"], "length": self._sampling.length})
-            items = (
-                items_of_length(self._session, self.vocabulary, drawing, settings.characters)
-                if given is None
-                else [line for line in given.split("\n") if line]
-            )
-            found = novelty(self.vocabulary, items, searched, seed)
-            return replace(found, items=count_listed(self.vocabulary, items, searched))
-        written = self.generate_samples("", settings.rows, **settings.sampling) if given is None else []
-        texts = [one.text for one in written] if given is None else [given]
-        return novelty(self.vocabulary, texts, searched, seed)
-
     def _complete(self, settings: SamplingSettings | None, options: Mapping[str, Any]) -> SamplingSettings:
-        """What was given, and the model's own where nothing was."""
-        usual = self._sampling.model_dump()
-        given = {**(settings.model_dump(exclude_unset=True) if settings is not None else {}), **options}
-        if given.get("regex") is not None:
-            del usual["stop"]  # what ends the text is the pattern
-        return validate(SamplingSettings, {**usual, **given})
+        return settings_over(self._sampling, settings, options)
 
     def _clean(self, prompt: str) -> str:
         return clean_prompt(prompt, self.config.corpus.cleaning)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from charloom.bundle import CorpusRecord, MemoryRecord, ModelShape
 from charloom.bundle.config import CopiedRecord, LikenessRecord, ListedRecord, PrecisionRecord
@@ -16,17 +17,32 @@ from charloom.version import __version__
 _ITEMS = "A list of items, one a line: each different one was learned by itself, in random order.\n"
 
 
+@dataclass(frozen=True)
+class Findings:
+    """What is measured of a finished model besides its losses; None where it was not.
+
+    Attributes:
+        precision: what int8 costs.
+        memory: what it repeats of its training text.
+        listed: how many of the items it writes are on the list that it learned.
+        likeness: whether the held-out end is like the rest of the text.
+        temperature: at which it writes, and why.
+    """
+
+    precision: PrecisionRecord | None = None
+    memory: MemoryRecord | None = None
+    listed: ListedRecord | None = None
+    likeness: LikenessRecord | None = None
+    temperature: TemperatureChoice | None = None
+
+
 def model_card(
     shape: ModelShape,
     corpus: CorpusRecord,
     evaluations: Sequence[Evaluation],
     result: TrainingResult,
-    precision: PrecisionRecord | None = None,
-    memory: MemoryRecord | None = None,
-    listed: ListedRecord | None = None,
-    likeness: LikenessRecord | None = None,
+    findings: Findings = Findings(),
     origin: str | None = None,
-    temperature: TemperatureChoice | None = None,
 ) -> bytes:
     """The card: Markdown, in UTF-8.
 
@@ -35,12 +51,8 @@ def model_card(
         corpus: what it was trained on.
         evaluations: its losses on text that was held out, one for each protocol.
         result: what the run came to.
-        precision: what int8 costs.
-        memory: what it repeats of its training text; None where that was not measured.
-        listed: how many of the items it writes are on the list; None for a text.
-        likeness: whether the held-out end is like the rest; None where that is not known.
+        findings: what else was measured.
         origin: the name of the model that it started from; None where it started from nothing.
-        temperature: what it writes at, where that was measured.
     """
     seen = "It has seen nothing else." if origin is None else _origin_lines(origin, result)
     embedding = f"embedding {shape.embedding_size}" if shape.embedding_size else "one-hot input"
@@ -60,9 +72,9 @@ SHA-256 of the cleaned text: `{corpus.sha256}`.
 ## How well it predicts
 
 Measured on {_held_out(corpus)}. Figures of different protocols cannot be compared.
-{_unlike_line(likeness)}
+{_unlike_line(findings.likeness)}
 {_losses_table(evaluations)}
-{"" if precision is None else _precision_lines(precision)}
+{"" if findings.precision is None else _precision_lines(findings.precision)}
 Training: {result.epochs:.2f} epochs, {result.steps:,} steps, {result.seconds:,.0f} s
 ({result.characters_per_second:,.0f} characters a second). The weights are those after step {result.best_step:,},
 the best seen.
@@ -76,9 +88,7 @@ From nothing, with the default sampling:
 ~~~text
 {result.sample}
 ~~~
-{"" if temperature is None else _temperature_lines(temperature)}{"" if memory is None else _memory_section(memory)}{
-        "" if listed is None else _listed_section(listed)
-    }
+{_findings_on_writing(findings)}
 ## Use it
 
 ~~~sh
@@ -86,6 +96,15 @@ charloom generate PATH-OF-THIS-FOLDER {"--items 10" if corpus.items else '--prom
 ~~~
 """
     return text.encode("utf-8", "replace")
+
+
+def _findings_on_writing(findings: Findings) -> str:
+    temperature, memory, listed = findings.temperature, findings.memory, findings.listed
+    return (
+        ("" if temperature is None else _temperature_lines(temperature))
+        + ("" if memory is None else _memory_section(memory))
+        + ("" if listed is None else _listed_section(listed))
+    )
 
 
 def _origin_lines(origin: str, result: TrainingResult) -> str:

@@ -33,7 +33,7 @@ from charloom.settings import Protocol, RunSettings, SamplingSettings
 from charloom.text.known_items import MOST_KNOWN, KnownItems
 from charloom.text.splits import Split, beginning
 from charloom.training.agreement import check_agreement
-from charloom.training.card import model_card
+from charloom.training.card import Findings, model_card
 from charloom.training.data import TrainingData
 from charloom.training.history import draw_losses
 from charloom.training.old_text import OldText
@@ -162,17 +162,12 @@ def publish(
     agreement = check_agreement(weights, session, data)
     losses = _measure(session, data, state, only_known=facts.stopped)
     temperature, sampling = _choose_sampling(agreement.session, data, facts)
-    settings = facts.settings.model_copy(update={"sampling": sampling})
-    sample = short_sample(session, data.vocabulary, settings)
+    sample = short_sample(session, data.vocabulary, facts.settings.model_copy(update={"sampling": sampling}))
     known = KnownItems.of(data.listed_items) if data.record.items else None
-    memory = listed = None
+    findings = Findings(agreement.precision, likeness=_likeness_record(data), temperature=temperature)
     if not facts.stopped:
-        seed = settings.training.seed
-        memory = measure_memory(agreement.session, data, sampling, seed)
-        if known is not None:
-            listed = count_listed(agreement.session, data, sampling, known, seed)
+        findings = _with_memory(findings, agreement.session, data, sampling, known, facts.settings.training.seed)
     result = _result(state, shape, facts, losses, sample)
-    likeness = _likeness_record(data)
     if facts.old is not None and not facts.stopped:
         result = replace(result, old_text=facts.old.result(state.model, data.vocabulary))
 
@@ -183,28 +178,17 @@ def publish(
             corpus=data.record,
             training=_training_record(facts, result, agreement.difference, temperature),
             losses={protocol: evaluation.record() for protocol, evaluation in losses.items()},
-            precision=agreement.precision,
-            memory=memory,
-            listed=listed,
-            likeness=likeness,
+            precision=findings.precision,
+            memory=findings.memory,
+            listed=findings.listed,
+            likeness=findings.likeness,
             files=checksums,
         )
 
     files: dict[FileName, bytes] = {
         WEIGHTS: save(weights),
         **agreement.graphs,
-        "README.md": model_card(
-            shape,
-            data.record,
-            list(losses.values()),
-            result,
-            agreement.precision,
-            memory,
-            listed,
-            likeness,
-            _origin_name(facts),
-            temperature,
-        ),
+        "README.md": model_card(shape, data.record, list(losses.values()), result, findings, _origin_name(facts)),
         "loss.svg": draw_losses(read_history(history)),
     }
     if known is not None and facts.settings.corpus.known_items and len(known) <= MOST_KNOWN:
@@ -215,6 +199,22 @@ def publish(
     write_model_directory(facts.folder, config_for, data.vocabulary, sampling, files)
     sweep(facts.folder)
     return result
+
+
+def _with_memory(
+    findings: Findings,
+    session: Session,
+    data: TrainingData,
+    sampling: SamplingSettings,
+    known: KnownItems | None,
+    seed: int,
+) -> Findings:
+    """With what the model repeats: of a text, or of a list whose items are known."""
+    return replace(
+        findings,
+        memory=measure_memory(session, data, sampling, seed),
+        listed=None if known is None else count_listed(session, data, sampling, known, seed),
+    )
 
 
 def _likeness_record(data: TrainingData) -> LikenessRecord | None:
