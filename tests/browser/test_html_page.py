@@ -15,15 +15,14 @@ from charloom.runtime.html import export_html
 from tests.browser.conftest import Models
 from tests.browser.pages import block, starts
 from tests.browser.test_html_writes import opened, text_of, written
-from tests.browser.watching import STOP_AFTER_20
+from tests.browser.watching import GENERATE_AND_STOP_AFTER_20
 
 
 @pytest.mark.slow
 def test_stop_works_at_once(page: Page, models: Models) -> None:
     opened(page, models.page("lstm"))
     page.fill("#length", "20000")
-    page.evaluate(STOP_AFTER_20)
-    page.click("#generate")
+    page.evaluate(GENERATE_AND_STOP_AFTER_20)
     expect(page.locator("#live")).to_contain_text("Stopped: ")
     stopped = text_of(page)
     expect(page.locator("#halt")).to_be_disabled()

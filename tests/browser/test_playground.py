@@ -21,7 +21,7 @@ from tests.browser.conftest import Models
 from tests.browser.pages import starts
 from tests.browser.screenshots import take_page, take_playground
 from tests.browser.watching import (
-    STOP_AFTER_20,
+    GENERATE_AND_STOP_AFTER_20,
     characters,
     install_axe,
     served,
@@ -81,8 +81,7 @@ def test_a_seeded_text_is_the_models_with_its_bits(page: Page, model: Model) -> 
 def test_stop_ends_it_at_once(page: Page) -> None:
     page.locator("#length").fill("10000")
     page.get_by_label("Prompt").fill(PROMPT)
-    page.evaluate(STOP_AFTER_20)
-    page.get_by_role("button", name="Generate").click()
+    page.evaluate(GENERATE_AND_STOP_AFTER_20)
     expect(page.locator("#live")).to_contain_text("Stopped: ")
     count = page.locator("#written [role=option]").count()
     assert 20 < count < 10_000

@@ -16,11 +16,15 @@ from playwright.sync_api import Browser, Locator, Page, expect
 
 AXE = "axe-core@4.14.1"
 # In the page itself: where the browser has little of the machine, a click from outside may come after the text's end.
-STOP_AFTER_20 = """() => new MutationObserver((changes, observer) => {
-  if (document.querySelectorAll("#written [role=option]").length <= 20) return;
-  observer.disconnect();
-  document.getElementById("halt").click();
-}).observe(document.getElementById("written"), { childList: true, subtree: true })"""
+# The first text, which the page writes by itself, ends when Generate is pressed: none of it is mistaken for the new.
+GENERATE_AND_STOP_AFTER_20 = """() => {
+  document.getElementById("generate").click();
+  new MutationObserver((changes, observer) => {
+    if (document.querySelectorAll("#written [role=option]").length <= 20) return;
+    observer.disconnect();
+    document.getElementById("halt").click();
+  }).observe(document.getElementById("written"), { childList: true, subtree: true });
+}"""
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 import charloom
 from charloom.runtime.evaluation import evaluate_segments
-from charloom.training import budget, run, trainer
+from charloom.training import budget, one_run, trainer
 from charloom.training.device import ThreadPace
 from charloom.training.publish import publish
 
@@ -132,7 +132,7 @@ def test_until_all_are_known_to_be_faster_one_thread_does_everything(
         return noted
 
     monkeypatch.setattr(trainer, "evaluate_segments", note("on the way", evaluate_segments))
-    monkeypatch.setattr(run, "publish", note("at the end", publish))
+    monkeypatch.setattr(one_run, "publish", note("at the end", publish))
     monkeypatch.setattr(budget, "_reading_seconds", note("before", budget._reading_seconds))
     monkeypatch.setattr(ThreadPace, "took", lambda _self, seconds: None)
     before = torch.get_num_threads()
