@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from charloom.bundle import EvaluationRecord
-from charloom.cli.inspect import history_table, thin_out
+from charloom.cli.history import BLOCKS, history_table, loss_line, thin_out
 from tests.cli.conftest import Charloom, one_line
+from tests.terminal import on_a_terminal
 
 
 @pytest.fixture
@@ -66,6 +67,35 @@ def test_a_table_of_monstrous_figures_is_not_wider() -> None:
     lines = history_table([monsters, record(1, None)]).splitlines()
     assert max(len(line) for line in lines) <= 80
     assert len({len(line.removesuffix("  best")) for line in lines}) == 1
+
+
+def test_the_loss_is_a_line_of_blocks() -> None:
+    assert loss_line([record(1, 3.0), record(2, None), record(3, 2.0), record(4, 1.0)]) == (
+        "validation loss 3.0000 █▅▁ 1.0000"
+    )
+    assert loss_line([record(1, 2.0), record(2, 2.0)]) == "validation loss 2.0000 ▁▁ 2.0000"
+    assert loss_line([record(1, 2.0), record(2, None)]) == ""
+    falls = loss_line([record(step, 1000 - step) for step in range(1000)]).split()[3]
+    assert len(falls) == 40
+    assert sorted(falls, key=BLOCKS.index, reverse=True) == list(falls)
+    assert loss_line([record(1, 1.7e308), record(2, -1.7e308)]).split()[3] == "█▁"
+
+
+def test_a_narrow_terminal_breaks_no_word_and_no_row(trained: Path) -> None:
+    printed = on_a_terminal(["inspect", str(trained)], 40)
+    lines = [line.rstrip() for line in printed.splitlines()]
+    assert max(map(len, lines)) <= 40
+    assert set(" ".join(lines).split()) <= set(on_a_terminal(["inspect", str(trained)], 300).split())
+    last = json.loads((trained / "metrics.jsonl").read_text("utf-8").splitlines()[-1])
+    row = next(line for line in lines if line.lstrip().startswith(f"{last['step']:,} "))
+    assert f"{last['validation_loss']:.4f}" in row
+    assert f"{last['bits_per_char']:.4f}" in row
+
+
+def test_a_terminal_without_blocks_gets_none(trained: Path) -> None:
+    printed = on_a_terminal(["inspect", str(trained)], 80, PYTHONIOENCODING="ascii")
+    assert "validation" in printed
+    assert "\\u25" not in printed
 
 
 def test_no_history(charloom: Charloom, model: Path) -> None:

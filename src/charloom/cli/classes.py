@@ -39,13 +39,13 @@ def _report(out: Output, result: ClassesResult, folder: Path, output: Path) -> i
         out.result(asdict(result))
     else:
         for name, one in result.classes.items():
-            out.text(f"{visible(name)}: {one.bits_per_char:.3f} bits per character")
+            out.sentences(f"{visible(name)}: {one.bits_per_char:.3f} bits per character")
     if result.interrupted:
         again = typed("charloom", "train", "--classes", folder, "-o", output, "--resume")
         out.say(f"interrupted; what was learned is in {output}. To continue:\n    {again}", style="bold")
         return INTERRUPTED
     if not out.json:
-        out.text(
+        out.sentences(
             f"of {result.held_out:,} lines held out {result.accuracy or 0:.1%} are given their class, "
             f"{result.mean_recall or 0:.1%} in the mean of the classes\n"
             f"({len(result.classes)} classes in {duration(result.seconds)})"

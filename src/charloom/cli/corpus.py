@@ -40,7 +40,7 @@ def list_corpora(*, options: OutputOptions = OutputOptions()) -> None:
         if out.json:
             out.result({"name": corpus.name, "description": corpus.description})
         else:
-            out.text(f"{corpus.name:<18}{corpus.description}")
+            out.sentences(f"{corpus.name:<18}{corpus.description}")
 
 
 @corpus_app.command(help_prologue=prologue("corpus show"))
@@ -114,7 +114,7 @@ def prepare(
         kept = record.model_dump(include={"characters", "unknown", "sha256", "sources", "cleaning"})
         out.result({"path": str(output), **kept, "vocab_size": vocab_size, "bytes": read, "seconds": seconds})
         return
-    out.text(
+    out.sentences(
         f"{record.characters:,} characters, {vocab_size} symbols, {record.unknown:,} characters unknown "
         f"({read / 1e6:,.1f} MB in {seconds:.1f} s, {read / 1e6 / seconds:,.0f} MB/s)\nsha256 {record.sha256}"
     )
@@ -169,7 +169,7 @@ def _symbols(vocabulary: Vocabulary) -> str:
 def _show_for_people(out: Output, data: dict[str, object]) -> None:
     example = data["example"]
     assert isinstance(example, dict)
-    out.text(
+    out.sentences(
         f"sources     {visible(', '.join(map(str, _list(data['sources']))))}\n"
         f"cleaning    {visible(', '.join(map(str, _list(data['cleaning'])))) or 'none'}\n"
         f"characters  {data['characters']:,}\n"

@@ -55,7 +55,7 @@ def evaluate(
     per_byte = "" if found.bits_per_byte is None else f", {found.bits_per_byte:.4f} bits per byte"
     unknown = f"; {found.unknown:,} of them unknown to the model" if found.unknown else ""
     items = "" if found.items is None else f"; {found.items:,} items of {found.bits_per_item:.2f} bits each"
-    out.text(
+    out.sentences(
         f"{found.loss:.4f} nats, {found.bits_per_char:.4f} bits per character{per_byte}, "
         f"perplexity {found.perplexity:.3f}\n"
         f"({found.protocol} on {split_words(split)}: {found.characters:,} characters{unknown}{items})"

@@ -1,19 +1,16 @@
-"""`charloom inspect`, and the history of a run as a table of at most 80 columns."""
+"""`charloom inspect`."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 from charloom.bundle import (
-    EvaluationRecord,
     FileCheck,
     MemoryRecord,
     ModelConfig,
     ModelDirectory,
     UnfinishedRun,
-    best_evaluation,
     evaluations,
     holds_model,
     open_model_directory,
@@ -21,74 +18,15 @@ from charloom.bundle import (
     read_unfinished,
 )
 from charloom.bundle.config import GRAPH, METRICS, STEP_GRAPH, LikenessRecord, PrecisionRecord
+from charloom.cli.history import show_history
 from charloom.cli.output import Output, OutputOptions
 from charloom.display import typed, visible
 from charloom.errors import ModelDirectoryError
 from charloom.files import expand_home
 from charloom.kernel.weights import read_weights
-from charloom.report import duration
 from charloom.runtime.onnx_session import check_graph
 from charloom.runtime.session import check_network
 from charloom.text.named import NAMED
-
-ROWS = 15
-
-
-@dataclass(frozen=True)
-class _Column:
-    title: str
-    width: int
-    value: Callable[[EvaluationRecord], str]
-
-
-def _figure(value: float | None, format_: str) -> str:
-    """A number where there is one that fits its column."""
-    if value is None:
-        return "-"
-    text = format(value, format_)
-    return text if len(text) <= 9 else format(value, ".1e")
-
-
-_COLUMNS = (
-    _Column("step", 11, lambda record: _figure(record.step, ",.0f")),
-    _Column("epoch", 9, lambda record: _figure(record.epoch, ".2f")),
-    _Column("time", 13, lambda record: _time(record.seconds)),
-    _Column("train", 9, lambda record: _figure(record.train_loss, ".4f")),
-    _Column("validation", 11, lambda record: _figure(record.validation_loss, ".4f")),
-    _Column("bits", 8, lambda record: _figure(record.bits_per_char, ".4f")),
-    _Column("rate", 10, lambda record: _figure(record.learning_rate, ".1e")),
-)
-
-
-def history_table(history: list[EvaluationRecord]) -> str:
-    """Some evaluations, evenly chosen, the best and the last always among them."""
-    if not history:
-        return "  no evaluation is recorded"
-    best = best_evaluation(history)
-    lines = ["".join(column.title.rjust(column.width) for column in _COLUMNS)]
-    for record in thin_out(history):
-        mark = "  best" if record is best else ""
-        lines.append("".join(column.value(record).rjust(column.width) for column in _COLUMNS) + mark)
-    left_out = len(history) - len(lines) + 1
-    if left_out:
-        lines.append(f"  ({left_out:,} more; --json shows all)")
-    return "\n".join(lines)
-
-
-def thin_out(history: list[EvaluationRecord], rows: int = ROWS) -> list[EvaluationRecord]:
-    """At most `rows` of them."""
-    if len(history) <= rows:
-        return history
-    best = best_evaluation(history)
-    chosen = {round(index * (len(history) - 1) / (rows - 2)) for index in range(rows - 1)}
-    chosen |= {index for index, record in enumerate(history) if record is best}
-    return [history[index] for index in sorted(chosen)]
-
-
-def _time(seconds: float | None) -> str:
-    if seconds is None or not 0 <= seconds < 1e10:
-        return "-"
-    return duration(seconds) if seconds < 3.6e6 else f"{seconds / 86_400:,.0f} days"
 
 
 def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:
@@ -123,14 +61,14 @@ def inspect(model: Path, *, options: OutputOptions = OutputOptions()) -> int:
             }
         )
     else:
-        out.text(_description(directory.config))
-        out.text(history_table(history))
-        out.text(_file_table(files))
+        out.sentences(_description(directory.config))
+        show_history(out, history)
+        out.sentences(_file_table(files))
         if unfinished is not None:
             own = directory.config.training.get("run") == unfinished.identity
             which = "from" if own else "to be replaced by"
-            out.text(f"{which} {_progress(unfinished)}; to continue:\n    {_resume_command(model, unfinished)}")
-        out.text("it is whole" if problem is None else f"NOT WHOLE: {problem}")
+            out.sentences(f"{which} {_progress(unfinished)}; to continue:\n    {_resume_command(model, unfinished)}")
+        out.sentences("it is whole" if problem is None else f"NOT WHOLE: {problem}")
     return 0 if problem is None else 1
 
 
@@ -151,9 +89,9 @@ def _report_unfinished(out: Output, model: Path, run: UnfinishedRun) -> int:
             }
         )
     else:
-        out.text(f"no model yet: {_progress(run)}")
-        out.text(history_table(history))
-        out.text(f"it may still be training; if it was interrupted, continue it with:\n    {command}")
+        out.sentences(f"no model yet: {_progress(run)}")
+        show_history(out, history)
+        out.sentences(f"it may still be training; if it was interrupted, continue it with:\n    {command}")
     return 1
 
 

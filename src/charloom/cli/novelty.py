@@ -61,7 +61,7 @@ def novelty(
     if out.json:
         out.result(asdict(found))
     else:
-        out.text(_description(found))
+        out.sentences(_description(found))
 
 
 def _description(found: Novelty) -> str:

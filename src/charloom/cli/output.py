@@ -106,11 +106,32 @@ class Output:
         else:
             from charloom.cli.wrapping import WordWrap
 
-            wrapping = WordWrap(max(1, shutil.get_terminal_size().columns))
+            wrapping = WordWrap(self.width)
             for piece in pieces:
                 self.text(wrapping.feed(visible(piece, lines=True)), end="")
             self.text(wrapping.rest(), end="")
         self.text("")
+
+    @property
+    def width(self) -> int:
+        """Columns of stdout: the terminal's, else 80."""
+        return max(1, shutil.get_terminal_size().columns) if self._on_terminal else 80
+
+    def can_show(self, text: str) -> bool:
+        """Whether stdout's encoding has every character of a text."""
+        try:
+            text.encode(sys.stdout.encoding or "utf-8")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def sentences(self, text: str) -> None:
+        """Lines for people on stdout; on a terminal broken between words, but for a command, which is copied whole."""
+        for line in text.split("\n"):
+            if line.startswith("    charloom "):
+                self.text(line)
+            else:
+                self.prose([line])
 
     def coloured(self, text: Text) -> None:
         """Text on stdout with its colours, broken between words."""

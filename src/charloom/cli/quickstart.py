@@ -144,7 +144,7 @@ def _show_prose(out: Output, result: TrainingResult, specs: list[str]) -> tuple[
         prompt = ""
     text = model.generate(prompt, length=400, seed=1).text
     if not out.json:
-        out.text(f"\n{prompt}{text}\n")
+        out.sentences(f"\n{prompt}{text}\n")
     return prompt, text
 
 

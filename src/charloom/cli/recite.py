@@ -54,7 +54,7 @@ def recite(
     if out.json:
         out.result(asdict(found))
     else:
-        out.text(_description(found))
+        out.sentences(_description(found))
 
 
 def _description(found: Recitation) -> str:

@@ -107,13 +107,13 @@ def _report(out: Output, result: TrainingResult, specs: list[str], output: Path)
     if out.json:
         out.result(asdict(result))
     else:
-        out.text(
+        out.sentences(
             f"{result.validation_loss:.4f} nats = {result.bits_per_char:.3f} bits per character ({result.protocol})\n"
             f"after {result.epochs:.2f} epochs in {duration(result.seconds)}, "
             f"{result.characters_per_second:,.0f} characters a second"
         )
         if result.old_text is not None:
-            out.text(_cost_on_old_text(result.old_text))
+            out.sentences(_cost_on_old_text(result.old_text))
     if result.interrupted:
         again = typed("charloom", "train", *specs, "-o", output, "--resume")
         kept = (
