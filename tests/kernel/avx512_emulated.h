@@ -46,3 +46,44 @@ EMULATED __m512i emulated_dpbusd(__m512i sums, __m512i a, __m512i w) {
 #define _mm512_mul_ps(a, b) ((a) * (b))
 #define _mm512_fmadd_ps(a, b, c) ((a) * (b) + (c))
 #define _mm512_dpbusd_epi32 emulated_dpbusd
+
+/* bfloat16: the upper half of a float, rounded to the nearest, ties to even; what is not normal becomes 0. */
+EMULATED uint32_t emulated_round(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, 4);
+    const uint32_t size = bits & 0x7fffffffu;
+    if (size > 0x7f800000u) return bits >> 16 | 0x40u;
+    return (size < 0x00800000u ? bits & 0x80000000u : bits + 0x7fffu + (bits >> 16 & 1u)) >> 16;
+}
+EMULATED __m512 emulated_cvtne2(__m512 upper, __m512 lower) {
+    float from[32];
+    uint16_t to[32];
+    memcpy(from, &lower, 64);
+    memcpy(from + 16, &upper, 64);
+    for (int i = 0; i < 32; i++) to[i] = (uint16_t)emulated_round(from[i]);
+    memcpy(&lower, to, 64);
+    return lower;
+}
+EMULATED lanes_i emulated_cvtne_wide(__m512 values) {
+    float from[16];
+    lanes_i to;
+    memcpy(from, &values, 64);
+    for (int i = 0; i < 16; i++) to[i] = (int32_t)emulated_round(from[i]);
+    return to;
+}
+EMULATED __m512 emulated_dpbf16(__m512 sums, __m512 a, __m512 b) {
+    float to[16];
+    uint32_t left[16], right[16];
+    memcpy(to, &sums, 64);
+    memcpy(left, &a, 64);
+    memcpy(right, &b, 64);
+    for (int i = 0; i < 16; i++)
+        for (int half = 2; half-- > 0;) {
+            const uint32_t bits[2] = {half ? left[i] & 0xffff0000u : left[i] << 16, half ? right[i] & 0xffff0000u : right[i] << 16};
+            float pair[2];
+            memcpy(pair, bits, 8);
+            to[i] += pair[0] * pair[1];
+        }
+    memcpy(&sums, to, 64);
+    return sums;
+}

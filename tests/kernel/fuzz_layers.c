@@ -59,14 +59,15 @@ static void *panels_of(const charloom_layer *layer, int direction, int micro, co
 }
 
 static void one_layer(void) {
-    const charloom_layer layer = {(int32_t)below(3), 1 + (int32_t)below(below(4) ? 60 : 300), below(6), 1 + below(20)};
+    charloom_layer layer = {(int32_t)below(3), 1 + (int32_t)below(below(4) ? 60 : 300), below(6), 1 + below(20), below(2)};
     const int64_t hidden = layer.hidden, rows = layer.rows, width = gates_of_cell(&layer) * hidden;
     const int64_t states = 4 * rows * hidden, all = layer.steps * states, gates = 4 * layer.steps * rows * width;
     const int is_lstm = layer.cell == CHARLOOM_LSTM, is_gru = layer.cell == CHARLOOM_GRU, is_gated = is_lstm || is_gru;
     const int wild = below(2), by_ids = layer.steps && below(2), symbols = 1 + (int)below(9);
     const int64_t begin = below((uint32_t)rows), end = begin + below((uint32_t)(rows - begin) + 1);
     int32_t micro = (int32_t)below(3);
-    while (!kernel_of(micro)) micro = micro ? micro - 1 : 2;
+    if (!kernel_of(&layer, micro)) layer.bfloat16 = 0;
+    while (!kernel_of(&layer, micro)) micro = micro ? micro - 1 : 2;
     float *weights = numbers(4 * width * hidden, wild);
     void *forward[] = {
         panels_of(&layer, CHARLOOM_FORWARD, micro, weights, 4 * width * hidden),

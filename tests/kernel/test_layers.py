@@ -115,21 +115,24 @@ def test_sizes_are_refused_before_anything_is_read() -> None:
 @pytest.mark.parametrize(
     ("described", "refusal"),
     [
-        ((3, 8, 1, 1), -1),
-        ((-1, 8, 1, 1), -1),
-        ((0, 0, 1, 1), -1),
-        ((0, 16_385, 1, 1), -1),
-        ((0, 8, -1, 1), -4),
-        ((0, 8, 2**24 + 1, 1), -4),
-        ((0, 8, 1, -1), -4),
-        ((0, 8, 1, 2**20 + 1), -4),
+        ((3, 8, 1, 1, 0), -1),
+        ((-1, 8, 1, 1, 0), -1),
+        ((0, 0, 1, 1, 0), -1),
+        ((0, 16_385, 1, 1, 0), -1),
+        ((0, 8, -1, 1, 0), -4),
+        ((0, 8, 2**24 + 1, 1, 0), -4),
+        ((0, 8, 1, -1, 0), -4),
+        ((0, 8, 1, 2**20 + 1, 0), -4),
+        ((0, 8, 1, 1, 2), -4),
+        ((0, 8, 1, 1, -1), -4),
+        ((0, 8, 1, 1, 1), -5),
     ],
 )
 def test_layers_out_of_bounds(described: tuple[int, ...], refusal: int) -> None:
     layer = np.array(described, dtype=layers.LAYER)
     assert kernel().layer_panel_bytes(address(layer), 0, kernel().choose("portable")) == refusal
     assert kernel().layer_work_bytes(address(layer), 1, kernel().choose("portable"), 0) == refusal
-    largest = np.array((2, 16_384, 2**24, 2**20), dtype=layers.LAYER)
+    largest = np.array((2, 16_384, 2**24, 2**20, 0), dtype=layers.LAYER)
     assert kernel().layer_panel_bytes(address(largest), 1, kernel().choose("portable")) > 0
     assert kernel().layer_work_bytes(address(largest), 1, kernel().choose("portable"), 2**20) > 0
     assert kernel().layer_work_bytes(address(largest), 1, kernel().choose("portable"), 2**20 + 1) == -4

@@ -176,5 +176,32 @@ def test_where_torchs_layers_are_used(monkeypatch: pytest.MonkeyPatch) -> None:
     assert CharacterModel(shape).double()._choose_kernel() is None
     assert CharacterModel(shape).to(torch.bfloat16)._choose_kernel() is None
     assert CharacterModel(shape).to("meta")._choose_kernel() is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_bfloat16_is_float32_but_for_its_rounding(cell: Cell, kind: str) -> None:
+    kernel = layers.open_layers(cell, 140, bfloat16=True)
+    if kernel is None:
+        pytest.skip("this processor does not compute in bfloat16")
+    layer = Layer.random(cell, kind, 20, 21, 6, 140)
+    exact = layer.by_torch()
     with torch.autocast("cpu", torch.bfloat16):
-        assert CharacterModel(shape)._choose_kernel() is None
+        found = layer.by_kernel(kernel)
+    assert {part.dtype for part in found} == {torch.float32}
+    pairs = zip([*found, *layer.gradients(found)], [*exact, *layer.gradients(exact)], strict=True)
+    for one, other in ((each.detach() for each in pair) for pair in pairs):
+        assert 0 < float((one - other).abs().max()) < 0.03 * float(other.abs().max())
+
+
+def test_what_learns_in_bfloat16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kernel where the processor has bfloat16 without AMX; PyTorch's layers elsewhere."""
+    asked: list[bool] = []
+    monkeypatch.setattr(model_module, "open_layers", lambda *_, bfloat16=False: asked.append(bfloat16))
+    shape = ModelShape(vocab_size=5, embedding_size=4, hidden_size=8, num_layers=2, cell="lstm", dropout=0.0)
+    for capabilities, expected in (({}, [True]), ({"amx_bf16": True}, [])):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda capabilities=capabilities: capabilities)
+        model, asked[:] = CharacterModel(shape).train(), []
+        with torch.autocast("cpu", torch.bfloat16):
+            assert model._choose_kernel() is None
+        assert asked == expected

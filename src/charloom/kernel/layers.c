@@ -2,7 +2,8 @@
 
    - Weights lie in panels of as many columns as a tile of sums in registers has, so that each is read once a step for
      all rows, in the order in which it lies; while one panel is multiplied, the next one is on its way.
-   - A panel is cut into pieces of DEPTH inputs, which stay in the nearest cache while all rows meet them.
+   - A panel is cut into pieces of DEPTH words, which stay in the nearest cache while all rows meet them. A word is one
+     input in float32, or two in bfloat16, which one instruction multiplies and adds.
    - What follows a product is done in registers: gates of as many units as fit, of one row after another. */
 
 #include "layers.h"
@@ -14,7 +15,11 @@
 
 #if defined(__x86_64__) && !defined(CHARLOOM_PORTABLE)
 #define X86 1
+#include <cpuid.h>
 #include <immintrin.h>
+#if __GNUC__ >= 10 || __clang_major__ >= 9
+#define BFLOAT16 1
+#endif
 #endif
 #if defined(__aarch64__) && !defined(CHARLOOM_PORTABLE)
 #define NEON 1
@@ -26,8 +31,8 @@
 #endif
 
 #define INLINE static inline __attribute__((always_inline))
-#define DEPTH 128 /* inputs that are multiplied at a time */
-#define GAP 16    /* numbers between two rows of them, so that rows do not fall on the same lines of a cache */
+#define DEPTH 128 /* words of inputs that are multiplied at a time */
+#define GAP 16    /* words between two rows of them, so that rows do not fall on the same lines of a cache */
 
 /* All of a call that its steps read. */
 typedef struct {
@@ -48,12 +53,32 @@ typedef struct {
 #define WIDE 16
 #define TALL 8
 #define FUSED(a, b, c) (floats)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
+#define INPUTS 1
+#define PRODUCT FUSED
 #include "layers_micro.h"
+#ifdef BFLOAT16
+#define NAME(it) it##_bfloat16
+#define TARGET __attribute__((target("avx512f,avx512bw,avx512vl,avx512bf16,fma")))
+#define WIDE 16
+#define TALL 8
+#define FUSED(a, b, c) (floats)_mm512_fmadd_ps((__m512)(a), (__m512)(b), (__m512)(c))
+#define INPUTS 2
+#define PRODUCT(a, b, c) (floats)_mm512_dpbf16_ps((__m512)(c), (__m512bh)(a), (__m512bh)(b))
+#define ROUND(lower, upper) (floats)_mm512_cvtne2ps_pbh((__m512)(upper), (__m512)(lower))
+#define ROUND_WIDE(values) (ints)_mm512_cvtepu16_epi32((__m256i)_mm512_cvtneps_pbh((__m512)(values)))
+#include "layers_micro.h"
+static int has_bfloat16(void) {
+    unsigned a, b, c, d;
+    return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a & 1u << 5);
+}
+#endif
 #define NAME(it) it##_avx2
 #define TARGET __attribute__((target("avx2,fma")))
 #define WIDE 8
 #define TALL 4
 #define FUSED(a, b, c) (floats)_mm256_fmadd_ps((__m256)(a), (__m256)(b), (__m256)(c))
+#define INPUTS 1
+#define PRODUCT FUSED
 #include "layers_micro.h"
 #endif
 
@@ -67,11 +92,15 @@ typedef struct {
 #define TALL 4
 #define FUSED(a, b, c) ((a) * (b) + (c))
 #endif
+#define INPUTS 1
+#define PRODUCT FUSED
 #include "layers_micro.h"
 
 typedef struct {
     const char *name; /* of kernel.c's micro-kernel that runs on the same processors */
-    int columns, tall;
+    int columns, inputs; /* inputs in a word */
+    int (*runs_here)(void); /* NULL where the micro-kernel does */
+    void (*pack)(const float *weights, int64_t inputs, int64_t outputs, int backward, float *panels);
     void (*multiply)(const float *from, int64_t apart, int64_t rows, int64_t inputs, int64_t panels,
                      const float *weights, float *left, float *to);
     void (*units)(const pass *p, const place *at, int backward);
@@ -79,13 +108,16 @@ typedef struct {
 
 static const steps_kernel KERNELS[] = {
 #ifdef X86
-    {"avx512vnni", 48, 8, multiply_avx512, units_avx512},
-    {"avx2", 24, 4, multiply_avx2, units_avx2},
+    {"avx512vnni", 48, 1, NULL, pack_avx512, multiply_avx512, units_avx512},
+#ifdef BFLOAT16
+    {"avx512vnni", 48, 2, has_bfloat16, pack_bfloat16, multiply_bfloat16, units_bfloat16},
+#endif
+    {"avx2", 24, 1, NULL, pack_avx2, multiply_avx2, units_avx2},
 #endif
 #ifdef NEON
-    {"neon", 12, 8, multiply_portable, units_portable},
+    {"neon", 12, 1, NULL, pack_portable, multiply_portable, units_portable},
 #endif
-    {"portable", 12, 4, multiply_portable, units_portable},
+    {"portable", 12, 1, NULL, pack_portable, multiply_portable, units_portable},
 };
 
 static int is_same(const char *name, const char *other) {
@@ -93,10 +125,13 @@ static int is_same(const char *name, const char *other) {
     return *name == *other;
 }
 
-static const steps_kernel *kernel_of(int32_t micro) {
+static const steps_kernel *kernel_of(const charloom_layer *layer, int32_t micro) {
     const char *name = charloom_micro(micro);
-    for (size_t i = 0; name && i < sizeof KERNELS / sizeof *KERNELS; i++)
-        if (is_same(name, KERNELS[i].name)) return &KERNELS[i];
+    const int inputs = layer->bfloat16 ? 2 : 1;
+    for (size_t i = 0; name && i < sizeof KERNELS / sizeof *KERNELS; i++) {
+        const steps_kernel *kernel = &KERNELS[i];
+        if (is_same(name, kernel->name) && kernel->inputs == inputs && (!kernel->runs_here || kernel->runs_here())) return kernel;
+    }
     return NULL;
 }
 
@@ -108,7 +143,8 @@ static int32_t check_layer(const charloom_layer *layer, int32_t direction, int32
     if (layer->cell < 0 || layer->cell > 2 || layer->hidden < 1 || layer->hidden > 16384) return CHARLOOM_BAD_SHAPE;
     if (layer->steps < 0 || layer->steps > 1 << 24 || layer->rows < 0 || layer->rows > 1 << 20 || direction < 0 || direction > 1)
         return CHARLOOM_BAD_RANGE;
-    return kernel_of(micro) ? 0 : CHARLOOM_NO_KERNEL;
+    if (layer->bfloat16 < 0 || layer->bfloat16 > 1) return CHARLOOM_BAD_RANGE;
+    return kernel_of(layer, micro) ? 0 : CHARLOOM_NO_KERNEL;
 }
 
 static int64_t inputs_of(const charloom_layer *layer, int32_t direction) {
@@ -122,14 +158,15 @@ static int64_t outputs_of(const charloom_layer *layer, int32_t direction) {
 int64_t charloom_layer_panel_bytes(const charloom_layer *layer, int32_t direction, int32_t micro) {
     const int32_t refused = check_layer(layer, direction, micro);
     if (refused) return refused;
-    return 4 * inputs_of(layer, direction) * whole(outputs_of(layer, direction), kernel_of(micro)->columns);
+    const steps_kernel *kernel = kernel_of(layer, micro);
+    return 4 * whole(inputs_of(layer, direction), kernel->inputs) / kernel->inputs * whole(outputs_of(layer, direction), kernel->columns);
 }
 
 int64_t charloom_layer_work_bytes(const charloom_layer *layer, int32_t direction, int32_t micro, int64_t rows) {
     const int32_t refused = check_layer(layer, direction, micro);
     if (refused) return refused;
     if (rows < 0 || rows > layer->rows) return CHARLOOM_BAD_RANGE;
-    return 4 * rows * (DEPTH + GAP + whole(outputs_of(layer, direction), kernel_of(micro)->columns));
+    return 4 * rows * (DEPTH + GAP + whole(outputs_of(layer, direction), kernel_of(layer, micro)->columns));
 }
 
 int32_t charloom_layer_pack(const charloom_layer *layer, int32_t direction, int32_t micro, const float *weights,
@@ -138,20 +175,7 @@ int32_t charloom_layer_pack(const charloom_layer *layer, int32_t direction, int3
     if (needed < 0) return (int32_t)needed;
     const int64_t inputs = inputs_of(layer, direction), outputs = outputs_of(layer, direction);
     if (!weights || !panels || panel_bytes != needed || weights_bytes != 4 * inputs * outputs) return CHARLOOM_BAD_SIZE;
-    const int64_t columns = kernel_of(micro)->columns;
-    for (int64_t first = 0; first < inputs; first += DEPTH) {
-        const int64_t depth = inputs - first < DEPTH ? inputs - first : DEPTH;
-        for (int64_t column = 0; column < outputs; column += columns, panels += depth * columns) {
-            const int64_t count = outputs - column < columns ? outputs - column : columns;
-            if (count < columns) memset(panels, 0, (size_t)(depth * columns) * sizeof *panels);
-            if (direction == CHARLOOM_BACKWARD) /* they lie as they are multiplied */
-                for (int64_t k = 0; k < depth; k++)
-                    memcpy(panels + k * columns, weights + (first + k) * outputs + column, (size_t)count * sizeof *panels);
-            else
-                for (int64_t j = 0; j < count; j++)
-                    for (int64_t k = 0; k < depth; k++) panels[k * columns + j] = weights[(column + j) * inputs + first + k];
-        }
-    }
+    kernel_of(layer, micro)->pack(weights, inputs, outputs, direction == CHARLOOM_BACKWARD, panels);
     return 0;
 }
 
@@ -209,7 +233,7 @@ int32_t charloom_layer_forward(const charloom_layer *layer, int32_t micro, void 
                                 of.is_gated ? of.gates : 0, of.is_gated ? of.all : 0};
     if (!are_whole(tensors, sizes, expected, count)) return CHARLOOM_BAD_SIZE;
     if (ids && (refused = check_ids(layer, ids, symbols, begin, end))) return refused;
-    const steps_kernel *kernel = kernel_of(micro);
+    const steps_kernel *kernel = kernel_of(layer, micro);
     const pass p = {layer->cell, of.hidden, tensors[3]};
     const int64_t rows = end - begin, pitch = whole(of.width, kernel->columns);
     float *left = work, *product = left + rows * (DEPTH + GAP);
@@ -242,7 +266,7 @@ int32_t charloom_layer_backward(const charloom_layer *layer, int32_t micro, void
                                 of.is_lstm ? of.all + of.states : 0, of.gates, of.is_gated ? of.all : 0,
                                 of.is_gru ? of.gates : 0};
     if (count != 9 || !are_whole(tensors, sizes, expected, count)) return CHARLOOM_BAD_SIZE;
-    const steps_kernel *kernel = kernel_of(micro);
+    const steps_kernel *kernel = kernel_of(layer, micro);
     const pass p = {layer->cell, of.hidden, NULL};
     const int64_t rows = end - begin, pitch = whole(of.hidden, kernel->columns);
     float *left = work, *product = left + rows * (DEPTH + GAP), *recurrent = of.is_gru ? tensors[8] : tensors[6];

@@ -1,4 +1,5 @@
-/* A recurrent layer in training, step by step: forward, and backward through time, in float32.
+/* A recurrent layer in training, step by step: forward, and backward through time, in float32; or with bfloat16 read by
+   the recurrent products, and all else in float32.
 
    What is one product for all steps is the caller's: the inputs by their weights before, the gradients of all weights
    after. Nothing here allocates or keeps anything between calls. Every size is checked before it is used.
@@ -16,6 +17,7 @@ typedef struct {
     int32_t hidden; /* 1 to 16,384 */
     int64_t steps;  /* 0 to 2^24 */
     int64_t rows;   /* 0 to 2^20 */
+    int64_t bfloat16; /* 1: the recurrent products round what they read; 0: they do not */
 } charloom_layer;
 
 enum { CHARLOOM_FORWARD, CHARLOOM_BACKWARD };

@@ -1,4 +1,4 @@
-"""A recurrent layer in training: the compiled kernel's forward and backward pass, step by step, in float32.
+"""A recurrent layer in training: the compiled kernel's forward and backward pass, step by step.
 
 The product of the inputs and the gradients of the weights, each one large product for all steps, are the caller's.
 
@@ -26,7 +26,7 @@ from charloom.settings import Cell
 Floats = NDArray[np.float32]
 Tensors = Sequence[Floats | NDArray[np.int64] | None]
 
-LAYER = np.dtype([("cell", "i4"), ("hidden", "i4"), ("steps", "i8"), ("rows", "i8")])
+LAYER = np.dtype([("cell", "i4"), ("hidden", "i4"), ("steps", "i8"), ("rows", "i8"), ("bfloat16", "i8")])
 """`charloom_layer`."""
 
 _FAST = ("avx512vnni", "avx2")  # measured to be faster than PyTorch's own layers
@@ -68,24 +68,32 @@ class LayerKernel:
     """Runs recurrent layers of a cell and size; holds the memory for that between calls."""
 
     def __init__(
-        self, cell: Cell, hidden_size: int, *, micro: str | None = None, library: Library | None = None
+        self,
+        cell: Cell,
+        hidden_size: int,
+        *,
+        bfloat16: bool = False,
+        micro: str | None = None,
+        library: Library | None = None,
     ) -> None:
         """Prepare for layers of H units.
 
         Args:
             cell: of the layers.
             hidden_size: H.
+            bfloat16: round what the recurrent products read to bfloat16; all else is float32 all the same.
             micro: the micro-kernel; if not given, CHARLOOM_KERNEL's, or the fastest.
             library: the compiled kernel; this machine's if not given.
 
         Raises:
             UsageError: this processor has no such micro-kernel.
-            CharloomError: there is no compiled kernel.
+            CharloomError: there is no compiled kernel, or with `bfloat16` it or the processor has none.
         """
-        self.cell, self.hidden_size = cell, hidden_size
+        self.cell, self.hidden_size, self.bfloat16 = cell, hidden_size, bfloat16
         self.memory = Memory()
         self._library = library or kernel()
         self._micro = self._library.choose(micro)
+        check(self._library.layer_panel_bytes(address(self._describe()), _FORWARD, self._micro))
 
     def forward(
         self,
@@ -167,7 +175,7 @@ class LayerKernel:
         tensors: Tensors,
         threads: int,
     ) -> None:
-        layer = np.array((CELLS.index(self.cell), self.hidden_size, steps, rows), dtype=LAYER)
+        layer = self._describe(steps, rows)
         panels = self._pack(direction, layer, weights)
         arrays = (panels, *tensors)
         _check_arrays(arrays)
@@ -189,6 +197,9 @@ class LayerKernel:
         for result in results:
             check(result)
 
+    def _describe(self, steps: int = 0, rows: int = 0) -> NDArray[np.void]:
+        return np.array((CELLS.index(self.cell), self.hidden_size, steps, rows, self.bfloat16), dtype=LAYER)
+
     def _pack(self, direction: int, layer: NDArray[np.void], weights: Floats) -> Floats:
         """The recurrent weights as a pass reads them."""
         _check_arrays((weights,))
@@ -198,7 +209,7 @@ class LayerKernel:
         return panels
 
 
-def open_layers(cell: Cell, hidden_size: int) -> LayerKernel | None:
+def open_layers(cell: Cell, hidden_size: int, *, bfloat16: bool = False) -> LayerKernel | None:
     """The kernel for the layers of a network in training, where it is faster than PyTorch.
 
     The variable CHARLOOM_KERNEL names a micro-kernel that must run them, or `numpy`: none.
@@ -212,9 +223,9 @@ def open_layers(cell: Cell, hidden_size: int) -> LayerKernel | None:
         return None
     try:
         fastest = next(iter(kernel().micro_kernels()))
-        return LayerKernel(cell, hidden_size) if wanted or fastest in _FAST else None
+        return LayerKernel(cell, hidden_size, bfloat16=bfloat16) if wanted or fastest in _FAST else None
     except CharloomError:
-        if wanted:
+        if wanted and not bfloat16:
             raise
         return None
 

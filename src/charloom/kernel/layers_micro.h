@@ -4,7 +4,11 @@
        TARGET             what the compiler may use
        WIDE               floats in a register
        TALL               rows of a tile, 4 or 8; its columns are 3 registers
-       FUSED(a, b, c)     a · b + c */
+       FUSED(a, b, c)     a · b + c
+       INPUTS             inputs in a word of 32 bits: 1 in float32, 2 in bfloat16
+       PRODUCT(a, b, c)   the same for words: all inputs of a by those of b, and c
+       ROUND(lower, upper) two registers of floats as one of bfloat16, if a word has 2
+       ROUND_WIDE(values)  a register of floats, each as bfloat16 in the lower half of a word */
 
 #define COLUMNS (3 * WIDE)
 #define floats NAME(floats)
@@ -58,7 +62,62 @@ HERE floats NAME(tanh)(floats x) {
 
 /* ------------------------------------------------------------------ products */
 
-/* `rows` rows of `left`, DEPTH + GAP numbers apart, by a panel; `ahead` is what will be read next. */
+HERE floats NAME(word)(const float *from) {
+    int32_t bits;
+    memcpy(&bits, from, sizeof bits);
+    return (floats)(bits + (ints){0});
+}
+
+/* `count` inputs as words; the last one is filled up with 0. */
+HERE void NAME(take)(float *words, const float *from, int64_t count) {
+#if INPUTS == 1
+    memcpy(words, from, (size_t)count * sizeof *words);
+#else
+    for (int64_t k = 0; k < count; k += 2 * WIDE) {
+        const int64_t rest = count - k, lower = rest < WIDE ? rest : WIDE, upper = rest < 2 * WIDE ? rest - lower : WIDE;
+        const floats rounded = ROUND(NAME(load)(from + k, lower), NAME(load)(from + k + lower, upper));
+        NAME(store)(words + k / 2, rounded, rest < 2 * WIDE ? (rest + 1) / 2 : WIDE);
+    }
+#endif
+}
+
+/* `count` columns of words from the inputs `first` and `second`, whose weights are beside each other. */
+HERE void NAME(join)(float *words, const float *first, const float *second, int64_t count) {
+#if INPUTS == 1
+    memcpy(words, first, (size_t)count * sizeof *words);
+    (void)second;
+#else
+    for (int64_t j = 0; j < count; j += WIDE) {
+        const int64_t some = count - j < WIDE ? count - j : WIDE;
+        const ints lower = ROUND_WIDE(NAME(load)(first + j, some)), upper = ROUND_WIDE(NAME(load)(second + j, some));
+        NAME(store)(words + j, (floats)(lower | upper << 16), some);
+    }
+#endif
+}
+
+/* The weights as panels: (outputs, inputs), or the other way round where they are read backward. */
+static TARGET void NAME(pack)(const float *weights, int64_t inputs, int64_t outputs, int backward, float *panels) {
+    static const float nothing[COLUMNS];
+    float words[DEPTH];
+    const int64_t most = DEPTH * INPUTS;
+    for (int64_t first = 0; first < inputs; first += most) {
+        const int64_t taken = inputs - first < most ? inputs - first : most, depth = (taken + INPUTS - 1) / INPUTS;
+        for (int64_t column = 0; column < outputs; column += COLUMNS, panels += depth * COLUMNS) {
+            const int64_t count = outputs - column < COLUMNS ? outputs - column : COLUMNS;
+            if (count < COLUMNS) memset(panels, 0, (size_t)(depth * COLUMNS) * sizeof *panels);
+            for (int64_t k = 0; backward && k < depth; k++) {
+                const float *lower = weights + (first + k * INPUTS) * outputs + column;
+                NAME(join)(panels + k * COLUMNS, lower, k * INPUTS + 1 < taken ? lower + outputs : nothing, count);
+            }
+            for (int64_t j = 0; !backward && j < count; j++) {
+                NAME(take)(words, weights + (column + j) * inputs + first, taken);
+                for (int64_t k = 0; k < depth; k++) panels[k * COLUMNS + j] = words[k];
+            }
+        }
+    }
+}
+
+/* `rows` rows of `left`, DEPTH + GAP words apart, by a panel; `ahead` is what will be read next. */
 HERE void NAME(tile)(const float *left, const float *panel, int64_t depth, float *to, int64_t pitch, int adds,
                      const float *ahead, int64_t stride, const int rows) {
     floats sums[TALL][3];
@@ -69,8 +128,8 @@ HERE void NAME(tile)(const float *left, const float *panel, int64_t depth, float
         floats columns[3];
         for (int v = 0; v < 3; v++) memcpy(&columns[v], panel + v * WIDE, sizeof columns[v]);
         for (int r = 0; r < rows; r++) {
-            const floats value = ALL(left[r * (DEPTH + GAP) + k]);
-            for (int v = 0; v < 3; v++) sums[r][v] = FUSED(value, columns[v], sums[r][v]);
+            const floats value = NAME(word)(left + r * (DEPTH + GAP) + k);
+            for (int v = 0; v < 3; v++) sums[r][v] = PRODUCT(value, columns[v], sums[r][v]);
         }
     }
     for (int r = 0; r < rows; r++)
@@ -80,11 +139,12 @@ HERE void NAME(tile)(const float *left, const float *panel, int64_t depth, float
 /* Rows (rows, inputs), `apart` numbers from one to the next, by panels of weights: to (rows, panels · COLUMNS). */
 static TARGET void NAME(multiply)(const float *from, int64_t apart, int64_t rows, int64_t inputs, int64_t panels,
                                   const float *weights, float *left, float *to) {
-    const int64_t pitch = panels * COLUMNS, tiles = (rows + TALL - 1) / TALL;
-    for (int64_t first = 0; first < inputs; first += DEPTH) {
-        const int64_t depth = inputs - first < DEPTH ? inputs - first : DEPTH, chunk = depth * COLUMNS;
+    const int64_t pitch = panels * COLUMNS, tiles = (rows + TALL - 1) / TALL, words = (inputs + INPUTS - 1) / INPUTS;
+    for (int64_t first = 0; first < words; first += DEPTH) {
+        const int64_t depth = words - first < DEPTH ? words - first : DEPTH, chunk = depth * COLUMNS;
+        const int64_t left_inputs = inputs - first * INPUTS, taken = left_inputs < DEPTH * INPUTS ? left_inputs : DEPTH * INPUTS;
         for (int64_t row = 0; row < rows; row++)
-            memcpy(left + row * (DEPTH + GAP), from + row * apart + first, (size_t)depth * sizeof *left);
+            NAME(take)(left + row * (DEPTH + GAP), from + row * apart + first * INPUTS, taken);
         for (int64_t panel = 0; panel < panels; panel++, weights += chunk) {
             const float *ahead = weights + chunk; /* a hint: behind the last panel it loads nothing of use */
             for (int64_t row = 0, tile = 0; row < rows; tile++) {
@@ -208,3 +268,7 @@ static TARGET void NAME(units)(const pass *p, const place *at, int backward) {
 #undef WIDE
 #undef TALL
 #undef FUSED
+#undef INPUTS
+#undef PRODUCT
+#undef ROUND
+#undef ROUND_WIDE

@@ -151,13 +151,19 @@ class CharacterModel(nn.Module):
         """The compiled kernel for the recurrent layers; set to None, PyTorch's own run them."""
         return open_layers(self.shape.cell, self.shape.hidden_size)
 
+    @cached_property
+    def bfloat16_kernel(self) -> LayerKernel | None:
+        """The same for learning in bfloat16; where there is AMX, which it does not use, PyTorch's layers run."""
+        if torch.cpu.get_capabilities().get("amx_bf16", False):
+            return None
+        return open_layers(self.shape.cell, self.shape.hidden_size, bfloat16=True)
+
     def _choose_kernel(self) -> LayerKernel | None:
-        """The kernel for an update on the CPU in float32; None where PyTorch's own layers must do."""
+        """The kernel for an update on the CPU; None where PyTorch's own layers must do."""
         weights = self.output.weight
-        is_plain = (
-            weights.device.type == "cpu" and weights.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        )
-        return self.layer_kernel if self.training and is_plain else None
+        if not self.training or weights.device.type != "cpu" or weights.dtype != torch.float32:
+            return None
+        return self.bfloat16_kernel if torch.is_autocast_enabled("cpu") else self.layer_kernel
 
     def _is_table_shorter(self, ids: Tensor) -> bool:
         """Whether what each symbol gives the first layer takes less to compute than what each of ids (T, B) does."""

@@ -52,7 +52,8 @@ def make_optimizer(model: CharacterModel, settings: TrainingSettings) -> torch.o
     hidden_size = model.shape.hidden_size
     interval = renewal_interval(hidden_size, settings.batch_size * settings.bptt)
     own = {"weight_decay": settings.weight_decay, "height": hidden_size, "interval": interval}
-    return Muon([*groups, {"params": orthogonal, **own}], settings.learning_rate)
+    groups.append({"params": orthogonal, **own})
+    return Muon(groups, settings.learning_rate, bfloat16=settings.precision == "bfloat16")
 
 
 def renewal_interval(hidden_size: int, characters: int) -> int:
@@ -92,8 +93,16 @@ class Muon(torch.optim.Optimizer):
     The state of a Muon matrix is its `momentum`, the `direction` that serves for `interval` steps, and the `step`.
     """
 
-    def __init__(self, groups: list[dict[str, Any]], rate: float) -> None:
+    def __init__(self, groups: list[dict[str, Any]], rate: float, *, bfloat16: bool = False) -> None:
+        """Start with no momentum.
+
+        Args:
+            groups: of weights, see above.
+            rate: the learning rate.
+            bfloat16: find the orthogonal matrices in it, as Muon's authors do; momentum and weights stay float32.
+        """
         super().__init__(groups, {"lr": rate, "height": 0, "interval": 0})
+        self._precision = torch.bfloat16 if bfloat16 else torch.float32
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
@@ -132,7 +141,7 @@ class Muon(torch.optim.Optimizer):
         assert gradient is not None
         ahead = state["momentum"].lerp(gradient, 1 - _MOMENTUM)  # Nesterov's
         blocks = ahead.view(-1, height, weights.shape[1])
-        state["direction"].copy_(orthogonalize(blocks).reshape(weights.shape))
+        state["direction"].copy_(orthogonalize(blocks.to(self._precision)).reshape(weights.shape))
 
     def _adapt(self, weights: list[Tensor], rate: float, decay: float) -> None:
         """One step of AdamW."""
