@@ -7,8 +7,7 @@ Legend: T time, B rows, I inputs, V symbols, H hidden units, G gates.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -52,11 +51,6 @@ def read_layer(
     return (hidden, *after[: len(state)])
 
 
-def _multiply(left: Tensor, right: Tensor, *, bfloat16: bool) -> Tensor:
-    """A product in float32, or of both rounded to bfloat16."""
-    return (left.bfloat16() @ right.bfloat16()).float() if bfloat16 else left @ right
-
-
 class _Layer(torch.autograd.Function):
     """The gates of all steps become their gradients, in the same memory, which is used again by the next update."""
 
@@ -84,8 +78,7 @@ class _Layer(torch.autograd.Function):
         if cells is not None:
             torch.from_numpy(cells[0]).copy_(cast("Tensor", first_cells)[0])
         bias, new_bias = _split_bias(kernel, bias_ih, bias_hh)
-        multiply = partial(_multiply, bfloat16=kernel.bfloat16)
-        below = _below(values, ids, weight_ih, bias, gates, multiply)
+        below = _below(kernel, values, ids, weight_ih, bias, gates)
         kernel.forward(
             *(_array(weight_hh), below, None if ids is None else ids.contiguous().numpy(), new_bias, _array(hidden)),
             *(cells, None if inner is None else gates, inner),
@@ -113,17 +106,22 @@ class _Layer(torch.autograd.Function):
         )
         of_below = torch.from_numpy(gates).flatten(0, 1)
         of_recurrent = of_below if recurrent is None else torch.from_numpy(recurrent).flatten(0, 1)
-        multiply = partial(_multiply, bfloat16=kernel.bfloat16)
-        of_weight_hh = multiply(of_recurrent.t(), ctx.hidden[:-1].flatten(0, 1))
+        left = _factor(kernel, of_below)
+        left_of_recurrent = left if recurrent is None else _factor(kernel, of_recurrent)
+        of_weight_hh = (left_of_recurrent.t() @ _factor(kernel, ctx.hidden[:-1].flatten(0, 1))).float()
         if ids is not None:
             symbols = weight_ih.shape[1] if values is None else len(values)
             of_below = weight_hh.new_zeros(symbols, gates.shape[2]).index_add_(0, ids.flatten(), of_below)
+            left = _factor(kernel, of_below)
         of_bias_ih = of_below.sum(0)
         of_bias_hh = of_bias_ih.clone()
         if recurrent is not None:
             of_bias_hh[2 * kernel.hidden_size :] = of_recurrent[:, 2 * kernel.hidden_size :].sum(0)
-        of_weight_ih = of_below.t() if values is None else multiply(of_below.t(), values.flatten(0, -2))
-        of_values = multiply(of_below, weight_ih).view_as(values) if ctx.needs_input_grad[1] else None
+        of_weight_ih, of_values = of_below.t(), None
+        if values is not None:
+            of_weight_ih = (left.t() @ _factor(kernel, values.flatten(0, -2))).float()
+        if ctx.needs_input_grad[1]:
+            of_values = (left @ _factor(kernel, weight_ih)).float().view_as(values)
         ctx.memory = None
         kernel.memory.give(cells, gates, inner, recurrent)
         states = torch.from_numpy(of_first)[None], None if of_cells is None else torch.from_numpy(of_cells)[None]
@@ -143,18 +141,19 @@ def _split_bias(kernel: LayerKernel, bias_ih: Tensor, bias_hh: Tensor) -> tuple[
     return bias, _array(bias_hh[2 * kernel.hidden_size :])
 
 
+def _factor(kernel: LayerKernel, tensor: Tensor) -> Tensor:
+    """What a product for all steps reads."""
+    return tensor.bfloat16() if kernel.bfloat16 else tensor
+
+
 def _below(
-    values: Tensor | None,
-    ids: Tensor | None,
-    weight_ih: Tensor,
-    bias: Tensor,
-    gates: Floats,
-    multiply: Callable[[Tensor, Tensor], Tensor],
+    kernel: LayerKernel, values: Tensor | None, ids: Tensor | None, weight_ih: Tensor, bias: Tensor, gates: Floats
 ) -> Floats:
     """What reaches the gates from the inputs: of each symbol (V, G·H), else of each step, in the gates' memory."""
     if values is None:
         return _array(weight_ih.t() + bias)
+    product = _factor(kernel, values.flatten(0, -2)) @ _factor(kernel, weight_ih.t())
     if ids is not None:
-        return _array(multiply(values, weight_ih.t()) + bias)
-    torch.add(multiply(values.flatten(0, 1), weight_ih.t()), bias, out=torch.from_numpy(gates).flatten(0, 1))
+        return _array(product + bias)
+    torch.add(product, bias, out=torch.from_numpy(gates).flatten(0, 1))
     return gates
