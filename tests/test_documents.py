@@ -53,12 +53,17 @@ def test_the_commands_of_the_readme_run_as_written(workplace: Path, trained: Pat
         for line in block.splitlines()
         if line.startswith("charloom ")
     ]
-    uses = re.findall(r"^\| \*\*\w+.*?\| `(charloom .+?)` \|", (ROOT / "README.md").read_text("utf-8"), re.M)
+    jobs = re.findall(r"^\| \*\*\w+.*", (ROOT / "README.md").read_text("utf-8"), re.M)
+    uses = [use for job in jobs for use in re.findall(r"`(charloom .+?)`", job)]
     assert len(commands) >= 8
-    assert len(uses) == 5
-    shutil.copytree(trained, workplace / "runs" / "log")
+    assert len(uses) == 7
+    for made in ("quickstart", "quickstart-names"):
+        shutil.copytree(trained, workplace / "runs" / made)
+    (workplace / "old.log").write_text("one\ntwo\nthree\n" * 300, "utf-8")
     (workplace / "today.log").write_text("one\ntwo\n", "utf-8")
-    for command in dict.fromkeys([*commands, *(use for use in uses if " serve " not in use)]):
+    for command in dict.fromkeys([*uses, *commands]):
+        if " serve " in command:
+            continue
         ran = run([sys.executable, "-m", *shlex.split(command)], workplace)
         assert ran.returncode == 0, f"{command}\n{ran.stderr}"
         assert ran.stdout

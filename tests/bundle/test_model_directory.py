@@ -152,7 +152,15 @@ def test_what_training_writes(trained: Path) -> None:
 
 
 def test_no_such_directory(tmp_path: Path) -> None:
-    assert "no such model directory" in refused(tmp_path / "absent")
+    for absent in (tmp_path / "absent", tmp_path / "nowhere" / "absent"):
+        assert refused(absent).endswith(" writes one)")
+
+
+def test_the_models_beside_it_are_named(tmp_path: Path) -> None:
+    for folder in ("yours", "empty"):
+        (tmp_path / folder).mkdir()
+    write(tmp_path / "yours")
+    assert refused(tmp_path / "your").endswith(f"writes one); models there: {tmp_path / 'yours'}")
 
 
 def test_a_path_that_cannot_be_one() -> None:

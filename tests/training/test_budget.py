@@ -75,6 +75,22 @@ class TestPlan:
     def test_a_reserve_as_long_as_the_budget_leaves_something(self) -> None:
         assert Plan(SETTINGS, 1, None, budget=10.0, reserve=9.0).learning_seconds(Progress()) == 7
 
+    def test_a_late_start_leaves_a_third_of_the_budget_to_learn_in(self) -> None:
+        """A model that has learned nothing is worth no time at all."""
+        plan = Plan(SETTINGS, 1, None, budget=30.0, reserve=6.0)
+        in_time = Progress(seconds=14.0, started_at=14.0)
+        assert plan.overrun(in_time) == 0
+        assert plan.learning_seconds(in_time) == 24
+        late = Progress(seconds=90.0, started_at=90.0)
+        assert plan.learning_seconds(late) == 100
+        assert plan.share_done(late) == 14 / 24, "the schedule's end is learned"
+        assert plan.seconds_left(late) == 16
+        late.step, late.seconds, late.training_seconds = 10, 95.0, 5.0
+        assert not plan.is_over(late)
+        assert plan.steps_expected(late) == 20
+        late.seconds = 99.6
+        assert plan.is_over(late)
+
     def test_what_is_reserved_follows_the_last_evaluation(self) -> None:
         """A neighbour that slowed the first estimate is gone, or has come."""
         plan = Plan(SETTINGS, 1, None, budget=110.0, reserve=30.0, reserved_readings=5)

@@ -45,6 +45,15 @@ def learned(names: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_all_lines_of_a_list_are_counted(tmp_path: Path, end: str) -> None:
+    events: list[Event] = []
+    (tmp_path / "list.txt").write_text("\n".join(ITEMS) + end, "utf-8")
+    charloom.train(tmp_path / "list.txt", tmp_path / "m", items=True, notify=events.append, **OPTIONS)
+    (said,) = [event.message for event in events if isinstance(event, Notice) and "a list of items" in event.message]
+    assert f"of {len(ITEMS):,} lines" in said
+
+
 def test_a_list_is_found_said_recorded_and_written_one_by_one(names: Path, tmp_path: Path) -> None:
     events: list[Event] = []
     result = charloom.train(names, tmp_path / "m", notify=events.append, **OPTIONS)

@@ -49,6 +49,7 @@ Opened = TypeVar("Opened")
 _SMALL = 1 << 20  # bytes: config.json and generation_config.json are a few kilobytes
 _CARD_LIMIT = 1 << 18  # characters of the card are for people to read
 _VOCABULARY_LIMIT = 64 << 20
+_SHOWN_BESIDE = 5  # models that are named where one is not found
 
 
 def unless_replaced(path: Path, read: Callable[[], Opened]) -> Opened:
@@ -242,7 +243,12 @@ def _open(path: Path) -> ModelDirectory:
 
 
 def _nothing(path: Path) -> str:
-    return f"no such model directory: {path} (charloom train TEXT -o {typed(path)} writes one)"
+    try:
+        beside = sorted(str(each) for each in path.parent.iterdir() if holds_model(each))[:_SHOWN_BESIDE]
+    except OSError:
+        beside = []
+    there = f"; models there: {', '.join(beside)}" if beside else ""
+    return f"no such model directory: {path} (charloom train TEXT -o {typed(path)} writes one){there}"
 
 
 def _why_no_folder(path: Path) -> str:

@@ -174,7 +174,7 @@ def _split(corpus: EncodedCorpus, settings: CorpusSettings, notify: Notify, *, i
     else:
         return split_ids(corpus.whole, settings.validation_split, fraction, at_most)
     if items:
-        learned, lines = (np.count_nonzero(ids[1:] == ids[0]) for ids in (split.train[0].ids, corpus.whole.ids))
+        learned, lines = (np.count_nonzero(ids[:-1] == ids[0]) for ids in (split.train[0].ids, corpus.whole.ids))
         notify(
             Notice(
                 f"a list of items, one a line: of {lines:,} lines {learned:,} different ones are learned, each by "

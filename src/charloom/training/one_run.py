@@ -39,7 +39,7 @@ from charloom.training.rate_probes import RateProbes
 from charloom.training.request import Request, check_folder
 from charloom.training.result import TrainingResult
 from charloom.training.schedule import Plan
-from charloom.training.state import TrainingState, expect_once
+from charloom.training.state import Progress, TrainingState, expect_once
 from charloom.training.tracking import Tracking
 from charloom.training.trainer import Ending, Trainer, divergence_message
 
@@ -133,6 +133,7 @@ class Run:
         start = state.progress.step
         if start == 0:
             state.progress.seconds = state.progress.started_at = self.ranks.share(time.perf_counter() - self.started)
+            self._admit_overrun(state.progress)
         self._announce(start)
         ending = self._learn(state, start, should_stop)
         if ending is Ending.MISJUDGED:
@@ -234,6 +235,16 @@ class Run:
                 "world_size": self.ranks.world_size,
             }
         )
+
+    def _admit_overrun(self, progress: Progress) -> None:
+        late, budget = self.plan.overrun(progress), self.plan.settings.budget
+        if late:
+            self.notify(
+                Notice(
+                    f"reading the text and measuring took {progress.started_at:.0f} s of {budget}, as on a busy "
+                    f"machine: so that something is learned, this ends {late:.0f} s late"
+                )
+            )
 
     def _restore(self, state: TrainingState) -> None:
         """Take up the unfinished run at its last checkpoint."""

@@ -17,6 +17,7 @@ _MISJUDGED = 1.25  # times the speed that was promised, or less than a part as l
 _EARLY = 0.1  # of the budget: what begins again has the rest
 _PATIENT = 0.07  # of the budget: so long one waits for the machine to become faster
 _RESERVED_SHARE = 0.3  # of the budget, at most
+_LEARNING_LEAST = 1 / 3  # of the budget, however long reading and measuring took before
 _FIRST_LOOK = 1 / 8  # of the way to the first evaluation: people soon see whether it works
 
 
@@ -65,16 +66,26 @@ class Plan:
 
         The last evaluation shows how fast the machine reads at present.
         """
+        return self._promised_seconds(progress) + self.overrun(progress)
+
+    def _promised_seconds(self, progress: Progress) -> float:
         assert self.budget is not None
         reserve = self.reserved_readings * progress.reading_seconds or self.reserve
         return max(1e-3, self.budget - min(reserve, _RESERVED_SHARE * self.budget))
+
+    def overrun(self, progress: Progress) -> float:
+        """Seconds by which learning must end late, because so little of the budget was left when it began."""
+        if self.budget is None:
+            return 0.0
+        return max(0.0, progress.started_at + _LEARNING_LEAST * self.budget - self._promised_seconds(progress))
 
     def share_done(self, progress: Progress) -> float:
         """The share of the run that lies behind once the coming update is made, above 0 and at most 1."""
         if self.budget is None:
             return min(1.0, (progress.step + 1) / (self.steps + 1))
         update = progress.training_seconds / progress.step if progress.step else 0.0
-        return min(1.0, max(1e-6, (progress.seconds + update) / self.learning_seconds(progress)))
+        seconds = progress.seconds - self.overrun(progress) + update
+        return min(1.0, max(1e-6, seconds / self._promised_seconds(progress)))
 
     def rate(self, progress: Progress) -> float:
         """The learning rate of the coming update; lower after a rescue from a loss that was NaN or infinite."""
@@ -101,7 +112,7 @@ class Plan:
         """Seconds to the end of the run, as far as one can tell."""
         if self.budget is None:
             return progress.seconds / max(1, progress.step) * (self.steps - progress.step)
-        return max(0.0, self.budget - progress.seconds)
+        return max(0.0, self.budget + self.overrun(progress) - progress.seconds)
 
     def is_misjudged(self, progress: Progress, speed: float) -> bool:
         """Whether learning goes so much faster or slower than promised that another size may be better.
