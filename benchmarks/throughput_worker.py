@@ -20,9 +20,10 @@ import torch
 from article_loop import ROWS, WINDOW, ArticleLoop, State
 from charloom.bundle import ModelShape
 from charloom.bundle.config import GATES
-from charloom.settings import Cell, Optimizer, RunSettings
+from charloom.settings import Cell, LearningPrecision, Optimizer, RunSettings
 from charloom.text.splits import Segment
 from charloom.training.batches import RingBatches
+from charloom.training.device import computes_bfloat16
 from charloom.training.learner import Learner
 from charloom.training.ranks import Ranks
 from charloom.training.recipes import load_recipe
@@ -44,13 +45,15 @@ class Case:
     vocab_size: int
     optimizer: Optimizer | None = None
     torch_layers: bool = False
+    precision: LearningPrecision = "float32"
 
     def settings(self, hidden_size: int) -> RunSettings:
-        """The recipe with this cell, size and optimizer."""
+        """The recipe with this cell, size, optimizer and precision."""
         recipe = load_recipe(self.recipe)
         model = recipe.model.model_copy(update={"cell": self.cell, "hidden_size": hidden_size})
-        training = recipe.training.model_copy(update={"optimizer": self.optimizer} if self.optimizer else {})
-        return recipe.model_copy(update={"model": model, "training": training})
+        changes: dict[str, str] = {"precision": self.precision}
+        changes |= {"optimizer": self.optimizer} if self.optimizer else {}
+        return recipe.model_copy(update={"model": model, "training": recipe.training.model_copy(update=changes)})
 
     def shape(self, hidden_size: int) -> ModelShape:
         """The network."""
@@ -65,7 +68,12 @@ CASES = [
     Case("… with PyTorch's LSTM", False, "base", "lstm", SYMBOLS, "adamw", torch_layers=True),
     Case("charloom, GRU 1 × {}, AdamW", False, "base", "gru", SYMBOLS, "adamw"),
     Case("… with PyTorch's GRU", False, "base", "gru", SYMBOLS, "adamw", torch_layers=True),
+    Case("charloom, LSTM 1 × {}, bfloat16", False, "base", "lstm", SYMBOLS, precision="bfloat16"),
+    Case("… with PyTorch's LSTM in bfloat16", False, "base", "lstm", SYMBOLS, torch_layers=True, precision="bfloat16"),
+    Case("charloom, GRU 1 × {}, bfloat16", False, "base", "gru", SYMBOLS, precision="bfloat16"),
 ]
+if not computes_bfloat16(torch.device("cpu")):  # emulated it would take minutes
+    CASES = [case for case in CASES if case.precision == "float32"]
 
 
 def operations_per_character(shape: ModelShape) -> int:
@@ -126,7 +134,7 @@ class OurSteps:
         state = fresh_state(self.case.shape(self.hidden_size), settings, torch.device("cpu"), Ranks())
         state.model.train()
         if self.case.torch_layers:
-            state.model.layer_kernel = None
+            state.model.layer_kernel = state.model.bfloat16_kernel = None
         learner = Learner(state, batches, training, settings.model.weight_drop, Ranks())
         for index in count():
             if not learner.update(training.learning_rate, lambda: False).is_finite:

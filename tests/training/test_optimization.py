@@ -95,6 +95,14 @@ def test_orthogonalize_keeps_the_directions(shape: tuple[int, int, int]) -> None
     assert float(diagonal.max()) < 1.25
 
 
+def test_orthogonalize_in_bfloat16_gives_about_the_same() -> None:
+    blocks = torch.randn(4, 64, 64, generator=torch.Generator().manual_seed(1))
+    rounded, exact = orthogonalize(blocks.bfloat16()), orthogonalize(blocks)
+    assert rounded.dtype == torch.bfloat16
+    likeness = (rounded.float() * exact).sum((1, 2)) / rounded.float().norm(dim=(1, 2)) / exact.norm(dim=(1, 2))
+    assert float(likeness.min()) > 0.999
+
+
 @pytest.mark.parametrize("factor", [1e-12, 1.0, 1e12])
 def test_orthogonalize_whatever_the_size(factor: float) -> None:
     blocks = torch.randn(3, 6, 4, generator=torch.Generator().manual_seed(2))
