@@ -273,10 +273,20 @@ class RunSettings(Settings):
     """Every option of `charloom train`; also the shape of a recipe file."""
 
     description: str = Field("", description="What the recipe is for, in a sentence.")
+    free: tuple[str, ...] = Field(
+        (), description="Settings of the recipe that a budget chooses otherwise if it is better."
+    )
     corpus: CorpusSettings = Field(default_factory=CorpusSettings)
     model: ModelSettings = Field(default_factory=ModelSettings)
     training: TrainingSettings = Field(default_factory=TrainingSettings)
     sampling: SamplingSettings = Field(default_factory=SamplingSettings)
+
+    @model_validator(mode="after")
+    def _free_settings_are_set(self) -> RunSettings:
+        given = self.model.model_fields_set | self.training.model_fields_set
+        if unset := [name for name in self.free if name not in given]:
+            raise ValueError(f"free names {', '.join(unset)}, which the sections model and training do not set")
+        return self
 
 
 SECTIONS: dict[str, type[Settings]] = {

@@ -472,16 +472,24 @@ class TestRuns:
         assert evaluated[-1] == result.steps == len(steps)
         assert not (tmp_path / "m" / "training").exists()
 
-    @pytest.mark.parametrize("named", [True, False])
-    def test_a_recipe_that_was_asked_for_is_not_changed(
-        self, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, named: bool
+    @pytest.mark.parametrize(
+        ("recipe", "hidden_size", "bptt"),
+        [({"recipe": "tiny"}, 256, 64), ({"recipe": "names"}, SIZES[0], 40), ({}, SIZES[0], 100)],
+    )
+    def test_a_recipe_that_was_asked_for_is_not_changed_but_for_what_it_calls_free(
+        self,
+        small_text: Path,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        recipe: dict[str, str],
+        hidden_size: int,
+        bptt: int,
     ) -> None:
         machine(monkeypatch, 1e6)  # so slow that the smallest is best
-        recipe = {"recipe": "tiny"} if named else {}
         charloom.train(small_text, tmp_path / "m", budget="0.5s", threads=1, device="cpu", **recipe)  # type: ignore[arg-type]
         config = open_model_directory(tmp_path / "m").config
-        assert config.model.hidden_size == (256 if named else SIZES[0])
-        assert config.training["settings"]["bptt"] == (64 if named else 100)
+        assert config.model.hidden_size == hidden_size
+        assert config.training["settings"]["bptt"] == bptt
 
     def test_a_resumed_run_has_the_rest_of_its_time(self, small_text: Path, tmp_path: Path) -> None:
         folder, options = tmp_path / "m", {**SMALL, "budget": "600s"}

@@ -69,6 +69,8 @@ def test_a_users_own_file(tmp_path: Path) -> None:
         (b"optimizer: {}", "there is no such setting"),
         (b"training: {epochs: 1, steps: 1}", "not both"),
         (b"1: 2", "mine.yaml"),
+        (b"free: [hidden_size]", "free names hidden_size, which the sections model and training do not set"),
+        (b"free: hidden_size", "free"),
         (b"\xff\xfe", "cannot read the recipe"),
         (b"a: !!python/object/apply:os.system ['true']", "is not YAML"),
     ],

@@ -31,7 +31,8 @@ def settings() -> str:
         "range is refused with the setting's name. An empty default means that the text says what happens then.",
         *(f"## {name}\n\n{text}\n\n{_fields(model)}" for name, (model, text) in SECTIONS.items()),
         "## Recipes\n\nA recipe is a file of these settings, in `src/charloom/recipes/`, or one of your own: "
-        "`--recipe mine.yaml`. What a recipe leaves empty has the default above; options go over it.",
+        "`--recipe mine.yaml`. What a recipe leaves empty has the default above; options go over it. A budget keeps to "
+        "what a recipe says, but for the settings that its line `free: [hidden_size]` names.",
         _recipes(),
         "## serve\n\nOptions of `charloom serve`: `--max-rows`, or "
         f"`{PREFIX}MAX_ROWS` in the environment, or `max_rows = 64` in the file that `--config` names.",
@@ -82,4 +83,6 @@ def _said(recipe: RunSettings, section: str, name: str) -> str:
     if name not in part.model_fields_set:
         return ""
     value = getattr(part, name)
+    if name in recipe.free:
+        return f"{shown(value)}, free"
     return ", ".join(map(shown, value)) if isinstance(value, list) else shown(value)

@@ -175,7 +175,8 @@ class Run:
         """The settings that a budget must leave as they are: the user's, a recipe's, the origin's network."""
         fixed = self.request.explicit
         if self.request.recipe is not None:
-            fixed |= self.settings.model.model_fields_set | self.settings.training.model_fields_set
+            said = self.settings.model.model_fields_set | self.settings.training.model_fields_set
+            fixed |= said.difference(self.settings.free)
         if self.origin is not None:
             fixed |= {"hidden_size"}
         return fixed
