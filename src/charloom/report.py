@@ -5,7 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from charloom.events import Evaluated, StepTaken, TrainingStarted
+from charloom.events import (
+    Evaluated,
+    Event,
+    LogLine,
+    ModelSaved,
+    Notice,
+    StatusChanged,
+    StepTaken,
+    TrainingStarted,
+    TransferProgress,
+)
 
 Part = tuple[int, str]
 """How soon it is left out (1 = last of all), and the text."""
@@ -70,6 +80,27 @@ def evaluated_parts(event: Evaluated) -> list[Part]:
         (1, f"validation {event.validation_loss:.4f} nats = {event.bits_per_char:.3f} bits/char"),
     ]
     return parts if event.best else [*parts, (3, "not best")]
+
+
+def event_lines(event: Event) -> list[str]:
+    """What stays to be read of an event, in whole lines; none of what only moves, such as a step."""
+    match event:
+        case Notice():
+            return [f"note: {event.message}"]
+        case LogLine():
+            return [event.message]
+        case StatusChanged():
+            return [f"{event.name} {event.status}" + (f": {event.detail}" if event.detail else "")]
+        case TransferProgress() if event.done >= event.total:
+            return [f"{event.name}: {event.total / 1e6:,.1f} MB transferred"]
+        case TrainingStarted():
+            return [join_parts(parts) for parts in started_parts(event)]
+        case Evaluated():
+            return [join_parts(evaluated_parts(event))]
+        case ModelSaved():
+            return [f"saved {event.path} (the weights after step {event.step:,})"]
+        case _:
+            return []
 
 
 def join_parts(parts: Iterable[Part]) -> str:

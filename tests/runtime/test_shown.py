@@ -6,6 +6,7 @@ import math
 import pickle
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -103,6 +104,23 @@ def test_what_is_printed_of_objects_says_what_they_are(model: charloom.Model) ->
         assert repr(text) == "<charloom.Continuation of 'The ': length>"
         assert repr(engine).startswith("<charloom.Engine, open: ")
     assert repr(engine).startswith("<charloom.Engine, closed: ")
+
+
+def test_a_corpus_is_printed_by_how_it_begins(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("A long text. " * 1000, "utf-8")
+    printed = repr(charloom.read_corpus([tmp_path / "a.txt", "built-in:names"]))
+    beginning = "A long text. A long text. A long text. A"
+    assert printed == f"<charloom.Corpus a.txt and 1 more: 241,146 characters, beginning {beginning!r}>"
+
+
+@pytest.mark.parametrize("prompt", [5, b"The ", None, ["The "]])
+@pytest.mark.parametrize(
+    "method", ["generate", "stream", "generate_samples", "items", "next", "complete", "activations"]
+)
+def test_a_prompt_that_is_no_text_is_one_sentence(model: charloom.Model, method: str, prompt: Any) -> None:
+    arguments = {"generate_samples": (prompt, 2), "items": (2, prompt)}.get(method, (prompt,))
+    with pytest.raises(charloom.UsageError, match=re.escape(f"{prompt!r} is no text: give a string")):
+        getattr(model, method)(*arguments)
 
 
 def test_a_result_of_training_opens_its_model(small_text: Path, tmp_path: Path) -> None:

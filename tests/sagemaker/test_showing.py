@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from charloom.events import LogLine, TransferProgress
-from charloom.sagemaker import attach, deploy, show, train, wait
+from charloom.sagemaker import attach, delete, deploy, show, train, wait
 from charloom.sagemaker.aws import Account
 from charloom.sagemaker.hosting import states
+from tests.training.test_progress_shown import FakeTerminal
 
 from .fake_amazon import FakeAmazon
 from .test_deploying import DATA
@@ -35,6 +38,40 @@ def test_a_job_and_an_endpoint_are_reported_in_lines(
     lines = capsys.readouterr().out.splitlines()
     assert "0.25 USD an hour, 182.50 USD a month" in lines[0]
     assert "mine InService" in lines
+
+
+def test_on_a_terminal_the_price_is_said_where_no_one_listens(
+    aws: Account, fake: FakeAmazon, small_text: Path, monkeypatch: pytest.MonkeyPatch,  # noqa: F811
+) -> None:  # fmt: skip
+    """Before anything is sent; with a listener, or off a terminal, nothing is shown."""
+    monkeypatch.setattr(states, "POLL", 0)
+    fake.put(DATA, b"archive")
+
+    def start(**options: Any) -> None:
+        train(aws, small_text, name="job", role=ROLE, epochs=1, price=0.5, **options)
+
+    def serve(**options: Any) -> None:
+        deploy(aws, DATA, name="mine", role=ROLE, image="registry/image:1", price=0.25, **options)
+
+    made: list[list[str]] = []
+
+    class Terminal(FakeTerminal):
+        def write(self, text: str) -> int:
+            if "USD an hour" in text:
+                made.append([name for name in fake.operations() if name.startswith(("Create", "Put"))])
+            return super().write(text)
+
+    for act, price in ((start, "0.5 USD an hour"), (serve, "0.25 USD an hour, 182.50 USD a month")):
+        fake.calls.clear()
+        made.clear()
+        monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+        act()
+        assert price in terminal.getvalue()
+        assert made == [[]], "nothing was sent before"
+        assert any(name.startswith("Create") for name in fake.operations())
+    monkeypatch.setattr(sys, "stderr", terminal := FakeTerminal())
+    delete(aws, "mine", notify=lambda event: None)
+    assert terminal.getvalue() == ""
 
 
 def test_what_could_steer_a_terminal_is_not_shown_raw(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,6 +60,21 @@ def test_a_dry_run_shows_and_sends_nothing(tmp_path: Path, monkeypatch: pytest.M
     assert arn(DryRun(shown.append, "cn-north-1"), "sagemaker", "endpoint/a").startswith("arn:aws-cn:sagemaker:cn-")
 
 
+@pytest.mark.parametrize(("variables", "region"), [
+    ({"AWS_REGION": "eu-west-1"}, "eu-west-1"),
+    ({"AWS_REGION": "eu-west-1", "AWS_DEFAULT_REGION": "us-west-2"}, "eu-west-1"),
+    ({"AWS_REGION": "", "AWS_DEFAULT_REGION": "us-west-2"}, "us-west-2"),
+])  # fmt: skip
+def test_an_account_and_its_dry_run_are_in_the_region_of_the_environment(
+    pretended: str, monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], region: str
+) -> None:
+    monkeypatch.delenv("AWS_DEFAULT_REGION")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert connect().region == DryRun(lambda request: None).region == region
+    assert connect("eu-north-1").region == "eu-north-1"
+
+
 def test_names() -> None:
     assert S3Uri.parse("s3://bucket/a/b") == S3Uri("bucket", "a/b")
     assert str(S3Uri("bucket") / "a") == "s3://bucket/a"

@@ -85,7 +85,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "charloom corpus prepare large.txt -o prepared --overwrite",
     ),
     "sagemaker": (
-        "charloom sagemaker train your-text.txt --name yours --here",
+        "charloom sagemaker train your-text.txt --name yours --instance local",
         "charloom sagemaker deploy runs/yours --name yours --ttl 2h --dry-run",
         'charloom sagemaker invoke yours --prompt "Once "',
     ),
@@ -94,7 +94,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "charloom sagemaker upload your-text.txt --dry-run",
     ),
     "sagemaker train": (
-        "charloom sagemaker train your-text.txt --name yours --here",
+        "charloom sagemaker train your-text.txt --name yours --instance local",
         "charloom sagemaker train your-text.txt --name yours --spot --max-runtime 1h",
         "charloom sagemaker train your-text.txt --name yours --dry-run",
     ),
@@ -123,5 +123,5 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
 
 
 def prologue(words: str) -> str:
-    """The examples of a command, as Markdown; nothing where there are none."""
-    return "\n".join(["Examples:\n", *(f"    {line}" for line in EXAMPLES[words])]) if words in EXAMPLES else ""
+    """The examples of a command, as Markdown, a line each; nothing where there are none."""
+    return "  \n".join(["Examples:", *(f"`{line}`" for line in EXAMPLES[words])]) if words in EXAMPLES else ""

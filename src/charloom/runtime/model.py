@@ -185,6 +185,7 @@ class Model(ModelScores, ModelMeasures):
         """
         if count < 1:
             raise UsageError(f"items = {count}: give a number from 1")
+        cleaned = self._clean(prompt)
         if "\n" in prompt:
             raise UsageError("an item is one line: give a prompt without a line end")
         chosen = self._complete(settings, options)
@@ -192,7 +193,7 @@ class Model(ModelScores, ModelMeasures):
             newline_id(self.vocabulary)
             chosen = chosen.model_copy(update={"stop": sorted({*chosen.stop, "\n"})})
         left_out = (exclude, self._learned_items) if new else (exclude,)
-        return write_items(self._session, self.vocabulary, prompt, self._clean(prompt), chosen, count, left_out)
+        return write_items(self._session, self.vocabulary, prompt, cleaned, chosen, count, left_out)
 
     @cached_property
     def _learned_items(self) -> KnownItems:
@@ -289,6 +290,8 @@ class Model(ModelScores, ModelMeasures):
         return settings_over(self._sampling, settings, options)
 
     def _clean(self, prompt: str) -> str:
+        if not isinstance(prompt, str):
+            raise UsageError(f"{prompt!r:.60} is no text: give a string")
         return clean_prompt(prompt, self.config.corpus.cleaning)
 
 

@@ -112,7 +112,7 @@ class DryRun:
         """Show requests by `show`; the region is the environment's if none is given, else a placeholder."""
         self._show = show
         self.profile = profile
-        self.region = region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or UNKNOWN_REGION
+        self.region = region or _region_of_environment() or UNKNOWN_REGION
 
     @property
     def account_id(self) -> str:
@@ -248,10 +248,15 @@ def connect(region: str | None = None, profile: str | None = None, *, hurry: boo
     except ModuleNotFoundError as error:
         raise MissingExtraError("Amazon SageMaker", "sagemaker") from error
     with _refusals("", "", region or ""):
-        session = boto3.Session(region_name=region, profile_name=profile)
+        session = boto3.Session(region_name=region or _region_of_environment(), profile_name=profile)
     if not session.region_name:
         raise CloudError("no region is set: give --region, or set AWS_REGION or the profile's region", NO_REGION)
     return Account(session, profile or _profile_of_environment(), hurry=hurry)
+
+
+def _region_of_environment() -> str | None:
+    """The region that the environment names; boto3 by itself does not read the first of these."""
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or None
 
 
 def _profile_of_environment() -> str | None:

@@ -24,6 +24,7 @@ from charloom.sagemaker.names import check_name
 from charloom.sagemaker.options import EndpointOptions, TrainingJobOptions
 from charloom.sagemaker.sources import Corpus, ModelSource
 from charloom.settings import combine_settings
+from charloom.training.progress import shown
 
 if TYPE_CHECKING:
     from charloom.sagemaker.batch_transform import TransformStatus
@@ -100,7 +101,7 @@ def train(
     notify: Notify = ignore,
     **options: Unpack[TrainingJobOptions],
 ) -> StartedJob:
-    """Start a training job; `wait` waits for it, `attach` fetches its model. It does not ask: `notify` gets the price.
+    """Start a training job; `wait` waits for it, `attach` fetches its model. It does not ask: it says the price.
 
     What cannot work is refused before anything is sent. A text of this machine is prepared and uploaded first; an
     address in S3 is trained on as it is. With `instance="local"` the very same job runs on this machine, to its end:
@@ -111,7 +112,7 @@ def train(
         corpus: an address in S3 (a prepared corpus, or texts), or what `charloom.train` takes.
         recipe: as `charloom.train` takes it.
         init_from: a model to start from: its directory, or the address in S3 of one or of a `model.tar.gz`.
-        notify: receives what happens, and what it will cost.
+        notify: receives what happens, and first what it will cost; without it, a notebook or a terminal shows that.
         **options: fields of `JobSettings` (instance, spot, role...), and settings as `charloom.train` takes them.
 
     Raises:
@@ -123,7 +124,8 @@ def train(
     from charloom.sagemaker.jobs.start import TrainingRequest
 
     request = TrainingRequest.parse(corpus, recipe, init_from, options)
-    return backend_for(aws, request.job.instance).start(request, notify=notify)
+    with shown(notify) as heard:
+        return backend_for(aws, request.job.instance).start(request, notify=heard)
 
 
 def status(aws: Aws | None, name: str, *, price: float | None = None) -> JobStatus:
@@ -168,7 +170,8 @@ def wait(
             followed, `notify` receives its last lines before.
         TrainingError: it failed on this machine.
     """
-    return backend_of(aws).wait(name, follow=follow, price=price, every=every, notify=notify)
+    with shown(notify) as heard:
+        return backend_of(aws).wait(name, follow=follow, price=price, every=every, notify=heard)
 
 
 def stop(aws: Aws | None, name: str) -> bool:
@@ -237,10 +240,11 @@ def attach(
         ModelDirectoryError: what it left is no whole model, or is hostile. The folder is as it was.
         StorageError: the folder cannot be written.
     """
-    return backend_of(aws).attach(
-        name, expand_home(output), overwrite=overwrite, waiting=waiting, follow=follow, price=price, every=every,
-        notify=notify,
-    )  # fmt: skip
+    with shown(notify) as heard:
+        return backend_of(aws).attach(
+            name, expand_home(output), overwrite=overwrite, waiting=waiting, follow=follow, price=price, every=every,
+            notify=heard,
+        )  # fmt: skip
 
 
 def list_jobs(aws: Aws | None, *, ended: bool = True) -> list[JobStatus | TransformStatus]:
@@ -267,7 +271,7 @@ def deploy(
 ) -> Deployed:
     """Put a model behind an endpoint, and wait until it is in service.
 
-    It does not ask: `notify` gets the price, and it costs from here on. With `instance="local"` it is one of this
+    It does not ask: it says the price, and it costs from here on. With `instance="local"` it is one of this
     machine, which costs nothing.
 
     If anything fails, or Ctrl-C comes, before it is in service, all that was created is removed again (Amazon cannot
@@ -278,7 +282,7 @@ def deploy(
         model: a model directory, a model.tar.gz, the address of one in S3, or the name of a finished training job.
         settings: what it runs on, how it grows, when it ends.
         name: what to call it; made from the model's if None.
-        notify: receives what happens.
+        notify: receives what happens, and first the price; without it, a notebook or a terminal shows that.
         **chosen: single settings, which go over `settings`: `instance="ml.m5.large", ttl="2h"`.
 
     Raises:
@@ -290,7 +294,8 @@ def deploy(
     from charloom.sagemaker.hosting.settings import EndpointSettings
 
     choice = combine_settings(EndpointSettings, settings, chosen)
-    return backend_for(aws, choice.instance).deploy(ModelSource.parse(model), choice, name=name, notify=notify)
+    with shown(notify) as heard:
+        return backend_for(aws, choice.instance).deploy(ModelSource.parse(model), choice, name=name, notify=heard)
 
 
 def endpoints(aws: Aws | None, *, now: datetime | None = None) -> list[EndpointState]:
@@ -322,7 +327,8 @@ def delete(aws: Aws | None, name: str, *, force: bool = False, notify: Notify = 
         CloudError: there is nothing of that name, and there was nothing as far as is known (`code` is NoEndpoint); or
             Amazon refused something.
     """
-    return backend_of(aws).delete(name, force=force, notify=notify)
+    with shown(notify) as heard:
+        return backend_of(aws).delete(name, force=force, notify=heard)
 
 
 def reap(aws: Aws | None, *, notify: Notify = ignore, now: datetime | None = None) -> list[Deleted]:
@@ -336,4 +342,5 @@ def reap(aws: Aws | None, *, notify: Notify = ignore, now: datetime | None = Non
     Raises:
         CloudError: the endpoints may not be listed, or some could not be deleted; the others were.
     """
-    return backend_of(aws).reap(notify=notify, now=now)
+    with shown(notify) as heard:
+        return backend_of(aws).reap(notify=heard, now=now)

@@ -26,6 +26,7 @@ from charloom.sagemaker.transform_request import (
 )
 from charloom.sagemaker.waiting import States, looks
 from charloom.settings import validate
+from charloom.training.progress import shown
 
 POLL = 10.0
 """Seconds between two looks at a job."""
@@ -65,7 +66,7 @@ def transform(
     notify: Notify = ignore,
     **options: Unpack[TransformJobOptions],
 ) -> Transformed:
-    """Continue, or measure, every line of files in S3. It does not ask: `notify` gets the price.
+    """Continue, or measure, every line of files in S3. It does not ask: it says the price.
 
     A line is a JSON object as `/invocations` takes it (docs/reference/http.md): at least `{"prompt": "..."}`.
 
@@ -87,8 +88,9 @@ def transform(
             something.
     """
     plan = plan_transform(aws, model, source, output, **options)
-    notify(Notice(plan.settings.stated_cost(aws.region)))
-    return start_transform(aws, plan, wait=wait, notify=notify)
+    with shown(notify) as heard:
+        heard(Notice(plan.settings.stated_cost(aws.region)))
+        return start_transform(aws, plan, wait=wait, notify=heard)
 
 
 def start_transform(aws: Aws, plan: TransformPlan, *, wait: bool = True, notify: Notify = ignore) -> Transformed:

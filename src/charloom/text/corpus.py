@@ -43,6 +43,11 @@ class Corpus:
     settings: ReadingSettings
     gutenberg: str | None = None
 
+    def __repr__(self) -> str:
+        """Where it came from, how long it is, how it begins."""
+        sources = f"{self.sources[0]} and {len(self.sources) - 1:,} more" if self.sources[1:] else "".join(self.sources)
+        return f"<charloom.Corpus {sources}: {len(self.text):,} characters, beginning {self.text[:40]!r}>"
+
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """Its characters and their ids, as training would number them: `encode`, `decode`, `size`."""

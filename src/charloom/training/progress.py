@@ -1,4 +1,4 @@
-"""The progress of a training that was started from Python: on stderr where that is a terminal, or in a notebook.
+"""The progress of what was started from Python, a training or a job: on stderr on a terminal, or in a notebook.
 
 Off a terminal, and where a program listens itself (`notify`), nothing is shown.
 """
@@ -17,23 +17,21 @@ from typing import Any, TextIO
 from charloom.display import visible
 from charloom.events import (
     DownloadProgress,
-    Evaluated,
     Event,
     ModelSaved,
-    Notice,
     Notify,
     PreparationProgress,
     StepTaken,
-    TrainingStarted,
+    TransferProgress,
     ignore,
 )
-from charloom.report import SmoothedLoss, evaluated_parts, join_parts, started_parts, step_parts
+from charloom.report import SmoothedLoss, event_lines, join_parts, step_parts
 
 _BETWEEN = 0.25  # seconds between two looks of the line that moves
 
 
 @contextmanager
-def shown(notify: Notify, *, progress: bool) -> Iterator[Notify]:
+def shown(notify: Notify, *, progress: bool = True) -> Iterator[Notify]:
     """The listener to tell: the caller's own, or where there is none and somebody watches, a view of the progress."""
     place = _place() if progress and notify is ignore else None
     if place is None:
@@ -60,23 +58,19 @@ class ProgressView:
     def __call__(self, event: Event) -> None:
         """Show one event."""
         match event:
-            case Notice():
-                self._say(f"note: {event.message}")
-            case TrainingStarted():
-                for parts in started_parts(event):
-                    self._say(join_parts(parts))
             case StepTaken():
                 self._loss.add(event.loss)
                 self._move(lambda: join_parts(step_parts(event, self._loss.value)))
-            case Evaluated():
-                self._say(join_parts(evaluated_parts(event)))
-            case ModelSaved():
-                self._moving = ""
-                self._say(f"saved {event.path} (the weights after step {event.step:,})")
             case DownloadProgress():
                 self._move(lambda: f"{event.name}: {event.received / 1e6:.1f} of {event.total / 1e6:.1f} MB")
+            case TransferProgress() if event.done < event.total:
+                self._move(lambda: f"{event.name}: {event.done / 1e6:.1f} of {event.total / 1e6:.1f} MB")
             case PreparationProgress():
                 self._move(lambda: f"{event.stage} · {event.done / 1e6:,.0f} MB")
+            case ModelSaved() | TransferProgress():
+                self._moving = ""
+        for line in event_lines(event):
+            self._say(line)
 
     def end(self) -> None:
         """Nothing moves any more."""
