@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from charloom.cli.main import main
 from charloom.events import LogLine, TransferProgress
-from charloom.sagemaker import attach, delete, deploy, show, train, wait
+from charloom.sagemaker import attach, deploy, show, train, wait
 from charloom.sagemaker.aws import Account
 from charloom.sagemaker.hosting import states
 from tests.training.test_progress_shown import FakeTerminal
 
 from .fake_amazon import FakeAmazon
-from .test_deploying import DATA
+from .test_deploying import DATA, remains
 from .test_training_jobs import LOG, ROLE, artifact, aws, source  # noqa: F401
 
 
@@ -69,9 +72,14 @@ def test_on_a_terminal_the_price_is_said_where_no_one_listens(
         assert price in terminal.getvalue()
         assert made == [[]], "nothing was sent before"
         assert any(name.startswith("Create") for name in fake.operations())
-    monkeypatch.setattr(sys, "stderr", terminal := FakeTerminal())
-    delete(aws, "mine", notify=lambda event: None)
-    assert terminal.getvalue() == ""
+    (shown,) = re.findall(r"when you are done: charloom (sagemaker delete mine .*)", terminal.getvalue())
+    monkeypatch.setattr(sys, "stderr", listened := FakeTerminal())
+    with pytest.raises(SystemExit) as ended:
+        main(shlex.split(shown))
+    assert ended.value.code == 0
+    assert remains(fake) == []
+    serve(notify=lambda event: None)
+    assert "USD" not in listened.getvalue()
 
 
 def test_what_could_steer_a_terminal_is_not_shown_raw(capsys: pytest.CaptureFixture[str]) -> None:

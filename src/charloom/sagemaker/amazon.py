@@ -102,7 +102,10 @@ class Amazon:
         from charloom.sagemaker.hosting.deploy import plan_deployment, put_in_service
 
         notify(Notice(settings.stated_cost(self.region)))
-        return put_in_service(self.aws, plan_deployment(self.aws, model, settings, name), notify)
+        made = put_in_service(self.aws, plan_deployment(self.aws, model, settings, name), notify)
+        if not self.dry:
+            notify(Notice(f"when you are done: {command(self.aws, 'delete', made.name)}"))
+        return made
 
     def endpoints(self, *, now: datetime | None = None) -> list[EndpointState]:
         from charloom.sagemaker.hosting.inventory import account_endpoints
