@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from figures import distribution, gates, gradients, neurons, windows
+from figures import cell, distribution, gates, gradients, learning, neurons, unrolled, windows
 from figures.models import CELLS, PICTURED, WINDOWS, Models
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,7 +25,7 @@ Made = tuple[bytes, dict[str, object]]
 def gradient_figure(models: Models, distance: int) -> Made:
     """Gradient norm against distance."""
     reaches = {
-        cell: gradients.reach(models.directory(cell), models.held_out(cell), distance=distance) for cell in CELLS
+        name: gradients.reach(models.directory(name), models.held_out(name), distance=distance) for name in CELLS
     }
     return gradients.draw(reaches), gradients.figures(reaches)
 
@@ -64,6 +64,24 @@ def window_figure(models: Models) -> Made:
     return windows.draw(histories), windows.figures(paths)
 
 
+def unrolled_figure(models: Models) -> Made:
+    """A plain network, unrolled."""
+    steps = unrolled.steps(models.directory("rnn"))
+    return unrolled.draw(steps), unrolled.figures(steps)
+
+
+def cell_figure(models: Models) -> Made:
+    """A cell of the LSTM along a text."""
+    unit, moments = cell.moments(models.directory("lstm"), models.held_out("lstm"))
+    return cell.draw(unit, moments), cell.figures(unit, moments)
+
+
+def learning_figure(models: Models) -> Made:
+    """The plain network and the LSTM while they learn."""
+    looks = {name: learning.looks(models.path(name)) for name in ("rnn", "lstm")}
+    return learning.draw(looks), learning.figures(looks)
+
+
 def make_all(models: Models, images: Path, distance: int = gradients.DISTANCE) -> dict[str, object]:
     """Write every figure into a folder; return the numbers."""
     made: dict[str, Callable[[], Made]] = {
@@ -72,6 +90,9 @@ def make_all(models: Models, images: Path, distance: int = gradients.DISTANCE) -
         "neurons": lambda: neuron_figure(models),
         "distribution": lambda: distribution_figure(models),
         "windows": lambda: window_figure(models),
+        "unrolled": lambda: unrolled_figure(models),
+        "cell": lambda: cell_figure(models),
+        "learning": lambda: learning_figure(models),
     }
     numbers: dict[str, object] = {"models": _losses(models)}
     images.mkdir(parents=True, exist_ok=True)

@@ -68,13 +68,13 @@ def svg(drawn: Figure, title: str) -> bytes:
     """The figure as SVG, within `figure`: its colours are variables with a light and a dark value."""
     buffer = io.BytesIO()
     drawn.savefig(buffer, format="svg", metadata={"Date": None, "Creator": "charloom, scripts/figures", "Title": title})
-    text = buffer.getvalue().decode()
-    for light, name in _NAMES.items():
-        text = text.replace(light, f"var(--{name},{light})")
-    return _with_colours(_compact(text)).encode()
+    return with_colours(_compact(buffer.getvalue().decode())).encode()
 
 
-def _with_colours(text: str) -> str:
+def with_colours(text: str) -> str:
+    """SVG in the colours of this module, with variables for them that have a light and a dark value."""
+    for colour, name in _NAMES.items():
+        text = text.replace(colour, f"var(--{name},{colour})")
     light = "".join(f"--{name}:{colour};" for colour, name in _NAMES.items())
     dark = "".join(f"--{name}:{_DARK[colour]};" for colour, name in _NAMES.items())
     rule = f"<style>:root{{{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}</style>"

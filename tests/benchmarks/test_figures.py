@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
@@ -11,14 +12,17 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from charloom.bundle import ModelShape, open_model_directory
+import charloom
+from charloom.bundle import ModelShape, open_model_directory, read_history
+from charloom.runtime.session import initial_state, open_session
 from charloom.settings import Cell
 from charloom.training.model import CharacterModel
-from figures import distribution, gates, gradients
+from figures import cell, distribution, gates, gradients, learning, unrolled
 from figures.__main__ import main
 
 TINY = {"hidden_size": 8, "embedding_size": 4, "batch_size": 4, "bptt": 20, "epochs": None, "steps": 4}
-MADE = {"gradients", "gates", "neurons", "distribution", "windows"}
+STILL = {"gradients", "gates", "neurons", "distribution", "windows"}
+MOVING = {"unrolled", "cell", "learning"}
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
@@ -60,6 +64,43 @@ def test_distributions_are_what_the_settings_say(trained: Path) -> None:
     assert found["temperature 1"][kept].sum() >= 0.9
 
 
+def test_the_unrolled_network_pays_what_the_model_scores(trained: Path) -> None:
+    found = unrolled.steps(open_model_directory(trained))
+    text = unrolled.BEFORE + unrolled.READ + unrolled.NEXT
+    scored = charloom.load(trained, precision="float32").score(text, per_char=True).per_char
+    assert scored is not None
+    assert [step.bits for step in found] == pytest.approx([bits for _, bits in scored[-len(found) :]], abs=1e-4)
+    assert "".join(step.came for step in found) == text[-len(found) :]
+    for step in found:
+        shares = dict(step.guesses)
+        assert shares.get(step.came, 2**-step.bits) == pytest.approx(2**-step.bits, abs=1e-4)
+    assert found[-1].gradient == 1
+
+
+def test_a_cell_goes_from_moment_to_moment(trained: Path) -> None:
+    """Its states are those that the runtime computes, step by step."""
+    directory = open_model_directory(trained)
+    unit, found = cell.moments(directory, directory.vocabulary.encode("The first thing that a class does\n" * 20))
+    session = open_session(directory, "float32")
+    text = "\n" + gates.SENTENCE[: cell.LAST]
+    state, memories, values = initial_state(session.shape, 1), [], []
+    for token in directory.vocabulary.encode(text):
+        _, state = session.run(np.array([[token]]), state)
+        values.append(float(state[0][0, unit]))
+        memories.append(float(state[1][0, unit]))
+    assert [moment.value for moment in found] == pytest.approx(values[cell.FIRST + 1 :], abs=1e-5)
+    assert [moment.memory for moment in found] == pytest.approx(memories[cell.FIRST + 1 :], abs=1e-5)
+    assert [moment.before for moment in found] == pytest.approx(memories[cell.FIRST : -1], abs=1e-5)
+
+
+def test_a_run_is_looked_at_as_it_was_recorded(trained: Path) -> None:
+    records = [record for record in read_history(trained / "metrics.jsonl") if "validation_loss" in record]
+    found = learning.looks(trained)
+    assert found[-1].loss == records[-1]["validation_loss"]
+    assert {look.sample for look in found} <= {record["sample"] for record in records}
+    assert all(later.passes - sooner.passes >= learning.CLOSEST for sooner, later in itertools.pairwise(found))
+
+
 @pytest.mark.slow
 def test_the_script_makes_every_figure(small_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     text = tmp_path / "text.txt"
@@ -68,8 +109,9 @@ def test_the_script_makes_every_figure(small_text: Path, tmp_path: Path, capsys:
     main([*options, "--images", str(tmp_path / "images")], TINY)
     numbers = json.loads(capsys.readouterr().out)
     assert json.loads((tmp_path / "images" / "figures.json").read_text("utf-8")) == numbers
-    assert numbers.keys() == {"models", *MADE}
-    for name in MADE:
+    assert numbers.keys() == {"models", *STILL, *MOVING}
+    for name in STILL | MOVING:
         picture = (tmp_path / "images" / f"{name}.svg").read_text("utf-8")
         assert ET.fromstring(picture).tag.endswith("svg")
         assert "prefers-color-scheme:dark" in picture
+        assert ("@keyframes" in picture) == (name in MOVING)
