@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import charloom
 from charloom.cli.main import COMMANDS
 from charloom.serving.settings import ServeSettings
 from reference.pages import PAGES, option_names
+from reference.python_summary import used_types
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -40,11 +42,26 @@ def test_nothing_is_left_out() -> None:
         assert f"`{command}`" in pages["command-line.md"]
     for name in charloom.__all__:
         assert f"### charloom.{name}\n" in pages["python.md"]
+        assert f"- [`charloom.{name}`](python.md#charloom{name.lower()})" in pages["python-summary.md"]
     for name in ServeSettings.model_fields:
         assert f"| `{name}` |" in pages["settings.md"]
         assert f"`--{name.replace('_', '-')}`" in pages["command-line.md"]
     assert "charloom_request_success_total" in pages["metrics.md"]
     assert "`POST /invocations`" in pages["http-api.md"]
+
+
+def test_the_summary_leads_to_descriptions_and_names_no_type_without_one() -> None:
+    summary = (ROOT / "docs" / "reference" / "python-summary.md").read_text("utf-8")
+    whole = (ROOT / "docs" / "reference" / "python.md").read_text("utf-8")
+    heads = {re.sub(r"[^\w-]", "", head.lower()) for head in re.findall(r"^#{3,4} (.+)$", whole, re.M)}
+    anchors = re.findall(r"\]\(python\.md#([^)]+)\)", summary)
+    assert set(anchors) == heads
+    assert len(anchors) == len(set(anchors))
+    assert summary.count("](python.md)") == 3, "the page itself, and two classes of a function's name"
+    assert "- [`Model.generate`](python.md#modelgenerate) `(prompt: str = ''" in summary.replace("    - ", "- ")
+    described = set(re.findall(r"^ *- \[?`(?:[\w.]+\.)?(\w+)`", summary, re.M))
+    assert used_types(summary) <= described
+    assert "- `Masks`: `str | Sequence[str]` A regular expression, or several." in summary
 
 
 def test_what_a_page_says_of_an_option() -> None:

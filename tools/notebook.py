@@ -28,7 +28,7 @@ def carried_out(notebook: Path, folder: Path, timeout: int = 3600) -> Any:
     """
     content = FORMAT.read(notebook, as_version=4)
     place = {"metadata": {"path": str(folder)}}
-    client = NotebookClient(content, timeout=timeout, resources=place, record_timing=False)
+    client = NotebookClient(content, timeout=timeout, resources=place, record_timing=False, coalesce_streams=True)
     client.execute()
     return content
 

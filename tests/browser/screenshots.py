@@ -8,14 +8,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlencode
 
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from charloom.bundle import open_model_directory
 from charloom.runtime.html import export_html
 from tests.browser.conftest import ARGUMENTS, CHROMIUM
-from tests.browser.test_html_writes import opened, written
-from tests.browser.watching import served, visit, watched, write
+from tests.browser.watching import served, visit, watched, written
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 PROMPT = "ROMEO:\n"
@@ -27,8 +27,8 @@ def take_playground(browser: Browser, address: str, folder: Path) -> list[Path]:
     pictures = []
     for scheme in ("light", "dark"):
         with watched(browser, color_scheme=scheme, viewport={"width": 1080, "height": 1330}) as page:
-            visit(page, address, "length=360&seed=3")
-            write(page, PROMPT)
+            visit(page, address, urlencode({"prompt": PROMPT, "length": 360, "seed": 3}))
+            written(page)
             page.locator("#written [role=option]").nth(PLACES["playground"]).hover()
             expect(page.locator(".panel:visible")).to_have_count(1)
             expect(page.locator("#state-live svg")).to_be_visible()
@@ -44,14 +44,15 @@ def take_page(browser: Browser, model: Path, folder: Path) -> Path:
     ):
         file = Path(scratch) / "model.html"
         export_html(open_model_directory(model), file)
-        opened(page, file)
-        written(page, PROMPT, length=300, temperature=0.7, seed=4)
+        page.goto(f"{file.as_uri()}#{urlencode({'prompt': PROMPT, 'length': 300, 'temperature': 0.7, 'seed': 4})}")
+        written(page)
         page.locator("#written [role=option]").nth(PLACES["page"]).hover()
         expect(page.locator(".panel:visible")).to_have_count(1)
         return _taken(page, folder / "html-page.png")
 
 
 def _taken(page: Page, picture: Path) -> Path:
+    expect(page.locator("#versions")).to_be_hidden()  # there is one text
     picture.parent.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=picture, animations="disabled")
     return picture

@@ -400,6 +400,45 @@ def test_surprise_is_coloured_from_two_bits(visit: Opener) -> None:
     assert set(colours) == {"rgba(0, 0, 0, 0)"}
 
 
+def looks_of(page: Page, view: str) -> dict[str, set[str]]:
+    """The colours of the text's characters and of what is behind them, by the class that a legend has."""
+    script = """all => all.map((one) => {
+      const style = getComputedStyle(one);
+      return [one.className.split(" ")[0], `${style.color} on ${style.backgroundColor}`];
+    })"""
+    looks: dict[str, set[str]] = {}
+    for name, look in page.locator(f"{view} [role=option]").evaluate_all(script):
+        looks.setdefault(name, set()).add(look)
+    return looks
+
+
+def test_a_legend_filters_the_text(visit: Opener) -> None:
+    page = visit("prompt=The%20&seed=5&length=200&temperature=1.2&stop=\\\\")
+    done(page)
+    before = looks_of(page, "#written")
+    one, other = sorted(before)[-2:]
+    legend = page.get_by_role("group", name="Bits of surprise")
+    legend.locator(f"[value={one}]").click()
+    expect(page.locator("#live")).to_contain_text("Shown: ")
+    looks = looks_of(page, "#written")
+    assert looks.pop(one) == before[one]
+    (stepped_back,) = {look for found in looks.values() for look in found}
+    assert stepped_back.endswith("rgba(0, 0, 0, 0)")
+    legend.locator(f"[value={other}]").press("Enter")
+    assert looks_of(page, "#written")[other] == before[other]
+    for name in (one, other):
+        legend.locator(f"[value={name}]").click()
+    assert looks_of(page, "#written") == before
+    page.get_by_role("tab", name="Neurons").click()
+    expect(page.locator("#activated [role=option]").first).to_be_visible()
+    before = looks_of(page, "#activated")
+    chosen = next(name for name in before if name != "positive-0")
+    page.locator(f"#values-legend [value={chosen}]").click()
+    looks = looks_of(page, "#activated")
+    assert looks.pop(chosen) == before[chosen]
+    assert {look for found in looks.values() for look in found} == {stepped_back}
+
+
 def test_an_exported_page_has_a_title_and_words_of_its_own(browser: Browser, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     words = ["--title", 'Bard & "Co"', "--intro", "It learned <verses>.", "--prompt", "The\nking "]

@@ -146,7 +146,7 @@ def test_text_can_be_read_on_every_step_of_surprise(browser: Browser, models: Mo
     context = browser.new_context(color_scheme=scheme)  # type: ignore[arg-type]
     page = context.new_page()
     opened(page, models.page("gru"))
-    chosen = "#surprise .legend span, .primary:enabled, .soft, .figures, .facts dt"
+    chosen = "#surprise .legend button, .primary:enabled, .soft, .figures, .facts dt"
     pairs = page.evaluate(
         """(chosen) => [...document.querySelectorAll(chosen)]
         .map((element) => {

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -131,35 +130,6 @@ def test_serve_opens_its_page(trained: Path, tmp_path: Path) -> None:
     _, said = process.communicate(timeout=PATIENCE)
     assert address.startswith("http://127.0.0.1:")
     assert f"at {address}" in said
-
-
-def complete(shell: str, script: Path, *words: str) -> list[str]:
-    """What a real shell offers for the last of some words."""
-    typed = " ".join(shlex.quote(word) for word in words)
-    programs = {
-        "bash": f'. {script}; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _charloom; echo "${{COMPREPLY[@]}}"',
-        "fish": f"source {script}; complete -C {shlex.quote(' '.join(words))}",
-    }
-    ran = subprocess.run([shell, "-c", programs[shell]], capture_output=True, text=True, check=True, timeout=PATIENCE)
-    return [line.split("\t")[0] for line in ran.stdout.replace(" ", "\n").splitlines()]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("shell", ["bash", "fish", "zsh"])
-def test_a_shell_completes_commands_and_options(shell: str, tmp_path: Path) -> None:
-    if shutil.which(shell) is None:
-        pytest.skip(f"there is no {shell} here")
-    command = [sys.executable, "-m", "charloom", "--install-completion"]
-    environment = {**os.environ, "PYTHONPATH": SOURCES, "HOME": str(tmp_path), "SHELL": f"/bin/{shell}"}
-    subprocess.run(command, env=environment, check=True, capture_output=True, timeout=600)
-    (script,) = (path for path in tmp_path.rglob("*charloom*") if path.is_file())
-    if shell == "zsh":
-        subprocess.run(["zsh", "-n", str(script)], check=True, timeout=PATIENCE)
-        return
-    assert complete(shell, script, "charloom", "gen") == ["generate"]
-    assert "--temperature" in complete(shell, script, "charloom", "generate", "--temp")
-    assert "windows-256" in complete(shell, script, "charloom", "evaluate", "m", "--protocol", "w")
-    assert "deploy" in complete(shell, script, "charloom", "sagemaker", "de")
 
 
 def test_a_window_that_is_narrow_shows_the_text(trained: Path) -> None:

@@ -69,10 +69,21 @@ def test_distribution() -> None:
     measured, text = NUMBERS["distribution"], " ".join(page("sampling").split())
     likely = measured["its probability"]
     assert f"{likely['temperature 1']:.2f} at temperature 1" in text
-    assert f"`t` alone has {likely['temperature 0.4']:.3f}" in text
+    assert f"`{measured['likeliest']}` alone has {likely['temperature 0.4']:.3f}" in text
     assert f"At 1.5 it has {likely['temperature 1.5']:.2f}" in text
     left = measured["characters left"]
     assert f"{left['top-k 4']}, {left['top-p 0.9']} and {left['min-p 0.1']} characters are left" in text
+
+
+def test_the_drawings_that_move() -> None:
+    unrolled = NUMBERS["unrolled"]
+    alternative = f"shrinks to {unrolled['gradient at the first state']:.0%}".replace("%", " %")
+    assert alternative in page("recurrent-networks")
+    assert unrolled["text"][:-1] in page("recurrent-networks")
+    learning = {cell: list(losses.values()) for cell, losses in NUMBERS["learning"].items()}
+    assert all(losses == sorted(losses, reverse=True) for losses in learning.values())
+    assert learning["lstm"][-1] < learning["rnn"][-1], "the LSTM's falls further"
+    assert NUMBERS["cell"]["lowest forget gate"] < 0.1 < 0.9 < NUMBERS["cell"]["highest forget gate"]
 
 
 def test_gates() -> None:

@@ -10,6 +10,7 @@ from reference.errors import errors_page
 from reference.http_api import http_api
 from reference.metrics import metrics
 from reference.python_api import python_api
+from reference.python_summary import python_summary
 from reference.settings import settings
 
 PAGES: dict[str, Callable[[], str]] = {
@@ -18,6 +19,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "http-api.md": http_api,
     "metrics.md": metrics,
     "python.md": python_api,
+    "python-summary.md": python_summary,
     "settings.md": settings,
 }
 

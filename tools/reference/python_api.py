@@ -15,7 +15,7 @@ from docstring_parser import DocstringStyle, parse
 
 from reference.markdown import code, page, prose, table
 
-_MODULES = ("charloom", "charloom.events", "charloom.options", "charloom.sagemaker")
+MODULES = ("charloom", "charloom.events", "charloom.options", "charloom.sagemaker")
 
 
 def python_api() -> str:
@@ -24,9 +24,9 @@ def python_api() -> str:
         "What can be imported from `charloom`, `charloom.events`, `charloom.options` and `charloom.sagemaker`: these "
         "names, and the [four functions](../how-to/package-for-sagemaker.md) of `charloom.sagemaker.inference`, are "
         "kept from version to version; everything else may change. Importing costs little; each name is loaded when "
-        "it is first used."
+        "it is first used. [At a glance](python-summary.md): all of them on one page, a line each."
     )
-    return page("Python", intro, *(_module(name) for name in _MODULES))
+    return page("Python", intro, *(_module(name) for name in MODULES))
 
 
 def _module(name: str) -> str:
@@ -46,6 +46,12 @@ def _other(module: ModuleType, name: str, public: str, value: Any) -> str:
     """A type's other name, as it is written with the sentence below it; or what else a module has."""
     if isinstance(value, str):
         return f"### {name}.{public}\n\nA {type(value).__name__}."
+    written, said = other_name(module, public)
+    return f"### {name}.{public}\n\n```python\n{written}\n```\n\n{prose(said)}"
+
+
+def other_name(module: ModuleType, public: str) -> tuple[str, str]:
+    """How a type's other name is written in a module, and the sentence below it."""
     body = ast.parse(inspect.getsource(module)).body
     place = next(
         number
@@ -55,7 +61,7 @@ def _other(module: ModuleType, name: str, public: str, value: Any) -> str:
     said = body[place + 1]
     assert isinstance(said, ast.Expr)
     assert isinstance(said.value, ast.Constant)
-    return f"### {name}.{public}\n\n```python\n{ast.unparse(body[place])}\n```\n\n{prose(str(said.value.value))}"
+    return ast.unparse(body[place]), str(said.value.value)
 
 
 def _function(function: Any, name: str, level: str) -> str:
@@ -68,18 +74,25 @@ def _class(found: type, name: str) -> str:
     parts = [f"### {name}"]
     if issubclass(found, Exception):
         parts.append(f"An exception ([errors](errors.md)), a kind of {code(found.__mro__[1].__name__)}.")
-    elif dataclasses.is_dataclass(found):
-        parts.append(_fields(short, {field.name: field.type for field in dataclasses.fields(found) if field.repr}))
-    elif is_typeddict(found):
-        parts.append(_fields(short, {name: kind.__forward_arg__ for name, kind in found.__annotations__.items()}))
+    elif fields := fields_of(found):
+        parts.append(_fields(short, fields))
     parts += _text(found)
-    for member, value in _members(found):
+    for member, value in members_of(found):
         if isinstance(value, property) or not callable(value):
             said = inspect.getdoc(value) or ""
             parts.append(f"#### {short}.{member}\n\n{prose(said)}")
         else:
             parts.append(_function(value, f"{short}.{member}", "####"))
     return "\n\n".join(parts)
+
+
+def fields_of(found: type) -> dict[str, Any]:
+    """The fields of a record and their types; none of another class."""
+    if dataclasses.is_dataclass(found):
+        return {field.name: field.type for field in dataclasses.fields(found) if field.repr}
+    if is_typeddict(found):
+        return {name: kind.__forward_arg__ for name, kind in found.__annotations__.items()}
+    return {}
 
 
 def _fields(short: str, fields: Mapping[str, Any]) -> str:
@@ -90,7 +103,7 @@ def _fields(short: str, fields: Mapping[str, Any]) -> str:
     )
 
 
-def _members(found: type) -> Iterator[tuple[str, Any]]:
+def members_of(found: type) -> Iterator[tuple[str, Any]]:
     """What a class offers its users, in the order it is written: public, and described."""
     parts = [base for base in found.__mro__ if base.__module__.startswith("charloom.runtime.model")] or [found]
     for member, value in [item for part in parts for item in vars(part).items()]:
@@ -103,14 +116,19 @@ def _members(found: type) -> Iterator[tuple[str, Any]]:
 
 def _signature(name: str, function: Any) -> str:
     """As it is written in the source, on one line where there is room."""
-    (written,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
-    assert isinstance(written, ast.FunctionDef | ast.AsyncFunctionDef)
-    arguments = [each for each in _arguments(written.args) if each != "self"]
-    returned = f" -> {ast.unparse(written.returns)}" if written.returns else ""
+    arguments, returned = arguments_of(function)
     line = f"{name}({', '.join(arguments)}){returned}"
     if len(line) > 100:
         line = f"{name}(\n" + "".join(f"    {each},\n" for each in arguments) + f"){returned}"
     return f"```python\n{line}\n```"
+
+
+def arguments_of(function: Any) -> tuple[list[str], str]:
+    """A function's arguments as they are written in the source, without `self`, and what follows them."""
+    (written,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(written, ast.FunctionDef | ast.AsyncFunctionDef)
+    arguments = [each for each in _arguments(written.args) if each != "self"]
+    return arguments, f" -> {ast.unparse(written.returns)}" if written.returns else ""
 
 
 def _arguments(arguments: ast.arguments) -> Iterator[str]:
@@ -137,7 +155,9 @@ def _text(documented: Any) -> list[str]:
     for head, kind in (("Argument", "param"), ("Attribute", "attribute")):
         found = [each for each in described.params if each.args[0] == kind]
         if found:
-            parts.append(table((head, ""), ((code(each.arg_name), prose(each.description or "")) for each in found)))
+            parts.append(
+                table((head, "what it is"), ((code(each.arg_name), prose(each.description or "")) for each in found))
+            )
     if described.returns is not None and described.returns.description:
         parts.append(f"Returns: {prose(described.returns.description)}")
     if described.raises:

@@ -16,8 +16,9 @@ from charloom.errors import UsageError
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
 """What was typed after `charloom`, for messages that name the command to run again."""
 
-# `-` is standard input; the command-line library takes a lone hyphen for an option otherwise.
-CorpusArgument = Annotated[str, Parameter(allow_leading_hyphen=True)]
+# `-` is standard input; the command-line library takes a lone hyphen for an option otherwise. What is typed stays a
+# string; that it may be a path lets shells complete the names of files.
+CorpusArgument = Annotated[str | Path, Parameter(allow_leading_hyphen=True)]
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:
@@ -57,15 +58,16 @@ def split_words(split: str) -> str:
     return "the whole text" if split == "all" else f"the {split} split"
 
 
-def corpus_specs(corpus: Sequence[str]) -> list[str]:
+def corpus_specs(corpus: Sequence[str | Path]) -> list[str]:
     """The corpora that were named, after refusing what was meant to be an option.
 
     Raises:
         UsageError: one is empty, or begins with a hyphen and is not `-` itself.
     """
-    for spec in corpus:
+    specs = [str(spec) for spec in corpus]
+    for spec in specs:
         if spec.startswith("-") and spec != "-":
             raise NoSuchOptionError(spec)
         if not spec:
             raise UsageError("a text has an empty name: is it a shell variable that is not set?")
-    return list(corpus)
+    return specs

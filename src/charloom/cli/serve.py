@@ -24,7 +24,7 @@ _SERVING = Group("Serving (also CHARLOOM_SERVE_... in the environment, and --con
 
 
 def serve(
-    *model: str,
+    *model: str | Path,
     config: Path | None = None,
     open_page: Annotated[bool, Parameter(name="--open", negative=())] = False,
     serving: Annotated[ServeSettings, Parameter(name="*", group=_SERVING)] = ServeSettings(),
@@ -43,7 +43,8 @@ def serve(
     open_page
         Open the page in a browser as soon as it can be reached.
     """
-    out, contained = Output(options), in_container(model, os.environ)
+    specs = [str(each) for each in model]
+    out, contained = Output(options), in_container(specs, os.environ)
     chosen: dict[str, Any] = {name: getattr(serving, name) for name in serving.model_fields_set}
     settings = gather_settings(chosen, os.environ, config, in_container=contained)
     try:
@@ -52,7 +53,7 @@ def serve(
         if (error.name or "").partition(".")[0] in ("fastapi", "starlette", "uvicorn", "prometheus_client", "anyio"):
             raise MissingExtraError("serving", "serve") from error
         raise
-    named = models.named_paths(model or [str(container_model(os.environ))] * contained)
+    named = models.named_paths(specs or [str(container_model(os.environ))] * contained)
     if not contained:
         _check_specs(named)
     keys = middleware.read_keys(settings.api_key_file, os.environ)

@@ -5,6 +5,7 @@ import { Announcer } from "./announce.js";
 import { connectComparing } from "./compare.js";
 import { byId, factList } from "./dom.js";
 import { Explanation } from "./explanation.js";
+import { connectLegend } from "./legend.js";
 import { Neurons } from "./neurons.js";
 import { openingText } from "./opening.js";
 import { clearProblems, openAround, showProblem } from "./problems.js";
@@ -51,6 +52,7 @@ export class Page {
     connectScoring(this);
     connectComparing(this);
     connectActions(this);
+    for (const legend of ["surprise-legend", "values-legend"]) connectLegend(byId(legend), (message) => this.announcer.say(message));
     this.#connectForm();
     toForm(this.form, fromHash(location.hash, backend.usual));
     byId("sheet").open = !onPhone();
