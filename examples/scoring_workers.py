@@ -46,15 +46,21 @@ def blocks(file: Path) -> Iterator[Block]:
     with file.open("rb") as content:
         while piece := content.read(BLOCK) + content.readline():
             yield Block(line, offset, len(piece))
-            line += piece.count(b"\n")
+            line += lines_of(piece).count(b"\n")
             offset += len(piece)
+
+
+def lines_of(content: bytes) -> bytes:
+    """What charloom score reads: lines that end with a newline, also where they ended with a carriage return."""
+    return content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def read_block(file: Path, block: Block) -> list[Row]:
     """The lines of a block, with their numbers."""
     with file.open("rb") as content:
         content.seek(block.offset)
-        lines = content.read(block.size).decode().removesuffix("\n").split("\n")
+        text = lines_of(content.read(block.size)).decode("utf-8" if block.offset else "utf-8-sig")
+    lines = text.removesuffix("\n").split("\n") if text else []
     return [{"line": number, "text": text} for number, text in enumerate(lines, block.line)]
 
 
@@ -135,6 +141,20 @@ def with_spark(model: charloom.Model, file: Path, workers: int) -> Iterator[Row]
 ENGINES = {"processes": with_processes, "ray": with_ray, "spark": with_spark}
 
 
+def write_scores(options: argparse.Namespace) -> tuple[int, float]:
+    """Write the file of scores, whole or not at all: how many, and the seconds that took."""
+    started, count = time.perf_counter(), 0
+    options.file.open("rb").close()  # what cannot be read is said before the model is opened
+    model = charloom.load(options.model)
+    unfinished = options.output.with_name(f"{options.output.name}.part")
+    with unfinished.open("w", encoding="utf-8") as output:
+        for row in ENGINES[options.engine](model, options.file, options.workers):
+            output.write(json.dumps(row) + "\n")
+            count += 1
+    unfinished.replace(options.output)
+    return count, time.perf_counter() - started
+
+
 def main() -> None:
     """Read the command line, score, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -144,12 +164,14 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--engine", choices=ENGINES, default="processes")
     options = parser.parse_args()
-    started, count = time.perf_counter(), 0
-    with options.output.open("w", encoding="utf-8") as output:
-        for row in ENGINES[options.engine](charloom.load(options.model), options.file, options.workers):
-            output.write(json.dumps(row) + "\n")
-            count += 1
-    seconds = time.perf_counter() - started
+    if options.workers < 1:
+        parser.error("--workers: give 1 or more")
+    if options.output.exists() and options.output.samefile(options.file):
+        parser.error(f"{options.output} is the file with the lines: name another for the scores")
+    try:
+        count, seconds = write_scores(options)
+    except (OSError, UnicodeDecodeError, charloom.CharloomError) as error:
+        sys.exit(f"{parser.prog}: {error}")
     print(f"{count:,} lines in {seconds:.1f} s, {count / seconds:,.0f} a second")
 
 

@@ -138,6 +138,7 @@ def test_how_often_it_is_right(charloom: Charloom, pair: dict[str, Path], tmp_pa
         (("{vowels}", "{stops}", "{five}", "--prior", "vowels"), 2, "--prior vowels: give uniform, sizes"),
         (("{vowels}", "{stops}", "{five}", "--prior", "wovels=0.5"), 2, "wovels"),
         (("{vowels}", "{stops}", "{five}", "--prior", "sizes"), 2, "vowels=0.5"),
+        (("{vowels}", "{stops}", "{five}", "--prior", "vowels=0.5", "--prior", "vowels=0.9"), 2, "given twice"),
         (("{vowels}", "{stops}", "{five}", "--labels", "first"), 1, "line 1: there is no tab"),
         (("{vowels}", "{stops}", "{five}", "--labels", "file"), 2, "'five' is none of the classes"),
         (("{vowels}", "{stops}", "-", "-"), 2, "name - once"),

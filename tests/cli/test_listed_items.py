@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from charloom import train
+from charloom import UsageError, load, train
 from tests.cli.conftest import Charloom, one_line
 
 SYLLABLES = ["ka", "lo", "mi", "ren", "tas", "vu", "ge"]
@@ -99,3 +99,32 @@ def test_the_card_and_inspect_say_how_many_are_on_the_list(charloom: Charloom, l
     assert f"{listed['listed']:,} of {listed['written']:,} items that it wrote are on its list" in (
         charloom("inspect", learned).out
     )
+
+
+@pytest.mark.parametrize("written", ["{0}", "\ufeff{0}", "\r\n{0}", "{0}\r"])
+def test_a_list_is_compared_as_the_model_reads_it(
+    charloom: Charloom, names: Path, tmp_path: Path, written: str, lower: Path
+) -> None:
+    usual = charloom("generate", lower, "--items", 30, "--seed", 1).out.splitlines()
+    (tmp_path / "list.txt").write_text(written.format(usual[0].upper()), "utf-8", newline="")
+    left = charloom("generate", lower, "--items", 29, "--seed", 1, "--exclude", tmp_path / "list.txt").out.splitlines()
+    assert left == usual[1:]
+
+
+def test_a_prompt_in_other_letters_hides_nothing_that_was_learned(lower: Path) -> None:
+    model = load(lower)
+    assert {item.lower() for item in model.items(20, "KA", seed=1)} & set(LISTED)
+    new = model.items(20, "KA", seed=1, new=True)
+    assert new[0].startswith("KA")
+    assert not {item.lower() for item in new} & set(LISTED)
+    with pytest.raises(UsageError, match="several items"):
+        model.items(3, exclude="names.txt")
+
+
+@pytest.fixture(scope="module")
+def lower(names: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that reads all letters as small ones."""
+    folder = tmp_path_factory.mktemp("lower")
+    (folder / "Names.txt").write_text(names.read_text("utf-8").title(), "utf-8")
+    train(folder / "Names.txt", folder / "m", **{**OPTIONS, "clean": ["lowercase"]})
+    return folder / "m"

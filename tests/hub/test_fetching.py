@@ -45,6 +45,20 @@ def test_every_command_that_takes_a_model_takes_its_address(
     assert json.loads((tmp_path / "m" / "config.json").read_text())["training"]["init_from"]["name"] == "small"
 
 
+def test_models_on_the_hub_are_classes_called_as_they_are(
+    run: Run, on_the_hub: str, hub: Hub, trained: Path, tmp_path: Path
+) -> None:
+    files = {file.name: file.read_bytes() for file in trained.iterdir() if file.is_file()}
+    hub.add("ann/other", files)
+    (tmp_path / "here").mkdir()
+    for name, content in files.items():
+        (tmp_path / "here" / name).write_bytes(content)
+    (tmp_path / "text.txt").write_text("abc\n", "utf-8")
+    ran = run("classify", on_the_hub, "hf://ann/other@main", tmp_path / "here", tmp_path / "text.txt", "--json")
+    assert ran.status == 0, ran.err
+    assert ran.json["probabilities"] == pytest.approx({"small": 1 / 3, "other": 1 / 3, "here": 1 / 3})
+
+
 def test_a_server_serves_it_under_its_own_name(run: Run, on_the_hub: str, environment: dict[str, str]) -> None:
     command = [sys.executable, "-m", "charloom", "serve", on_the_hub, "--port", "0", "--json"]
     with subprocess.Popen(

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from pathlib import Path
 
 import pytest
@@ -186,3 +187,26 @@ def test_a_confusion_table() -> None:
     assert table.balanced_accuracy == pytest.approx((2 / 3 + 1) / 2)
     assert table.recall("a") == pytest.approx(2 / 3)
     assert table.precision("b") == 0.5
+
+
+def test_sent_to_another_process_it_says_the_same(three: dict[str, Path]) -> None:
+    classifier = charloom.Classifier(three, prior={"vowels": 0.7}, precision="float32")
+    sent = pickle.dumps(classifier)
+    assert len(sent) < 2000
+    again = pickle.loads(sent)  # noqa: S301  (made here)
+    assert (again.classes, again.prior) == (classifier.classes, classifier.prior)
+    assert list(again.classify_texts(["abe", "kat"])) == list(classifier.classify_texts(["abe", "kat"]))
+
+
+def test_what_is_no_text_and_no_place_of_labels(three: dict[str, Path], tmp_path: Path) -> None:
+    classifier = charloom.Classifier(three)
+    with pytest.raises(charloom.UsageError, match="takes several texts"):
+        classifier.classify_texts("abe")
+    with pytest.raises(charloom.UsageError, match="5 is not a text"):
+        classifier.classify(5)  # type: ignore[arg-type]
+    with pytest.raises(charloom.UsageError, match="choose first, last or file"):
+        classifier.classify_files(tmp_path, labels="second")  # type: ignore[arg-type]
+    with pytest.raises(charloom.UsageError, match="None is not a path"):
+        charloom.Classifier(None)  # type: ignore[arg-type]
+    with pytest.raises(charloom.UsageError, match="from 0 to 1"):
+        charloom.Classifier(three, prior={"vowels": "much"})  # type: ignore[dict-item]

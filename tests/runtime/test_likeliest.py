@@ -143,3 +143,16 @@ def test_a_model_completes_words(trained: Path) -> None:
         model.next("a", 0)
     with pytest.raises(charloom.UsageError, match="until = 'page': choose word or line"):
         model.complete("a", until="page")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("until", ["word", "line"])
+def test_completions_of_bytes_are_whole_characters(until: Until) -> None:
+    shape, vocabulary = make_shape("lstm", 1, 8, 256, 4), ByteVocabulary()
+    session = open_network(shape, make_weights(shape, 3), "float32")
+    found = complete(session, vocabulary, prompt_ids(vocabulary, "a"), 200, until=until, length=2)
+    assert len(found) > 100
+    assert not [one.text for one in found if "\ufffd" in one.text]
+    assert len({one.text for one in found}) == len(found)
+    assert any(not one.text.isascii() for one in found)
+    following = next_characters(session, vocabulary, prompt_ids(vocabulary, "a"), 100_000)
+    assert {len(character) for character, _ in following} == {1}

@@ -83,7 +83,8 @@ def test_lines_keep_their_order_and_numbers_though_a_worker_is_killed(trained: P
     output = tmp_path / "scores.jsonl"
     command = [sys.executable, str(EXAMPLE), str(trained), str(tmp_path / "log.txt"), str(output), "--workers", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        while process.poll() is None and not (output.exists() and output.stat().st_size):
+        unfinished = tmp_path / "scores.jsonl.part"
+        while process.poll() is None and not (unfinished.exists() and unfinished.stat().st_size):
             time.sleep(0.01)
         for worker in workers_of(process.pid)[:1]:
             os.kill(worker, signal.SIGKILL)
@@ -103,6 +104,31 @@ def test_a_small_file_by_two_workers(trained: Path, tmp_path: Path) -> None:
     assert [row["line"] for row in rows] == [1, 2, 3, 4, 5]
     expected = charloom.load(trained).score_lines([*LINES.splitlines(), "no line end"])
     assert [row["nats"] for row in rows] == pytest.approx([score.nats for score in expected])
+
+
+@pytest.mark.slow
+def test_lines_are_those_of_charloom_score_and_scores_are_whole_or_not_there(trained: Path, tmp_path: Path) -> None:
+    lines, scores = tmp_path / "log.txt", tmp_path / "scores.jsonl"
+
+    def run(file: Path, output: Path) -> tuple[int, str]:
+        command = [sys.executable, str(EXAMPLE), str(trained), str(file), str(output), "--workers", "1"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
+        return done.returncode, done.stderr
+
+    lines.write_bytes(b"\xef\xbb\xbfThe fox.\r\n\r\none\rtwo\nline \x0b two\r\n")
+    assert run(lines, scores) == (0, "")
+    whole = scores.read_text()
+    expected = charloom.load(trained).score_files(lines, lines=True)
+    assert [json.loads(row)["nats"] for row in whole.splitlines()] == pytest.approx([one.nats for one in expected])
+    before = lines.read_bytes()
+    assert run(lines, lines)[0] == 2
+    assert lines.read_bytes() == before
+    (tmp_path / "bad.txt").write_bytes(b"one\n\xff\xfe\n")
+    for file in (tmp_path / "bad.txt", tmp_path / "none.txt"):
+        status, said = run(file, scores)
+        assert status == 1
+        assert "Traceback" not in said
+        assert scores.read_text() == whole
 
 
 def test_the_page_on_workers_runs_as_written(trained: Path, tmp_path: Path) -> None:

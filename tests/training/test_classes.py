@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import charloom
+import charloom.training.classes
+from charloom.bundle.classes import write_classes
 from charloom.cli.main import main
 from charloom.errors import CorpusError, ModelDirectoryError, TrainingError
 
@@ -95,7 +98,14 @@ def test_what_is_no_folder_of_classes(folder: Path, tmp_path: Path) -> None:
     (one / "a.md").write_text("abd\n" * 50)
     with pytest.raises(CorpusError, match="both called a"):
         charloom.train_classes(one, output)
-    (one / "a.md").rename(one / "b.txt").write_text("\n\n")
+    (one / "a.md").rename(one / "b.txt").write_text("c")
+    with pytest.raises(CorpusError, match=r"b\.txt: "):
+        charloom.train_classes(one, output)
+    (one / "b\nc.txt").write_text("c" * 50)
+    with pytest.raises(CorpusError, match="cannot name a class"):
+        charloom.train_classes(one, output)
+    (one / "b\nc.txt").unlink()
+    (one / "b.txt").write_text("\n\n")
     with pytest.raises(CorpusError, match=r"b\.txt is empty"):
         charloom.train_classes(one, output)
     with pytest.raises(charloom.UsageError, match="inside the corpus"):
@@ -136,6 +146,41 @@ def test_resumed_it_is_what_it_would_have_been(
         assert weights[0] == weights[1]
     again = charloom.train_classes(folder, output, resume=True)
     assert again.accuracy == result.accuracy
+
+
+@pytest.mark.slow
+def test_overwriting_keeps_the_old_models_until_all_new_ones_are_whole(
+    folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, output = tmp_path / "other", tmp_path / "out"
+    shutil.copytree(folder, other)
+    shutil.copytree(trained[0], output)
+    (other / "soft.txt").write_text(words("lmn", "yvw"))
+    (output / "soft" / "notes.txt").write_text("mine")
+    before = charloom.Classifier(output).classify("lal")
+    options: dict[str, Any] = {"items": True, **TINY}
+    assert charloom.train_classes(other, output, overwrite=True, should_stop=StopAfter(14), **options).interrupted
+    assert charloom.Classifier(output).classify("lal") == before
+    with pytest.raises(TrainingError, match="--resume to continue it"):
+        charloom.train_classes(other, output, **options)
+
+    def killed(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(charloom.training.classes, "write_classes", lambda place, record: (
+            killed() if place == output else write_classes(place, record)
+        ))  # fmt: skip
+        with pytest.raises(KeyboardInterrupt):
+            charloom.train_classes(other, output, resume=True)
+    result = charloom.train_classes(other, output, resume=True)
+    assert sorted(path.name for path in output.iterdir()) == ["classes.json", "hard", "soft"]
+    assert result.classes["soft"].model == str(output / "soft")
+    assert (
+        charloom.load(output / "soft").config.corpus.sha256 != charloom.load(trained[0] / "soft").config.corpus.sha256
+    )
+    assert (output / "soft" / "notes.txt").read_text() == "mine"
+    assert charloom.Classifier(output).classify("lyl").best == "soft"
 
 
 @pytest.mark.slow

@@ -153,6 +153,22 @@ def test_what_it_costs_on_the_old_text_and_keeping_it(folder: Path, tmp_path: Pa
     assert str(folder) not in (tmp_path / "b" / "config.json").read_text("utf-8")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", [False, True])
+def test_an_old_text_is_measured_where_the_old_model_did_not_learn_it(folder: Path, tmp_path: Path, kept: bool) -> None:
+    (tmp_path / "old.txt").write_bytes((folder / "old.txt").read_bytes())
+    cut: dict[str, Any] = {"validation_split": "blocks", "validation_fraction": 0.25}
+    charloom.train(tmp_path / "old.txt", tmp_path / "old", **OLD, **cut)
+    options: dict[str, Any] = {**SMALL, "steps": 2, **({"keep_old": tmp_path / "old.txt"} if kept else {})}
+    result = charloom.train(folder / "other.txt", tmp_path / "m", init_from=tmp_path / "old", **options)
+    held_out = charloom.load(tmp_path / "old", precision="float32").evaluate(
+        tmp_path / "old.txt", protocol="windows-256"
+    )
+    assert result.old_text is not None
+    assert result.old_text["characters"] == held_out.characters
+    assert result.old_text["before"] == pytest.approx(held_out.loss, rel=1e-4)
+
+
 def test_another_text_of_its_name_is_not_the_old_text(folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder / "old", tmp_path / "models" / "old")
     shutil.copy(folder / "alike.txt", tmp_path / "new.txt")

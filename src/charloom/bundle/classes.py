@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from charloom.bundle.config import parse_json
 from charloom.errors import ModelDirectoryError
 from charloom.files import atomic_write
+from charloom.text.classes import is_class_name
 from charloom.wrong_values import explain, shorten
 
 CLASSES: Final = "classes.json"
@@ -31,7 +32,7 @@ class ClassRecord(_Record):
     @field_validator("name")
     @classmethod
     def _is_a_folders_name(cls, name: str) -> str:
-        if name.startswith(".") or "/" in name or "\\" in name or not name.isprintable():
+        if not is_class_name(name) or name == CLASSES:
             raise ValueError("must be the name of a folder beside it")
         return name
 

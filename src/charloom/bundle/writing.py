@@ -64,10 +64,21 @@ def move_model(made: Path, config: ModelConfig, path: Path) -> None:
         config: what its `config.json` says.
         path: the folder to commit it to; it exists. What people wrote there stays, as in `write_model_directory`.
     """
+    _commit(path, config, {name: made / name for name in (*config.files, CONFIG)})
+
+
+def copy_model(directory: ModelDirectory, path: Path) -> None:
+    """Commit a copy of a model to a folder that exists, as `move_model` does."""
+    with storage_errors(path):
+        contents = {name: (directory.path / name).read_bytes() for name in (*directory.config.files, CONFIG)}
+    _commit(path, directory.config, contents)
+
+
+def _commit(path: Path, config: ModelConfig, files: Mapping[str, bytes | Path]) -> None:
     kept = edited_files(path)
     stale = set(_recorded_files(path)) - {*config.files}
-    files = {str(name): made / name for name in config.files if name not in kept}
-    write_together(path, {**files, CONFIG: made / CONFIG}, CONFIG, stale=stale - kept)
+    taken = {name: content for name, content in files.items() if name not in kept}
+    write_together(path, taken, CONFIG, stale=stale - kept)
 
 
 def edited_files(path: Path) -> frozenset[str]:

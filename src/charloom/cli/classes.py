@@ -45,10 +45,15 @@ def _report(out: Output, result: ClassesResult, folder: Path, output: Path) -> i
         out.say(f"interrupted; what was learned is in {output}. To continue:\n    {again}", style="bold")
         return INTERRUPTED
     if not out.json:
-        out.sentences(
-            f"of {result.held_out:,} lines held out {result.accuracy or 0:.1%} are given their class, "
-            f"{result.mean_recall or 0:.1%} in the mean of the classes\n"
-            f"({len(result.classes)} classes in {duration(result.seconds)})"
-        )
+        out.sentences(f"{_accuracy(result)}\n({len(result.classes)} classes in {duration(result.seconds)})")
     out.say(f"now try:\n    {typed('charloom', 'classify', output, '-', '--lines')}", style="bold")
     return 0
+
+
+def _accuracy(result: ClassesResult) -> str:
+    if result.accuracy is None or result.mean_recall is None:
+        return "no whole line was held out, so how often they are right is not known"
+    return (
+        f"of {result.held_out:,} lines held out {result.accuracy:.1%} are given their class, "
+        f"{result.mean_recall:.1%} in the mean of the classes"
+    )

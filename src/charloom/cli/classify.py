@@ -15,6 +15,7 @@ from rich.cells import cell_len, set_cell_size
 
 from charloom.bundle import holds_model, open_model_directory
 from charloom.bundle.classes import holds_classes
+from charloom.bundle.hub import HubAddress
 from charloom.cli.arguments import CorpusArgument, Threads, corpus_specs
 from charloom.cli.console import LEAST_WIDTH
 from charloom.cli.output import Output, OutputOptions
@@ -91,12 +92,16 @@ def _models_and_files(named: Sequence[str]) -> tuple[list[Path], list[str]]:
     if not named:
         raise UsageError("name the models, or a folder that charloom train --classes wrote, and then the files")
     paths = [expand_home(name) for name in named]
-    count = next((n for n, path in enumerate(paths) if not (holds_classes(path) or holds_model(path))), len(paths))
+    count = next((n for n, path in enumerate(paths) if not _is_model(path)), len(paths))
     if count == 0:
         open_model_directory(paths[0])  # says why it is none
     if count == len(paths):
         raise UsageError("name a file to classify after the models, or - for standard input")
     return paths[:count], list(named[count:])
+
+
+def _is_model(path: Path) -> bool:
+    return HubAddress.parse(path) is not None or holds_classes(path) or holds_model(path)
 
 
 def _prior(given: Sequence[str] | None) -> Prior:
@@ -107,6 +112,8 @@ def _prior(given: Sequence[str] | None) -> Prior:
     shares: dict[str, float] = {}
     for one in given:
         name, equals, number = one.rpartition("=")
+        if name in shares:
+            raise UsageError(f"--prior {name} is given twice: give it once")
         try:
             shares[name] = float(number)
         except ValueError:
@@ -272,8 +279,10 @@ class _Tally:
 
     def summarize(self, out: Output, seconds: float, what: str) -> None:
         if self.unknown:
-            counted = "1 character is" if self.unknown == 1 else f"{self.unknown:,} characters are"
-            out.warn(f"{counted} unknown to all models, and says nothing of the class")
+            counted, say = (
+                ("1 character is", "says") if self.unknown == 1 else (f"{self.unknown:,} characters are", "say")
+            )
+            out.warn(f"{counted} unknown to all models, and {say} nothing of the class")
         out.say(
             f"({self.texts:,} {what}{'' if self.texts == 1 else 's'}, {self.characters:,} characters; {seconds:.2f} s)",
             style="dim",

@@ -111,7 +111,8 @@ def _excluded(file: Path | None, others: tuple[Path | None, ...]) -> frozenset[s
         return frozenset()
     if str(file) == "-" and file in others:
         raise UsageError("only one of --exclude, --prompt-file and --adapt can be stdin")
-    return frozenset(line.removesuffix("\r") for line in read_text(file, "the list", MOST_EXCLUDED).split("\n"))
+    text = read_text(file, "the list", MOST_EXCLUDED).replace("\r\n", "\n").replace("\r", "\n")
+    return frozenset(text.split("\n"))
 
 
 def _prompt(prompt: str | None, file: Path | None) -> str:

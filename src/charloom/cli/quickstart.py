@@ -27,6 +27,7 @@ from charloom.files import expand_home
 from charloom.interrupts import INTERRUPTED
 from charloom.settings import Duration, Settings
 from charloom.text.named import NAMED, built_in
+from charloom.text.sources import check_outside, check_specs
 
 if TYPE_CHECKING:
     from charloom.runtime.model import Model
@@ -70,6 +71,10 @@ def quickstart(
     out = Output(options)
     names_folder = output.with_name(f"{output.name}-names")
     replaces = {folder: _replaces(folder) for folder in (output, names_folder)}
+    given = corpus_specs(corpus)
+    check_specs(given)
+    for folder in (output, names_folder):
+        check_outside(expand_home(folder), given)
     lengths: list[dict[str, Any]] = [
         {"budget": max(1.0, pace.budget * share)} if steps is None else {"steps": steps}
         for share in (_SHARE_OF_NAMES, 1 - _SHARE_OF_NAMES)
@@ -84,7 +89,7 @@ def quickstart(
         result = learn([built_in(_LIST)], names_folder, _LIST, lengths[0])
         names = _show_new_names(out, result)
         if not result.interrupted:
-            specs = corpus_specs(corpus) or [_prose(out)]
+            specs = given or [_prose(out)]
             out.say(f"Now prose: {', '.join(specs)}.\n")
             result = learn(specs, output, _PROSE, lengths[1])
     prompt, text = ("", "") if result.model == str(names_folder) else _show_prose(out, result, specs)

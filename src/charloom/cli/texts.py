@@ -11,7 +11,7 @@ MOST = 1 << 26  # bytes: 64 MiB are more than an hour's reading for a large mode
 
 
 def read_text(file: Path, what: str, most: int = MOST) -> str:
-    """The content of a UTF-8 file; `-` is stdin.
+    """The content of a UTF-8 file without a byte order mark; `-` is stdin.
 
     Args:
         file: what to read.
@@ -33,6 +33,6 @@ def read_text(file: Path, what: str, most: int = MOST) -> str:
     if len(content) > most:
         raise UsageError(f"{what} in {file} is too long: at most {most:,} bytes; give its last part")
     try:
-        return content.decode("utf-8")
+        return content.decode("utf-8").removeprefix("\ufeff")
     except UnicodeDecodeError as error:
         raise CharloomError(f"{what} in {file} is not UTF-8: byte {error.start:,}; save it as UTF-8") from None

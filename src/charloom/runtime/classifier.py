@@ -14,11 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from charloom.bundle.classes import CLASSES, holds_classes, read_classes
+from charloom.bundle.hub import HubAddress
 from charloom.errors import CorpusError, UsageError
 from charloom.events import Notify, ignore, unfailing
 from charloom.files import expand_home
@@ -99,15 +100,23 @@ class Classifier:
         found = _find_models(models)
         if len(found.paths) < 2:
             raise UsageError("give two models or more, one a class, or a folder that charloom train --classes wrote")
-        self._models = {name: load(path, threads=threads, precision=precision) for name, path in found.paths.items()}
-        self.classes: tuple[str, ...] = tuple(self._models)
-        self.prior: dict[str, float] = _priors(prior, self.classes, found.lines)
+        opened = {name: load(path, threads=threads, precision=precision) for name, path in found.paths.items()}
+        self._take(opened, _priors(prior, tuple(opened), found.lines))
+
+    def _take(self, models: dict[str, Model], prior: dict[str, float]) -> None:
+        self._models = models
+        self.classes: tuple[str, ...] = tuple(models)
+        self.prior = prior
         self._check_cleaning()
         self._scorers = [_scorer(model) for model in self._models.values()]
         self._line_end = "\n" if all(model.line_end for model in self._models.values()) else ""
 
     def __repr__(self) -> str:
         return f"Classifier({', '.join(self.classes)})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Another process is sent the models, as models are sent, and what was derived from the prior."""
+        return _sent_again, (self._models, self.prior)
 
     def classify(self, text: str) -> Classification:
         """Say what one text is, read as a whole; see `classify_texts`."""
@@ -118,8 +127,13 @@ class Classifier:
 
         Args:
             texts: lines without their line ends, say, such as names: what ends a text is charged as the end of a line.
+
+        Raises:
+            UsageError: one text instead of several, or something that is no text.
         """
-        return self._classify(_Read(text[:LONGEST]) for text in texts)
+        if isinstance(texts, str):
+            raise UsageError("classify_texts takes several texts: give a list, or call classify for one")
+        return self._classify(_Read(_checked_text(text)[:LONGEST]) for text in texts)
 
     def classify_files(
         self,
@@ -142,8 +156,11 @@ class Classifier:
 
         Raises:
             CorpusError: a file is not there or cannot be read, or a line has no label.
-            UsageError: nothing is named, the encoding has no such name, or a label is none of the classes.
+            UsageError: nothing is named, the encoding has no such name, or a label is none of the classes, or is to be
+                found in no such place.
         """
+        if labels is not None and labels not in get_args(Labels):
+            raise UsageError(f"labels = {labels!r}: choose first, last or file")
         keep_bytes = all(model.vocabulary.kind == "bytes" for model in self._models.values())
         specs = list_specs(files)
         groups = _labelled(specs) if labels == "file" else [(None, specs)]
@@ -227,9 +244,27 @@ class _Found:
     lines: dict[str, int] | None = None
 
 
+def _sent_again(models: dict[str, Model], prior: dict[str, float]) -> Classifier:
+    classifier = Classifier.__new__(Classifier)
+    classifier._take(models, prior)
+    return classifier
+
+
+def _checked_text(text: object) -> str:
+    if not isinstance(text, str):
+        raise UsageError(f"{text!r} is not a text: give a string")
+    return text
+
+
+def class_name(model: Path) -> str:
+    """What a model's class is called where nothing else says it: as its folder, or as it is on the hub."""
+    address = HubAddress.parse(model)
+    return model.resolve().name if address is None else address.name
+
+
 def _find_models(models: Models) -> _Found:
     if isinstance(models, Mapping):
-        return _Found({name: expand_home(path) for name, path in models.items()})
+        return _Found({str(name): expand_home(path) for name, path in models.items()})
     paths = [expand_home(path) for path in ([models] if isinstance(models, str | Path) else models)]
     if len(paths) == 1 and holds_classes(paths[0]):
         record = read_classes(paths[0])
@@ -245,7 +280,7 @@ def _find_models(models: Models) -> _Found:
     for path in paths:
         if holds_classes(path):
             raise UsageError(f"{path} holds a model a class already ({CLASSES}): give it alone, or the models in it")
-    names = [path.resolve().name for path in paths]
+    names = [class_name(path) for path in paths]
     same = next((name for name in names if names.count(name) > 1), None)
     if same is not None:
         raise UsageError(f"two models are called {same}, and a class is called as its model's folder: rename one")
@@ -274,8 +309,8 @@ def _given_priors(given: Mapping[str, float], classes: Sequence[str]) -> dict[st
     for name, share in given.items():
         if name not in classes:
             raise UsageError(f"the prior names {name}, and the classes are {', '.join(classes)}")
-        if not 0 <= share <= 1:
-            raise UsageError(f"prior {name} = {share:g}: give a probability from 0 to 1")
+        if not isinstance(share, int | float) or not 0 <= share <= 1:
+            raise UsageError(f"prior {name} = {share}: give a probability from 0 to 1")
     total, left = math.fsum(given.values()), [name for name in classes if name not in given]
     if total > 1 + 1e-6 or (not left and total < 1 - 1e-6):
         raise UsageError(f"the probabilities of the prior add up to {total:g}: make it 1")

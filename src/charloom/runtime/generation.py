@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import InitVar, dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -229,7 +229,7 @@ def write_items(
     cleaned_prompt: str,
     settings: SamplingSettings,
     count: int,
-    exclude: Sequence[Container[str]] = (),
+    is_left_out: Callable[[str], bool] = lambda item: False,
 ) -> list[str]:
     """Different items, each a prompt and its continuation, in the order in which they are drawn; see `Model.items`."""
     (seed,) = sample_seeds(settings.seed, 1)
@@ -240,7 +240,7 @@ def write_items(
         batch = settings.model_copy(update={"seed": seed})
         before = len(found)
         for item in draw_items(session, vocabulary, prompt, cleaned_prompt, batch, rows):
-            if len(found) < count and not any(item in left_out for left_out in exclude):
+            if len(found) < count and not is_left_out(item):
                 found[item] = None
         seed = (seed + rows) % (MAX_SEED + 1)
         without_new = 0 if len(found) > before else without_new + rows

@@ -245,6 +245,16 @@ class _Search:
         return ids[np.argsort(costs[ids], kind="stable")]
 
     def _find(self, cost: float, ids: tuple[int, ...]) -> None:
-        if cost < self._bound:
+        if cost < self._bound and self._is_text(ids):
             insort(self._found, (float(cost), ids))
             del self._found[self._count :]
+
+    def _is_text(self, ids: tuple[int, ...]) -> bool:
+        """Whether ids are whole characters; bytes may be none, or a part of one."""
+        if self._vocabulary.kind != "bytes":
+            return True
+        try:
+            bytes(ids).decode("utf-8")
+        except UnicodeDecodeError:
+            return False
+        return True

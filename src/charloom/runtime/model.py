@@ -5,7 +5,7 @@ Writing a text is fast to start: what else a model can do is imported where it i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Unpack
@@ -171,7 +171,8 @@ class Model(ModelScores, ModelMeasures):
             count: how many.
             prompt: what each begins with.
             new: leave out what is on the list that the model learned, of which it keeps hashes.
-            exclude: items to leave out, such as those of another list.
+            exclude: items to leave out, such as those of another list; compared as the model reads them, so that a
+                model of lower-case names leaves out `anna` for `Anna`.
             settings: how they are drawn; `options` go over it.
             **options: as for `generate`.
 
@@ -179,21 +180,30 @@ class Model(ModelScores, ModelMeasures):
             As many; fewer where many texts in a row brought no new one.
 
         Raises:
-            UsageError: as `generate`, or the count is below 1, or the prompt has a line end, or the model is to leave
-                out what it learned and keeps no list of it.
+            UsageError: as `generate`, or the count is below 1, or the prompt has a line end, or what to exclude is one
+                text, or the model is to leave out what it learned and keeps no list of it.
             CorpusError: the model knows no line end.
         """
         if count < 1:
             raise UsageError(f"items = {count}: give a number from 1")
         cleaned = self._clean(prompt)
-        if "\n" in prompt:
+        if "\n" in prompt or "\r" in prompt:
             raise UsageError("an item is one line: give a prompt without a line end")
+        if isinstance(exclude, str):
+            raise UsageError("exclude holds several items: give a set or a list of them")
         chosen = self._complete(settings, options)
         if chosen.regex is None:
             newline_id(self.vocabulary)
             chosen = chosen.model_copy(update={"stop": sorted({*chosen.stop, "\n"})})
-        left_out = (exclude, self._learned_items) if new else (exclude,)
-        return write_items(self._session, self.vocabulary, prompt, cleaned, chosen, count, left_out)
+        known = self._learned_items if new else ()
+        if isinstance(exclude, Iterable):
+            exclude = frozenset(map(self._clean, exclude))
+
+        def is_left_out(item: str) -> bool:
+            as_read = self._clean(item)
+            return as_read in exclude or item in exclude or as_read in known
+
+        return write_items(self._session, self.vocabulary, prompt, cleaned, chosen, count, is_left_out)
 
     @cached_property
     def _learned_items(self) -> KnownItems:

@@ -20,11 +20,17 @@ def class_of(path: Path) -> str:
     return Path(name).stem
 
 
+def is_class_name(name: str) -> bool:
+    """Whether a folder can have the name on every system, and a line can show it."""
+    return name.isprintable() and not name.startswith(".") and not {"/", "\\"} & set(name)
+
+
 def find_classes(folder: str | Path) -> dict[str, Path]:
     """The classes in a folder, sorted by name: each a text file, or a folder of them. Hidden ones are passed over.
 
     Raises:
-        CorpusError: there is no such folder, there are fewer than two classes, or two of one name.
+        CorpusError: there is no such folder, there are fewer than two classes, two of one name, or one whose name no
+            folder of models could have.
     """
     path = expand_home(folder)
     if not path.is_dir():
@@ -36,9 +42,12 @@ def find_classes(folder: str | Path) -> dict[str, Path]:
     classes: dict[str, Path] = {}
     for each in found:
         name = class_of(each)
+        if not is_class_name(name):
+            raise CorpusError(f"{each} cannot name a class: rename it, without line breaks and backslashes")
         if name in classes:
             raise CorpusError(f"{classes[name]} and {each} are both called {name}: rename one, or put both in a folder")
         classes[name] = each
     if len(classes) < 2:
-        raise CorpusError(f"{path} has {len(classes)} files: a file, or a folder, for each of two classes is needed")
+        files = "1 file" if len(classes) == 1 else f"{len(classes)} files"
+        raise CorpusError(f"{path} has {files}: a file, or a folder, for each of two classes is needed")
     return dict(sorted(classes.items()))

@@ -10,12 +10,13 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final, Unpack
+from typing import Any, Final, Unpack, cast
 
 from charloom.bundle import open_model_directory
-from charloom.bundle.classes import ClassesRecord, ClassRecord, holds_classes, read_classes, write_classes
+from charloom.bundle.classes import CLASSES, ClassesRecord, ClassRecord, holds_classes, read_classes, write_classes
+from charloom.bundle.writing import copy_model
 from charloom.errors import CorpusError, TrainingError, UsageError
 from charloom.events import Notice, Notify, ignore, unfailing
 from charloom.files import expand_home, storage_errors
@@ -26,17 +27,19 @@ from charloom.runtime.confusion import Confusion
 from charloom.runtime.corpora import ModelCorpora
 from charloom.settings import LENGTHS, Duration, RunSettings, run_settings
 from charloom.text.classes import find_classes
-from charloom.text.corpus import load_corpus
+from charloom.text.corpus import CorpusSource, load_corpus
 from charloom.text.sources import check_outside
 from charloom.training.budget import default_budget
+from charloom.training.data import prepare_data
 from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
 from charloom.training.request import check_folder
 from charloom.training.result import TrainingResult
-from charloom.training.run import train
+from charloom.training.run import train_specs
 from charloom.version import __version__
 from charloom.wrong_values import option_name
 
 _ALL: Final = ".all"  # the folder of the model of all classes, while the classes are trained
+_NEXT: Final = ".new"  # the folder of models that are to replace those of a folder
 _SHARE_OF_ALL: Final = 0.5  # of a budget
 
 
@@ -108,10 +111,14 @@ def train_classes(
     texts = _Texts.read(found, settings)
     with FolderLock(target, heard) as lock:
         lock.take()
-        record = _begin(target, texts, recipe, options, resume=resume)
+        place = _place(target, texts, overwrite=overwrite)
+        record = _begin(place, texts, recipe, options, resume=resume)
         lock.take()
-        results = _Run(target, texts, record, heard, should_stop).train()
-    interrupted = len(results) < len(texts.paths)
+        results = _Run(place, texts, record, heard, should_stop).train()
+        interrupted = len(results) < len(texts.paths)
+        if place != target and not interrupted:
+            _take_the_place(place, target)
+            results = {name: replace(result, model=str(target / name)) for name, result in results.items()}
     table = None if interrupted else _held_out(target, texts.paths)
     return ClassesResult(
         model=str(target),
@@ -143,6 +150,8 @@ class _Texts:
                 raise CorpusError(f"{path} is empty, and a class needs a text")
             records.append(ClassRecord(name=name, lines=lines, sha256=corpus.sha256))
             characters[name] = len(corpus.text)
+        everything = CorpusSource([str(path) for path in paths.values()])
+        prepare_data(everything, settings.corpus, ignore, apart=True)  # says which text is too short to hold some out
         return cls(paths, records, characters)
 
     def share(self, name: str) -> float:
@@ -151,12 +160,13 @@ class _Texts:
 
 def _check_output(folder: Path, *, overwrite: bool, resume: bool) -> None:
     """Refuse a folder that is taken by anything but models of classes."""
-    if holds_classes(folder):
+    under_way = holds_classes(folder / _NEXT)
+    if under_way or holds_classes(folder):
         if resume and overwrite:
             raise UsageError("give --resume or --overwrite, not both")
-        record = read_classes(folder)
+        under_way = under_way or not read_classes(folder).finished
         if not (overwrite or resume):
-            go_on = "" if record.finished else ", --resume to continue it"
+            go_on = ", --resume to continue it" if under_way else ""
             raise TrainingError(
                 f"{folder} already holds models of classes: "
                 f"choose another folder{go_on}, or --overwrite to replace them"
@@ -165,6 +175,31 @@ def _check_output(folder: Path, *, overwrite: bool, resume: bool) -> None:
     check_folder(folder, overwrite=False, resume=False)
     if contents_of(folder).others:
         raise TrainingError(f"{folder} holds other files, which are not charloom's: choose another folder")
+
+
+def _place(folder: Path, texts: _Texts, *, overwrite: bool) -> Path:
+    """Where the models are trained: in the folder; beside the models there until all that replace them are whole."""
+    beside = folder / _NEXT
+    replaces = overwrite and holds_classes(folder) and read_classes(folder).finished
+    if not (replaces or holds_classes(beside)):
+        return folder
+    for name in texts.paths:
+        check_folder(folder / name, overwrite=True, resume=False)
+    return beside
+
+
+def _take_the_place(made: Path, folder: Path) -> None:
+    """Replace the models of a folder; a kill meanwhile leaves what --resume continues."""
+    record = read_classes(made)
+    with storage_errors(folder):
+        (folder / CLASSES).unlink(missing_ok=True)
+    for one in record.classes:
+        with storage_errors(folder / one.name):
+            (folder / one.name).mkdir(exist_ok=True)
+        copy_model(open_model_directory(made / one.name), folder / one.name)
+    write_classes(folder, record)
+    with storage_errors(made):
+        shutil.rmtree(made)
 
 
 def _begin(
@@ -249,16 +284,18 @@ class _Run:
             options["items"] = open_model_directory(start_from).config.corpus.items
         if not trained and not under_way:
             self._note(under_way=name)
-        result = train(
+        result = train_specs(
             specs,
             self.folder / name,
-            recipe=self.record.recipe,
+            self.record.recipe,
+            cast(LearningOptions, options),
             init_from=start_from,
             overwrite=not (trained or under_way),
             resume=trained or under_way,
             notify=self.notify,
             should_stop=self.should_stop,
-            **options,
+            apart=start_from is None,
+            looks_back=False,
         )
         if not trained and not result.interrupted:
             self._note(trained=[*self.record.trained, name], under_way=None)
@@ -287,9 +324,9 @@ def _held_out(folder: Path, paths: Mapping[str, Path]) -> Confusion:
 
 
 def _held_out_lines(model: Path, path: Path) -> Iterator[str]:
+    """Whole lines: one that a cut parts was learned in part."""
     directory = open_model_directory(model)
-    vocabulary = directory.vocabulary
+    vocabulary, at_the_end = directory.vocabulary, directory.config.corpus.validation_split == "tail"
     for segment in ModelCorpora(directory.config, vocabulary).segments(str(path), "validation", ignore):
-        for line in vocabulary.decode(segment.ids[1:]).split("\n"):
-            if line:
-                yield line
+        _, *lines = vocabulary.decode(segment.ids).split("\n")
+        yield from filter(None, lines if at_the_end else lines[:-1])

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from charloom.bundle import CorpusRecord, ModelShape
 from charloom.errors import CorpusError, UsageError
-from charloom.events import Notice, Notify
+from charloom.events import Notice, Notify, ignore
 from charloom.settings import CorpusSettings, ModelSettings, Protocol, TrainingSettings
 from charloom.text.cleaning import expand
 from charloom.text.corpus import CorpusSource, EncodedCorpus, load_corpus
@@ -116,7 +116,12 @@ def _spread(ids: Ids) -> Iterator[Ids]:
 
 
 def prepare_data(
-    source: CorpusSource, settings: CorpusSettings, notify: Notify, known: Vocabulary | None = None
+    source: CorpusSource,
+    settings: CorpusSettings,
+    notify: Notify,
+    known: Vocabulary | None = None,
+    *,
+    apart: bool = False,
 ) -> TrainingData:
     """Read, clean, number and split a corpus; a prepared one is verified, and stays on the disk.
 
@@ -125,10 +130,14 @@ def prepare_data(
         settings: how, as the source adopts them.
         notify: receives notices.
         known: a vocabulary whose ids stay what they are; new characters come at its end.
+        apart: split each of the texts that are named by itself.
     """
     corpus = source.encode(settings, notify, known)
     items = _are_items(corpus, settings, notify)
-    split = _split(corpus, settings, notify, items=items)
+    if apart:
+        split = _split_apart(source.specs, corpus.vocabulary, settings, items=items)
+    else:
+        split = _split(corpus, settings, notify, items=items)
     record = CorpusRecord(
         sources=list(corpus.sources),
         characters=corpus.characters,
@@ -143,7 +152,8 @@ def prepare_data(
         validation=None if settings.validation is None else shown_name(Path(settings.validation)),
         items=items,
     )
-    return TrainingData(record, corpus.vocabulary, split, _likeness(record, split, corpus.vocabulary, notify))
+    likeness = None if apart else _likeness(record, split, corpus.vocabulary, notify)
+    return TrainingData(record, corpus.vocabulary, split, likeness)
 
 
 def _are_items(corpus: EncodedCorpus, settings: CorpusSettings, notify: Notify) -> bool:
@@ -182,6 +192,26 @@ def _split(corpus: EncodedCorpus, settings: CorpusSettings, notify: Notify, *, i
             )
         )
     return split
+
+
+def _split_apart(specs: Sequence[str], vocabulary: Vocabulary, settings: CorpusSettings, *, items: bool) -> Split:
+    """What is learned and held out of each text by itself, as when it is the only one."""
+    splits: list[Split] = []
+    for spec in specs:
+        try:
+            corpus = CorpusSource([spec]).encode(settings, ignore, vocabulary)
+            splits.append(_split(corpus, settings, ignore, items=items))
+        except CorpusError as error:
+            raise CorpusError(f"{spec}: {error}") from None
+    train, validation = (
+        [part for split in splits for part in getattr(split, name)] for name in ("train", "validation")
+    )
+    return Split(_joined(train), _joined(validation)) if items else Split(train, validation)
+
+
+def _joined(lists: Sequence[Segment]) -> list[Segment]:
+    """Lists of items as one; each begins and ends with a line end."""
+    return [Segment(np.concatenate([lists[0].ids, *(each.ids[1:] for each in lists[1:])]))]
 
 
 def _likeness(record: CorpusRecord, split: Split, vocabulary: Vocabulary, notify: Notify) -> Likeness | None:

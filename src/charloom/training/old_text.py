@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from charloom.bundle import CorpusRecord
 from charloom.errors import CharloomError, TrainingError, UsageError
 from charloom.events import Notice, Notify, ignore
 from charloom.files import expand_home
@@ -39,6 +43,8 @@ class OldTextSource:
         items: whether it is read as a list of items; None: as the new text is.
         sha256: of the cleaned text; None before it was read.
         loss: of the old model on what is held out of it; None before it was measured.
+        cut_sha256: of the text that the old model held a part out of, None where it had a text of its own for that.
+        cut: which part that was: `validation_split`, `validation_fraction` and `validation_characters`.
     """
 
     specs: list[str]
@@ -47,6 +53,8 @@ class OldTextSource:
     items: bool | None = None
     sha256: str | None = None
     loss: float | None = None
+    cut_sha256: str | None = None
+    cut: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -63,10 +71,10 @@ class OldText:
     split: Split
     items: bool
 
-    @property
+    @cached_property
     def learned(self) -> Ids:
-        """What may be learned of it, without the character before it."""
-        return self.split.train[0].ids[1:]
+        """What may be learned of it, joined, without the character before it."""
+        return np.concatenate([segment.ids[1:] for segment in self.split.train])
 
     @property
     def _measured(self) -> list[Segment]:
@@ -121,7 +129,15 @@ def old_text_source(
         raise UsageError("the run to resume began without --keep-old: leave it out, or start anew")
     if origin is None:
         raise UsageError("--keep-old is for a run that starts from another model: give --init-from, too")
-    return OldTextSource([str(keep_old)], shown_name(Path(keep_old)), kept=True)
+    return OldTextSource([str(keep_old)], shown_name(Path(keep_old)), kept=True, **_cut(origin.corpus))
+
+
+def _cut(corpus: CorpusRecord) -> dict[str, Any]:
+    """What the old model held out, as an `OldTextSource` has it."""
+    if corpus.validation is not None:
+        return {}
+    names = ("validation_split", "validation_fraction", "validation_characters")
+    return {"cut_sha256": corpus.sha256, "cut": {name: getattr(corpus, name) for name in names}}
 
 
 def _find(origin: Origin, specs: Sequence[str]) -> OldTextSource | None:
@@ -135,7 +151,7 @@ def _find(origin: Origin, specs: Sequence[str]) -> OldTextSource | None:
     for place in places:
         found = [named.get(source) or str(place / source) for source in corpus.sources]
         if all(source in named or _is_text(Path(spec)) for source, spec in zip(corpus.sources, found, strict=True)):
-            return OldTextSource(found, name, kept=False, items=corpus.items, sha256=corpus.sha256)
+            return OldTextSource(found, name, kept=False, items=corpus.items, sha256=corpus.sha256, **_cut(corpus))
     return None
 
 
@@ -179,9 +195,12 @@ def _read(
     as_items = items if source.items is None else source.items
     if source.kept and as_items and not looks_like_items(whole.ids[1:], vocabulary):
         notify(Notice(f"{source.name} is learned line by line, as the new text is; --no-items reads both as texts"))
-    fraction, at_most = settings.validation_fraction, settings.validation_characters
+    cut = settings.model_copy(update={"validation_split": "tail"})
+    if corpus.sha256 == source.cut_sha256:  # what the old model learned is not what it is measured on
+        cut = settings.model_copy(update=source.cut)
+    fraction, at_most = cut.validation_fraction, cut.validation_characters
     if as_items:
         split = split_items(whole, newline_id(vocabulary), fraction, at_most)
     else:
-        split = split_ids(whole, "tail", fraction, at_most)
+        split = split_ids(whole, cut.validation_split, fraction, at_most)
     return OldText(replace(source, sha256=corpus.sha256, items=as_items), split, as_items)

@@ -57,6 +57,8 @@ class Run:
         ranks: Ranks,
         started: float,
         lock: FolderLock,
+        *,
+        apart: bool = False,
     ) -> None:
         self.folder = folder
         self.lock = lock
@@ -72,7 +74,7 @@ class Run:
             torch.set_num_threads(self.settings.training.threads)
         self.device = choose_device(self.settings.training.device, ranks.local_rank)
         check_precision(self.settings.training.precision, self.device)
-        self.data: TrainingData = prepare_data(source, corpus, notify, request.vocabulary)
+        self.data: TrainingData = prepare_data(source, corpus, notify, request.vocabulary, apart=apart)
         ranks.check_same(self.data.record.sha256, "text")
         if self.data.record.items:
             self._prepare_items()

@@ -66,9 +66,34 @@ def train(
         TrainingError: the folder is taken, or the loss diverged (the best weights are saved first).
         StorageError: the folder cannot be written.
     """
+    return train_specs(
+        list_specs(corpus), expand_home(output), recipe, options,
+        init_from=init_from, keep_old=keep_old, overwrite=overwrite, resume=resume,
+        progress=progress, notify=notify, should_stop=should_stop,
+    )  # fmt: skip
+
+
+def train_specs(
+    specs: list[str],
+    folder: Path,
+    recipe: str | None,
+    options: LearningOptions,
+    *,
+    init_from: str | Path | None = None,
+    keep_old: str | Path | None = None,
+    overwrite: bool = False,
+    resume: bool = False,
+    progress: bool = True,
+    notify: Notify = ignore,
+    should_stop: Callable[[], bool] = lambda: False,
+    apart: bool = False,
+    looks_back: bool = True,
+) -> TrainingResult:
+    """Train as `train` does; with `apart` a part of each named text is held out, not of all of them joined.
+
+    What a run cost on the text of the model to start from is measured where that is found, if it `looks_back`.
+    """
     started = time.perf_counter()
-    specs = list_specs(corpus)
-    folder = expand_home(output)
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
     beside = [str(text) for text in (settings.corpus.validation, keep_old) if text is not None]
     check_outside(folder, [*specs, *beside])
@@ -89,10 +114,10 @@ def train(
         if resume and unfinished is None:
             notice(Notice(f"there is no run to resume in {folder}: starting from the beginning"))
         origin = None if init_from is None or unfinished is not None else read_origin(expand_home(init_from))
-        old_text = old_text_source(origin, unfinished, keep_old, specs)
+        old_text = old_text_source(origin, unfinished, keep_old, specs) if looks_back else None
         request = make_request(unfinished, settings, recipe, options, origin, old_text, ranks)
         tracking = Tracking(folder, request.settings.training.track, request.recipe, notice, writes=ranks.writes)
-        run = Run(specs, folder, request, origin, tracking, ranks, started, lock)
+        run = Run(specs, folder, request, origin, tracking, ranks, started, lock, apart=apart)
         with tracking:
             result = run.train(should_stop)
             tracking.stopped = result.interrupted
