@@ -166,9 +166,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.workers < 1:
         parser.error("--workers: give 1 or more")
-    if options.output.exists() and options.output.samefile(options.file):
-        parser.error(f"{options.output} is the file with the lines: name another for the scores")
     try:
+        if options.output.exists() and options.output.samefile(options.file):
+            parser.error(f"{options.output} is the file with the lines: name another for the scores")
         count, seconds = write_scores(options)
     except (OSError, UnicodeDecodeError, charloom.CharloomError) as error:
         sys.exit(f"{parser.prog}: {error}")

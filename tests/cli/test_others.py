@@ -127,6 +127,21 @@ def test_quickstart_leaves_other_models_alone(charloom: Charloom, trained: Path)
     assert (trained / "config.json").read_bytes() == before
 
 
+def test_quickstart_learns_nothing_before_it_knows_that_the_text_is_there(
+    charloom: Charloom, small_text: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_bytes(small_text.read_bytes())
+    for text, output, says in (
+        (tmp_path / "none.txt", tmp_path / "q", "no such file or folder"),
+        (tmp_path / "texts", tmp_path / "texts" / "q", "inside the corpus"),
+    ):
+        ran = charloom("quickstart", text, "-o", output, "--steps", 1)
+        assert ran.status != 0
+        assert says in one_line(ran)
+    assert [path.name for path in tmp_path.rglob("*")] == ["texts", "a.txt"]
+
+
 def test_every_setting_is_an_option_with_its_own_sentence(charloom: Charloom) -> None:
     """The settings are the single source: an option cannot be missing, nor its help differ."""
     homes = {"train": (CorpusSettings, ModelSettings, TrainingSettings), "generate": (SamplingSettings,)}

@@ -160,7 +160,7 @@ def test_an_old_text_is_measured_where_the_old_model_did_not_learn_it(folder: Pa
     cut: dict[str, Any] = {"validation_split": "blocks", "validation_fraction": 0.25}
     charloom.train(tmp_path / "old.txt", tmp_path / "old", **OLD, **cut)
     options: dict[str, Any] = {**SMALL, "steps": 2, **({"keep_old": tmp_path / "old.txt"} if kept else {})}
-    result = charloom.train(folder / "other.txt", tmp_path / "m", init_from=tmp_path / "old", **options)
+    result = charloom.train(folder / "alike.txt", tmp_path / "m", init_from=tmp_path / "old", **options)
     held_out = charloom.load(tmp_path / "old", precision="float32").evaluate(
         tmp_path / "old.txt", protocol="windows-256"
     )

@@ -9,6 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from charloom.bundle import ModelConfig, open_model_directory
+from charloom.bundle.config import KNOWN_ITEMS
 from charloom.bundle.push import parse_target
 from charloom.bundle.push import push as push_model
 from charloom.cli.consent import ask_agreement
@@ -70,4 +71,7 @@ def _what_becomes_public(config: ModelConfig) -> str:
         else f"It has memorized {memory.recited.exact} of {memory.recited.samples} passages that were tried, "
         f"{memory.recited.length} characters each"
     )
-    return f"will be public, with a model of {corpus.characters:,} characters of {names}. {recited}"
+    guessed = (
+        " Its hashes of the items tell who guesses one that it is on the list." if KNOWN_ITEMS in config.files else ""
+    )
+    return f"will be public, with a model of {corpus.characters:,} characters of {names}.{guessed} {recited}"

@@ -265,7 +265,10 @@ def class_name(model: Path) -> str:
 def _find_models(models: Models) -> _Found:
     if isinstance(models, Mapping):
         return _Found({str(name): expand_home(path) for name, path in models.items()})
-    paths = [expand_home(path) for path in ([models] if isinstance(models, str | Path) else models)]
+    paths = [
+        expand_home(path)
+        for path in (models if isinstance(models, Sequence) and not isinstance(models, str) else [models])
+    ]
     if len(paths) == 1 and holds_classes(paths[0]):
         record = read_classes(paths[0])
         if not record.finished:
