@@ -223,7 +223,7 @@ def test_patterns_that_cannot_be_met(options: dict[str, Any], message: str) -> N
 
 def items(session: Session, count: int, prompt: str = "", exclude: Container[str] = (), **options: Any) -> list[str]:
     settings = SamplingSettings(**{"temperature": 1, "length": 30, "stop": ["\n"], "seed": 1, **options})
-    return write_items(session, LETTERS, prompt, prompt, settings, count, (exclude,))
+    return write_items(session, LETTERS, prompt, prompt, settings, count, lambda item: item in exclude)
 
 
 @given(st.integers(1, 300), st.integers(0, 2**32), st.sampled_from(["", "ab"]))

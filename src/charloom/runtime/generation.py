@@ -229,7 +229,7 @@ def write_items(
     cleaned_prompt: str,
     settings: SamplingSettings,
     count: int,
-    is_left_out: Callable[[str], bool] = lambda item: False,
+    is_left_out: Callable[[str], bool],
 ) -> list[str]:
     """Different items, each a prompt and its continuation, in the order in which they are drawn; see `Model.items`."""
     (seed,) = sample_seeds(settings.seed, 1)
