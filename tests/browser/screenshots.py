@@ -19,7 +19,7 @@ from tests.browser.watching import served, visit, watched, written
 
 IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 PROMPT = "ROMEO:\n"
-PLACES = {"playground": 20, "page": 25}  # the character whose alternatives are shown
+PLACES = {"playground": 20, "page": 28}  # the character whose alternatives are shown
 
 
 def take_playground(browser: Browser, address: str, folder: Path) -> list[Path]:

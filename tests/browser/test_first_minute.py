@@ -375,6 +375,24 @@ def test_the_unrolled_network_moves_with_the_letter(visit: Opener, model: Model)
             assert steps[36 + unit] == f"cell-{side}-{level}"
 
 
+def test_the_cell_moves_with_the_letter(visit: Opener, folder: Path, model: Model) -> None:
+    page = visit("prompt=The%20&seed=5&length=60&stop=\\\\")
+    text = done(page)
+    picture = page.locator("#written-cell-picture svg")
+    expect(picture).to_be_visible()
+    for place in (50, 12):
+        page.locator(OPTIONS).nth(place).focus()
+        said = re.search(
+            r"Unit (\d+), .* when (.+) has been read", str(page.locator("#written-cell-said").text_content())
+        )
+        assert said is not None
+        read = len("The ") + place - 1
+        assert said[2].startswith({" ": "␣", "\n": "⏎"}.get(text[read], text[read]))
+        gates = unit_gates(open_model_directory(folder), np.array(model.encode(text)), 0, int(said[1]))
+        shown = [float(number) for number in re.findall(r"gate ([\d.]+)", str(picture.get_attribute("aria-label")))]
+        assert shown == pytest.approx([gates[name][read] for name in ("forget", "input", "output")], abs=0.03)
+
+
 def test_items_are_written_one_a_line(visit: Opener, names: Path, host: str) -> None:
     model = loaded(names, host)
     page = visit("seed=4&items=5", of=" of names")

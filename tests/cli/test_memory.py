@@ -81,4 +81,9 @@ def test_bad_input(
 def test_inspect_says_what_is_memorized(charloom: Charloom, trained: Path) -> None:
     memory = json.loads((trained / "config.json").read_text())["memory"]
     assert charloom("inspect", trained, "--json").json["config"]["memory"] == memory
-    assert f"memorized: 0 of {memory['recited']['samples']} passages" in charloom("inspect", trained).out
+    said = charloom("inspect", trained).out
+    assert f"memorized: 0 of {memory['recited']['samples']} passages" in said
+    assert (
+        f"{memory['unseen']['copied_fraction']['50']:.1%} (the longest: {memory['unseen']['longest']:,}) of real"
+        in said
+    )

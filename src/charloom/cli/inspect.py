@@ -17,7 +17,7 @@ from charloom.bundle import (
     read_recent_history,
     read_unfinished,
 )
-from charloom.bundle.config import GRAPH, METRICS, STEP_GRAPH, LikenessRecord, PrecisionRecord
+from charloom.bundle.config import GRAPH, METRICS, STEP_GRAPH, CopiedRecord, LikenessRecord, PrecisionRecord
 from charloom.cli.history import show_history
 from charloom.cli.output import Output, OutputOptions
 from charloom.display import typed, visible
@@ -177,11 +177,17 @@ def _precision_line(precision: PrecisionRecord) -> str:
 
 
 def _memory_line(memory: MemoryRecord) -> str:
-    recited, copied = memory.recited, memory.written.copied_fraction.get("50", 0.0)
+    recited, unseen = memory.recited, memory.unseen
+    beside = "" if unseen is None else f", and {_copied(unseen)} of real text that it has not seen"
     return (
-        f"memorized: {recited.exact} of {recited.samples} passages of the training text; "
-        f"{copied:.1%} of what it writes in copies of 50 characters or more, the longest {memory.written.longest:,}"
+        f"memorized: {recited.exact} of {recited.samples} passages of the training text; in copies of 50 characters or "
+        f"more are {_copied(memory.written)} of what it writes{beside}"
     )
+
+
+def _copied(record: CopiedRecord) -> str:
+    """How much of a text is copied, and the longest copy."""
+    return f"{record.copied_fraction.get('50', 0.0):.1%} (the longest: {record.longest:,})"
 
 
 def _file_table(files: list[FileCheck]) -> str:

@@ -20,15 +20,24 @@ const UNITS = 6; // of the state that are shown
  * @returns {SVGElement | null} null where there is too little text.
  */
 export function unrolledPicture(characters, found, index) {
-  const ends = found.characters.flatMap((text, place) => (text ? [place] : [])); // of bytes, the last of each character
-  const offset = ends.length - characters.length; // of the prompt
+  const places = placesOf(characters, found);
   const last = Math.max(index, STEPS);
   const shown = Array.from({ length: STEPS }, (_, step) => last - STEPS + step);
-  if (offset < 0 || last >= characters.length || shown.some((at) => !characters[at + 1].top.length)) return null;
+  if (!places.length || last >= characters.length || shown.some((at) => !characters[at + 1].top.length)) return null;
   const said = shown.map((at) => `after ${characters[at].text}: ${costOf(characters[at + 1])}`).join("; ");
   const picture = drawn("svg", { class: "unrolled", viewBox: `0 0 ${WIDTH * STEPS} 236`, role: "img", "aria-label": said });
-  for (const [step, at] of shown.entries()) picture.append(...column(step, characters[at], characters[at + 1], stateAt(found, ends[at + offset]), at + 1 === index));
+  for (const [step, at] of shown.entries()) picture.append(...column(step, characters[at], characters[at + 1], stateAt(found, places[at]), at + 1 === index));
   return picture;
+}
+
+/**
+ * Where each character that was written is in the text that ends with them.
+ * @param {Character[]} characters @param {Activations} found
+ * @returns {number[]} none where the text is shorter.
+ */
+export function placesOf(characters, found) {
+  const ends = found.characters.flatMap((text, place) => (text ? [place] : [])); // of bytes, the last of each character
+  return ends.length < characters.length ? [] : ends.slice(ends.length - characters.length);
 }
 
 /** @param {Activations} found @param {number} place @returns {number[]} */
