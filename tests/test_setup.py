@@ -60,6 +60,17 @@ def test_what_needs_no_pytorch_brings_none(checkout: Path) -> None:
     assert (status, len(commands)) == (0, 1)
 
 
+@pytest.mark.skipif(os.name != "posix", reason="a script of sh")
+def test_an_environment_without_pip_is_made_again(checkout: Path) -> None:
+    """As Debian leaves one where python3-venv is not installed."""
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    half = checkout / ".venv" / "bin" / "python"
+    half.write_text("#!/bin/sh\nexit 1\n", "utf-8")
+    half.chmod(0o755)
+    status, commands, _ = asked(checkout, "serve")
+    assert (status, len(commands)) == (0, 1)
+
+
 @pytest.mark.skipif(platform.system() != "Linux" or DRIVER, reason="for Linux without an NVIDIA driver")
 def test_where_the_cpu_build_cannot_be_had_nothing_larger_takes_its_place(checkout: Path) -> None:
     status, commands, said = asked(checkout, "train", TORCH_INDEX="https://example.com/simple", PIP_STATUS="1")
