@@ -23,6 +23,7 @@ from tests.cli.conftest import Charloom, one_line
         ("generat m", "there is no command 'generat'; did you mean generate?"),
         ("klingon", "there is no command 'klingon'; charloom --help shows those there are"),
         ("help", "did you mean charloom --help?"),
+        ("--verson", "there is no option --verson before a command; did you mean charloom --version?"),
         ("corpus lst", "there is no command 'lst'; did you mean list?"),
         ("corpus klingon", "charloom corpus --help shows those there are"),
         ("--json generate m", "there is no option --json before a command; options follow it"),

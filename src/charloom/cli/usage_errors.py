@@ -70,7 +70,9 @@ def _refused_value(error: ArgumentError, cause: ValidationError) -> str:
 def _no_such_command(error: UnknownCommandError, commands: Sequence[str]) -> str:
     typed = (error.unused_tokens or [""])[0]
     if typed.startswith("-") and not error.command_chain:
-        return f"there is no option {typed} before a command; options follow it, as in charloom generate MODEL --json"
+        near = _nearest(typed, ("--help", "--version", "--install-completion"))
+        advice = f"did you mean charloom {near}?" if near else "options follow it, as in charloom generate MODEL --json"
+        return f"there is no option {typed} before a command; {advice}"
     words = ["charloom", *(error.command_chain or ())]
     known = commands if not error.command_chain or error.app is None else list(error.app)
     near = _nearest(typed, [name for name in known if not name.startswith("-")])
