@@ -17,7 +17,7 @@ from cyclopts import Parameter
 from pydantic import Field
 from rich.cells import cell_len, set_cell_size
 
-from charloom.cli.alerts import ODD, AlertOptions, odd_lines
+from charloom.cli.alerts import ODD, AlertOptions, Alerts
 from charloom.cli.arguments import CorpusArgument, Threads, Whole, corpus_specs
 from charloom.cli.coloured import coloured_by_marks
 from charloom.cli.console import LEAST_WIDTH
@@ -76,9 +76,10 @@ class CsvView:
 
     _PER_CHAR = ("position", "character", "bits")
 
-    def __init__(self, out: Output, lines: bool, per_char: bool) -> None:
-        """Show lines or files, or each of their characters."""
+    def __init__(self, out: Output, lines: bool, per_char: bool, beyond: bool) -> None:
+        """Show lines or files, or each of their characters; also what is beyond another model."""
         self._out = out
+        self._beyond = 0.0 if beyond else None
         self._writer = csv.writer(out, lineterminator="\n")
         self._lines = lines
         self._per_char = per_char
@@ -88,7 +89,7 @@ class CsvView:
         if self._per_char:
             self._writer.writerow(["file", *(["line"] if self._lines else []), *self._PER_CHAR])
         else:
-            empty = Score(text="", characters=0, unknown=0, nats=0.0, bits_per_char=None)
+            empty = Score(text="", characters=0, unknown=0, nats=0.0, bits_per_char=None, beyond_nats=self._beyond)
             self._writer.writerow(_fields(empty, self._lines))
 
     def show(self, score: Score) -> None:
@@ -108,20 +109,22 @@ class CsvView:
 class TableView:
     """Columns for people; what cannot be printed is shown as a question mark in a box."""
 
-    def __init__(self, out: Output, lines: bool) -> None:
+    def __init__(self, out: Output, lines: bool, beyond: bool) -> None:
         """Cut lines where a terminal would break them, and in a file texts that are longer than anybody reads."""
         self._out = out
+        self._beyond = beyond
         self._lines = lines
         self._width = max(LEAST_WIDTH, shutil.get_terminal_size().columns) if sys.stdout.isatty() else None
 
     def begin(self) -> None:
         """The names of the columns."""
-        self._out.text(f"{'worst  ' if self._lines else ''}bits/char  characters  where")
+        more = "(bits beyond the other model's)" if self._beyond else ""
+        self._out.text(f"{'worst  ' if self._lines else ''}bits/char  characters  where  {more}".rstrip())
 
     def show(self, score: Score) -> None:
         """One line of figures; below it, where asked for, the text with what each character costs."""
-        bits = f"{_figure(score.worst_bits, 1):>5}  " if self._lines else ""
-        bits += f"{_figure(score.bits_per_char, 3):>9}"
+        bits = f"{_figure(rank(score, 'worst'), 1):>5}  " if self._lines else ""
+        bits += f"{_figure(rank(score, 'mean'), 3):>9}"
         where = (score.file or "") + ("" if score.line is None else f":{score.line}")
         # One letter more than is shown says that the text goes on; the rest of a long line is not looked at.
         shown = "" if score.text is None or score.per_char else f"  {score.text[: _LONGEST + 1].expandtabs(4)}"
@@ -152,6 +155,8 @@ def _fields(score: Score, lines: bool) -> dict[str, Any]:
     fields = asdict(score)
     place = ["file", "line", "text"] if lines else ["file"]
     figures = ["characters", "unknown", "nats", "bits_per_char", "worst_bits", *(["end_bits"] if lines else [])]
+    if score.beyond_nats is not None:
+        figures += ["beyond_nats", "beyond_bits_per_char", "worst_beyond_bits"]
     names = [*place, *figures]
     names += [name for name in ("odd", "per_char") if fields[name] is not None]
     return {name: fields[name] for name in names}
@@ -160,7 +165,7 @@ def _fields(score: Score, lines: bool) -> dict[str, Any]:
 def _mark_bits(per_char: tuple[tuple[str, float], ...], room: int | None = None) -> Iterator[tuple[str, str]]:
     """The text, line by line and in parts of at most `room` columns, and below each character its bits.
 
-    Bits are rounded down; 9 is nine or more.
+    Bits are rounded down; 9 is nine or more, 0 is less than one.
 
     What takes no column, such as a combining mark, is counted with the character it joins.
     """
@@ -184,7 +189,7 @@ def _mark_bits(per_char: tuple[tuple[str, float], ...], room: int | None = None)
 
 
 def _marks(columns: list[tuple[float, int]]) -> str:
-    return "".join(f"{min(_MOST_MARKED, int(bits))}".ljust(width) for bits, width in columns)
+    return "".join(f"{max(0, min(_MOST_MARKED, int(bits)))}".ljust(width) for bits, width in columns)
 
 
 MAX_TOP = 1_000_000
@@ -233,22 +238,26 @@ def score(
     out = Output(options)
     if csv and out.json:
         raise UsageError("give --csv or --json, not both")
-    alerts.check(lines)
+    alerts.check(lines, bool(file))
     specs = corpus_specs(file)
     started = time.perf_counter()
     loaded = load(model, threads=threads, precision=precision)
-    measure = partial(loaded.score_files, lines=lines, encoding=encoding, mask=alerts.mask)
+    other = None if alerts.against is None else load(alerts.against, threads=threads, precision=precision)
+    detector = alerts.detector(loaded, other, by, lines)
+    measure = partial(loaded.score_files, lines=lines, encoding=encoding, mask=detector.masks, against=other)
+    finder = Alerts(out, detector, alerts, measure)
+    if not specs and alerts.save_threshold is not None:
+        finder.fit_good()
+        finder.show_threshold()
+        return 0
     with TrainingView(out) as notify:  # a bar for what is fetched; it must not be there when stdout is written to
         tally = Tally(measure(specs, per_char=per_char, notify=notify))
     if lines and (alerts.alert or top is not None):
         _warn_of_learned(out, loaded, specs)
-    ranking = by or ("worst" if lines else "mean")
-    scores: Iterable[Score] = tally
-    if alerts.alert:
-        scores = odd_lines(out, tally, measure, alerts, ranking)
+    scores: Iterable[Score] = finder.odd_lines(tally) if alerts.alert else tally
     if top is not None:
-        scores = most_surprising(scores, top, ranking)
-    view = _view(out, csv=csv, per_char=per_char, lines=lines)
+        scores = most_surprising(scores, top, detector.by)
+    view = _view(out, csv=csv, per_char=per_char, lines=lines, beyond=other is not None)
     view.begin()
     shown = 0
     for one in scores:
@@ -272,10 +281,10 @@ def _warn_of_learned(out: Output, model: Model, specs: Sequence[str]) -> None:
         )
 
 
-def _view(out: Output, *, csv: bool, per_char: bool, lines: bool) -> ScoreView:
+def _view(out: Output, *, csv: bool, per_char: bool, lines: bool, beyond: bool) -> ScoreView:
     if out.json:
         return JsonView(out, lines)
-    return CsvView(out, lines, per_char) if csv else TableView(out, lines)
+    return CsvView(out, lines, per_char, beyond) if csv else TableView(out, lines, beyond)
 
 
 class Tally:

@@ -1,78 +1,21 @@
-"""Which lines are odd enough for an alert: a threshold that lines themselves give."""
+"""Finding odd lines: a model and a threshold, which can be kept in a file."""
 
 from __future__ import annotations
 
-import json
-import math
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Literal, get_args
 
-import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
-from charloom.errors import CorpusError, UsageError
-from charloom.files import atomic_write, storage_errors
+from charloom.errors import StorageError, UsageError
+from charloom.files import atomic_write
 from charloom.runtime.masks import Masks, compile_masks
 from charloom.runtime.model import Model, load
 from charloom.runtime.scores import Ranking, Score, rank
-
-_LEAST_LINES = 20  # fewer say nothing of how much lines vary
-_DEVIATIONS = 8.0  # from the median: what is farther out is not an ordinary line
-_SCALE = 1.4826  # the standard deviation of a normal distribution, in median deviations
-_LEAST_SCALE = 0.25  # bits: where lines all cost the same, one that costs a little more is not odd
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """What a line must cost to be odd.
-
-    Attributes:
-        bits: a line is odd that costs more.
-        median: of the lines it was fitted on, in bits.
-        deviation: how much these vary: 1.4826 times the median deviation from the median, 0.25 bits at least.
-        lines: how many they were, empty ones not counted.
-        false_alarms: how many false alarms were accepted in as many ordinary lines.
-        good: whether they were known to be ordinary.
-    """
-
-    bits: float
-    median: float
-    deviation: float
-    lines: int
-    false_alarms: float
-    good: bool
-
-    def is_odd(self, figure: float | None) -> bool:
-        """Whether a line of so many bits is odd; an empty one is not."""
-        return figure is not None and figure > self.bits
-
-
-def fit_threshold(figures: Sequence[float] | array[float], false_alarms: float, *, good: bool) -> Threshold:
-    """Find what ordinary lines exceed as rarely as is asked for.
-
-    Of ordinary lines it is the figure of the k-th costliest: as many other lines like them hold about k that cost more,
-    whatever their distribution. Where odd lines may be among them, those more than eight deviations above the median
-    are left out first (median and deviation hardly depend on them), and k of the others cost more than the threshold.
-
-    Args:
-        figures: bits of each line.
-        false_alarms: how many in as many ordinary lines.
-        good: all of them are ordinary.
-
-    Raises:
-        CorpusError: fewer than 20 lines.
-    """
-    values = np.sort(np.asarray(figures, dtype=np.float64))
-    if len(values) < _LEAST_LINES:
-        raise CorpusError(f"{len(values)} lines are too few to say what is odd: give {_LEAST_LINES} or more")
-    median = float(np.median(values))
-    deviation = max(_LEAST_SCALE, _SCALE * float(np.median(np.abs(values - median))))
-    ordinary = values if good else values[values <= median + _DEVIATIONS * deviation]
-    place = min(len(ordinary), int(false_alarms) + (not good))
-    return Threshold(float(ordinary[-place]), median, deviation, len(values), false_alarms, good)
+from charloom.runtime.threshold import Threshold, check_false_alarms, fit_threshold
 
 
 class Detector:
@@ -81,25 +24,32 @@ class Detector:
     >>> detector = charloom.Detector("runs/log").fit(open("today.log"))
     >>> odd = [score for score in detector.score(open("today.log")) if score.odd]
 
-    It pickles by the model's path.
-
     Attributes:
         model: what scores the lines.
         by: which of a line's figures counts: `worst`, `mean` or `total`.
         masks: what is read and not charged.
+        against: the other model, beyond whose charge a line is odd; None without one.
         threshold: what a line must cost to be odd; None before `fit`.
     """
 
-    def __init__(self, model: Model | str | Path, *, by: Ranking = "worst", mask: Masks = ()) -> None:
+    def __init__(
+        self,
+        model: Model | str | Path,
+        *,
+        by: Ranking = "worst",
+        mask: Masks = (),
+        against: Model | str | Path | None = None,
+    ) -> None:
         """Look for odd lines with a model.
 
         Args:
             model: a model, or its folder.
             by: `worst` counts a line's costliest character, `mean` its bits per character, `total` all its bits.
             mask: regular expressions; what they match in a line, such as a date, is read and not charged.
+            against: another model, or its folder; what counts is what a line costs beyond what it costs that one.
 
         Raises:
-            UsageError: a mask cannot be read, or there is no such figure.
+            UsageError: a mask cannot be read, there is no such figure, or the models read texts differently.
         """
         if by not in get_args(Ranking):
             raise UsageError(f"by = {by!r}: choose worst, mean or total")
@@ -107,18 +57,21 @@ class Detector:
         self.by: Ranking = by
         self.masks: tuple[str, ...] = (mask,) if isinstance(mask, str) else tuple(mask)
         compile_masks(self.masks)
+        self.against = against if isinstance(against, Model) or against is None else load(against)
         self.threshold: Threshold | None = None
+        self._measure([])
 
     def __repr__(self) -> str:
         found = self.threshold
         fitted = "not fitted" if found is None else f"odd above {found.bits:.2f} bits, fitted on {found.lines:,} lines"
         return f"Detector({str(self.model.path)!r}, by={self.by!r}, {fitted})"
 
-    def fit(self, lines: Iterable[str], *, false_alarms: float = 1, good: bool = False) -> Detector:
+    def fit(self, lines: Iterable[str | None], *, false_alarms: float = 1, good: bool = False) -> Detector:
         """Find the threshold.
 
         Args:
             lines: such lines as will be scored, a day of them for instance; a file, or a column of a table.
+                Missing values are left out.
             false_alarms: how many false alarms are accepted in as many ordinary lines, 1 or more.
             good: all these lines are known to be ordinary. Otherwise those far from the others are taken for odd ones.
 
@@ -128,25 +81,28 @@ class Detector:
         """
         check_false_alarms(false_alarms)
         figures = array("d")
-        for score in self.model.score_lines(lines, mask=self.masks):
+        for score in self._measure(lines):
             if (figure := rank(score, self.by)) is not None:
                 figures.append(figure)
         self.threshold = fit_threshold(figures, false_alarms, good=good)
         return self
 
-    def score(self, lines: Iterable[str], *, live: bool = False) -> Iterator[Score]:
+    def score(self, lines: Iterable[str | None], *, live: bool = False) -> Iterator[Score]:
         """Score lines in their order, lazily; `odd` of each says whether it is.
 
         Args:
-            lines: with their line ends or without.
+            lines: with their line ends or without. A missing value (None, NaN, pandas.NA) is not odd.
             live: score each line before the next one is asked for.
 
         Raises:
             UsageError: there is no threshold yet.
         """
         threshold = self._fitted()
-        found = self.model.score_lines(lines, live=live, mask=self.masks)
+        found = self._measure(lines, live=live)
         return (replace(score, odd=threshold.is_odd(rank(score, self.by))) for score in found)
+
+    def _measure(self, lines: Iterable[str | None], *, live: bool = False) -> Iterator[Score]:
+        return self.model.score_lines(lines, live=live, mask=self.masks, against=self.against)
 
     def is_odd(self, line: str) -> bool:
         """Whether a line is odd.
@@ -157,36 +113,54 @@ class Detector:
         return bool(next(self.score([line])).odd)
 
     def save(self, path: str | Path) -> None:
-        """Write the threshold, its figure and its masks as JSON; the model stays where it is.
+        """Write the threshold as JSON, with what it holds for; the models stay where they are.
+
+        A threshold that is there already is replaced, another file is not.
 
         Raises:
-            StorageError: the file cannot be written.
+            StorageError: the file cannot be written, or is another one.
             UsageError: there is no threshold yet.
         """
-        saved = {"by": self.by, "mask": list(self.masks), "threshold": vars(self._fitted())}
+        saved = _Saved(
+            model=self.model.checksum,
+            against=None if self.against is None else self.against.checksum,
+            precision=self.model.precision,
+            by=self.by,
+            mask=list(self.masks),
+            threshold=self._fitted(),
+        )
+        check_threshold_file(Path(path))
         with atomic_write(Path(path)) as file:
-            file.write(json.dumps(saved, indent=2).encode() + b"\n")
+            file.write(saved.model_dump_json(indent=2).encode() + b"\n")
 
     @classmethod
-    def load(cls, path: str | Path, model: Model | str | Path) -> Detector:
-        """Read what `save` wrote.
+    def load(
+        cls, path: str | Path, model: Model | str | Path, *, against: Model | str | Path | None = None
+    ) -> Detector:
+        """Read what `save`, or `charloom score --save-threshold`, wrote.
 
         Args:
             path: the file.
             model: the model that it was fitted with.
+            against: the other model that it was fitted with; None if it was without one.
 
         Raises:
-            StorageError: the file cannot be read.
-            UsageError: it is not such a file.
+            UsageError: it cannot be read, is not such a file, or was fitted with other models.
         """
-        with storage_errors(Path(path)):
-            content = Path(path).read_bytes()
-        try:
-            saved: dict[str, Any] = json.loads(content)
-            detector = cls(model, by=saved["by"], mask=saved["mask"])
-            detector.threshold = TypeAdapter(Threshold).validate_python(saved["threshold"])
-        except (KeyError, TypeError, ValueError, ValidationError):
-            raise UsageError(f"{path} is not a file that Detector.save wrote") from None
+        path = Path(path)
+        saved = _read(path)
+        detector = cls(model, by=saved.by, mask=saved.mask, against=against)
+        if saved.model != detector.model.checksum:
+            raise UsageError(f"{path} was fitted with another model than {detector.model.path}: fit it again")
+        if saved.precision != detector.model.precision:
+            raise UsageError(f"{path} was fitted with precision {saved.precision}, not {detector.model.precision}")
+        if saved.against is None and detector.against is not None:
+            raise UsageError(f"{path} was fitted with one model alone: leave out the other, or fit it again")
+        if saved.against is not None and detector.against is None:
+            raise UsageError(f"{path} was fitted against another model: name that one too")
+        if detector.against is not None and saved.against != detector.against.checksum:
+            raise UsageError(f"{path} was fitted against another model than {detector.against.path}: fit it again")
+        detector.threshold = saved.threshold
         return detector
 
     def _fitted(self) -> Threshold:
@@ -194,16 +168,35 @@ class Detector:
             raise UsageError("the detector has no threshold yet: call fit with lines, or Detector.load")
         return self.threshold
 
-    def __getstate__(self) -> dict[str, Any]:
-        model = {"path": self.model.path, "threads": self.model.threads, "precision": self.model.precision}
-        return {**vars(self), "model": model}
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        model = dict(state["model"])
-        vars(self).update({**state, "model": load(model.pop("path"), **model)})
+class _Saved(BaseModel):
+    """A threshold, and what it was fitted with: of models the checksums of their weights."""
+
+    model: str
+    against: str | None
+    precision: Literal["float32", "int8"]
+    by: Ranking
+    mask: list[str]
+    threshold: Threshold
 
 
-def check_false_alarms(count: float) -> None:
-    """Refuse a rate that lines cannot show."""
-    if not (math.isfinite(count) and count >= 1):
-        raise UsageError(f"false alarms = {count}: give 1 or more, in as many lines as the threshold is fitted on")
+def _read(path: Path) -> _Saved:
+    try:
+        return _Saved.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except ValidationError:
+        raise UsageError(f"{path} is not a threshold that charloom saved") from None
+
+
+def check_threshold_file(path: Path) -> None:
+    """Refuse to write over what is not a threshold.
+
+    Raises:
+        StorageError: something else is there.
+    """
+    if path.exists():
+        try:
+            _read(path)
+        except UsageError:
+            raise StorageError(f"{path} is there and is not a threshold: choose another name") from None

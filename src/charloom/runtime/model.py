@@ -5,6 +5,7 @@ Writing a text is fast to start: what else a model can do is imported where it i
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -91,6 +92,16 @@ class Model(ModelScores, ModelMeasures):
         layers = f"{shape.cell.upper()} {shape.num_layers} × {shape.hidden_size}"
         measured = f", {min(bits):.2f} bits per character" if bits else ""
         return f"<charloom.Model {str(self.path)!r}: {layers}, {shape.vocab_size} symbols{measured}>"
+
+    @property
+    def checksum(self) -> str:
+        """The SHA-256 of its weights: of their file, or of an adapted model's own."""
+        if self._own_weights is None:
+            return self.config.files[WEIGHTS]
+        own = hashlib.sha256()
+        for name, weights in sorted(self._own_weights.items()):
+            own.update(name.encode() + weights.tobytes())
+        return own.hexdigest()
 
     def with_weights(self, weights: Weights) -> Model:
         """The same model with other float32 weights, as `charloom.adapt` makes them; its folder is not touched.

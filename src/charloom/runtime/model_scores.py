@@ -29,11 +29,12 @@ class ModelScores:
         """Measure how surprising a text is, read as if a line had just ended; see `score_texts`."""
         return next(self.score_texts([text], per_char=per_char))
 
-    def score_texts(self, texts: Iterable[str], *, per_char: bool = False) -> Iterator[Score]:
+    def score_texts(self, texts: Iterable[str | None], *, per_char: bool = False) -> Iterator[Score]:
         """Measure many texts, each from the state after a line end, in their order, lazily and in bounded memory.
 
         Args:
-            texts: lines, say; they are taken thousands at a time and read side by side.
+            texts: lines, say; they are taken thousands at a time and read side by side. A missing value (None, NaN,
+                pandas.NA) counts as empty.
             per_char: also say what every character costs, of texts of at most 262,144 characters.
 
         Raises:
@@ -45,26 +46,34 @@ class ModelScores:
         return self._scorer(per_char).in_turn(map(in_memory, texts))
 
     def score_lines(
-        self, lines: Iterable[str], *, per_char: bool = False, live: bool = False, mask: Masks = ()
+        self,
+        lines: Iterable[str | None],
+        *,
+        per_char: bool = False,
+        live: bool = False,
+        mask: Masks = (),
+        against: ModelScores | None = None,
     ) -> Iterator[Score]:
         """Measure lines as `score_texts` does, each with the line end that follows it.
 
         A line that was cut short costs little but its end. A vocabulary without a line end charges none.
 
         Args:
-            lines: with their line ends or without, as a file or a column of a table gives them.
+            lines: with their line ends or without, as a file or a column of a table gives them. A missing value (None,
+                NaN, pandas.NA) has a score too, as an empty text without a line end has it.
             per_char: also say what every character costs, the line end's being the last.
             live: score each line before the next one is asked for, as `tail -f` gives them; slower for many lines.
             mask: what these regular expressions match, such as a date, is read and not charged.
+            against: another model, beyond whose charge the scores tell this model's, too (`Score.beyond_nats`).
 
         Raises:
             CorpusError: a line is too long for `per_char`.
             ModelDirectoryError: the network's answer is not a number.
-            UsageError: a mask cannot be read.
+            UsageError: a mask cannot be read, a line is no text, or the models read texts differently.
         """
         from charloom.runtime.scored_files import lines_in_memory
 
-        return self._scorer(per_char, mask).in_turn(lines_in_memory(lines, live=live))
+        return self._scorer(per_char, mask, against).in_turn(lines_in_memory(lines, live=live))
 
     def score_files(
         self,
@@ -74,6 +83,7 @@ class ModelScores:
         per_char: bool = False,
         encoding: str | None = None,
         mask: Masks = (),
+        against: ModelScores | None = None,
         notify: Notify = ignore,
     ) -> Iterator[Score]:
         """Measure files of any size, or each of their lines, in their order, lazily and in bounded memory.
@@ -84,12 +94,14 @@ class ModelScores:
             per_char: also say what every character costs, of texts of at most 262,144 characters.
             encoding: of the files; if not given, that of the text the model was trained on.
             mask: what these regular expressions match, such as a date, is read and not charged.
+            against: another model, beyond whose charge the scores tell this model's, too (`Score.beyond_nats`).
             notify: receives notices of what is passed over and fetched.
 
         Raises:
             CorpusError: a file is not there or cannot be read, or a text is too long for `per_char`.
             ModelDirectoryError: the network's answer is not a number.
-            UsageError: nothing is named, or the encoding has no such name.
+            UsageError: nothing is named, the encoding has no such name, a mask cannot be read, or the models read texts
+                differently.
         """
         from charloom.runtime.scored_files import NamedFiles
         from charloom.text.sources import list_specs
@@ -97,7 +109,7 @@ class ModelScores:
         specs = list_specs(files)
         keep_bytes = self.vocabulary.kind == "bytes"
         named = NamedFiles(specs, encoding or self.config.corpus.encoding, unfailing(notify), keep_bytes=keep_bytes)
-        scorer = self._scorer(per_char, mask)
+        scorer = self._scorer(per_char, mask, against)
         return scorer.in_turn(named.live_lines()) if lines else scorer.side_by_side(named.whole())
 
     @cached_property
@@ -107,7 +119,13 @@ class ModelScores:
 
         return line_end(self.vocabulary, self.config.corpus.cleaning)
 
-    def _scorer(self, per_char: bool, mask: Masks = ()) -> Scorer:
+    def _scorer(self, per_char: bool, mask: Masks = (), against: ModelScores | None = None) -> Scorer:
         from charloom.runtime.scoring import Scorer
 
-        return Scorer(self._session, self.vocabulary, self.config.corpus.cleaning, per_char=per_char, mask=mask)
+        cleaning = self.config.corpus.cleaning
+        if against is None:
+            return Scorer(self._session, self.vocabulary, cleaning, per_char=per_char, mask=mask)
+        from charloom.runtime.contrast import Contrast
+
+        other = against._scorer(False, mask)
+        return Contrast(self._session, self.vocabulary, cleaning, other=other, per_char=per_char, mask=mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
@@ -16,19 +17,34 @@ from charloom.text.sources import Document, read_documents
 _CHUNK = 1 << 16  # bytes read at a time of each of several files, and characters of a text in memory
 
 
-def in_memory(text: str) -> Text:
-    """A text that is not in a file."""
+def in_memory(text: str | None) -> Text:
+    """A text that is not in a file; a missing value of a table is one without characters.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    if _is_missing(text):
+        return Text([""], whole=True)
+    if not isinstance(text, str):
+        raise UsageError(f"{text!r} is not a text but of type {type(text).__name__}: give texts")
     if len(text) <= LONGEST:
         return Text([text], text, whole=True)
     return Text((text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)), text[:LONGEST])
 
 
-def line_in_memory(text: str) -> Text:
-    """A line that is not in a file, with its line end or without."""
-    return replace(in_memory(text.removesuffix("\n")), shown=text[:LONGEST], is_line=True)
+def _is_missing(value: object) -> bool:
+    is_nan = isinstance(value, float) and math.isnan(value)
+    return value is None or is_nan or type(value).__name__ == "NAType"  # pandas.NA
 
 
-def lines_in_memory(lines: Iterable[str], *, live: bool = False) -> Iterator[Text | None]:
+def line_in_memory(text: str | None) -> Text:
+    """A line that is not in a file, with its line end or without; see `in_memory`."""
+    if not isinstance(text, str):
+        return in_memory(text)
+    return replace(in_memory(text.removesuffix("\n").removesuffix("\r")), shown=text[:LONGEST], is_line=True)
+
+
+def lines_in_memory(lines: Iterable[str | None], *, live: bool = False) -> Iterator[Text | None]:
     """Lines that are not in a file; live, after each comes a pause."""
     for line in lines:
         yield line_in_memory(line)

@@ -24,7 +24,8 @@ class Score:
     In a notebook one with `per_char` shows its text coloured by surprise.
 
     Attributes:
-        text: as the user wrote it; of a line of more than 262,144 characters its beginning; None for a whole file.
+        text: as the user wrote it; of a line of more than 262,144 characters its beginning; None for a whole file, and
+            for a missing value of a table.
         characters: how many the model was charged for, after cleaning; of a line its end is one of them.
         unknown: how many of them the model has no id for.
         nats: −ln p of the whole text; an empty text has 0.
@@ -35,6 +36,10 @@ class Score:
         worst_bits: the bits of its costliest character; None for an empty text.
         end_bits: of a line, the bits of its end; None where the model's vocabulary has no line end.
         odd: whether it is odd enough for an alert; None where no `Detector` was asked.
+        beyond_nats: where another model was asked too, `nats` less what that one charges; negative where it charges
+            more. Then `per_char` has differences as well.
+        beyond_bits_per_char: the same, in bits a character.
+        worst_beyond_bits: of the character that costs most beyond what the other model charges for it.
     """
 
     text: str | None
@@ -48,6 +53,9 @@ class Score:
     worst_bits: float | None = None
     end_bits: float | None = None
     odd: bool | None = None
+    beyond_nats: float | None = None
+    beyond_bits_per_char: float | None = None
+    worst_beyond_bits: float | None = None
 
     def __lt__(self, other: Score) -> bool:
         """Whether this text is less surprising."""
@@ -69,10 +77,13 @@ Ranking = Literal["mean", "total", "worst"]
 
 
 def rank(score: Score, by: Ranking) -> float | None:
-    """How odd a text is, by one of its figures; None for an empty text."""
+    """How odd a text is, by one of its figures, beyond the other model's if there is one; None for an empty text."""
+    nats, mean, worst = score.nats, score.bits_per_char, score.worst_bits
+    if score.beyond_nats is not None:
+        nats, mean, worst = score.beyond_nats, score.beyond_bits_per_char, score.worst_beyond_bits
     if by == "worst":
-        return score.worst_bits
-    return score.bits_per_char if by == "mean" or not score.characters else bits(score.nats)
+        return worst
+    return mean if by == "mean" or not score.characters else bits(nats)
 
 
 def bits_per_char(nats: float, characters: int) -> float | None:

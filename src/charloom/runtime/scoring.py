@@ -91,6 +91,7 @@ class Scorer:
         self.steps = tuple(name for name in expand(cleaning) if STEPS[name].character_level)
         self.line_end = line_end(vocabulary, cleaning)
         self.per_char = per_char
+        self.compared = False  # with another model's, character by character
 
     def in_turn(self, texts: Iterable[Text | None]) -> Iterator[Score]:
         """Score texts that are in memory, windows of them sorted by length; and larger ones, each alone.
@@ -102,20 +103,20 @@ class Scorer:
         held = 0
         for text in texts:
             if text is None or not text.whole:
-                yield from self._window(window)
+                yield from self.window(window)
                 yield from self.side_by_side([text] if text else [])
                 window, held = [], 0
                 continue
             window.append(text)
             held += sum(map(len, text.pieces))
             if held >= _WINDOW_CHARACTERS or len(window) >= _WINDOW_LINES:
-                yield from self._window(window)
+                yield from self.window(window)
                 window, held = [], 0
-        yield from self._window(window)
+        yield from self.window(window)
 
     def side_by_side(self, texts: Iterable[Text]) -> Iterator[Score]:
         """Score texts of any size, several at a time; the order stays as it was."""
-        readings: dict[int, _Reading] = {}
+        readings: dict[int, Reading] = {}
         next_number = 0
         begun = self._begin(texts, readings)
         for number, nats in nats_of_texts(self.session, self.vocabulary.opening_id, begun, FILES_AT_ONCE):
@@ -127,17 +128,21 @@ class Scorer:
                 yield readings.pop(next_number).score()
                 next_number += 1
 
-    def _begin(self, texts: Iterable[Text], readings: dict[int, _Reading]) -> Iterator[Iterator[Ids]]:
+    def _begin(self, texts: Iterable[Text], readings: dict[int, Reading]) -> Iterator[Iterator[Ids]]:
         for number, text in enumerate(texts):
-            readings[number] = _Reading(text, self)
+            readings[number] = Reading(text, self)
             yield readings[number].ids()
 
-    def _window(self, texts: Sequence[Text]) -> Iterator[Score]:
-        """Score texts in memory, the longest first, so that those of like length are side by side.
+    def window(self, texts: Sequence[Text]) -> Iterator[Score]:
+        """Score texts in memory; the order stays as it was."""
+        return (reading.score() for reading in self.read_window(texts))
+
+    def read_window(self, texts: Sequence[Text]) -> Iterator[Reading]:
+        """Read texts in memory, the longest first, so that those of like length are side by side.
 
         A text that occurs again costs the same again and is read once: logs repeat themselves.
         """
-        readings = [_Reading(text, self) for text in texts]
+        readings = [Reading(text, self) for text in texts]
         ids = [np.concatenate(list(reading.ids())) for reading in readings]
         first: dict[bytes, int] = {}
         same = [first.setdefault(one.tobytes(), place) for place, one in enumerate(ids)]
@@ -150,13 +155,20 @@ class Scorer:
         for place, reading in zip(same, readings, strict=True):
             for nats in nats_of[place]:
                 reading.add(nats)
-            yield reading.score()
+            yield reading
 
 
-class _Reading:
-    """One text being scored."""
+class Reading:
+    """One text being scored.
+
+    Attributes:
+        costs: where another model's are compared with them, the nats of each character that are not yet; NaN of one
+            that is not charged.
+        over: all its nats were added.
+    """
 
     def __init__(self, text: Text, scorer: Scorer) -> None:
+        self.costs = CharacterCosts() if scorer.compared else None
         self.over = False
         self._text = text
         self._scorer = scorer
@@ -186,6 +198,8 @@ class _Reading:
                 in_ids = in_piece if len(ids) == len(piece) else np.repeat(in_piece, _widths(piece, len(ids)))
                 self._waiting_charged.add(in_ids)
                 counted = ids[in_ids]
+            if self.costs is not None:
+                self.costs.expect(_widths(piece, len(ids)))
             if vocabulary.unknown_id is not None:
                 self._unknown += int(np.count_nonzero(counted == vocabulary.unknown_id))
             self._waiting.add(ids)
@@ -208,14 +222,21 @@ class _Reading:
         self._read.append(piece)
 
     def add(self, nats: Nats) -> None:
+        """Add the next nats, (T,)."""
         if self._scorer.masks:
-            nats = nats * self._waiting_charged.take(len(nats))
+            in_nats = self._waiting_charged.take(len(nats))
+            compared, nats = np.where(in_nats, nats, np.nan), nats * in_nats
+        else:
+            compared = nats
+        if self.costs is not None:
+            self.costs.add(compared)
         self._total.add(nats)
         self._costliest.add(nats, self._waiting.take(len(nats)))
         if self._scorer.per_char:
             self._nats.append(nats)
 
     def score(self) -> Score:
+        """What it costs; all its nats were added."""
         nats = self._total.nats
         if not math.isfinite(nats):
             raise no_number()
@@ -259,8 +280,38 @@ class _Waiting:
         return held[:count]
 
 
+class CharacterCosts:
+    """The nats of ids put together to nats of characters, as far as these are complete."""
+
+    def __init__(self) -> None:
+        self._widths = np.empty(0, dtype=np.intp)
+        self._nats: Nats = np.empty(0, dtype=np.float64)
+
+    def __len__(self) -> int:
+        return int(np.searchsorted(np.cumsum(self._widths), len(self._nats), side="right"))
+
+    def expect(self, widths: NDArray[np.intp]) -> None:
+        """Add how many ids each of the next characters has."""
+        self._widths = np.concatenate([self._widths, widths])
+
+    def add(self, nats: Nats) -> None:
+        """Add the next nats of ids, (T,)."""
+        self._nats = np.concatenate([self._nats, nats])
+
+    def take(self, count: int) -> Nats:
+        """Take the nats of the next characters, (count,)."""
+        if not count:
+            return self._nats[:0]
+        ends = np.cumsum(self._widths[:count])
+        costs = np.add.reduceat(self._nats[: ends[-1]], ends - self._widths[:count])
+        self._widths, self._nats = self._widths[count:], self._nats[ends[-1] :]
+        return costs
+
+
 def _widths(text: str, total: int) -> NDArray[np.intp]:
-    """How many bytes each character of a text has, `total` together."""
+    """How many ids each character of a text has, `total` together."""
+    if total == len(text):
+        return np.ones(total, dtype=np.intp)
     return np.diff(_starts(text), append=total)
 
 
