@@ -7,6 +7,10 @@ The files are not part of the project: `--help` names them. scikit-learn and Dra
 installed.
 
     python benchmarks/odd_lines.py FOLDER
+    python benchmarks/odd_lines.py FOLDER --tries
+
+The second measures what was tried for a log of which no good day is to be had: two logs that are learned
+themselves, and for comparison a known-good half.
 """
 
 from __future__ import annotations
@@ -16,22 +20,24 @@ import csv
 import json
 import math
 import random
+import re
 import sys
 import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 
 import charloom
-from charloom import Model
+from charloom import Model, Score
 from charloom.runtime.scores import rank
 
 FILES = """files that FOLDER holds, where each is from:
   BGL_2k.log              github.com/logpai/loghub BGL/: a supercomputer's log, alerts labelled
+  Hadoop_2k.log           the same, Hadoop/: (for --tries) what the program called an error is odd; the level is cut out
   payload_full.csv        github.com/Morzeux/HttpParamsDataset: parameters of HTTP requests, attacks labelled
   dga_domains_sample.csv  github.com/chrmor/DGA_domains_dataset: popular domains, and such as malware generates
   SMSSpamCollection       archive.ics.uci.edu/dataset/228: text messages, spam labelled
@@ -73,6 +79,15 @@ def bgl(folder: Path) -> Iterator[Case]:
     ]
     yield Case("BGL, a third of the lines cut short", learned, damaged, cut)
     yield Case("BGL, the log itself learned", lines, lines, odd)
+
+
+def hadoop(folder: Path) -> Case:
+    """The log itself learned; odd is what the program called ERROR or FATAL, that word being cut out of the lines."""
+    level = re.compile(r"\b(INFO|WARN|ERROR|FATAL) ")
+    lines = (folder / "Hadoop_2k.log").read_text("utf-8").splitlines()
+    levels = [found[1] if (found := level.search(line)) else "" for line in lines]
+    bare = [level.sub("", line, count=1) for line in lines]
+    return Case("Hadoop, the log itself learned", bare, bare, [one in ("ERROR", "FATAL") for one in levels])
 
 
 def http(folder: Path) -> Iterator[Case]:
@@ -129,13 +144,13 @@ def auroc(figures: Sequence[float], odd: Sequence[bool]) -> float:
     return float((ranks[labels].sum() - positive * (positive + 1) / 2) / (positive * (len(labels) - positive)))
 
 
-def model_of(case: Case, steps: int, models: Path) -> Model:
+def model_of(case: Case, steps: int, models: Path, hidden_size: int = 128) -> Model:
     """A model of the lines to learn from, in a folder by the set's name; one that is there already is used."""
     folder = models / "-".join(case.name.replace(",", "").split())
     if not folder.exists():
         text = models / "text.txt"
         text.write_text("\n".join(case.learned) + "\n", encoding="utf-8")
-        charloom.train(text, folder, steps=steps, hidden_size=128, num_layers=1, threads=1, items=case.items)
+        charloom.train(text, folder, steps=steps, hidden_size=hidden_size, num_layers=1, threads=1, items=case.items)
     return charloom.load(folder)
 
 
@@ -207,10 +222,84 @@ def measure(case: Case, steps: int, models: Path) -> dict[str, float]:
     return {way: auroc(figures, case.odd) for way, figures in found.items()}
 
 
+@dataclass(frozen=True)
+class Try:
+    """One way to rank lines.
+
+    Attributes:
+        zeros: a regular expression; what it matches becomes 0 before anything is learned or searched.
+        mask: what it matches is not charged.
+        once: each line is learned once.
+        halves: each half of the lines is scored by a model of the other.
+        beyond: what counts is what a line costs beyond a model of 8 units.
+    """
+
+    zeros: str = ""
+    mask: str = ""
+    once: bool = False
+    halves: bool = False
+    beyond: bool = False
+
+    def lines(self, lines: Sequence[str]) -> list[str]:
+        """Lines as they are read."""
+        return [re.sub(self.zeros, "0", line) for line in lines] if self.zeros else list(lines)
+
+
+WITH_DIGITS = r"\S*\d\S*"
+TRIES = {
+    "the lines as they are": Try(),
+    "digits masked": Try(mask=r"\d"),
+    "words with digits masked": Try(mask=WITH_DIGITS),
+    "words with digits become 0 before learning": Try(zeros=WITH_DIGITS),
+    "each half by a model of the other": Try(halves=True),
+    "each half by a model of the other, words with digits masked": Try(halves=True, mask=WITH_DIGITS),
+    "each line learned once, digits becoming 0": Try(zeros=r"\d", once=True),
+    "each line learned once, digits becoming 0, words with digits masked": Try(
+        zeros=r"\d", once=True, mask=WITH_DIGITS
+    ),
+    "beyond a model of 8 units": Try(beyond=True),
+    "beyond a model of 8 units, words with digits masked": Try(beyond=True, mask=WITH_DIGITS),
+}
+
+
+def scores_of_try(tried: Try, case: Case, steps: int, models: Path) -> list[Score]:
+    """The searched lines' scores."""
+    searched = tried.lines(case.searched)
+    spelled = [case.name, "digits" if tried.zeros == r"\d" else "words" if tried.zeros else "", "once" * tried.once]
+
+    def score(learned: Sequence[str], lines: Sequence[str], part: str) -> list[Score]:
+        lines_learned = list(dict.fromkeys(learned)) if tried.once else learned
+        own = replace(case, name=" ".join(filter(None, [*spelled, part])), learned=lines_learned)
+        tiny = replace(own, name=f"{own.name} tiny")
+        other = model_of(tiny, steps, models, hidden_size=8) if tried.beyond else None
+        return list(model_of(own, steps, models).score_lines(lines, mask=tried.mask or (), against=other))
+
+    if not tried.halves:
+        return score(tried.lines(case.learned), searched, "")
+    halves = score(searched[1::2], searched[0::2], "second"), score(searched[0::2], searched[1::2], "first")
+    return [one for pair in zip(*halves, strict=True) for one in pair]
+
+
+def measure_tries(folder: Path, steps: int, models: Path) -> dict[str, dict[str, float]]:
+    """AUROC of every try by every ranking, where the log itself is learned and where a known-good half is."""
+    good, _, itself = bgl(folder)
+    cases = {"BGL itself": itself, "Hadoop itself": hadoop(folder), "BGL, known-good half": good}
+    table: dict[str, dict[str, float]] = {}
+    for name, tried in TRIES.items():
+        table[name] = {}
+        for said, case in cases.items():
+            if case is itself or not (tried.halves or tried.once):
+                scores = scores_of_try(tried, case, steps, models)
+                for by in ("worst", "mean"):
+                    table[name][f"{said}, {by}"] = auroc([rank(one, by) or 0.0 for one in scores], case.odd)
+        print(name, table[name], file=sys.stderr, flush=True)
+    return table
+
+
 def show(table: dict[str, dict[str, float]]) -> None:
     """A table in Markdown, a row a set."""
     ways = list(dict.fromkeys(way for row in table.values() for way in row))
-    print(f"| Set | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}")
+    print(f"| | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}")
     for name, row in table.items():
         cells = [f"{row[way]:.3f}" if way in row else "-" for way in ways]
         print(f"| {name} | {' | '.join(cells)} |")
@@ -225,13 +314,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--sets", nargs="+", choices=sorted(CASES), default=list(CASES), help="only these")
     parser.add_argument("--steps", type=int, default=600, help="updates of each model")
     parser.add_argument("--models", type=Path, help="keep the models here, and use those that are here already")
+    parser.add_argument("--tries", action="store_true", help="what was tried for the log itself, in place of the sets")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     arguments = parser.parse_args(argv)
     table: dict[str, dict[str, float]] = {}
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
         models = arguments.models or Path(temporary)
         models.mkdir(parents=True, exist_ok=True)
-        for case in (case for name in arguments.sets for case in CASES[name](arguments.folder)):
+        if arguments.tries:
+            table = measure_tries(arguments.folder, arguments.steps, models)
+        names = [] if arguments.tries else arguments.sets
+        for case in (case for name in names for case in CASES[name](arguments.folder)):
             table[case.name] = measure(case, arguments.steps, models)
             print(case.name, table[case.name], file=sys.stderr, flush=True)
     print(json.dumps(table)) if arguments.json else show(table)

@@ -66,12 +66,84 @@ def test_a_pipe_is_watched_line_by_line(days: Path) -> None:
         assert process.wait(120) == 3
 
 
+def test_a_threshold_is_fitted_once_and_used_later(charloom: Charloom, days: Path) -> None:
+    model, good, today, kept = days / "model", days / "good.txt", days / "today.txt", days / "t.json"
+    alert = ("--lines", "--alert", "--json")
+    fit = ("--good", good, "--by", "total", "--mask", "[0-9]", "--false-alarms", 2)
+    expected = charloom("score", model, today, *alert, *fit)
+    assert expected.status == 3
+    fitted = charloom("score", model, *alert, *fit, "--save-threshold", kept).json
+    assert fitted["threshold"] == str(kept)
+    assert (fitted["lines"], fitted["false_alarms"], fitted["good"]) == (len(ORDINARY), 2, True)
+    for again in ((), ("--by", "total"), ("--mask", "[0-9]")):
+        ran = charloom("score", model, today, *alert, "--threshold", kept, *again)
+        assert (ran.status, ran.out) == (3, expected.out)
+    assert len(charloom("score", model, good, *alert, "--threshold", kept).out.splitlines()) == 1, "of two false alarms"
+    with started(model, "-", *alert, "--threshold", kept) as process:
+        assert process.stdin is not None
+        assert json.loads(answer(process, ODD[0]))["line"] == 1
+        process.stdin.close()
+        assert process.wait(120) == 3
+    ran = charloom("score", model, today, *alert, "--save-threshold", kept)
+    assert (ran.status, json.loads(kept.read_text())["by"]) == (3, "worst"), "the lines themselves; replaced"
+
+
+def test_a_saved_threshold_is_refused_for_something_else(charloom: Charloom, days: Path, trained: Path) -> None:
+    model, today, kept = days / "model", days / "today.txt", days / "t.json"
+    alert = ("--lines", "--alert")
+    assert charloom("score", model, *alert, "--good", days / "good.txt", "--save-threshold", kept).status == 0
+    for scored, options, says in (
+        (trained, (), "was fitted with another model than"),
+        (model, ("--against", trained), "was fitted with one model alone"),
+        (model, ("--by", "mean"), "was fitted with --by worst, not mean"),
+        (model, ("--mask", "[0-9]"), "was fitted with other masks (none)"),
+        (model, ("--good", today), "--good is for fitting a threshold"),
+        (model, ("--false-alarms", 3), "--false-alarms is for fitting a threshold"),
+    ):
+        ran = charloom("score", scored, today, *alert, "--threshold", kept, *options)
+        assert (ran.status, ran.out) == (2, "")
+        assert says in one_line(ran)
+    content = today.read_bytes()
+    ran = charloom("score", model, *alert, "--good", days / "good.txt", "--save-threshold", today)
+    assert (ran.status, today.read_bytes()) == (1, content)
+    assert "is there and is not a threshold" in one_line(ran)
+
+
+def test_against_another_model(charloom: Charloom, days: Path) -> None:
+    model, today, other = days / "model", days / "today.txt", days / "other"
+    size = ("--hidden-size", 8, "--batch-size", 8, "--bptt", 48, "--threads", 1, "--no-items")
+    assert charloom("train", days / "learned.txt", "-o", other, "--steps", 20, *size).status == 0
+    options = ("--lines", "--json")
+    mine, others, both = (
+        [json.loads(line) for line in charloom("score", *asked, *options).out.splitlines()]
+        for asked in ((model, today), (other, today), (model, today, "--against", other))
+    )
+    names = ["beyond_nats", "beyond_bits_per_char", "worst_beyond_bits"]
+    for one, two, found in zip(mine, others, both, strict=True):
+        assert list(found) == [*one, *names]
+        assert found == {**one, **{name: found[name] for name in names}}
+        assert found["beyond_nats"] == one["nats"] - two["nats"]
+    for by, figure in (("mean", names[1]), ("total", names[0]), ("worst", names[2])):
+        top = charloom("score", model, today, "--against", other, *options, "--top", 1, "--by", by).json
+        assert top[figure] == max(found[figure] for found in both)
+    table = charloom("score", model, today, "--lines", "--against", other, "--csv").out.splitlines()
+    assert table[0].endswith("end_bits,beyond_nats,beyond_bits_per_char,worst_beyond_bits")
+    shown = charloom("score", model, today, "--lines", "--against", other, "--top", 1, "--per-char")
+    assert "beyond the other model" in shown.out.splitlines()[0]
+    ran = charloom("score", model, today, "--lines", "--against", other, "--alert", "--false-alarms", 2, "--json")
+    assert ODD[0] in ran.out
+    assert "bits beyond the other model" in ran.err
+
+
 @pytest.mark.parametrize(
     ("options", "says"),
     [
         (("--alert",), "--alert is for lines: add --lines"),
         (("--lines", "--good", "{today}"), "--good is for alerts: add --alert"),
         (("--lines", "--alert", "--false-alarms", "0"), "false alarms = 0"),
+        (("--lines", "--threshold", "{today}"), "--threshold is for alerts: add --alert"),
+        (("--lines", "--alert", "--threshold", "{today}"), "is not a threshold that charloom saved"),
+        (("--lines", "--alert", "--threshold", "nowhere.json"), "cannot read nowhere.json: No such file"),
         (("--lines", "--mask", "("), "mask '(': not a regular expression"),
     ],
 )

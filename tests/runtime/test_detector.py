@@ -12,8 +12,9 @@ import pytest
 
 import charloom
 from charloom import Detector
-from charloom.errors import CorpusError, UsageError
-from charloom.runtime.detector import fit_threshold
+from charloom.errors import CorpusError, StorageError, UsageError
+from charloom.kernel.weights import read_weights
+from charloom.runtime.threshold import fit_threshold
 
 ODD = ["Traceback (most recent call last):", "2026-03-02 12:00:00 worker-2 GET /../../etc/passwd 200", "worker-3 GE"]
 
@@ -110,9 +111,100 @@ def test_saved_and_pickled_it_says_the_same(log_model: Path, tmp_path: Path) -> 
         assert list(copy.score([*log(3, 20), *ODD])) == expected
         assert repr(copy) == repr(detector)
     assert "fitted on 400 lines" in repr(detector)
-    (tmp_path / "other.json").write_text('{"by": "mean"}')
-    with pytest.raises(UsageError, match=r"other\.json is not a file that Detector\.save wrote"):
-        Detector.load(tmp_path / "other.json", log_model)
+
+
+@pytest.fixture(scope="module")
+def other_model(log_model: Path) -> Path:
+    """A model of the same log that has hardly learned it."""
+    folder = log_model.parent
+    charloom.train(
+        folder / "log.txt", folder / "other", steps=20, hidden_size=8, num_layers=1, batch_size=16, bptt=64,
+        threads=1, device="cpu", items=False,
+    )  # fmt: skip
+    return folder / "other"
+
+
+def test_what_costs_both_models_as_much_is_not_odd(log_model: Path, other_model: Path, tmp_path: Path) -> None:
+    """Of `qqqqqqqq` neither knows anything; what one alone would have foreseen counts."""
+    detector = Detector(log_model, against=other_model).fit(log(3), good=True)
+    (score,) = detector.score(["worker-2 GET /items/5 200"])
+    (mine,), (other,) = (charloom.load(one).score_lines([score.text]) for one in (log_model, other_model))
+    assert score.beyond_nats == mine.nats - other.nats < 0
+    detector.save(tmp_path / "t.json")
+    again = Detector.load(tmp_path / "t.json", log_model, against=other_model)
+    copy = pickle.loads(pickle.dumps(detector))  # noqa: S301
+    expected = [one.odd for one in detector.score([*log(3), *ODD])]
+    assert expected[-3] is True, "a traceback"
+    assert expected == [one.odd for one in again.score([*log(3), *ODD])]
+    assert expected == [one.odd for one in copy.score([*log(3), *ODD])]
+
+
+def test_a_saved_threshold_holds_for_what_it_was_fitted_with(
+    log_model: Path, other_model: Path, tmp_path: Path
+) -> None:
+    alone, beside = tmp_path / "alone.json", tmp_path / "beside.json"
+    detector = Detector(log_model).fit(log(1))
+    detector.save(alone)
+    Detector(log_model, against=other_model).fit(log(1)).save(beside)
+    detector.save(beside)  # a threshold may take the place of one
+    Detector(log_model, against=other_model).fit(log(1)).save(beside)
+    exact = charloom.load(log_model, precision="float32" if detector.model.precision == "int8" else "int8")
+    weights = {name: value * np.float32(0.5) for name, value in read_weights(detector.model.directory).items()}
+    adapted = charloom.load(log_model).with_weights(weights)
+    for path, model, against, says in (
+        (alone, other_model, None, "was fitted with another model than"),
+        (alone, adapted, None, "was fitted with another model than"),
+        (alone, exact, None, "was fitted with precision"),
+        (alone, log_model, other_model, "was fitted with one model alone"),
+        (beside, log_model, None, "was fitted against another model: name that one too"),
+        (beside, log_model, adapted, "was fitted against another model than"),
+        (tmp_path / "none.json", log_model, None, "cannot read .*none.json: No such file"),
+    ):
+        with pytest.raises(UsageError, match=says) as refused:
+            Detector.load(path, model, against=against)
+        assert "\n" not in str(refused.value)
+    for content in (
+        b"",
+        b"[]",
+        b"\xff\xfe",
+        b'{"by": "mean"}',
+        alone.read_bytes().replace(b'"bits": ', b'"bits": 1e999'),
+    ):
+        (tmp_path / "mine.json").write_bytes(content)
+        with pytest.raises(UsageError, match=r"mine\.json is not a threshold that charloom saved"):
+            Detector.load(tmp_path / "mine.json", log_model)
+        with pytest.raises(StorageError, match="is there and is not a threshold"):
+            detector.save(tmp_path / "mine.json")
+        assert (tmp_path / "mine.json").read_bytes() == content
+
+
+def test_a_column_of_a_table_keeps_its_rows(log_model: Path) -> None:
+    """A row without a value is a row: it is not odd, and those behind it stay where they are."""
+    pandas = pytest.importorskip("pandas", reason="pandas is not installed")
+    today = log(2, 60)
+    for missing in (None, float("nan"), pandas.NA):
+        lines = [*today[:20], ODD[0], missing, *today[20:], missing, ODD[1]]
+        frame = pandas.DataFrame({"message": lines}, index=[3 * place % 7 for place in range(len(lines))])
+        for column in (frame.message, frame.message.astype("string"), frame.message.astype("category")):
+            detector = Detector(log_model).fit(column, false_alarms=2)
+            assert detector.threshold is not None
+            assert detector.threshold.lines == 62, "missing ones are left out"
+            scores = list(detector.score(column))
+            frame["odd"] = [score.odd for score in scores]
+            assert [score.text for score in scores] == [None if pandas.isna(line) else line for line in lines]
+            found = frame[frame.odd].message.tolist()
+            assert {ODD[0], ODD[1]} <= set(found)
+            assert len(found) <= 4
+            assert not frame.odd[frame.message.isna()].any()
+    empty = list(Detector(log_model).fit(log(1)).score(pandas.Series([None, ""], dtype="string")))
+    assert [score.characters for score in empty] == [0, 1], "an empty line has its end"
+    with pytest.raises(UsageError, match="12 is not a text but of type int"):
+        list(charloom.load(log_model).score_lines(pandas.Series([12], dtype=object)))
+
+
+def test_line_ends_of_other_systems_are_line_ends(log_model: Path) -> None:
+    plain, *others = charloom.load(log_model).score_lines([ODD[0] + end for end in ("", "\n", "\r\n", "\r")])
+    assert {score.nats for score in others} == {plain.nats}
 
 
 def test_what_cannot_be_fitted(log_model: Path) -> None:
