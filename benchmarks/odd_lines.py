@@ -34,6 +34,7 @@ import numpy as np
 import charloom
 from charloom import Model, Score
 from charloom.runtime.scores import rank
+from charloom.settings import CleaningName
 
 FILES = """files that FOLDER holds, where each is from:
   BGL_2k.log              github.com/logpai/loghub BGL/: a supercomputer's log, alerts labelled
@@ -144,13 +145,17 @@ def auroc(figures: Sequence[float], odd: Sequence[bool]) -> float:
     return float((ranks[labels].sum() - positive * (positive + 1) / 2) / (positive * (len(labels) - positive)))
 
 
-def model_of(case: Case, steps: int, models: Path, hidden_size: int = 128) -> Model:
+def model_of(case: Case, steps: int, models: Path, hidden_size: int = 128, *, clean: bool = False) -> Model:
     """A model of the lines to learn from, in a folder by the set's name; one that is there already is used."""
     folder = models / "-".join(case.name.replace(",", "").split())
     if not folder.exists():
         text = models / "text.txt"
         text.write_text("\n".join(case.learned) + "\n", encoding="utf-8")
-        charloom.train(text, folder, steps=steps, hidden_size=hidden_size, num_layers=1, threads=1, items=case.items)
+        steps_of_cleaning: list[CleaningName] = ["mask-numbers"] if clean else []
+        charloom.train(
+            text, folder, steps=steps, hidden_size=hidden_size, num_layers=1, threads=1, items=case.items,
+            clean=steps_of_cleaning,
+        )  # fmt: skip
     return charloom.load(folder)
 
 
@@ -227,56 +232,53 @@ class Try:
     """One way to rank lines.
 
     Attributes:
-        zeros: a regular expression; what it matches becomes 0 before anything is learned or searched.
+        clean: `mask-numbers`, in learning and in searching.
         mask: what it matches is not charged.
-        once: each line is learned once.
+        once: of lines that differ in digits alone one is learned.
         halves: each half of the lines is scored by a model of the other.
         beyond: what counts is what a line costs beyond a model of 8 units.
     """
 
-    zeros: str = ""
+    clean: bool = False
     mask: str = ""
     once: bool = False
     halves: bool = False
     beyond: bool = False
 
-    def lines(self, lines: Sequence[str]) -> list[str]:
-        """Lines as they are read."""
-        return [re.sub(self.zeros, "0", line) for line in lines] if self.zeros else list(lines)
 
-
-WITH_DIGITS = r"\S*\d\S*"
+WITH_DIGIT = r"(?<!\S)\S*\d\S*"
 TRIES = {
     "the lines as they are": Try(),
-    "digits masked": Try(mask=r"\d"),
-    "words with digits masked": Try(mask=WITH_DIGITS),
-    "words with digits become 0 before learning": Try(zeros=WITH_DIGITS),
+    "--mask for digits": Try(mask=r"\d"),
+    "--mask for words with a digit": Try(mask=WITH_DIGIT),
+    "--clean mask-numbers": Try(clean=True),
     "each half by a model of the other": Try(halves=True),
-    "each half by a model of the other, words with digits masked": Try(halves=True, mask=WITH_DIGITS),
-    "each line learned once, digits becoming 0": Try(zeros=r"\d", once=True),
-    "each line learned once, digits becoming 0, words with digits masked": Try(
-        zeros=r"\d", once=True, mask=WITH_DIGITS
-    ),
-    "beyond a model of 8 units": Try(beyond=True),
-    "beyond a model of 8 units, words with digits masked": Try(beyond=True, mask=WITH_DIGITS),
+    "each half by a model of the other, --mask for words with a digit": Try(halves=True, mask=WITH_DIGIT),
+    "each half by a model of the other, --clean mask-numbers": Try(halves=True, clean=True),
+    "lines that differ in digits alone learned once": Try(once=True),
+    "lines that differ in digits alone learned once, --clean mask-numbers": Try(once=True, clean=True),
+    "--against a model of 8 units": Try(beyond=True),
+    "--against a model of 8 units, --clean mask-numbers": Try(beyond=True, clean=True),
 }
 
 
 def scores_of_try(tried: Try, case: Case, steps: int, models: Path) -> list[Score]:
     """The searched lines' scores."""
-    searched = tried.lines(case.searched)
-    spelled = [case.name, "digits" if tried.zeros == r"\d" else "words" if tried.zeros else "", "once" * tried.once]
+    ways = [word for word in ("clean", "once") if getattr(tried, word)]
 
-    def score(learned: Sequence[str], lines: Sequence[str], part: str) -> list[Score]:
-        lines_learned = list(dict.fromkeys(learned)) if tried.once else learned
-        own = replace(case, name=" ".join(filter(None, [*spelled, part])), learned=lines_learned)
-        tiny = replace(own, name=f"{own.name} tiny")
-        other = model_of(tiny, steps, models, hidden_size=8) if tried.beyond else None
-        return list(model_of(own, steps, models).score_lines(lines, mask=tried.mask or (), against=other))
+    def score(learned: Sequence[str], searched: Sequence[str], *part: str) -> list[Score]:
+        if tried.once:
+            learned = list({re.sub(r"\d", "0", line): line for line in learned}.values())
+        own = replace(case, name=" ".join([case.name, *ways, *part]), learned=learned)
+        other = replace(own, name=f"{own.name} tiny")
+        against = model_of(other, steps, models, hidden_size=8, clean=tried.clean) if tried.beyond else None
+        model = model_of(own, steps, models, clean=tried.clean)
+        return list(model.score_lines(searched, mask=tried.mask or (), against=against))
 
     if not tried.halves:
-        return score(tried.lines(case.learned), searched, "")
-    halves = score(searched[1::2], searched[0::2], "second"), score(searched[0::2], searched[1::2], "first")
+        return score(case.learned, case.searched)
+    first, second = case.searched[0::2], case.searched[1::2]
+    halves = score(second, first, "second"), score(first, second, "first")
     return [one for pair in zip(*halves, strict=True) for one in pair]
 
 

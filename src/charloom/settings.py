@@ -25,7 +25,7 @@ Cell = Literal["rnn", "lstm", "gru"]
 VocabularyKind = Literal["characters", "bytes"]
 ValidationSplit = Literal["tail", "blocks", "row-tail"]
 CleaningName = Literal[
-    "gutenberg", "nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"
+    "gutenberg", "nfc", "lowercase", "mask-numbers", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"
 ]
 Optimizer = Literal["muon", "adamw"]
 TrackerName = Literal["tensorboard", "mlflow"]

@@ -27,6 +27,13 @@ def test_steps(steps: list[str], expected: str) -> None:
     assert clean(PLAY, steps) == expected
 
 
+def test_words_with_a_digit_are_masked() -> None:
+    log = "10:31:07,5 node-3\tGET /items/4?b 200 in 7ms\nno number\n"
+    assert clean(log, ["mask-numbers"]) == "0 0\tGET 0 0 in 0\nno number\n"
+    assert clean_prompt(log, ["mask-numbers"]) == clean(log, ["mask-numbers"])
+    assert clean("a" * 1_000_000, ["mask-numbers"]) == "a" * 1_000_000, "in time that grows with the text"
+
+
 def test_nfc_composes() -> None:
     assert clean("e\u0301", ["nfc"]) == "\u00e9"
 
@@ -53,6 +60,6 @@ def test_prompts_get_the_steps_on_characters_only() -> None:
 
 @given(st.text())
 def test_cleaning_a_clean_text_changes_nothing(text: str) -> None:
-    for name in ("nfc", "drop-speaker-lines", "drop-empty-lines", "join-lines"):
+    for name in ("nfc", "mask-numbers", "drop-speaker-lines", "drop-empty-lines", "join-lines"):
         once = clean(text, [name])
         assert clean(once, [name]) == once

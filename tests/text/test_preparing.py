@@ -9,6 +9,7 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import sys
 import tempfile
 import unicodedata
@@ -55,6 +56,7 @@ def prepare(specs: list[Path], folder: Path, overwrite: bool = False, **choices:
 WHOLE: dict[str, Callable[[str], str]] = {
     "nfc": lambda text: unicodedata.normalize("NFC", text),
     "lowercase": str.lower,
+    "mask-numbers": lambda text: re.sub(r"[^ \t\n]*[0-9][^ \t\n]*", "0", text),
     "drop-speaker-lines": lambda text: "\n".join(line for line in text.split("\n") if ":" not in line),
     "drop-empty-lines": lambda text: "\n".join(line for line in text.split("\n") if line),
     "join-lines": lambda text: text.replace("\n", " "),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 
@@ -16,13 +17,14 @@ WHOLE: dict[str, Callable[[str], str]] = {
     "gutenberg": lambda text: text,  # no header and no licence is in these texts
     "nfc": lambda text: unicodedata.normalize("NFC", text),
     "lowercase": str.lower,
+    "mask-numbers": lambda text: re.sub(r"[^ \t\n]*[0-9][^ \t\n]*", "0", text),
     "drop-speaker-lines": lambda text: "\n".join(line for line in text.split("\n") if ":" not in line),
     "drop-empty-lines": lambda text: "\n".join(line for line in text.split("\n") if line),
     "join-lines": lambda text: text.replace("\n", " "),
 }
 
 # Letters that compose, marks of several classes, sigmas, what a sigma looks over, Hangul parts, lone bytes.
-ALPHABET = "aAeE1 \n\n::.'\u00b7\u00adΣσςΑα\u0301\u0323\u0345\u0308\u3099か\u1100\u1161\u11a8世。々\u0130\udc80\ufeff"
+ALPHABET = "aAeE1 \t\n\n::.'\u00b7\u00adΣσςΑα\u0301\u0323\u0345\u0308\u3099か\u1100\u1161\u11a8世。々\u0130\udc80\ufeff"
 texts = st.text(ALPHABET, max_size=60) | st.text(max_size=30)
 steps = st.lists(st.sampled_from(sorted(WHOLE)), max_size=4)
 
@@ -58,7 +60,7 @@ def test_a_text_without_spaces(text: str, size: int) -> None:
     assert "".join(clean_pieces(pieces, ["lowercase", "nfc"])) == text.lower()
 
 
-@pytest.mark.parametrize("step", ["nfc", "lowercase", "drop-speaker-lines"])
+@pytest.mark.parametrize("step", ["nfc", "lowercase", "mask-numbers", "drop-speaker-lines"])
 def test_a_stretch_without_an_end_is_refused(step: str) -> None:
     pieces = ["Σ" * 10] * 10
     assert "".join(clean_pieces(pieces, [step], 100)) == WHOLE[step]("Σ" * 100)

@@ -34,6 +34,7 @@ CLEANINGS: tuple[Sequence[str], ...] = (
     ["lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines"],
     ["article"],
     ["join-lines", "lowercase"],
+    ["mask-numbers", "join-lines"],
 )
 
 

@@ -90,7 +90,9 @@ class CorpusRecord(_Record):
     sources: list[str]
     characters: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    cleaning: list[Literal["gutenberg", "nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines"]]
+    cleaning: list[
+        Literal["gutenberg", "nfc", "lowercase", "mask-numbers", "drop-speaker-lines", "drop-empty-lines", "join-lines"]
+    ]
     encoding: str
     vocabulary: VocabularyKind
     min_count: int = Field(ge=1)

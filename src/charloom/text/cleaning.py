@@ -23,6 +23,8 @@ _SURE_CUT = re.compile("[\n 0-9\u3000-\u3002\u4e00-\u9fff]")
 _LETTER = re.compile("[A-Za-z]")  # before these too, where the stretch so far has no capital sigma
 _SIGMA = "\N{GREEK CAPITAL LETTER SIGMA}"
 _LOOK_BACK = 1024
+_WORD = re.compile("[^ \t\n]+")
+_DIGIT = re.compile("[0-9]")
 
 
 class JoinLines(Step):
@@ -151,6 +153,30 @@ class InStretches(Step):
         return sure
 
 
+class MaskNumbers(Step):
+    """Put 0 in place of every word with a digit, such as a time, an address, a size."""
+
+    def __init__(self, longest: int) -> None:
+        """Hold at most `longest` characters of a word."""
+        self._word = _Held(longest, "mask-numbers met a word of more than {:,} characters: break the lines")
+
+    def push(self, piece: str) -> str:
+        cut = max(map(piece.rfind, " \t\n")) + 1
+        if not cut:
+            self._word.add(piece)
+            return ""
+        settled = _mask_numbers(self._word.take() + piece[:cut])
+        self._word.add(piece[cut:])
+        return settled
+
+    def finish(self) -> str:
+        return _mask_numbers(self._word.take())
+
+
+def _mask_numbers(text: str) -> str:
+    return _WORD.sub(lambda word: "0" if _DIGIT.search(word[0]) else word[0], text)
+
+
 def _last_place(pattern: re.Pattern[str], text: str) -> int | None:
     for start in range(len(text), 0, -_LOOK_BACK):
         places = [found.start() for found in pattern.finditer(text, max(0, start - _LOOK_BACK), start)]
@@ -197,6 +223,7 @@ STEPS: dict[str, CleaningStep] = {
         ),
         CleaningStep("nfc", "compose accents (Unicode NFC)", lambda longest: InStretches(_nfc, longest), True),
         CleaningStep("lowercase", "lower-case everything", lambda longest: InStretches(str.lower, longest), True),
+        CleaningStep("mask-numbers", "put 0 in place of every word with a digit", MaskNumbers, True),
         CleaningStep("drop-speaker-lines", "drop lines with a colon", DropSpeakerLines, False),
         CleaningStep("drop-empty-lines", "drop empty lines", lambda longest: DropEmptyLines(), False),
         CleaningStep("join-lines", "put all lines on one, spaces between", lambda longest: JoinLines(), True),

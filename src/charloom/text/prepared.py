@@ -127,7 +127,9 @@ class PreparedRecord(BaseModel):
     lines: Count
     unknown: Count
     sha256: Sha256 = Field(description="of the cleaned text in UTF-8")
-    cleaning: list[Literal["gutenberg", "nfc", "lowercase", "drop-speaker-lines", "drop-empty-lines", "join-lines"]]
+    cleaning: list[
+        Literal["gutenberg", "nfc", "lowercase", "mask-numbers", "drop-speaker-lines", "drop-empty-lines", "join-lines"]
+    ]
     encoding: str
     vocabulary: VocabularyKind
     min_count: int = Field(ge=1)

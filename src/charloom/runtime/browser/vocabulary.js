@@ -6,6 +6,7 @@ const UNKNOWN_TEXT = "\ufffd";
 const CLEANING = {
   lowercase: (text) => text.toLowerCase(),
   nfc: (text) => text.normalize("NFC"),
+  "mask-numbers": (text) => text.replace(/[^ \t\n]+/g, (word) => (/[0-9]/.test(word) ? "0" : word)),
   "join-lines": (text) => text.replaceAll("\n", " "),
 };
 
