@@ -253,7 +253,7 @@ def score(
     with TrainingView(out) as notify:  # a bar for what is fetched; it must not be there when stdout is written to
         tally = Tally(measure(specs, per_char=per_char, notify=notify))
     if lines and (alerts.alert or top is not None):
-        _warn_of_learned(out, loaded, specs)
+        _warn_of_learned(out, loaded, specs, detector.by)
     scores: Iterable[Score] = finder.odd_lines(tally) if alerts.alert else tally
     if top is not None:
         scores = most_surprising(scores, top, detector.by)
@@ -268,15 +268,16 @@ def score(
     return ODD if alerts.alert and shown else 0
 
 
-def _warn_of_learned(out: Output, model: Model, specs: Sequence[str]) -> None:
+def _warn_of_learned(out: Output, model: Model, specs: Sequence[str], by: Ranking) -> None:
     """What is looked for in the text that was learned was learned, too, unless it is there once."""
     record = model.config.corpus
     learned = next((name for spec in specs if (name := shown_name(expand_home(spec))) in record.sources), None)
-    if learned is not None and not record.items:
+    is_for_it = record.items or ("mask-numbers" in record.cleaning and by == "mean")
+    if learned is not None and not is_for_it:
         out.note(
             Warned(
                 f"the model learned a text called {visible(learned)}: if it is this one, lines that repeat in it cost "
-                f"little, odd ones too; learn from a text without them"
+                f"little, odd ones too; learn from a text without them, or --clean mask-numbers and rank --by mean"
             )
         )
 
