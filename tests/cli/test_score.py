@@ -259,3 +259,27 @@ def test_a_long_line_is_shown_in_part(charloom: Charloom, trained: Path, tmp_pat
     assert line.endswith("…")
     (one,) = objects(charloom("score", trained, path, "--lines", "--json"))
     assert one["text"] == "the " * 2_000
+
+
+def test_masked_numbers_are_read_as_zero_and_shown_as_written(charloom: Charloom, tmp_path: Path) -> None:
+    log = tmp_path / "log.txt"
+    log.write_text("".join(f"12:{minute:02} open gate-{minute}\n" for minute in range(60)) * 3)
+    options = (
+        "--clean",
+        "mask-numbers",
+        "--steps",
+        5,
+        "--hidden-size",
+        8,
+        "--batch-size",
+        4,
+        "--bptt",
+        16,
+        "--threads",
+        1,
+    )
+    assert charloom("train", log, "-o", tmp_path / "model", *options).status == 0
+    first, second, *_ = objects(charloom("score", tmp_path / "model", log, "--lines", "--per-char", "--json"))
+    assert (first["text"], first["characters"]) == ("12:00 open gate-0", len("0 open 0\n"))
+    assert "".join(letter for letter, _ in first["per_char"]) == "0 open 0\n"
+    assert first["nats"] == second["nats"]
