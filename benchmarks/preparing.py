@@ -2,24 +2,29 @@
 
 Makes a text of 2 GB by shuffling the lines of FILE, prepares it, reads an epoch's windows from it and trains a
 few steps, each in a process of its own, beside a plain read with a checksum and a Python loop over a dictionary.
+With --files N the text is N files, prepared by one process and by several workers in turn; the least of the rounds counts.
 Everything is removed at the end.
 
-python benchmarks/preparing.py FILE [MEGABYTES]
+python benchmarks/preparing.py FILE [MEGABYTES] [--files N] [--workers N …] [--clean STEPS] [--rounds N]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 MEGABYTE = 1_000_000
 ROWS, WINDOW = 256, 1000
+PREPARE = ("-m", "charloom", "corpus", "prepare", "--json", "--quiet")
 
 _HASH = "import hashlib, sys; hashlib.file_digest(open(sys.argv[1], 'rb'), 'sha256')"
 _LOOP = """
@@ -49,8 +54,17 @@ def make_text(source: Path, path: Path, size: int) -> None:
             written += file.write(b"".join(lines))
 
 
-def run(*arguments: str | Path) -> tuple[float, float, str]:
-    """Seconds, peak resident megabytes and output of a Python process."""
+class Run(NamedTuple):
+    """What a process took: `processor` is the seconds of it and of its workers, `peak` its own resident megabytes."""
+
+    seconds: float
+    processor: float
+    peak: float
+    output: str
+
+
+def run(*arguments: str | Path) -> Run:
+    """Run a Python process."""
     started = time.perf_counter()
     with subprocess.Popen([sys.executable, *map(str, arguments)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -59,40 +73,82 @@ def run(*arguments: str | Path) -> tuple[float, float, str]:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         sys.exit(f"{arguments} failed")
-    return time.perf_counter() - started, usage.ru_maxrss * 1024 / MEGABYTE, output
+    seconds = time.perf_counter() - started
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024 / MEGABYTE, output)
 
 
-def show(what: str, seconds: float, megabytes: float | None, peak: float) -> None:
-    rate = "" if megabytes is None else f"{megabytes / seconds:,.0f}"
-    print(f"{what:<46}{seconds:>9.1f}{rate:>9}{peak:>15,.0f}", flush=True)
+def show(what: str, found: Run, megabytes: float | None) -> None:
+    """A row of the table."""
+    rate = "" if megabytes is None else f"{megabytes / found.seconds:,.0f}"
+    print(f"{what:<46}{found.seconds:>9.1f}{found.processor:>11.1f}{rate:>9}{found.peak:>15,.0f}", flush=True)
+
+
+def show_heading(megabytes: float, what: str) -> None:
+    """What the rows are about, and the names of their columns."""
+    columns = f"{'':<46}{'seconds':>9}{'processor':>11}{'MB/s':>9}{'peak RSS, MB':>15}"
+    print(f"{megabytes:,.0f} MB of shuffled lines, {what}\n\n{columns}")
+
+
+def measure_one_text(source: Path, folder: Path, size: int, options: list[str]) -> None:
+    """The way of a large text, from the file to a few steps of training."""
+    text, prepared = folder / "text.txt", folder / "prepared"
+    make_text(source, text, size)
+    megabytes = text.stat().st_size / MEGABYTE
+    show_heading(megabytes, "one file")
+    show("reference: read and checksum", run("-c", _HASH, text), megabytes)
+    show("reference: dictionary loop, 20 MB in memory", run("-c", _LOOP, text), min(20, megabytes))
+    show("charloom corpus prepare", run(*PREPARE, text, "-o", prepared, *options), megabytes)
+    text.unlink()
+    show(f"an epoch's windows, {ROWS} × {WINDOW}, not learned", run("-c", _EPOCH, prepared), megabytes)
+    steps = ("--hidden-size", "128", "--steps", "200", "--threads", "1", "--json", "--quiet")
+    trained = run("-m", "charloom", "train", prepared, "-o", folder / "model", *steps)
+    show("charloom train, 200 steps", trained, None)
+    print(f"\n({json.loads(trained.output)['characters_per_second']:,.0f} characters a second learned)")
+
+
+def measure_files(source: Path, folder: Path, size: int, given: argparse.Namespace) -> None:
+    """One process beside several workers, in turn."""
+    texts = folder / "texts"
+    texts.mkdir()
+    for number in range(given.files):
+        make_text(source, texts / f"{number:04}.txt", size // given.files)
+    megabytes = sum(path.stat().st_size for path in texts.iterdir()) / MEGABYTE
+    found: dict[int, list[Run]] = {workers: [] for workers in (0, *given.workers)}
+    written = set[bytes]()
+    for _ in range(given.rounds):
+        for workers, runs in found.items():
+            several = ("--workers", str(workers)) if workers else ()
+            runs.append(run(*PREPARE, texts, "-o", folder / "prepared", *several, *options_of(given)))
+            written.add((folder / "prepared" / "corpus.json").read_bytes())
+            shutil.rmtree(folder / "prepared")
+    assert len(written) == 1, "workers wrote something else than one process"
+    show_heading(megabytes, f"{given.files} files, the least of {given.rounds} rounds")
+    least = {workers: Run(*(min(column) for column in zip(*runs, strict=True))) for workers, runs in found.items()}
+    for workers, best in least.items():
+        ratio = f", {least[0].seconds / best.seconds:.2f} × as fast" if workers else ""
+        show(f"charloom corpus prepare{f' --workers {workers}' if workers else ''}{ratio}", best, megabytes)
+
+
+def options_of(given: argparse.Namespace) -> list[str]:
+    """The options of `corpus prepare` itself."""
+    return ["--clean", given.clean] if given.clean else []
 
 
 def main() -> None:
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    size = int(sys.argv[2]) * MEGABYTE if len(sys.argv) > 2 else 2_000 * MEGABYTE
+    """Read the arguments, measure, remove everything."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("source", type=Path, metavar="FILE")
+    parser.add_argument("megabytes", type=int, nargs="?", default=2_000)
+    parser.add_argument("--files", type=int)
+    parser.add_argument("--workers", type=int, nargs="+", default=[2])
+    parser.add_argument("--clean")
+    parser.add_argument("--rounds", type=int, default=1)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="charloom-") as name:
-        folder = Path(name)
-        text, prepared = folder / "text.txt", folder / "prepared"
-        make_text(Path(sys.argv[1]), text, size)
-        megabytes = text.stat().st_size / MEGABYTE
-        print(f"{megabytes:,.0f} MB of shuffled lines\n\n{'':<46}{'seconds':>9}{'MB/s':>9}{'peak RSS, MB':>15}")
-
-        seconds, peak, _ = run("-c", _HASH, text)
-        show("reference: read and checksum", seconds, megabytes, peak)
-        seconds, peak, _ = run("-c", _LOOP, text)
-        show("reference: dictionary loop, 20 MB in memory", seconds, min(20, megabytes), peak)
-        charloom = ("-m", "charloom")
-        seconds, peak, _ = run(*charloom, "corpus", "prepare", text, "-o", prepared, "--json", "--quiet")
-        show("charloom corpus prepare", seconds, megabytes, peak)
-        text.unlink()
-        seconds, peak, _ = run("-c", _EPOCH, prepared)
-        show(f"an epoch's windows, {ROWS} × {WINDOW}, not learned", seconds, megabytes, peak)
-        options = ("--hidden-size", "128", "--steps", "200", "--threads", "1", "--json", "--quiet")
-        seconds, peak, output = run(*charloom, "train", prepared, "-o", folder / "model", *options)
-        show("charloom train, 200 steps", seconds, None, peak)
-        learned = json.loads(output)["characters_per_second"]
-        print(f"\n({learned:,.0f} characters a second learned)")
+        if given.files:
+            measure_files(given.source, Path(name), given.megabytes * MEGABYTE, given)
+        else:
+            measure_one_text(given.source, Path(name), given.megabytes * MEGABYTE, options_of(given))
 
 
 if __name__ == "__main__":

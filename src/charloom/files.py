@@ -71,8 +71,12 @@ def _explain(error: OSError, path: Path) -> str:
 
 
 @contextlib.contextmanager
-def atomic_write(path: Path) -> Iterator[BinaryIO]:
+def atomic_write(path: Path, *, flush: bool = True) -> Iterator[BinaryIO]:
     """Open a file that appears under its name only when the block ends without an error.
+
+    Args:
+        path: its name.
+        flush: bring it to the disk before it appears, so that a power cut does not leave a part of it.
 
     Raises:
         StorageError: it cannot be written; what the name held before is still there.
@@ -82,9 +86,11 @@ def atomic_write(path: Path) -> Iterator[BinaryIO]:
         with temporary.open("wb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            if flush:
+                os.fsync(file.fileno())
         temporary.replace(path)
-        _flush_directory(path.parent)
+        if flush:
+            _flush_directory(path.parent)
 
 
 @contextlib.contextmanager

@@ -11,11 +11,14 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import chain
 
+import numpy as np
+
 from charloom.errors import CorpusError, UsageError
 
 _UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _MARKS = {"utf-16": _UTF_16_MARKS, "utf-32": (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)}
 _LONGEST_MARK = 4
+_NEWLINE = ord("\n")
 _DOMAIN_NAMES = ("idna", "punycode")  # Python counts these among the text encodings
 
 
@@ -77,6 +80,7 @@ class _Decoder:
         self._decoder = decoder("surrogateescape" if keep_bytes else "strict")
         self._line_ends = io.IncrementalNewlineDecoder(None, translate=True)
         self._may_halve = not keep_bytes and codecs.lookup(encoding).name != "utf-8"
+        self._may_differ = codecs.lookup(encoding).name != "utf-8"
         self._bytes = 0
         self._newlines = 0
         self._characters = 0
@@ -92,8 +96,15 @@ class _Decoder:
         whole = text.removeprefix("\ufeff") if self._characters == 0 else text
         self._characters += len(text)
         normal = self._line_ends.decode(whole, final)
-        self._newlines += normal.count("\n")
+        self._newlines += self._count_newlines(chunk, normal)
         return normal
+
+    def _count_newlines(self, chunk: bytes, text: str) -> int:
+        """How many lines end in the text; in UTF-8 without carriage returns the bytes tell it sooner."""
+        self._may_differ = self._may_differ or b"\r" in chunk
+        if self._may_differ:
+            return text.count("\n")
+        return int(np.count_nonzero(np.frombuffer(chunk, dtype=np.uint8) == _NEWLINE))
 
     def _refuse_surrogates(self, text: str) -> None:
         """UTF-7 and its like can name halves of a character, which no text in Unicode may hold."""

@@ -30,6 +30,8 @@ _MARKS = (
     "*END THE SMALL PRINT",
 )
 """Parts of nearly all of these lines, which are found fast."""
+_IN_ALL_MARKS = ("PROJECT GUTENBERG", "Project Gutenberg", "THE SMALL PRINT")
+"""One of these is in each of them."""
 _LONGEST_MARK = max(map(len, _MARKS))
 _HEADER = 60_000  # characters at most
 _LINE = 1 << 16  # characters after which a line is given away without its end
@@ -54,7 +56,7 @@ class GutenbergMarks:
         for piece in pieces:
             if not self.found:
                 seen = end + piece
-                self.found = any(mark in seen for mark in _MARKS)
+                self.found = any(part in seen for part in _IN_ALL_MARKS) and any(mark in seen for mark in _MARKS)
                 end = seen[-_LONGEST_MARK:]
             yield piece
 

@@ -10,7 +10,6 @@ that is kept: a separator and its own text, or nothing where none of its lines i
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 import multiprocessing
@@ -20,9 +19,9 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import chain
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -33,6 +32,7 @@ from charloom.files import atomic_write, storage_errors
 from charloom.settings import ReadingSettings
 from charloom.text.cleaning import STEPS, clean, clean_pieces, expand
 from charloom.text.decoding import decode_chunks
+from charloom.text.gutenberg import GutenbergMarks
 from charloom.text.reading import PIECE, gather
 from charloom.text.sources import Document, file_document
 from charloom.text.vocabulary import CharacterCounts, Vocabulary
@@ -40,6 +40,8 @@ from charloom.text.vocabulary import CharacterCounts, Vocabulary
 FOLDER = ".parts"
 LONGEST = 1 << 24  # characters that cleaning may hold back: a line without an end must not fill the memory
 _LEAST = 4 << 20  # bytes of files that make a part
+_FACTS_VERSION = 2  # of what is kept of a part
+_HASHED = 1 << 18  # bytes that are taken into a checksum at a time
 _KEPT_LINE = "x"  # a line that every step keeps as it is
 
 Task = tuple[Any, ...]
@@ -69,12 +71,14 @@ class PartFacts:
         read: the bytes of its files.
         size: the bytes of its text.
         line_ended: whether its last line has an end, or gets one from an empty file; None: there is no text.
+        gutenberg: the first of its files from which header and licence of Project Gutenberg were not left out.
         counts: how often each character occurs, by code point.
     """
 
     read: int
     size: int
     line_ended: bool | None
+    gutenberg: str | None
     counts: dict[int, int]
 
     @property
@@ -125,34 +129,41 @@ def plan_parts(documents: Iterable[Document], settings: ReadingSettings, folder:
 
 
 def _part(files: list[str], facts: list[tuple[str, int, int]], settings: ReadingSettings, folder: Path) -> Part:
-    made_of = [settings.encoding, settings.vocabulary, expand(settings.clean), facts]
+    made_of = [_FACTS_VERSION, settings.encoding, settings.vocabulary, expand(settings.clean), facts]
     name = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()[:32]
     return Part(tuple(files), folder / f"{name}.txt", folder / f"{name}.json")
 
 
 class _Reading:
-    """One file on its way: how much was read of it, and how it ended."""
+    """A part's files on their way: how much was read of them, how the last one ended, what is in them."""
 
-    def __init__(self) -> None:
+    def __init__(self, settings: ReadingSettings) -> None:
         self.bytes = 0
         self.line_ended: bool | None = None
+        self.gutenberg: str | None = None
+        self._settings = settings
+        steps = expand(settings.clean)
+        self._steps_of_each = [name for name in steps if STEPS[name].by_document]
+        self._steps_of_all = [name for name in steps if not STEPS[name].by_document]
 
-    def added(self, file: str, settings: ReadingSettings) -> Iterator[str]:
+    def added(self, file: str) -> Iterator[str]:
         """What a file adds to a text that has begun."""
         self.line_ended = None if self.line_ended is None else True  # an empty file too begins on a line of its own
-        document = file_document(Path(file), "")
-        keep_bytes = settings.vocabulary == "bytes"
-        decoded = decode_chunks(self._counted(document), document.name, settings.encoding, keep_bytes=keep_bytes)
-        steps = expand(settings.clean)
-        pieces = clean_pieces(decoded, [name for name in steps if STEPS[name].by_document], LONGEST)
+        document, marks = file_document(Path(file), ""), GutenbergMarks()
+        pieces = marks.watch(clean_pieces(self._decoded(document), self._steps_of_each, LONGEST))
         beginning = next((piece for piece in pieces if piece), None)
         if beginning is None:
             return
         body = self._without_last_line_end(chain([beginning], pieces))
-        others = [name for name in steps if not STEPS[name].by_document]
-        kept = clean_pieces(chain([f"{_KEPT_LINE}\n"], body), others, LONGEST)
+        kept = clean_pieces(chain([f"{_KEPT_LINE}\n"], body), self._steps_of_all, LONGEST)
         yield next((piece for piece in kept if piece), "")[1:]
         yield from kept
+        if marks.found and self.gutenberg is None:
+            self.gutenberg = document.name
+
+    def _decoded(self, document: Document) -> Iterator[str]:
+        keep_bytes = self._settings.vocabulary == "bytes"
+        return decode_chunks(self._counted(document), document.name, self._settings.encoding, keep_bytes=keep_bytes)
 
     def _counted(self, document: Document) -> Iterator[bytes]:
         for chunk in document.chunks():
@@ -160,32 +171,67 @@ class _Reading:
             yield chunk
 
     def _without_last_line_end(self, pieces: Iterable[str]) -> Iterator[str]:
-        waiting = ""
+        self.line_ended = False
         for piece in pieces:
-            whole = waiting + piece
-            waiting = "\n" if whole.endswith("\n") else ""
-            yield whole[: len(whole) - len(waiting)]
-        self.line_ended = bool(waiting)
+            if self.line_ended and piece:
+                yield "\n"
+                self.line_ended = False
+            if piece.endswith("\n"):
+                self.line_ended = True
+                yield piece[:-1]
+            else:
+                yield piece
 
 
-def make_part(part: Part, settings: ReadingSettings) -> None:
-    """Clean a part's files into its text, and count its characters; its facts come last."""
-    reading, counts, size = _Reading(), CharacterCounts(), 0
-    with atomic_write(part.text) as output:
-        for piece in gather(chain.from_iterable(reading.added(file, settings) for file in part.files)):
+def make_part(part: Part, settings: ReadingSettings) -> PartFacts:
+    """Clean a part's files into its text, and count its characters.
+
+    Another thread brings the part to the disk and keeps its facts, while this one goes on: at most one at a time.
+    """
+    reading, counts, size = _Reading(settings), CharacterCounts(), 0
+    with atomic_write(part.text, flush=False) as output:
+        for piece in gather(chain.from_iterable(map(reading.added, part.files))):
             encoded = piece.encode("utf-8", "surrogateescape")
             output.write(encoded)
             counts.add_encoded(piece, encoded)
             size += len(encoded)
     found = {int(code): int(counts.by_code[code]) for code in counts.by_code.nonzero()[0]}
+    facts = PartFacts(reading.bytes, size, reading.line_ended, reading.gutenberg, found)
+    _disk.wait()
+    _disk.begin(part, facts)
+    return facts
+
+
+class _Disk:
+    """Brings parts to the disk, one after another, beside other work."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1)
+        self._under_way: Future[None] | None = None
+
+    def begin(self, part: Part, facts: PartFacts) -> None:
+        self._under_way = self._thread.submit(_keep, part, facts)
+
+    def wait(self) -> None:
+        """Wait for what is under way; its error is raised here."""
+        if self._under_way is not None:
+            self._under_way.result()
+
+
+_disk = _Disk()
+
+
+def _keep(part: Part, facts: PartFacts) -> None:
+    with storage_errors(part.text), part.text.open("ab") as text:
+        os.fsync(text.fileno())
     with atomic_write(part.facts) as output:
-        output.write(json.dumps([reading.bytes, size, reading.line_ended, found]).encode())
+        output.write(json.dumps(asdict(facts)).encode())
 
 
 def read_facts(part: Part) -> PartFacts:
     """What is known of a part that is whole."""
-    read, size, line_ended, counts = json.loads(part.facts.read_bytes())
-    return PartFacts(read, size, line_ended, {int(code): count for code, count in counts.items()})
+    facts = json.loads(part.facts.read_bytes())
+    return PartFacts(**facts | {"counts": {int(code): count for code, count in facts["counts"].items()}})
 
 
 def number_part(part: Part, skipped: int, vocabulary: Vocabulary, ids: Path, offset: int, dtype: str) -> int:
@@ -199,12 +245,13 @@ def number_part(part: Part, skipped: int, vocabulary: Vocabulary, ids: Path, off
         offset: where in it, in bytes.
         dtype: of an id.
     """
+    _disk.wait()
     written = 0
     with storage_errors(ids), part.text.open("rb") as text, ids.open("r+b") as output:
         text.seek(skipped)
         output.seek(offset)
-        for piece in codecs.iterdecode(iter(lambda: text.read(PIECE), b""), "utf-8", "surrogateescape"):
-            written += output.write(vocabulary.encode(piece).astype(dtype, copy=False).tobytes())
+        for numbers in vocabulary.encode_chunks(iter(lambda: text.read(PIECE), b"")):
+            written += output.write(numbers.astype(dtype, copy=False).data)
     return written
 
 
@@ -269,7 +316,15 @@ def remove_parts(folder: Path) -> None:
 
 
 def copy_into(digest: Any, file: BinaryIO, size: int) -> None:
-    """Take the next `size` bytes of a file into a checksum."""
-    while size > 0 and (chunk := file.read(min(size, PIECE))):
-        digest.update(chunk)
-        size -= len(chunk)
+    """Take the next `size` bytes of a file into a checksum.
+
+    Raises:
+        CorpusError: the file has fewer.
+    """
+    buffer = memoryview(bytearray(min(size, _HASHED)))
+    while size:
+        read = file.readinto(buffer[:size])  # type: ignore[attr-defined]  # every file has it
+        if not read:
+            raise CorpusError(f"another program made {file.name} shorter: run the same command again")
+        digest.update(buffer[:read])
+        size -= read

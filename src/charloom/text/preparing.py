@@ -6,7 +6,6 @@ a temporary file of UTF-8 in the folder, and counts the characters; the second n
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import json
 import os
@@ -113,9 +112,8 @@ def _write_ids(text: BinaryIO, size: int, vocabulary: Vocabulary, file: BinaryIO
     dtype = vocabulary.encode("\n").dtype.newbyteorder("<")
     digest, symbols = hashlib.sha256(), -1  # the opening id is none of the text's
     text.seek(0)
-    pieces = codecs.iterdecode(iter(lambda: text.read(PIECE), b""), "utf-8", "surrogateescape")
-    for ids in chain([opening], map(vocabulary.encode, pieces)):
-        encoded = ids.astype(dtype, copy=False).tobytes()
+    for ids in chain([opening], vocabulary.encode_chunks(iter(lambda: text.read(PIECE), b""))):
+        encoded = ids.astype(dtype, copy=False).data
         file.write(encoded)
         digest.update(encoded)
         symbols += len(ids)

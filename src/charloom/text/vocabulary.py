@@ -11,7 +11,7 @@ from __future__ import annotations
 import codecs
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -46,6 +46,10 @@ class Vocabulary(ABC):
     @abstractmethod
     def encode(self, text: str) -> Ids:
         """The ids of a text, shape (T,)."""
+
+    @abstractmethod
+    def encode_chunks(self, chunks: Iterable[bytes]) -> Iterator[Ids]:
+        """The ids of a text that comes in UTF-8, in chunks cut anywhere."""
 
     @abstractmethod
     def decode(self, ids: Ids) -> str:
@@ -163,12 +167,24 @@ class CharacterVocabulary(Vocabulary):
 
     def encode(self, text: str) -> Ids:
         if self._ascii_table is not None and text.isascii():
-            return np.frombuffer(text.encode("ascii").translate(self._ascii_table), dtype=np.uint8)
+            return self._encode_ascii(text.encode("ascii"), self._ascii_table)
         ids: Ids = np.empty(len(text), dtype=self._dtype)
         for start in range(0, len(text), _CHUNK):
             codes = _code_points(text[start : start + _CHUNK])
             ids[start : start + _CHUNK] = np.take(self._table, codes, mode="clip")
         return ids
+
+    def encode_chunks(self, chunks: Iterable[bytes]) -> Iterator[Ids]:
+        decoder = codecs.getincrementaldecoder("utf-8")()
+        for chunk in chunks:
+            if self._ascii_table is not None and chunk.isascii():  # so nothing is left of the chunk before
+                yield self._encode_ascii(chunk, self._ascii_table)
+            else:
+                yield self.encode(decoder.decode(chunk))
+
+    @staticmethod
+    def _encode_ascii(text: bytes, table: bytes) -> Ids:
+        return np.frombuffer(text.translate(table), dtype=np.uint8)
 
     def decode(self, ids: Ids) -> str:
         return self._codes[ids].astype("<u4").tobytes().decode("utf-32-le")
@@ -204,6 +220,9 @@ class ByteVocabulary(Vocabulary):
 
     def encode(self, text: str) -> Ids:
         return np.frombuffer(self._to_bytes(text), dtype=np.uint8)
+
+    def encode_chunks(self, chunks: Iterable[bytes]) -> Iterator[Ids]:
+        return (np.frombuffer(chunk, dtype=np.uint8) for chunk in chunks)
 
     @staticmethod
     def _to_bytes(text: str) -> bytes:

@@ -87,12 +87,13 @@ class PartedText:
             self._folder.mkdir(exist_ok=True)
         counts, digest, line_ended = CharacterCounts(), hashlib.sha256(), None
         planned = parts.plan_parts(self._documents(), self._settings, self._folder)
-        for part, _ in self._workers.in_turn((part, self._task(part)) for part in planned):
-            facts = parts.read_facts(part)
+        for part, made in self._workers.in_turn((part, self._task(part)) for part in planned):
+            facts = parts.read_facts(part) if made is None else made
             if facts.line_ended is not None or line_ended is not None:
                 line_ended = facts.line_ended is not False
             self._take(part, facts, counts, digest)
             self._reader.bytes += facts.read
+            self._reader.gutenberg = self._reader.gutenberg or facts.gutenberg
             self._notify(PreparationProgress("reading", self._reader.bytes, None))
         if line_ended is None:
             raise self._reader.nothing_to_read()
