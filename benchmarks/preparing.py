@@ -2,7 +2,8 @@
 
 Makes a text of 2 GB by shuffling the lines of FILE, prepares it, reads an epoch's windows from it and trains a
 few steps, each in a process of its own, beside a plain read with a checksum and a Python loop over a dictionary.
-With --files N the text is N files, prepared by one process and by several workers in turn; the least of the rounds counts.
+With --files N the text is N files, prepared by one process and by several workers in turn; the least of the
+rounds counts.
 Everything is removed at the end.
 
 python benchmarks/preparing.py FILE [MEGABYTES] [--files N] [--workers N …] [--clean STEPS] [--rounds N]

@@ -182,3 +182,38 @@ def test_the_same_file_twice(charloom: Charloom, texts: Path, tmp_path: Path) ->
     assert json.loads((tmp_path / "one" / "corpus.json").read_text()) == json.loads(
         (tmp_path / "two" / "corpus.json").read_text()
     )
+
+
+@pytest.mark.parametrize("options", [(), ("--clean", "gutenberg"), ("--vocabulary", "bytes")])
+def test_the_same_is_said(charloom: Charloom, texts: Path, tmp_path: Path, options: tuple[object, ...]) -> None:
+    (texts / "1" / "an image.png").write_bytes(b"\x89PNG\0")
+    for name in ("a book.txt", "another book.txt"):
+        (texts / "2" / name).write_text("Title: A\n\n*** START OF THE PROJECT GUTENBERG EBOOK A ***\n\nA dark night.\n")
+    one = charloom("corpus", "prepare", texts, "-o", tmp_path / "one", "--json", *options)
+    two = charloom("corpus", "prepare", texts, "-o", tmp_path / "two", "--json", *options, "--workers", 2)
+    assert one.err == two.err
+    assert ("Project Gutenberg are in a book.txt" in " ".join(two.err.split())) == ("gutenberg" not in options)
+    assert "passed over 1 binary file" in two.err
+    assert (tmp_path / "one" / "ids.bin").read_bytes() == (tmp_path / "two" / "ids.bin").read_bytes()
+
+
+def test_a_part_that_another_program_cut_is_made_again(
+    charloom: Charloom, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = parts.number_part
+
+    def cut_and_number(part: parts.Part, *arguments: Any) -> int:
+        with part.text.open("r+b") as text:
+            text.truncate(part.text.stat().st_size // 2)
+        return number(part, *arguments)
+
+    monkeypatch.setattr(parts, "ProcessPoolExecutor", _InThisProcess)
+    monkeypatch.setattr(parts, "number_part", cut_and_number)
+    ran = charloom("corpus", "prepare", texts, "-o", tmp_path / "p", "--workers", 2)
+    assert ran.status == 1
+    assert "was changed by another program: run the same command again" in one_line(ran)
+    assert not (tmp_path / "p" / "corpus.json").exists()
+    monkeypatch.setattr(parts, "number_part", number)
+    assert charloom("corpus", "prepare", texts, "-o", tmp_path / "p", "--workers", 2).status == 0
+    assert charloom("corpus", "prepare", texts, "-o", tmp_path / "one").status == 0
+    assert (tmp_path / "p" / "ids.bin").read_bytes() == (tmp_path / "one" / "ids.bin").read_bytes()

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import charloom
-import charloom.training.classes
-from charloom.bundle.classes import write_classes
+from charloom.bundle.classes import read_classes, replace_classes
 from charloom.cli.main import main
 from charloom.errors import CorpusError, ModelDirectoryError, TrainingError
 
@@ -150,7 +153,7 @@ def test_resumed_it_is_what_it_would_have_been(
 
 @pytest.mark.slow
 def test_overwriting_keeps_the_old_models_until_all_new_ones_are_whole(
-    folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path
 ) -> None:
     other, output = tmp_path / "other", tmp_path / "out"
     shutil.copytree(folder, other)
@@ -164,15 +167,6 @@ def test_overwriting_keeps_the_old_models_until_all_new_ones_are_whole(
     with pytest.raises(TrainingError, match="--resume to continue it"):
         charloom.train_classes(other, output, **options)
 
-    def killed(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(charloom.training.classes, "write_classes", lambda place, record: (
-            killed() if place == output else write_classes(place, record)
-        ))  # fmt: skip
-        with pytest.raises(KeyboardInterrupt):
-            charloom.train_classes(other, output, resume=True)
     result = charloom.train_classes(other, output, resume=True)
     assert sorted(path.name for path in output.iterdir()) == ["classes.json", "hard", "soft"]
     assert result.classes["soft"].model == str(output / "soft")
@@ -196,6 +190,94 @@ def test_other_texts_are_not_resumed(
     result = charloom.train_classes(other, output, overwrite=True, items=True, **TINY)  # type: ignore[arg-type]
     assert list(result.classes) == ["hard", "soft"]
     assert charloom.Classifier(output, prior="sizes").prior["soft"] == pytest.approx(27 / (27 + 63))
+
+
+class Killed(BaseException):
+    """The process was ended."""
+
+
+class _Kill:
+    """Ends the process, so to say, before the change to the disk of a given number, and lets it change nothing more."""
+
+    def __init__(self) -> None:
+        self.left: int | None = None
+        sys.addaudithook(self._see)
+
+    def _see(self, event: str, arguments: tuple[object, ...]) -> None:
+        if self.left is None or not _changes_the_disk(event, arguments):
+            return
+        self.left -= 1
+        if self.left < 0:
+            raise Killed
+
+    @contextmanager
+    def before(self, change: int) -> Iterator[None]:
+        self.left = change
+        try:
+            yield
+        finally:
+            self.left = None
+
+
+def _changes_the_disk(event: str, arguments: tuple[object, ...]) -> bool:
+    if event == "open":
+        flags = arguments[2]
+        return isinstance(flags, int) and bool(flags & (os.O_WRONLY | os.O_RDWR))
+    return event in ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.truncate")
+
+
+@pytest.fixture(scope="module")
+def kill() -> _Kill:
+    return _Kill()
+
+
+@pytest.fixture(scope="module")
+def newer(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same classes, learned otherwise."""
+    output = tmp_path_factory.mktemp("newer") / "models"
+    charloom.train_classes(folder, output, items=True, seed=2, **TINY)  # type: ignore[arg-type]
+    return output
+
+
+def nats(models: Path | dict[str, str | Path]) -> dict[str, float]:
+    return charloom.Classifier(models).classify("kat").nats
+
+
+@pytest.mark.slow
+def test_a_set_that_replaces_another_is_killed_anywhere(
+    folder: Path, trained: tuple[Path, charloom.ClassesResult], newer: Path, tmp_path: Path, kill: _Kill
+) -> None:
+    before, after = nats(trained[0]), nats(newer)
+    assert before != after
+    seen: list[dict[str, float]] = []
+    for change in range(1000):
+        output = tmp_path / str(change)
+        shutil.copytree(trained[0], output)
+        shutil.copytree(newer, output / ".new")
+        (output / "hard" / "README.md").write_text("my own words")
+        try:
+            with kill.before(change):
+                replace_classes(output)
+        except Killed:
+            seen.append(nats(output))
+            assert seen[-1] in (before, after)
+            if change % 16 == 0:
+                charloom.train_classes(folder, output, resume=True)
+                check_replaced(output, after)
+            continue
+        check_replaced(output, after)
+        break
+    assert seen[0] == before
+    assert seen[-1] == after
+    assert seen == sorted(seen, key=lambda one: one == after), "once the new set is there, the old one is not again"
+
+
+def check_replaced(output: Path, after: dict[str, float]) -> None:
+    assert nats(output) == after
+    assert nats({name: output / name for name in after}) == after
+    assert not (output / ".new").exists()
+    assert not read_classes(output).moving
+    assert (output / "hard" / "README.md").read_text() == "my own words"
 
 
 @pytest.mark.parametrize(

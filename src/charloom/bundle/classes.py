@@ -1,20 +1,28 @@
-"""`classes.json`: a folder of models, one a class, which `charloom train --classes` writes and `classify` reads."""
+"""`classes.json`: a folder of models, one a class, which `charloom train --classes` writes and `classify` reads.
+
+A set that replaces another is trained in a folder within, `NEW`. When it is whole, its record takes the place of the
+old one's. From then on it is the folder's: a class's model is in `NEW` until it has moved to its place.
+"""
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from charloom.bundle.config import parse_json
+from charloom.bundle.config import CONFIG, parse_json
+from charloom.bundle.reading import open_model_directory
+from charloom.bundle.writing import copy_model
 from charloom.errors import ModelDirectoryError
-from charloom.files import atomic_write
+from charloom.files import atomic_write, storage_errors
 from charloom.text.classes import is_class_name
 from charloom.wrong_values import explain, shorten
 
 CLASSES: Final = "classes.json"
 CLASSES_VERSION: Final = 1
+NEW: Final = ".new"  # the folder of the set that is to replace the one beside it
 _LIMIT = 16 << 20  # bytes of a `classes.json`
 
 
@@ -47,6 +55,7 @@ class ClassesRecord(_Record):
     classes: list[ClassRecord] = Field(min_length=2)
     trained: list[str] = Field(description="the models that are finished, that of all classes together included")
     under_way: str | None = Field(None, description="the model that is being trained")
+    moving: bool = Field(False, description="whether models have yet to move from NEW to their places")
 
     @property
     def finished(self) -> bool:
@@ -94,3 +103,44 @@ def write_classes(folder: Path, record: ClassesRecord) -> None:
     """
     with atomic_write(folder / CLASSES) as file:
         file.write((record.model_dump_json(indent=2) + "\n").encode())
+
+
+def model_folder(folder: Path, record: ClassesRecord, name: str) -> Path:
+    """Where a class's model is."""
+    new = folder / NEW / name
+    return new if record.moving and (new / CONFIG).is_file() else folder / name
+
+
+def replace_classes(folder: Path) -> None:
+    """Make the set in `NEW`, which is whole, the folder's own: killed at any time, it leaves the old set or the new.
+
+    Raises:
+        StorageError: it cannot be written.
+    """
+    write_classes(folder, read_classes(folder / NEW).model_copy(update={"moving": True}))
+    finish_replacement(folder)
+
+
+def finish_replacement(folder: Path) -> None:
+    """Move to their places what a killed `replace_classes` left in `NEW`; nothing where there is nothing.
+
+    What people wrote into the folder of an old model stays.
+
+    Raises:
+        StorageError: they cannot be moved.
+    """
+    new = folder / NEW
+    if not holds_classes(folder):
+        return
+    record = read_classes(folder)
+    with storage_errors(folder):
+        if record.moving:
+            (new / CLASSES).unlink(missing_ok=True)
+            for one in record.classes:
+                if (new / one.name / CONFIG).is_file():
+                    (folder / one.name).mkdir(exist_ok=True)
+                    copy_model(open_model_directory(new / one.name), folder / one.name)
+                    (new / one.name / CONFIG).unlink()
+            write_classes(folder, record.model_copy(update={"moving": False}))
+        if new.is_dir() and not holds_classes(new):
+            shutil.rmtree(new)

@@ -18,7 +18,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from charloom.bundle.classes import CLASSES, holds_classes, read_classes
+from charloom.bundle.classes import CLASSES, holds_classes, model_folder, read_classes
 from charloom.bundle.hub import HubAddress
 from charloom.errors import CorpusError, UsageError
 from charloom.events import Notify, ignore, unfailing
@@ -277,7 +277,7 @@ def _find_models(models: Models) -> _Found:
                 f"charloom train --classes ... -o {paths[0]} --resume"
             )
         return _Found(
-            {one.name: paths[0] / one.name for one in record.classes},
+            {one.name: model_folder(paths[0], record, one.name) for one in record.classes},
             {one.name: one.lines for one in record.classes},
         )
     for path in paths:

@@ -234,24 +234,46 @@ def read_facts(part: Part) -> PartFacts:
     return PartFacts(**facts | {"counts": {int(code): count for code, count in facts["counts"].items()}})
 
 
-def number_part(part: Part, skipped: int, vocabulary: Vocabulary, ids: Path, offset: int, dtype: str) -> int:
-    """Write the ids of a part's text at their place in the file of all ids; how many bytes these are.
+def is_whole(part: Part) -> bool:
+    """Whether a part was made already, and is as it was."""
+    try:
+        return part.text.stat().st_size == read_facts(part).size
+    except FileNotFoundError:
+        return False
 
-    Args:
-        part: the part.
-        skipped: bytes of the text at its beginning that are left out.
-        vocabulary: what numbers it.
-        ids: the file.
+
+@dataclass(frozen=True)
+class Place:
+    """Where the ids of a part go.
+
+    Attributes:
+        file: the file of all ids.
         offset: where in it, in bytes.
+        length: how many bytes they are.
         dtype: of an id.
+    """
+
+    file: Path
+    offset: int
+    length: int
+    dtype: str
+
+
+def number_part(part: Part, skipped: int, vocabulary: Vocabulary, place: Place) -> int:
+    """Write the ids of a part's text, without its first `skipped` bytes, to their place; how many bytes these are.
+
+    Raises:
+        CorpusError: there are more or fewer.
     """
     _disk.wait()
     written = 0
-    with storage_errors(ids), part.text.open("rb") as text, ids.open("r+b") as output:
+    with storage_errors(place.file), part.text.open("rb") as text, place.file.open("r+b") as output:
         text.seek(skipped)
-        output.seek(offset)
-        for numbers in vocabulary.encode_chunks(iter(lambda: text.read(PIECE), b"")):
-            written += output.write(numbers.astype(dtype, copy=False).data)
+        output.seek(place.offset)
+        for ids in vocabulary.encode_chunks(iter(lambda: text.read(PIECE), b"")):
+            written += output.write(ids.astype(place.dtype, copy=False).data)
+    if written != place.length:
+        raise CorpusError(f"{part.text} was changed by another program: run the same command again")
     return written
 
 
@@ -325,6 +347,6 @@ def copy_into(digest: Any, file: BinaryIO, size: int) -> None:
     while size:
         read = file.readinto(buffer[:size])  # type: ignore[attr-defined]  # every file has it
         if not read:
-            raise CorpusError(f"another program made {file.name} shorter: run the same command again")
+            raise CorpusError(f"{file.name} was changed by another program: run the same command again")
         digest.update(buffer[:read])
         size -= read

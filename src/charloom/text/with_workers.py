@@ -17,7 +17,7 @@ from charloom.events import Notify, PreparationProgress
 from charloom.files import storage_errors
 from charloom.settings import ReadingSettings
 from charloom.text import parts
-from charloom.text.parts import Part, PartFacts, Task, Workers
+from charloom.text.parts import Part, PartFacts, Place, Task, Workers
 from charloom.text.reading import CorpusReader
 from charloom.text.sources import Document, read_documents
 from charloom.text.vocabulary import CharacterCounts, Vocabulary
@@ -123,8 +123,10 @@ class PartedText:
         digest, total, path = hashlib.sha256(opening.tobytes()), symbols * dtype.itemsize, Path(file.name)
         tasks, offset = list[tuple[Part, Task | None]](), dtype.itemsize
         for part, skipped, characters, size in self._made:
-            tasks.append((part, (parts.number_part, part, skipped, vocabulary, path, offset, dtype.str)))
-            offset += (size if in_bytes else characters) * dtype.itemsize
+            length = (size if in_bytes else characters) * dtype.itemsize
+            place = Place(path, offset, length, dtype.str)
+            tasks.append((part, (parts.number_part, part, skipped, vocabulary, place)))
+            offset += length
         for _, written in self._workers.in_turn(tasks):
             parts.copy_into(digest, file, written)
             self._notify(PreparationProgress("encoding", file.tell(), total))
@@ -139,7 +141,7 @@ class PartedText:
             yield document
 
     def _task(self, part: Part) -> Task | None:
-        return None if part.facts.is_file() and part.text.is_file() else (parts.make_part, part, self._settings)
+        return None if parts.is_whole(part) else (parts.make_part, part, self._settings)
 
     def _take(self, part: Part, facts: PartFacts, counts: CharacterCounts, digest: hashlib._Hash) -> None:
         """Add a part to the text; of the first, the separator before it is left out."""

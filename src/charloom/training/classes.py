@@ -15,8 +15,16 @@ from pathlib import Path
 from typing import Any, Final, Unpack, cast
 
 from charloom.bundle import open_model_directory
-from charloom.bundle.classes import CLASSES, ClassesRecord, ClassRecord, holds_classes, read_classes, write_classes
-from charloom.bundle.writing import copy_model
+from charloom.bundle.classes import (
+    NEW,
+    ClassesRecord,
+    ClassRecord,
+    finish_replacement,
+    holds_classes,
+    read_classes,
+    replace_classes,
+    write_classes,
+)
 from charloom.errors import CorpusError, TrainingError, UsageError
 from charloom.events import Notice, Notify, ignore, unfailing
 from charloom.files import expand_home, storage_errors
@@ -39,7 +47,6 @@ from charloom.version import __version__
 from charloom.wrong_values import option_name
 
 _ALL: Final = ".all"  # the folder of the model of all classes, while the classes are trained
-_NEXT: Final = ".new"  # the folder of models that are to replace those of a folder
 _SHARE_OF_ALL: Final = 0.5  # of a budget
 
 
@@ -86,7 +93,7 @@ def train_classes(
         folder: a folder with a text file, or a folder of them, for each class; its name is the class's.
         output: the folder to write.
         recipe: a named set of settings, or a YAML file; `options` go over it.
-        overwrite: replace models of classes that are there.
+        overwrite: replace models of classes that are there; they stay until the new ones are whole.
         resume: continue the unfinished training that is there.
         notify: is given events, as by `charloom.train`.
         should_stop: asked in every step; True saves the best so far and ends.
@@ -111,13 +118,14 @@ def train_classes(
     texts = _Texts.read(found, settings)
     with FolderLock(target, heard) as lock:
         lock.take()
+        finish_replacement(target)
         place = _place(target, texts, overwrite=overwrite)
         record = _begin(place, texts, recipe, options, resume=resume)
         lock.take()
         results = _Run(place, texts, record, heard, should_stop).train()
         interrupted = len(results) < len(texts.paths)
         if place != target and not interrupted:
-            _take_the_place(place, target)
+            replace_classes(target)
             results = {name: replace(result, model=str(target / name)) for name, result in results.items()}
     table = None if interrupted else _held_out(target, texts.paths)
     return ClassesResult(
@@ -160,7 +168,7 @@ class _Texts:
 
 def _check_output(folder: Path, *, overwrite: bool, resume: bool) -> None:
     """Refuse a folder that is taken by anything but models of classes."""
-    under_way = holds_classes(folder / _NEXT)
+    under_way = holds_classes(folder / NEW)
     if under_way or holds_classes(folder):
         if resume and overwrite:
             raise UsageError("give --resume or --overwrite, not both")
@@ -179,27 +187,13 @@ def _check_output(folder: Path, *, overwrite: bool, resume: bool) -> None:
 
 def _place(folder: Path, texts: _Texts, *, overwrite: bool) -> Path:
     """Where the models are trained: in the folder; beside the models there until all that replace them are whole."""
-    beside = folder / _NEXT
+    beside = folder / NEW
     replaces = overwrite and holds_classes(folder) and read_classes(folder).finished
     if not (replaces or holds_classes(beside)):
         return folder
     for name in texts.paths:
         check_folder(folder / name, overwrite=True, resume=False)
     return beside
-
-
-def _take_the_place(made: Path, folder: Path) -> None:
-    """Replace the models of a folder; a kill meanwhile leaves what --resume continues."""
-    record = read_classes(made)
-    with storage_errors(folder):
-        (folder / CLASSES).unlink(missing_ok=True)
-    for one in record.classes:
-        with storage_errors(folder / one.name):
-            (folder / one.name).mkdir(exist_ok=True)
-        copy_model(open_model_directory(made / one.name), folder / one.name)
-    write_classes(folder, record)
-    with storage_errors(made):
-        shutil.rmtree(made)
 
 
 def _begin(
