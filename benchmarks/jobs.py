@@ -45,7 +45,7 @@ class Cell:
             cells = [cell.strip() for cell in line.strip("|").split("|")]
             columns = columns or cells
             if cells[0].startswith(self.row) and (column := self._column(columns)) is not None:
-                return _NUMBER.findall(cells[column])[self.place]
+                return str(_NUMBER.findall(cells[column])[self.place])
         raise ValueError(f"{self.page} has no row {self.row!r} with a column {self.column!r}")
 
     def _column(self, columns: list[str]) -> int | None:
@@ -110,8 +110,8 @@ def _odd(job: str, data: str, row: str, column: str, beside: str, ours: str = "w
 
 
 def _kinds(job: str, data: str, row: str, column: str) -> Job:
-    cells = (Cell(_KINDS, row, column, place) for place in (0, 1))
-    return Job(job, data, column.split(" (", maxsplit=1)[0], *cells, "a 3-gram a class", _BY_KINDS)
+    ours, other = Cell(_KINDS, row, column), Cell(_KINDS, row, column, place=1)
+    return Job(job, data, column.split(" (", maxsplit=1)[0], ours, other, "a 3-gram a class", _BY_KINDS)
 
 
 JOBS = (
