@@ -78,6 +78,22 @@ def test_evaluate_says_what_an_item_costs(charloom: Charloom, learned: Path, nam
     assert f"; 20 items of {found['bits_per_item']:.2f} bits each)" in said
 
 
+@pytest.mark.parametrize("split", ["train", "validation", "all"])
+def test_a_copy_of_an_item_is_shown_where_it_is_in_the_list(
+    charloom: Charloom, learned: Path, names: Path, tmp_path: Path, split: str
+) -> None:
+    (tmp_path / "given.txt").write_text("\n".join(LISTED), "utf-8")
+    ran = charloom("novelty", learned, names, "--split", split, "--file", tmp_path / "given.txt", "--json")
+    assert ran.json["copies"]
+    text = names.read_text("utf-8")
+    for copy in ran.json["copies"]:
+        assert any(copy["text"] in item for item in LISTED)
+        assert text[copy["offset"] :].startswith(copy["text"])
+        assert copy["text"] in text.split("\n")[copy["line"] - 1]
+    if split == "train":
+        assert ran.json["unseen"]["longest"] <= max(map(len, LISTED))
+
+
 def test_novelty_counts_items(charloom: Charloom, learned: Path, names: Path, tmp_path: Path) -> None:
     found = charloom("novelty", learned, names, "--split", "all", "--characters", 3000, "--seed", 2, "--json").json
     items = found["items"]

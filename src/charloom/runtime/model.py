@@ -158,7 +158,7 @@ class Model(ModelScores, ModelMeasures):
         Raises:
             UsageError: as `generate`, or more than 4,096 samples.
         """
-        if not 1 <= samples <= MAX_SAMPLES:
+        if not isinstance(samples, int) or not 1 <= samples <= MAX_SAMPLES:
             raise UsageError(f"samples = {samples}: give a number from 1 to {MAX_SAMPLES}")
         chosen = self._complete(settings, options)
         return generate_batch(self._session, self.vocabulary, prompt, self._clean(prompt), chosen, samples)
@@ -195,8 +195,7 @@ class Model(ModelScores, ModelMeasures):
                 text, or the model is to leave out what it learned and keeps no list of it.
             CorpusError: the model knows no line end.
         """
-        if count < 1:
-            raise UsageError(f"items = {count}: give a number from 1")
+        _at_least_one("items", count)
         cleaned = self._clean(prompt)
         if "\n" in prompt or "\r" in prompt:
             raise UsageError("an item is one line: give a prompt without a line end")
@@ -317,8 +316,8 @@ class Model(ModelScores, ModelMeasures):
 
 
 def _at_least_one(name: str, value: int) -> int:
-    if value < 1:
-        raise UsageError(f"{name} = {value}: give 1 or more")
+    if not isinstance(value, int) or value < 1:
+        raise UsageError(f"{name} = {value!r}: give 1 or more")
     return value
 
 

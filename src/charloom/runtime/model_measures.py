@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -14,6 +15,8 @@ from charloom.events import Notify, ignore, unfailing
 from charloom.runtime.generation import generate_batch, items_of_length, settings_over
 from charloom.runtime.session import Session, no_number, open_session
 from charloom.settings import Precision, Protocol, SamplingSettings, SplitName, validate
+from charloom.text.items import item_segments
+from charloom.text.splits import Segment
 from charloom.text.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -139,7 +142,9 @@ class ModelMeasures:
 
         settings = validate(NoveltySettings, options)
         parts = self._corpora.parts(corpus, split, unfailing(notify))
-        searched = Searched(parts.segments, parts.unseen, split, parts.whole)
+        reordered = self.config.corpus.items and parts.segments[0] is not parts.whole
+        unseen = _items_alone(parts.unseen) if self.config.corpus.items else parts.unseen
+        searched = Searched(parts.segments, unseen, split, parts.whole, reordered=reordered)
         given = None if file is None else self._corpora.text(file, unfailing(notify))
         seed = settings.seed if given is None else None
         if self.config.corpus.items:
@@ -157,3 +162,8 @@ class ModelMeasures:
             written = generate_batch(self._session, self.vocabulary, "", "", drawing, settings.rows)
         texts = [one.text for one in written] if given is None else [given]
         return novelty(self.vocabulary, texts, searched, seed)
+
+
+def _items_alone(lists: Sequence[Segment]) -> list[Segment]:
+    """Each item of some lists by itself, without its line end, as a model writes it."""
+    return [Segment(each.ids[:-1]) for part in lists for each in item_segments(part)]

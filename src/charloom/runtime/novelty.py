@@ -265,17 +265,25 @@ class Searched:
         unseen: text of the same kind that the model was not trained on.
         split: the name of the part.
         whole: the corpus, to say in which lines the copies are; without it none are shown.
+        reordered: the one segment has items of the corpus in another order.
     """
 
     segments: Sequence[Segment]
     unseen: Sequence[Segment] = ()
     split: SplitName = "train"
     whole: Segment | None = None
+    reordered: bool = False
 
     @property
     def characters(self) -> int:
         """How much is searched."""
         return sum(segment.predicted for segment in self.segments)
+
+    def corpus_offset(self, found: int, length: int) -> int:
+        """Where in the corpus a stretch begins that was found at a place of the segments."""
+        if not self.reordered or self.whole is None:
+            return found
+        return _as_text(self.whole).find(_as_text(self.segments[0])[found : found + length])
 
 
 def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, seed: int | None = None) -> Novelty:
@@ -294,7 +302,7 @@ def novelty(vocabulary: Vocabulary, texts: Sequence[str], searched: Searched, se
     return Novelty(
         **vars(_share(written, rows)),
         corpus_characters=searched.characters,
-        copies=() if searched.whole is None else tuple(_longest_copies(vocabulary, written, searched.whole)),
+        copies=() if searched.whole is None else tuple(_longest_copies(vocabulary, written, searched, searched.whole)),
         unseen=_share(unseen, stretches) if stretches else None,
         split=searched.split,
         seed=seed,
@@ -343,12 +351,17 @@ def _unseen_rows(segments: Sequence[Segment], length: int, characters: int) -> l
     return [row for row in rows if len(row)]
 
 
-def _longest_copies(vocabulary: Vocabulary, matches: Matches, whole: Segment) -> Iterator[Copy]:
+def _as_text(segment: Segment) -> str:
+    """Its ids as code points, to be searched fast."""
+    return load_ids(segment.ids[1:]).astype("<u4").tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _longest_copies(vocabulary: Vocabulary, matches: Matches, searched: Searched, whole: Segment) -> Iterator[Copy]:
     ends = matches.maximal()
     seen: list[str] = []
     for end in ends[np.argsort(-matches.lengths[ends], kind="stable")].tolist():
         length = int(matches.lengths[end])
-        offset = int(matches.ends[end]) - length + 1
+        offset = searched.corpus_offset(int(matches.ends[end]) - length + 1, length)
         text = vocabulary.decode(load_ids(whole.ids[1 + offset : 1 + offset + min(length, _SHOWN_CHARACTERS)]))
         if any(text in other for other in seen):
             continue
