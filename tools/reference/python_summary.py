@@ -123,7 +123,8 @@ def _line(name: str, written: str, documented: Any) -> str:
 
 def _entry(name: str, written: str, said: str) -> str:
     """A name that leads to its description, what is written after it, and the first sentence said of it."""
-    anchor = "" if _has_twin(name) else "#" + re.sub(r"[^\w-]", "", name.lower())
+    has_place = "__" not in name and not _has_twin(name)  # underscores make bold letters in a heading
+    anchor = "#" + re.sub(r"[^\w-]", "", name.lower()) if has_place else ""
     signature = f" {code(written)}" if written else ""
     return f"- [{code(name)}](python.md{anchor}){signature}{': ' if said else ''}{prose(_first(said))}"
 
