@@ -139,6 +139,15 @@ JOBS = (
         "Drain3",
     ),
     _odd("find odd lines in the log that was learned", "BGL", "BGL, the log itself learned", "Drain3", "Drain3"),
+    Job(
+        "the same, words with digits masked in learning",
+        "BGL",
+        "AUROC",
+        Cell(_ODD, "`--clean mask-numbers`", "BGL itself learned", place=1),
+        Cell(_ODD, "BGL, the log itself learned", "Drain3"),
+        "Drain3",
+        "[odd_lines.py](../how-to/find-odd-lines.md#no-good-day)",
+    ),
     _odd("find attacks", "parameters of HTTP requests", "HTTP parameters, attacks", "5-gram, worst", "a 5-gram"),
     _odd(
         "find spam, good messages learned", "text messages", "text messages, spam", "5-gram, mean", "a 5-gram", "mean"
