@@ -45,7 +45,7 @@ _ROUNDS = 3  # of measuring all sizes, at most: another program may keep the cor
 _LEARNING_SHARE = 0.9  # of the budget; the rest goes to evaluations
 _CLEARLY_WORSE = 0.02  # nats; sizes are tried upwards until the prediction is this much worse than the best
 _FOR_PASSES, _FOR_PARAMETERS, _WITHOUT = 0.63, 0.22, 0.72  # how much regularization, fitted to Muon's best
-_MOST_DROPOUT = 0.5  # and a third as much of the input, at most 0.1
+_MOST_DROPOUT = 0.5
 _BETTER = 0.01  # nats that another size must promise for a run to begin again
 _ROWS = {"cpu": 16, "cuda": 64}
 _DEFAULT_SECONDS = (20, 300)  # the least and the most, unless the user says how long
@@ -258,7 +258,8 @@ def _with_dropout(best: _Candidate, characters: int, fixed: frozenset[str]) -> R
     passes, parameters = math.log(best.passes), math.log(best.parameters / characters)
     strength = max(0.0, _FOR_PASSES * passes + _FOR_PARAMETERS * parameters - _WITHOUT)
     beside = min(1.0, strength)
-    model = {"dropout": round(min(_MOST_DROPOUT, 0.3 * strength), 2), "input_dropout": round(0.1 * beside, 3)}
+    dropout = min(_MOST_DROPOUT, 0.3 * beside + 0.55 * (strength - beside))
+    model = {"dropout": round(dropout, 2), "input_dropout": round(0.1 * beside, 3)}
     return _laid_over(best.settings, model, {"weight_decay": round(0.01 + 0.09 * beside, 3)}, fixed)
 
 
