@@ -23,7 +23,6 @@ import random
 import re
 import sys
 import tempfile
-from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
@@ -35,6 +34,7 @@ import charloom
 from charloom import Model, Score
 from charloom.runtime.scores import rank
 from charloom.settings import CleaningName
+from ngrams import WittenBell
 
 FILES = """files that FOLDER holds, where each is from:
   BGL_2k.log              github.com/logpai/loghub BGL/: a supercomputer's log, alerts labelled
@@ -169,30 +169,9 @@ def by_charloom(case: Case, steps: int, models: Path) -> dict[str, list[float]]:
 
 
 def by_ngrams(case: Case, order: int = 5) -> dict[str, list[float]]:
-    """A character 5-gram, Witten-Bell, line ends included: bits a character and of the costliest."""
-    counts: list[defaultdict[str, Counter[str]]] = [defaultdict(Counter) for _ in range(order)]
-    for line in case.learned:
-        text = "\n" * (order - 1) + line + "\n"
-        for place in range(order - 1, len(text)):
-            for length in range(order):
-                counts[length][text[place - length : place]][text[place]] += 1
-    letters = len(counts[0][""]) + 1
-
-    def probability(before: str, letter: str) -> float:
-        found = 1 / letters
-        for length in range(order):
-            after = counts[length].get(before[len(before) - length :])
-            if after:
-                total, kinds = after.total(), len(after)
-                found = (after[letter] + kinds * found) / (total + kinds)
-        return found
-
-    costs = []
-    for line in case.searched:
-        text = "\n" * (order - 1) + line + "\n"
-        costs.append(
-            [-math.log2(probability(text[at - order + 1 : at], text[at])) for at in range(order - 1, len(text))]
-        )
+    """A character 5-gram, line ends included: nats a character and of the costliest."""
+    grams = WittenBell((f"{line}\n" for line in case.learned), order)
+    costs = [grams.nats(f"{line}\n") for line in case.searched]
     return {"5-gram, worst": [max(one) for one in costs], "5-gram, mean": [sum(one) / len(one) for one in costs]}
 
 

@@ -47,6 +47,17 @@ def test_copies_end_where_a_text_ends() -> None:
     assert found.copied_fraction[20] == 0.0
 
 
+def test_a_copy_is_shown_only_where_the_list_has_it() -> None:
+    whole, learned = (
+        with_opening(LETTERS.encode(text), LETTERS.opening_id)
+        for text in ("anna\nberta\nclara\n", "berta\nanna\nclara\n")
+    )
+    found = novelty(LETTERS, ["berta\nanna", "clara"], Searched([learned], (), "train", whole, reordered=True))
+    assert found.copies == (Copy(5, 11, 3, "clara"),), (
+        "berta and anna are beside each other where they are learned alone"
+    )
+
+
 def test_unknown_characters_are_no_copy() -> None:
     found = novelty(LETTERS, ["ab?cd"], searched("ab!cd"))
     assert found.longest == 2

@@ -63,8 +63,12 @@ _OF_PYTHON = {
     "Literal",
     "Mapping",
     "NDArray",
+    "None",
+    "Path",
+    "Sequence",
+    "True",
+    "Unpack",
 }
-_OF_PYTHON |= {"None", "Path", "Sequence", "True", "Unpack"}
 
 
 def used_types(text: str) -> set[str]:

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, Field
@@ -19,7 +19,7 @@ from charloom.files import expand_home
 from charloom.runtime.detector import Detector, check_threshold_file
 from charloom.runtime.model import Model
 from charloom.runtime.scores import Ranking, Score, rank
-from charloom.runtime.threshold import check_false_alarms, fit_threshold
+from charloom.runtime.threshold import Threshold, check_false_alarms, fit_threshold
 
 ODD = 3  # the exit status where some line is odd
 _MOST = 100_000  # odd lines that are held before a threshold is known
@@ -55,7 +55,6 @@ class AlertOptions(BaseModel):
         description="A file of ordinary lines to fit the threshold on, such as yesterday's. If not given, the lines "
         "that are scored, of which those far from the others are taken for odd.",
     )
-
     save_threshold: Annotated[Path | None, Written] = Field(
         None,
         description="Keep the threshold in this file, with what it holds for: the models, --by and --mask. With --good "
@@ -143,8 +142,7 @@ class Alerts:
             return self._odd_among_themselves(scores)
         else:
             self._tell()
-        threshold = self._detector.threshold
-        assert threshold is not None
+        threshold = self._threshold
         return (replace(one, odd=True) for one in scores if threshold.is_odd(self._figure(one)))
 
     def fit_good(self) -> None:
@@ -155,11 +153,9 @@ class Alerts:
 
     def show_threshold(self) -> None:
         """Say as a result what was fitted, where nothing is scored."""
-        path, threshold = self._options.save_threshold, self._detector.threshold
-        assert threshold is not None
-        record: dict[str, Any] = {"threshold": str(path), **asdict(threshold)}
+        path, threshold = self._options.save_threshold, self._threshold
         if self._out.json:
-            self._out.result(record)
+            self._out.result({"threshold": str(path), **asdict(threshold)})
         else:
             self._out.text(f"{path}: {threshold.bits:.2f} bits, fitted on {threshold.lines:,} lines")
 
@@ -172,8 +168,7 @@ class Alerts:
                 add(oddest, (figure, -len(figures), one))
                 figures.append(figure)
         self._fit(figures, good=False)
-        threshold = self._detector.threshold
-        assert threshold is not None
+        threshold = self._threshold
         odd = [(-place, one) for figure, place, one in oddest if threshold.is_odd(figure)]
         if len(odd) == _MOST:
             self._out.warn(f"more than {_MOST:,} lines are odd: the model may not know this text; these are the oddest")
@@ -186,12 +181,17 @@ class Alerts:
             self._detector.save(expand_home(self._options.save_threshold))
         self._tell()
 
+    @property
+    def _threshold(self) -> Threshold:
+        threshold = self._detector.threshold
+        assert threshold is not None
+        return threshold
+
     def _figure(self, score: Score) -> float | None:
         return rank(score, self._detector.by)
 
     def _tell(self) -> None:
-        threshold = self._detector.threshold
-        assert threshold is not None
+        threshold = self._threshold
         beyond = "" if self._detector.against is None else " beyond the other model"
         self._out.say(
             f"(odd is what costs more than {threshold.bits:.2f} bits{beyond}; an ordinary line costs "

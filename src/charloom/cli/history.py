@@ -9,8 +9,8 @@ from charloom.bundle import EvaluationRecord, best_evaluation
 from charloom.cli.output import Output
 from charloom.report import duration
 
-ROWS = 15
-POINTS = 40
+_ROWS = 15
+_POINTS = 40
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -55,7 +55,7 @@ def loss_line(history: list[EvaluationRecord]) -> str:
     losses = [record.validation_loss for record in history if record.validation_loss is not None]
     if len(losses) < 2:
         return ""
-    points = min(POINTS, len(losses))
+    points = min(_POINTS, len(losses))
     chosen = [losses[round(at * (len(losses) - 1) / (points - 1))] for at in range(points)]
     low, high = min(losses), max(losses)
     span = (high / 2 - low / 2) or 1.0  # of halves, which is finite
@@ -87,7 +87,7 @@ def _fitting(width: int) -> list[_Column]:
     return columns
 
 
-def thin_out(history: list[EvaluationRecord], rows: int = ROWS) -> list[EvaluationRecord]:
+def thin_out(history: list[EvaluationRecord], rows: int = _ROWS) -> list[EvaluationRecord]:
     """At most `rows` of them."""
     if len(history) <= rows:
         return history

@@ -59,7 +59,7 @@ class Detector:
         compile_masks(self.masks)
         self.against = against if isinstance(against, Model) or against is None else load(against)
         self.threshold: Threshold | None = None
-        self._measure([])
+        self._measure([])  # refuses models that read texts differently
 
     def __repr__(self) -> str:
         found = self.threshold

@@ -280,7 +280,10 @@ class Searched:
         return sum(segment.predicted for segment in self.segments)
 
     def corpus_offset(self, found: int, length: int) -> int:
-        """Where in the corpus a stretch begins that was found at a place of the segments."""
+        """Where in the corpus a stretch begins that was found at a place of the segments.
+
+        -1 where its items follow each other only in the other order.
+        """
         if not self.reordered or self.whole is None:
             return found
         return _as_text(self.whole).find(_as_text(self.segments[0])[found : found + length])
@@ -362,6 +365,8 @@ def _longest_copies(vocabulary: Vocabulary, matches: Matches, searched: Searched
     for end in ends[np.argsort(-matches.lengths[ends], kind="stable")].tolist():
         length = int(matches.lengths[end])
         offset = searched.corpus_offset(int(matches.ends[end]) - length + 1, length)
+        if offset < 0:
+            continue
         text = vocabulary.decode(load_ids(whole.ids[1 + offset : 1 + offset + min(length, _SHOWN_CHARACTERS)]))
         if any(text in other for other in seen):
             continue

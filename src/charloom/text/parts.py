@@ -337,7 +337,7 @@ def remove_parts(folder: Path) -> None:
     shutil.rmtree(folder / FOLDER, ignore_errors=True)
 
 
-def copy_into(digest: Any, file: BinaryIO, size: int) -> None:
+def copy_into(digest: hashlib._Hash, file: BinaryIO, size: int) -> None:
     """Take the next `size` bytes of a file into a checksum.
 
     Raises:
