@@ -64,8 +64,7 @@ def test_a_client_that_leaves_before_the_first_character(gated: GatedModel, stre
 def test_a_client_that_leaves_in_the_middle(trained: Path, stream: bool) -> None:
     """Of a text that no machine has written to its end by then."""
     endless = {**LONG, "max_tokens": 10_000_000, "stream": stream, "n": 8}
-    limits = {"max_tokens": 10_000_000, "max_request_tokens": 80_000_000}
-    with serving({"small": trained}, **limits) as client:
+    with serving({"small": trained}, max_tokens=10_000_000, max_request_tokens=80_000_000) as client:
         for leave in ("reset", "close", "shutdown"):
             connection = raw_request(client, json.dumps(endless).encode())
             until(lambda: metric(client, "num_requests_running") == 8)
