@@ -189,7 +189,7 @@ def test_a_screen_reader_hears_sentences(page: Page) -> None:
     )
     page.locator("#length").fill("1500")
     write(page, PROMPT)
-    heard = [text for text in page.evaluate("window.heard") if text]  # nobody hears that it was cleared
+    heard = [text for text in page.evaluate("window.heard") if text]  # clearing it is not heard
     assert 1 <= len(heard) <= 20
     assert all(len(each) > 20 for each in heard)
 
