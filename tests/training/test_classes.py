@@ -151,14 +151,20 @@ def test_resumed_it_is_what_it_would_have_been(
     assert again.accuracy == result.accuracy
 
 
+def changed(folder: Path, models: Path, place: Path) -> tuple[Path, Path]:
+    """Copies of the classes' texts, one of them another, and of the models of the old ones."""
+    other, output = place / "other", place / "out"
+    shutil.copytree(folder, other)
+    shutil.copytree(models, output)
+    (other / "soft.txt").write_text(words("lmn", "yvw"))
+    return other, output
+
+
 @pytest.mark.slow
 def test_overwriting_keeps_the_old_models_until_all_new_ones_are_whole(
     folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path
 ) -> None:
-    other, output = tmp_path / "other", tmp_path / "out"
-    shutil.copytree(folder, other)
-    shutil.copytree(trained[0], output)
-    (other / "soft.txt").write_text(words("lmn", "yvw"))
+    other, output = changed(folder, trained[0], tmp_path)
     (output / "soft" / "notes.txt").write_text("mine")
     before = charloom.Classifier(output).classify("lal")
     options: dict[str, Any] = {"items": True, **TINY}
@@ -181,10 +187,7 @@ def test_overwriting_keeps_the_old_models_until_all_new_ones_are_whole(
 def test_other_texts_are_not_resumed(
     folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path
 ) -> None:
-    other, output = tmp_path / "other", tmp_path / "out"
-    shutil.copytree(folder, other)
-    shutil.copytree(trained[0], output)
-    (other / "soft.txt").write_text(words("lmn", "yvw"))
+    other, output = changed(folder, trained[0], tmp_path)
     with pytest.raises(TrainingError, match="not the texts"):
         charloom.train_classes(other, output, resume=True)
     result = charloom.train_classes(other, output, overwrite=True, items=True, **TINY)  # type: ignore[arg-type]

@@ -72,8 +72,7 @@ def generate(
     """
     out = Output(options)
     _check_together(samples, items, stream=bool(stream), surprise=surprise)
-    if items is None and (new or exclude is not None):
-        raise UsageError(f"{'--new' if new else '--exclude'} leaves items out: say how many to write, as in --items 10")
+    _check_left_out(items, exclude, new=new)
     known = _excluded(exclude, (prompt_file, adapt))
     if adapt is not None:
         from charloom.cli.adapting import adapt_to_file, check_adapting
@@ -103,6 +102,12 @@ def _check_together(samples: int, items: int | None, *, stream: bool, surprise: 
         raise UsageError("--surprise colours whole texts: leave --items and --stream out")
     if items is not None and (samples > 1 or stream):
         raise UsageError("--items writes one item a line: leave --samples and --stream out")
+
+
+def _check_left_out(items: int | None, exclude: Path | None, *, new: bool) -> None:
+    """Only items can be left out."""
+    if items is None and (new or exclude is not None):
+        raise UsageError(f"{'--new' if new else '--exclude'} leaves items out: say how many to write, as in --items 10")
 
 
 def _excluded(file: Path | None, others: tuple[Path | None, ...]) -> frozenset[str]:

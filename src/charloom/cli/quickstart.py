@@ -100,17 +100,19 @@ def quickstart(
         out.say(f"interrupted: this is the best so far. To start anew:\n    {again}\n", style="bold")
         return INTERRUPTED
     if result.epochs < 1 and steps is None:
-        again = typed("charloom", "quickstart", *corpus, "-o", output, "--budget", "10m")
-        out.say(
-            f"In this time it read only {result.epochs:.1%} of the text. With more time it writes better:\n"
-            f"    {again}\n",
-            style="bold",
-        )
+        _offer_more_time(out, result, typed("charloom", "quickstart", *corpus, "-o", output, "--budget", "10m"))
     out.say(
         f"{result.bits_per_char:.2f} bits per character on text it never saw ({result.protocol}), "
         f"after {result.seconds:.0f} s. Now try:\n{_next_commands(names_folder, output, specs)}"
     )
     return 0
+
+
+def _offer_more_time(out: Output, result: TrainingResult, again: str) -> None:
+    out.say(
+        f"In this time it read only {result.epochs:.1%} of the text. With more time it writes better:\n    {again}\n",
+        style="bold",
+    )
 
 
 def _learn(

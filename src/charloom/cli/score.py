@@ -257,15 +257,20 @@ def score(
     scores: Iterable[Score] = finder.odd_lines(tally) if alerts.alert else tally
     if top is not None:
         scores = most_surprising(scores, top, detector.by)
-    view = _view(out, csv=csv, per_char=per_char, lines=lines, beyond=other is not None)
+    shown = _show(_view(out, csv=csv, per_char=per_char, lines=lines, beyond=other is not None), scores)
+    _summarize(out, tally, time.perf_counter() - started, "line" if lines else "file", str(loaded.precision))
+    return ODD if alerts.alert and shown else 0
+
+
+def _show(view: ScoreView, scores: Iterable[Score]) -> int:
+    """Show all of them; return how many there were."""
     view.begin()
     shown = 0
     for one in scores:
         view.show(one)
         shown += 1
     view.end()
-    _summarize(out, tally, time.perf_counter() - started, "line" if lines else "file", str(loaded.precision))
-    return ODD if alerts.alert and shown else 0
+    return shown
 
 
 def _warn_of_learned(out: Output, model: Model, specs: Sequence[str], by: Ranking) -> None:
