@@ -120,19 +120,19 @@ def test_scores_are_the_models(page: Page, model: Model) -> None:
     assert written(page).startswith(text[:3])
 
 
-def test_a_unit_colours_the_text_by_its_values(page: Page) -> None:
+def test_a_unit_colours_the_text_by_its_values(page: Page, model: Model) -> None:
     text = write(page, PROMPT)
-    with page.expect_response("**/api/activations") as answered:
-        page.get_by_role("tab", name="Neurons").click()
-    unit = answered.value.json()["units"][0]
-    assert -1 <= min(unit["values"]) < max(unit["values"]) <= 1
-    expect(page.locator("#unit")).to_have_value(str(unit["unit"]))
+    page.get_by_role("tab", name="Neurons").click()
+    expect(page.locator("#activated [role=option]")).to_have_count(len(PROMPT + text))
+    unit = int(page.locator("#unit").input_value())
+    values = model.activations(PROMPT + text, units=[unit]).values[:, 0]
+    assert -1 <= min(values) < max(values) <= 1
     assert "".join(characters(page.locator("#activated"))) == PROMPT + text
     classes = page.locator("#activated [role=option]").evaluate_all("all => all.map((one) => one.className)")
-    for value, name in zip(unit["values"], classes, strict=True):
+    for value, name in zip(values, classes, strict=True):
         assert name.startswith("negative-" if value <= -0.1 else "positive-")
     page.locator("#activated [role=option]").nth(5).focus()
-    shown = f"{abs(unit['values'][5]):.2f}"
+    shown = f"{abs(values[5]):.2f}"
     expect(page.get_by_role("group", name="The unit's value here")).to_contain_text(shown)
     page.locator("#unit").fill("3")
     page.get_by_role("button", name="Show").click()
