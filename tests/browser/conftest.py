@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
 import charloom
 from charloom.bundle import open_model_directory
 from charloom.runtime.html import export_html
 
 CHROMIUM = shutil.which("chromium")
+expect.set_options(timeout=30_000)  # what a test waits for comes; how soon, other work on the machine decides
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -65,7 +65,7 @@ def watched(browser: Browser, **options: Any) -> Iterator[Page]:
     """A page of a context of its own; what it complains of, or asks of other hosts, fails the test."""
     context = browser.new_context(**options)
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(30_000)
     complaints: list[str] = []
     page.on("console", lambda said: complaints.append(said.text) if said.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
