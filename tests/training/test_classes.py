@@ -17,6 +17,7 @@ import charloom
 from charloom.bundle.classes import read_classes, replace_classes
 from charloom.cli.main import main
 from charloom.errors import CorpusError, ModelDirectoryError, TrainingError
+from charloom.text.classes import find_classes
 
 TINY = {"steps": 12, "hidden_size": 8, "batch_size": 4, "bptt": 20, "threads": 1}
 OPTIONS = ["--steps", "12", "--hidden-size", "8", "--batch-size", "4", "--bptt", "20", "--threads", "1"]
@@ -116,6 +117,25 @@ def test_what_is_no_folder_of_classes(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(charloom.UsageError, match="leave --validation out"):
         charloom.train_classes(folder, output, validation="x")
     assert not output.exists()
+
+
+@pytest.mark.parametrize("leads_to", ["file", "folder", "nothing", "itself"])
+def test_a_class_is_no_link_out_of_the_folder(
+    folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path, leads_to: str
+) -> None:
+    (tmp_path / "file").write_text("a secret of mine\n" * 50)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "a.txt").write_text("a secret of mine\n" * 50)
+    linked = tmp_path / "linked"
+    shutil.copytree(folder, linked)
+    (linked / "inward.txt").symlink_to("soft.txt")
+    assert list(find_classes(linked)) == ["hard", "inward", "soft"]
+    (linked / "outward").symlink_to("outward" if leads_to == "itself" else tmp_path / leads_to)
+    with pytest.raises(CorpusError, match=r"outward is a link out of .*linked: put the text itself there"):
+        charloom.train_classes(linked, tmp_path / "out", **TINY)  # type: ignore[arg-type]
+    with pytest.raises(CorpusError, match="outward is a link out of"):
+        charloom.Classifier(trained[0]).classify_files(linked, labels="file")
+    assert not (tmp_path / "out").exists()
 
 
 class StopAfter:

@@ -29,8 +29,8 @@ def find_classes(folder: str | Path) -> dict[str, Path]:
     """The classes in a folder, sorted by name: each a text file, or a folder of them. Hidden ones are passed over.
 
     Raises:
-        CorpusError: there is no such folder, there are fewer than two classes, two of one name, or one whose name no
-            folder of models could have.
+        CorpusError: there is no such folder, there are fewer than two classes, two of one name, one whose name no
+            folder of models could have, or a link that leads out of the folder.
     """
     path = expand_home(folder)
     if not path.is_dir():
@@ -41,6 +41,8 @@ def find_classes(folder: str | Path) -> dict[str, Path]:
         raise CorpusError(f"cannot read {path}: {error.strerror or error}") from error
     classes: dict[str, Path] = {}
     for each in found:
+        if each.is_symlink() and not (each.exists() and each.resolve().is_relative_to(path.resolve())):
+            raise CorpusError(f"{each} is a link out of {path}: put the text itself there, or remove the link")
         name = class_of(each)
         if not is_class_name(name):
             raise CorpusError(f"{each} cannot name a class: rename it, without line breaks and backslashes")
