@@ -203,6 +203,51 @@ def test_overwriting_keeps_the_old_models_until_all_new_ones_are_whole(
     assert charloom.Classifier(output).classify("lyl").best == "soft"
 
 
+def with_third(models: Path, place: Path) -> Path:
+    """A copy of the models with a third class, which is that of the second again."""
+    shutil.copytree(models, place)
+    shutil.copytree(models / "soft", place / "third")
+    record = json.loads((place / "classes.json").read_text())
+    soft = next(one for one in record["classes"] if one["name"] == "soft")
+    record["classes"].append({**soft, "name": "third"})
+    record["trained"].append("third")
+    (place / "classes.json").write_text(json.dumps(record))
+    return place
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("finished", [True, False])
+def test_models_of_classes_that_are_no_more_go(
+    folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path, finished: bool
+) -> None:
+    output = with_third(trained[0], tmp_path / "out")
+    record = json.loads((output / "classes.json").read_text())
+    third = record["classes"][-1]
+    for name in ("noted", "anothers", "linked"):
+        record["classes"].append({**third, "name": name})
+    record["trained"] += ["noted", "anothers", "linked"] if finished else []
+    (output / "classes.json").write_text(json.dumps(record))
+    for name in ("noted", "mine"):
+        shutil.copytree(output / "third", output / name)
+    (output / "noted" / "notes.txt").write_text("mine")
+    shutil.copytree(output / "hard", output / "anothers")  # a model of another text has taken the class's place
+    (output / "linked").symlink_to(output / "mine")
+    mine = {path.name: path.read_bytes() for path in (output / "mine").iterdir()}
+
+    options: dict[str, Any] = {"items": True, **TINY}
+    stopped = charloom.train_classes(folder, output, overwrite=True, should_stop=StopAfter(14), **options)
+    assert stopped.interrupted
+    assert (output / "third" / "config.json").is_file(), "the old models stay until the new ones are whole"
+    assert not charloom.train_classes(folder, output, resume=True).interrupted
+    assert sorted(path.name for path in output.iterdir()) == [
+        "anothers", "classes.json", "hard", "linked", "mine", "noted", "soft",
+    ]  # fmt: skip
+    assert [path.name for path in (output / "noted").iterdir()] == ["notes.txt"]
+    assert charloom.load(output / "anothers").config == charloom.load(trained[0] / "hard").config
+    assert {path.name: path.read_bytes() for path in (output / "mine").iterdir()} == mine
+    assert read_classes(output).former == []
+
+
 @pytest.mark.slow
 def test_other_texts_are_not_resumed(
     folder: Path, trained: tuple[Path, charloom.ClassesResult], tmp_path: Path
@@ -270,12 +315,13 @@ def nats(models: Path | dict[str, str | Path]) -> dict[str, float]:
 def test_a_set_that_replaces_another_is_killed_anywhere(
     folder: Path, trained: tuple[Path, charloom.ClassesResult], newer: Path, tmp_path: Path, kill: _Kill
 ) -> None:
-    before, after = nats(trained[0]), nats(newer)
+    old = with_third(trained[0], tmp_path / "old")
+    before, after = nats(old), nats(newer)
     assert before != after
     seen: list[dict[str, float]] = []
     for change in range(1000):
         output = tmp_path / str(change)
-        shutil.copytree(trained[0], output)
+        shutil.copytree(old, output)
         shutil.copytree(newer, output / ".new")
         (output / "hard" / "README.md").write_text("my own words")
         try:
@@ -299,6 +345,7 @@ def check_replaced(output: Path, after: dict[str, float]) -> None:
     assert nats(output) == after
     assert nats({name: output / name for name in after}) == after
     assert not (output / ".new").exists()
+    assert not (output / "third").exists()
     assert not read_classes(output).moving
     assert (output / "hard" / "README.md").read_text() == "my own words"
 

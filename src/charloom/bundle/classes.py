@@ -6,7 +6,9 @@ old one's. From then on it is the folder's: a class's model is in `NEW` until it
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,9 +16,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from charloom.bundle.config import CONFIG, parse_json
 from charloom.bundle.reading import open_model_directory
-from charloom.bundle.writing import copy_model
+from charloom.bundle.writing import copy_model, remove_model
 from charloom.errors import ModelDirectoryError
 from charloom.files import atomic_write, storage_errors
+from charloom.folders import holds_run
 from charloom.text.classes import is_class_name
 from charloom.wrong_values import explain, shorten
 
@@ -56,6 +59,7 @@ class ClassesRecord(_Record):
     trained: list[str] = Field(description="the models that are finished, that of all classes together included")
     under_way: str | None = Field(None, description="the model that is being trained")
     moving: bool = Field(False, description="whether models have yet to move from NEW to their places")
+    former: list[ClassRecord] = Field([], description="classes of the set before, whose models have yet to go")
 
     @property
     def finished(self) -> bool:
@@ -111,20 +115,30 @@ def model_folder(folder: Path, record: ClassesRecord, name: str) -> Path:
     return new if record.moving and (new / CONFIG).is_file() else folder / name
 
 
+def former_classes(folder: Path, names: Collection[str]) -> list[ClassRecord]:
+    """The classes whose models charloom wrote into a folder and that a set of the given names leaves without use."""
+    if not holds_classes(folder):
+        return []
+    record = read_classes(folder)
+    return [one for one in (*record.classes, *record.former) if one.name not in names]
+
+
 def replace_classes(folder: Path) -> None:
     """Make the set in `NEW`, which is whole, the folder's own: killed at any time, it leaves the old set or the new.
 
     Raises:
         StorageError: it cannot be written.
     """
-    write_classes(folder, read_classes(folder / NEW).model_copy(update={"moving": True}))
+    record = read_classes(folder / NEW)
+    former = former_classes(folder, [one.name for one in record.classes])
+    write_classes(folder, record.model_copy(update={"moving": True, "former": former}))
     finish_replacement(folder)
 
 
 def finish_replacement(folder: Path) -> None:
-    """Move to their places what a killed `replace_classes` left in `NEW`; nothing where there is nothing.
+    """Move the models in `NEW` of a set that replaces another to their places, and remove those of former classes.
 
-    What people wrote into the folder of an old model stays.
+    What a killed process left undone is done; what people wrote into the folder of an old model stays.
 
     Raises:
         StorageError: they cannot be moved.
@@ -141,6 +155,21 @@ def finish_replacement(folder: Path) -> None:
                     (folder / one.name).mkdir(exist_ok=True)
                     copy_model(open_model_directory(new / one.name), folder / one.name)
                     (new / one.name / CONFIG).unlink()
-            write_classes(folder, record.model_copy(update={"moving": False}))
+        if record.moving or (record.former and record.finished):
+            for former in record.former:
+                _remove_former(folder, record, former)
+            write_classes(folder, record.model_copy(update={"moving": False, "former": []}))
         if new.is_dir() and not holds_classes(new):
             shutil.rmtree(new)
+
+
+def _remove_former(folder: Path, record: ClassesRecord, former: ClassRecord) -> None:
+    """Remove a class's model, unless the folder has another by now, or is that of a present class in another case."""
+    path = folder / former.name
+    if path.is_symlink() or not (path / CONFIG).is_file() or holds_run(path):
+        return
+    if any((folder / one.name).is_dir() and path.samefile(folder / one.name) for one in record.classes):
+        return
+    with contextlib.suppress(ModelDirectoryError):  # what cannot be read is not known to be ours
+        if open_model_directory(path).config.corpus.sha256 == former.sha256:
+            remove_model(path)

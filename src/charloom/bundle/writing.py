@@ -5,6 +5,7 @@ What people wrote into the folder stays: files of other names, and those of the 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -79,6 +80,16 @@ def _commit(path: Path, config: ModelConfig, files: Mapping[str, bytes | Path]) 
     stale = set(_recorded_files(path)) - {*config.files}
     taken = {name: content for name, content in files.items() if name not in kept}
     write_together(path, taken, CONFIG, stale=stale - kept)
+
+
+def remove_model(path: Path) -> None:
+    """Remove a model's own files, `config.json` last, and the folder if nothing else is in it."""
+    kept = edited_files(path)
+    with storage_errors(path):
+        for name in (*sorted(set(_recorded_files(path)) - kept), CONFIG):
+            (path / name).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # something of the user's is in it
+            path.rmdir()
 
 
 def edited_files(path: Path) -> frozenset[str]:

@@ -20,6 +20,7 @@ from charloom.bundle.classes import (
     ClassesRecord,
     ClassRecord,
     finish_replacement,
+    former_classes,
     holds_classes,
     read_classes,
     replace_classes,
@@ -124,7 +125,9 @@ def train_classes(
         lock.take()
         results = _Run(place, texts, record, heard, should_stop).train()
         interrupted = len(results) < len(texts.paths)
-        if place != target and not interrupted:
+        if not interrupted and place == target:
+            finish_replacement(target)
+        elif not interrupted:
             replace_classes(target)
             results = {name: replace(result, model=str(target / name)) for name, result in results.items()}
     table = None if interrupted else _held_out(target, texts.paths)
@@ -209,7 +212,14 @@ def _begin(
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
     plain = {name: str(value) if isinstance(value, Duration) else value for name, value in options.items()}
-    record = ClassesRecord(library_version=__version__, recipe=recipe, options=plain, classes=texts.records, trained=[])
+    record = ClassesRecord(
+        library_version=__version__,
+        recipe=recipe,
+        options=plain,
+        classes=texts.records,
+        trained=[],
+        former=former_classes(folder, texts.paths),
+    )
     write_classes(folder, record)
     return record
 
