@@ -458,6 +458,38 @@ def test_a_legend_filters_the_text(visit: Opener) -> None:
     assert {look for found in looks.values() for look in found} == {stepped_back}
 
 
+def test_how_it_learned_is_drawn(visit: Opener, folder: Path) -> None:
+    page = visit("seed=1", viewport={"width": 360, "height": 640})
+    done(page)
+    picture = page.locator("#curve svg")
+    expect(picture).to_be_visible()
+    measured = open_model_directory(folder).read_evaluations()
+    expect(picture).to_have_attribute(
+        "aria-label", re.compile(rf"validation ends at {measured[-1].bits_per_char:.2f}$")
+    )
+    expect(picture.locator("path")).to_have_count(2)
+    expect(picture.locator("circle.validation")).to_have_count(len(measured))
+    expect(page.locator("#curve-validation")).to_be_visible()
+    for text in picture.locator("text").all():
+        box = text.bounding_box()
+        assert box is not None
+        assert box["height"] > 12, "a phone's letters are as large"
+        assert box["x"] + box["width"] <= 360
+
+
+def test_without_a_history_there_is_no_empty_frame(browser: Browser, folder: Path, tmp_path: Path) -> None:
+    shutil.copytree(folder, tmp_path / "bard")
+    (tmp_path / "bard" / "metrics.jsonl").unlink()
+    export_html(open_model_directory(tmp_path / "bard"), tmp_path / "bard.html")
+    with contextlib.closing(browser.new_context()) as context, served(tmp_path / "bard") as address:
+        page = context.new_page()
+        for host in ((tmp_path / "bard.html").as_uri(), address):
+            page.goto(f"{host}#seed=1")
+            done(page)
+            expect(page.locator("#learned")).to_be_hidden()
+            expect(page.locator("#about")).to_be_visible()
+
+
 def test_an_exported_page_has_a_title_and_words_of_its_own(browser: Browser, folder: Path, tmp_path: Path) -> None:
     file = tmp_path / "page.html"
     words = ["--title", 'Bard & "Co"', "--intro", "It learned <verses>.", "--prompt", "The\nking "]

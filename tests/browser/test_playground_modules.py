@@ -94,7 +94,7 @@ def test_the_exported_page_has_nothing_that_only_a_server_has() -> None:
     for module in MODULES:
         if module.parent == FRONT:
             assert ids >= set(re.findall(r'byId\("([\w-]+)"\)', module.read_text("utf-8"))), module.name
-    assert not ids & {"key-form", "regex", "curl", "curve", "model"}
+    assert not ids & {"key-form", "regex", "curl", "model"}
 
 
 def test_the_exported_pages_policy_allows_nothing_else() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from charloom.bundle import best_evaluation, evaluations, read_history, read_unfinished
+from charloom.bundle.history import learning_curve
 from charloom.training.history import History
 
 
@@ -52,6 +54,26 @@ def test_an_evaluation_has_the_training_figures_before_it(path: Path) -> None:
     assert (history[0].epoch, history[0].seconds, history[0].protocol) == (0.5, 2.0, "cold-60")
     assert history[1].bits_per_char is None
     assert best_evaluation(history) is history[1]
+
+
+def test_a_curve_is_in_bits_a_character_and_thinned_to_its_ends() -> None:
+    nats = [4 - place / 500 for place in range(1_000)]
+    records: list[dict[str, Any]] = [{"step": 5 * place, "train_loss": loss} for place, loss in enumerate(nats)]
+    records += [{"step": 2_500, "validation_loss": 3.0}, {"step": 5_000, "validation_loss": 2.0, "bits_per_char": 5.0}]
+    curve = learning_curve(records)  # of bytes: a character is 1.73 of them
+    assert curve.validation == ((2_500, 7.5), (5_000, 5.0))
+    assert len(curve.training) == 100
+    assert (curve.training[0], curve.training[-1]) == ((0, 10.0), (4_995, round(nats[-1] * 2.5, 4)))
+    assert set(curve.training) <= {(5 * place, round(loss * 2.5, 4)) for place, loss in enumerate(nats)}
+    assert learning_curve([{"step": 1, "train_loss": math.log(8)}]).training == ((1, 3.0),)
+
+
+@pytest.mark.parametrize("value", [None, "1", True, math.nan, math.inf, 10**400, [1.0]])
+def test_a_curve_leaves_out_what_is_no_loss(value: object) -> None:
+    curve = learning_curve([{"step": 1, "train_loss": value, "validation_loss": value, "bits_per_char": value}])
+    assert (curve.training, curve.validation) == ((), ())
+    far = {"step": 1, "validation_loss": 1e-300, "bits_per_char": 1e299, "train_loss": 1e299}
+    assert all(math.isfinite(bits) for line in asdict(learning_curve([far])).values() for _, bits in line)
 
 
 HOSTILE = [

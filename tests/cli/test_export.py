@@ -199,6 +199,19 @@ def test_a_page_is_the_model_in_one_file(trained: Path, tmp_path: Path, charloom
     assert (tmp_path / "again.html").read_bytes() == content
 
 
+def test_a_page_has_the_learning_curve_in_a_few_kilobytes(trained: Path, tmp_path: Path, charloom: Charloom) -> None:
+    model = tmp_path / trained.name
+    shutil.copytree(trained, model)
+    long = [{"step": step, "train_loss": 1 + 1 / (step + 3), "sample": "x" * 90} for step in range(20_000)]
+    long += [{"step": step, "validation_loss": 1 + 1 / (step + 2)} for step in range(0, 20_000, 20)]
+    (model / "metrics.jsonl").write_text("".join(f"{json.dumps(record)}\n" for record in long))
+    curved = charloom("export", model, "--html", tmp_path / "curved.html", "--json").json["bytes"]
+    (model / "metrics.jsonl").unlink()
+    plain = charloom("export", model, "--html", tmp_path / "plain.html", "--json").json["bytes"]
+    assert 2_000 < curved - plain < 4_000
+    assert b'"curve":{"training":[],"validation":[]}' in (tmp_path / "plain.html").read_bytes()
+
+
 def test_where_nothing_compiles_webassembly_the_page_is_javascript_alone(
     trained: Path, tmp_path: Path, charloom: Charloom, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -59,6 +59,8 @@ def test_facts_of_a_model(client: httpx.Client, model: Model) -> None:
     assert facts["config"] == model.config.model_dump(mode="json")
     assert facts["losses"]["stateful"]["loss"] == model.config.losses["stateful"].loss
     assert [one["step"] for one in facts["history"]][-2:] == [30, 60]
+    ends = [(one["step"], pytest.approx(one["bits_per_char"], abs=1e-4)) for one in facts["history"]]
+    assert [tuple(point) for point in facts["curve"]["validation"]] == ends
     assert facts["card"].startswith(("#", "---"))
     assert facts["sampling"]["temperature"] == model.sampling.temperature
 

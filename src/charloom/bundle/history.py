@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
@@ -17,6 +17,7 @@ Record = dict[str, Any]
 _LINE_LIMIT = 1 << 20  # bytes: a record is a few hundred, and its sample may be longer
 _RECENT = 4 << 20  # bytes: more than 5,000 evaluations
 _STEP_LIMIT = 2**53
+_POINTS = 100  # of a line: more than a screen's width shows apart
 _PROTOCOLS = get_args(Protocol)
 
 
@@ -91,6 +92,45 @@ def evaluations(records: Iterable[Record]) -> list[EvaluationRecord]:
             )
         )
     return found
+
+
+Point = tuple[int, float]
+
+
+@dataclass(frozen=True)
+class LearningCurve:
+    """Bits a character while training, thinned to what a picture shows.
+
+    Attributes:
+        training: steps, and the loss on what was learned from.
+        validation: the same on what was held out.
+    """
+
+    training: tuple[Point, ...]
+    validation: tuple[Point, ...]
+
+
+def learning_curve(records: Sequence[Record]) -> LearningCurve:
+    """The two lines of a history."""
+    bits = _bits_a_nat(records)
+    return LearningCurve(_line(records, "train_loss", bits), _line(records, "validation_loss", bits))
+
+
+def _bits_a_nat(records: Sequence[Record]) -> float:
+    """Bits a character for each nat a symbol: with a vocabulary of bytes, a character is several symbols."""
+    for record in reversed(records):
+        nats, bits = number(record, "validation_loss"), number(record, "bits_per_char")
+        if nats and bits and nats > 0 and bits > 0:
+            return bits / nats
+    return 1 / math.log(2)
+
+
+def _line(records: Sequence[Record], name: str, bits: float) -> tuple[Point, ...]:
+    losses = ((record["step"], number(record, name)) for record in records)
+    points = [(step, round(loss * bits, 4)) for step, loss in losses if loss is not None and math.isfinite(loss * bits)]
+    if len(points) <= _POINTS:
+        return tuple(points)
+    return tuple(points[round(place * (len(points) - 1) / (_POINTS - 1))] for place in range(_POINTS))
 
 
 def best_evaluation(history: Iterable[EvaluationRecord]) -> EvaluationRecord | None:

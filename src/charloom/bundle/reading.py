@@ -30,7 +30,7 @@ from charloom.bundle.config import (
     parse_config,
     parse_json,
 )
-from charloom.bundle.history import EvaluationRecord, evaluations, read_recent_history
+from charloom.bundle.history import EvaluationRecord, LearningCurve, evaluations, learning_curve, read_recent_history
 from charloom.bundle.hub import HubAddress, fetch
 from charloom.bundle.open_files import OpenFiles, is_link_elsewhere, read_shown
 from charloom.display import typed
@@ -172,6 +172,10 @@ class ModelDirectory:
     def read_evaluations(self) -> list[EvaluationRecord]:
         """The evaluations at the end of the history; none where there is none that may be shown."""
         return evaluations(read_recent_history(self.path / METRICS, self.config.files.get(METRICS)))
+
+    def read_curve(self) -> LearningCurve:
+        """Bits a character while training; without points where there is no history that may be shown."""
+        return learning_curve(read_recent_history(self.path / METRICS, self.config.files.get(METRICS)))
 
     def check_files(self) -> Iterator[FileCheck]:
         """Compare every file with its recorded checksum."""

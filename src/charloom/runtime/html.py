@@ -200,6 +200,7 @@ def _description(directory: ModelDirectory) -> dict[str, object]:
         "corpus": directory.config.corpus.model_dump(mode="json", include={"vocabulary", "characters", "items"}),
         "losses": {protocol: loss.model_dump() for protocol, loss in directory.config.losses.items()},
         "introduction": asdict(introduce(Model(directory))),
+        "curve": asdict(directory.read_curve()),
         "card": _card(directory),
     }
 

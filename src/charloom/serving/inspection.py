@@ -47,6 +47,7 @@ class ModelFacts(BaseModel):
     losses: dict[str, Any]
     card: str | None
     history: list[dict[str, Any]]
+    curve: dict[str, list[tuple[int, float]]]
     sampling: dict[str, Any]
     intro: str
     parameters: int
@@ -100,6 +101,7 @@ def _facts(served: Served) -> dict[str, Any]:
         "losses": config["losses"],
         "card": model.directory.read_card(),
         "history": [asdict(one) for one in model.directory.read_evaluations()[-_HISTORY_LIMIT:]],
+        "curve": asdict(model.directory.read_curve()),
         "sampling": model.sampling.model_dump(mode="json"),
         "intro": describe(model.config),
         "parameters": model.config.model.parameters,

@@ -69,10 +69,9 @@ test("ticks are round, inside, and three to twelve", () => {
   }
 });
 
-test("a history becomes lines in bits, without what was not recorded", () => {
-  const history = [
-    { step: 1, train_loss: Math.LN2 * 4, validation_loss: null },
-    { step: 2, train_loss: Math.LN2 * 3, validation_loss: Math.LN2 },
-  ];
-  assert.deepEqual(linesOf(history).map((line) => [line.name, line.points.map((point) => point.y)]), [["training", [4, 3]]]);
+test("a curve is drawn where a line has two points, and then a single point of the other is in it", () => {
+  const drawn = (curve) => linesOf(curve).map((line) => line.name);
+  assert.deepEqual(drawn({ training: [[1, 4], [2, 3]], validation: [] }), ["training"]);
+  assert.deepEqual(drawn({ training: [[1, 4], [2, 3]], validation: [[2, 3]] }), ["training", "validation"]);
+  assert.deepEqual(drawn({ training: [[1, 4]], validation: [[1, 4]] }), []);
 });

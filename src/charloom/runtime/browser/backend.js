@@ -30,6 +30,7 @@
  * @property {any} shape of the network. @property {any} corpus that it learned. @property {Record<string, any>} losses by protocol.
  * @property {{kind: string, characters: string}} vocabulary
  * @property {string[]} cleaning of a prompt.
+ * @property {import("./curve.js").LearningCurve} curve how it learned.
  */
 
 /**

@@ -3,6 +3,7 @@
 import { connectActions } from "./actions.js";
 import { Announcer } from "./announce.js";
 import { connectComparing } from "./compare.js";
+import { showCurve } from "./curve.js";
 import { byId, factList } from "./dom.js";
 import { Explanation } from "./explanation.js";
 import { connectLegend } from "./legend.js";
@@ -83,6 +84,7 @@ export class Page {
     toForm(this.form, given);
     byId("intro").textContent = about.intro;
     byId("facts").replaceChildren(mainFacts(about.shape, about.corpus, about.losses));
+    showCurve(about.curve);
     byId("items-field").hidden = !this.items;
     byId("temperatures").value = [...new Set([0.3, usual.temperature, 1.2])].sort().join(", ");
     byId("filters").open ||= this.#filtered().length > 0;

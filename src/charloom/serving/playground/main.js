@@ -1,7 +1,6 @@
 /** The playground of a server: what it has beside writing and scoring. Models, a key, notes, neurons, the request. */
 
 import { BackendError } from "./backend.js";
-import { lossCurve } from "./curve.js";
 import { byId, element } from "./dom.js";
 import { temperatureNote, unitNotes } from "./notes.js";
 import { offerPrompts, openingText } from "./opening.js";
@@ -100,7 +99,6 @@ async function modelChanged() {
   cell = facts.config.model.cell;
   page.use({ ...facts, shape: facts.config.model, corpus: facts.config.corpus }, before);
   byId("model").value = model;
-  byId("curve").replaceChildren(lossCurve(facts.history) ?? element("p", { class: "soft", text: "There is no history of its training." }));
   byId("card").replaceChildren(element("pre", { tabindex: "0", role: "region", "aria-label": "Card of the model", text: facts.card ?? "" }));
   lookAhead();
   lookInside();
