@@ -24,9 +24,10 @@ from charloom.wrong_values import did_you_mean, explain
 Cell = Literal["rnn", "lstm", "gru"]
 VocabularyKind = Literal["characters", "bytes"]
 ValidationSplit = Literal["tail", "blocks", "row-tail"]
-CleaningName = Literal[
-    "gutenberg", "nfc", "lowercase", "mask-numbers", "drop-speaker-lines", "drop-empty-lines", "join-lines", "article"
+StepName = Literal[
+    "gutenberg", "nfc", "lowercase", "mask-numbers", "drop-speaker-lines", "drop-empty-lines", "join-lines"
 ]
+CleaningName = Literal[StepName, "article"]
 Optimizer = Literal["muon", "adamw"]
 TrackerName = Literal["tensorboard", "mlflow"]
 Protocol = Literal["stateful", "windows-256", "cold-60"]

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from charloom.text.cleaning import STEPS, clean, clean_prompt, expand
+from charloom.settings import CleaningName, StepName
+from charloom.text.cleaning import SETS, STEPS, clean, clean_prompt, expand
 
 PLAY = "ROMEO:\nO, Speak again!\n\nNurse: (within)\nMadam\n"
 
@@ -51,6 +53,8 @@ def test_expand_spells_sets_out() -> None:
     assert expand(["nfc", "article"]) == ("nfc", *article)
     assert expand([]) == ()
     assert set(article) <= set(STEPS)
+    assert set(STEPS) == set(get_args(StepName))
+    assert {*STEPS, *SETS} == set(get_args(CleaningName))
 
 
 def test_prompts_get_the_steps_on_characters_only() -> None:

@@ -81,7 +81,9 @@ def _other_types(text: str) -> str:
     """Types that signatures name and that are not imported by themselves: what each is."""
     public = {name.rpartition(".")[2] for name in re.findall(r"\[`([\w.]+)`\]", text)}
     definitions = dict(_definitions())
-    lines = [f"- {code(name)}: {definitions[name]}" for name in sorted(used_types(text) - public)]
+    used = used_types(text)
+    used |= {name for name in definitions if any(f"`Literal[{name}," in definitions.get(user, "") for user in used)}
+    lines = [f"- {code(name)}: {definitions[name]}" for name in sorted(used - public)]
     return "\n".join(["## Other types in these signatures\n", *lines])
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from charloom import folders
 from charloom.errors import ModelDirectoryError
-from charloom.settings import Cell, ValidationSplit, VocabularyKind
+from charloom.settings import Cell, Protocol, StepName, ValidationSplit, VocabularyKind
 from charloom.wrong_values import explain, shorten
 
 FORMAT_VERSION: Final = 1
@@ -90,9 +90,7 @@ class CorpusRecord(_Record):
     sources: list[str]
     characters: int = Field(ge=0)
     sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
-    cleaning: list[
-        Literal["gutenberg", "nfc", "lowercase", "mask-numbers", "drop-speaker-lines", "drop-empty-lines", "join-lines"]
-    ]
+    cleaning: list[StepName]
     encoding: str
     vocabulary: VocabularyKind
     min_count: int = Field(ge=1)
@@ -193,7 +191,7 @@ class ModelConfig(_Record):
     model: ModelShape
     corpus: CorpusRecord
     training: dict[str, Any] = Field(description="settings and figures of the run that made the model")
-    losses: dict[Literal["stateful", "windows-256", "cold-60"], Loss]
+    losses: dict[Protocol, Loss]
     precision: PrecisionRecord | None = Field(None, description="None where it was not measured, as in older models")
     memory: MemoryRecord | None = Field(None, description="None where it was not measured, as in older models")
     listed: ListedRecord | None = Field(None, description="None for a text")

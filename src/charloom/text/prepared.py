@@ -24,7 +24,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from charloom.errors import CorpusError, ModelDirectoryError, UsageError
 from charloom.files import expand_home
 from charloom.folders import CORPUS_IDS, CORPUS_RECORD, holds_prepared
-from charloom.settings import ReadingSettings, VocabularyKind
+from charloom.settings import ReadingSettings, StepName, VocabularyKind
 from charloom.text.cleaning import expand
 from charloom.text.named import named_corpus
 from charloom.text.splits import Segment
@@ -127,9 +127,7 @@ class PreparedRecord(BaseModel):
     lines: Count
     unknown: Count
     sha256: Sha256 = Field(description="of the cleaned text in UTF-8")
-    cleaning: list[
-        Literal["gutenberg", "nfc", "lowercase", "mask-numbers", "drop-speaker-lines", "drop-empty-lines", "join-lines"]
-    ]
+    cleaning: list[StepName]
     encoding: str
     vocabulary: VocabularyKind
     min_count: int = Field(ge=1)
