@@ -63,9 +63,18 @@ def test_a_file_that_is_wrong(tmp_path: Path, content: str, message: str) -> Non
 
 
 def test_an_environment_that_is_wrong() -> None:
-    for name, value in (("MAX_ROWS", "many"), ("NO_SUCH", "1"), ("LOG_FORMAT", "xml")):
+    for name, value in (("MAX_ROWS", "many"), ("LOG_FORMAT", "xml")):
         with pytest.raises(UsageError, match=f"^CHARLOOM_SERVE_{name}: {name.lower()}"):
             gather_settings({}, {f"CHARLOOM_SERVE_{name}": value}, None, in_container=False)
+    for name, near in (
+        ("WHATEVER", ""),
+        ("", ""),
+        ("MAX_ROW", "; did you mean CHARLOOM_SERVE_MAX_ROWS?"),
+        ("API_KEYS", "; did you mean CHARLOOM_SERVE_API_KEY?"),
+    ):
+        with pytest.raises(UsageError) as found:
+            gather_settings({}, {f"CHARLOOM_SERVE_{name}": "1"}, None, in_container=False)
+        assert str(found.value) == f"CHARLOOM_SERVE_{name}: there is no such setting{near}"
     with pytest.raises(UsageError, match="SAGEMAKER_BIND_TO_PORT"):
         gather_settings({}, {"SAGEMAKER_BIND_TO_PORT": "no"}, None, in_container=True)
     with pytest.raises(UsageError, match="cannot read CHARLOOM_SERVE_CONFIG /nowhere/at/all"):

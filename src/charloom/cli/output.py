@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, Field
 
+from charloom.cli.variables import misspelt_variables
 from charloom.display import ForgivingStream, safe_json, visible
 from charloom.events import Notice, Warned
 
@@ -53,6 +54,8 @@ class Output:
         self._on_terminal = sys.stdout.isatty()
         logging.getLogger("charloom").handlers = [_Notes(self)]
         logging.getLogger("charloom.hub").setLevel(logging.INFO)  # what is fetched
+        for name, near in misspelt_variables(os.environ):
+            self.warn(f"the variable {name} in the environment is not read; did you mean {near}?")
 
     @cached_property
     def console(self) -> CommandConsole:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from charloom.display import visible
 from charloom.errors import UsageError
 from charloom.files import expand_home
 from charloom.settings import Duration, Precision, Settings, validate
@@ -187,6 +189,15 @@ def _from_environment(environment: Mapping[str, str]) -> dict[str, Any]:
         for name, value in environment.items()
         if name.startswith(PREFIX) and name not in (API_KEYS, CONFIG)
     }
+    known = {variable.removeprefix(PREFIX).lower(): variable for variable in variables()}
     for name, value in values.items():
+        if name not in known:
+            near = "".join(f"; did you mean {known[each]}?" for each in get_close_matches(name, known, 1))
+            raise UsageError(f"{visible(PREFIX + name.upper())}: there is no such setting{near}")
         validate(ServeSettings, {name: value}, origin=f"{PREFIX}{name.upper()}: ")
     return values
+
+
+def variables() -> list[str]:
+    """The variables of the environment that the server reads."""
+    return [API_KEYS, CONFIG, *(PREFIX + name.upper() for name in ServeSettings.model_fields)]
