@@ -23,7 +23,13 @@ def expand_home(path: Path | str) -> Path:
         UsageError: it is not a path, or it begins with `~name` and there is no such user.
     """
     if not isinstance(path, str | os.PathLike):
-        raise UsageError(f"{path!r} is not a path: give a string or a pathlib.Path")
+        raise UsageError(f"{path!r:.60} is not a path: give a string or a pathlib.Path")
+    try:
+        is_name = b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        is_name = False
+    if not is_name:
+        raise UsageError(f"{path!r:.60} is not a path: no file can have this name")
     try:
         return Path(path).expanduser()
     except RuntimeError:

@@ -5,7 +5,7 @@ Legend: T time, H hidden units, U chosen units.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -58,17 +58,23 @@ def activations(
         raise UsageError(f"text: {len(ids):,} characters are too many to look at, give at most {LONGEST:,}", "text")
     last = shape.num_layers - 1
     layer = last if layer is None else layer
-    if not 0 <= layer <= last:
-        raise UsageError(f"layer = {layer}: give one from 0 to {last}", "layer")
-    for unit in units or ():
-        if not 0 <= unit < shape.hidden_size:
-            message = f"units: there is no unit {unit}, give some from 0 to {shape.hidden_size - 1}"
+    if not _is_number_below(layer, shape.num_layers):
+        raise UsageError(f"layer = {layer!r:.60}: give one from 0 to {last}", "layer")
+    if isinstance(units, str | bytes) or not isinstance(units, Iterable | None):
+        raise UsageError(f"units = {units!r:.60}: give a list of numbers", "units")
+    for unit in () if units is None else units:
+        if not _is_number_below(unit, shape.hidden_size):
+            message = f"units: there is no unit {unit!r:.60}, give some from 0 to {shape.hidden_size - 1}"
             raise UsageError(message, "units")
     hidden = read_states(session, vocabulary, ids, [layer * shape.states_per_layer])[1:, 0]
     chosen = list(units) if units is not None else _most_variable(hidden)
     decode = vocabulary.decoder()
     characters = tuple(decode(int(token)) for token in ids)
     return Activations(layer, characters, tuple(chosen), hidden[:, chosen])
+
+
+def _is_number_below(value: object, end: int) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool) and 0 <= int(value) < end
 
 
 def read_states(session: Session, vocabulary: Vocabulary, ids: Ids, places: Sequence[int]) -> NDArray[np.float32]:

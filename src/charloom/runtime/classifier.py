@@ -24,7 +24,7 @@ from charloom.errors import CorpusError, UsageError
 from charloom.events import Notify, ignore, unfailing
 from charloom.files import expand_home
 from charloom.runtime.model import Model, load
-from charloom.runtime.scored_files import NamedFiles
+from charloom.runtime.scored_files import NamedFiles, several
 from charloom.runtime.scores import Score
 from charloom.runtime.scoring import LONGEST, Scorer, Text, as_line
 from charloom.runtime.session import Logits, Nats, Session, State
@@ -131,9 +131,7 @@ class Classifier:
         Raises:
             UsageError: one text instead of several, or something that is no text.
         """
-        if isinstance(texts, str):
-            raise UsageError("classify_texts takes several texts: give a list, or call classify for one")
-        return self._classify(_Read(_checked_text(text)[:LONGEST]) for text in texts)
+        return self._classify(_Read(_checked_text(text)[:LONGEST]) for text in several(texts))
 
     def classify_files(
         self,
@@ -252,7 +250,7 @@ def _sent_again(models: dict[str, Model], prior: dict[str, float]) -> Classifier
 
 def _checked_text(text: object) -> str:
     if not isinstance(text, str):
-        raise UsageError(f"{text!r} is not a text: give a string")
+        raise UsageError(f"{text!r:.60} is not a text: give a string")
     return text
 
 

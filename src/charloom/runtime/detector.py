@@ -11,7 +11,7 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ValidationError
 
 from charloom.errors import StorageError, UsageError
-from charloom.files import atomic_write
+from charloom.files import atomic_write, expand_home
 from charloom.runtime.masks import Masks, compile_masks
 from charloom.runtime.model import Model, load
 from charloom.runtime.scores import Ranking, Score, rank
@@ -55,8 +55,7 @@ class Detector:
             raise UsageError(f"by = {by!r}: choose worst, mean or total")
         self.model = model if isinstance(model, Model) else load(model)
         self.by: Ranking = by
-        self.masks: tuple[str, ...] = (mask,) if isinstance(mask, str) else tuple(mask)
-        compile_masks(self.masks)
+        self.masks: tuple[str, ...] = tuple(each.pattern for each in compile_masks(mask))
         self.against = against if isinstance(against, Model) or against is None else load(against)
         self.threshold: Threshold | None = None
         self._measure([])  # refuses models that read texts differently
@@ -119,8 +118,9 @@ class Detector:
 
         Raises:
             StorageError: the file cannot be written, or is another one.
-            UsageError: there is no threshold yet.
+            UsageError: there is no threshold yet, or it is not a path.
         """
+        path = expand_home(path)
         saved = _Saved(
             model=self.model.checksum,
             against=None if self.against is None else self.against.checksum,
@@ -129,8 +129,8 @@ class Detector:
             mask=list(self.masks),
             threshold=self._fitted(),
         )
-        check_threshold_file(Path(path))
-        with atomic_write(Path(path)) as file:
+        check_threshold_file(path)
+        with atomic_write(path) as file:
             file.write(saved.model_dump_json(indent=2).encode() + b"\n")
 
     @classmethod
@@ -147,7 +147,7 @@ class Detector:
         Raises:
             UsageError: it cannot be read, is not such a file, or was fitted with other models.
         """
-        path = Path(path)
+        path = expand_home(path)
         saved = _read(path)
         detector = cls(model, by=saved.by, mask=saved.mask, against=against)
         if saved.model != detector.model.checksum:

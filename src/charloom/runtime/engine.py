@@ -309,5 +309,5 @@ class Engine:
 
 
 def _check(name: str, value: int, least: int) -> None:
-    if value < least:
-        raise UsageError(f"{name} = {value}: give {least} or more")
+    if not isinstance(value, int) or value < least:
+        raise UsageError(f"{name} = {value!r:.60}: give {least} or more")

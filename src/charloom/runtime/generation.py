@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from charloom.errors import UsageError
 from charloom.runtime.prompts import prompt_ids, read_prompt
 from charloom.runtime.rows import FinishReason, Row, Rows
 from charloom.runtime.session import Session
@@ -215,6 +216,8 @@ def settings_over(
     Raises:
         UsageError: an unknown option, or a value out of its range.
     """
+    if not isinstance(settings, SamplingSettings | None):
+        raise UsageError(f"settings = {settings!r:.60}: give charloom.SamplingSettings, or options by name")
     values = usual.model_dump()
     given = {**(settings.model_dump(exclude_unset=True) if settings is not None else {}), **options}
     if given.get("regex") is not None:

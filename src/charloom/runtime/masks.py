@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ def compile_masks(masks: Masks) -> tuple[re.Pattern[str], ...]:
         UsageError: one cannot be read.
     """
     found = []
-    for mask in [masks] if isinstance(masks, str) else masks:
+    for mask in masks if isinstance(masks, Iterable) and not isinstance(masks, str | bytes) else [masks]:
+        if not isinstance(mask, str):
+            raise UsageError(f"mask {mask!r:.60}: give a regular expression as a string, or several")
         try:
             found.append(re.compile(mask))
         except re.error as error:

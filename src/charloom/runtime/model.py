@@ -199,7 +199,7 @@ class Model(ModelScores, ModelMeasures):
         cleaned = self._clean(prompt)
         if "\n" in prompt or "\r" in prompt:
             raise UsageError("an item is one line: give a prompt without a line end")
-        if isinstance(exclude, str):
+        if isinstance(exclude, str | bytes) or not isinstance(exclude, Container):
             raise UsageError("exclude holds several items: give a set or a list of them")
         chosen = self._complete(settings, options)
         if chosen.regex is None:

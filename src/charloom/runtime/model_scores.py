@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from charloom.bundle import ModelConfig
+from charloom.errors import UsageError
 from charloom.events import Notify, ignore, unfailing
 from charloom.runtime.session import Session
 from charloom.text.vocabulary import Vocabulary
@@ -40,10 +41,11 @@ class ModelScores:
         Raises:
             CorpusError: a text is too long for `per_char`.
             ModelDirectoryError: the network's answer is not a number.
+            UsageError: one text instead of several, or something that is no text.
         """
-        from charloom.runtime.scored_files import in_memory
+        from charloom.runtime.scored_files import in_memory, several
 
-        return self._scorer(per_char).in_turn(map(in_memory, texts))
+        return self._scorer(per_char).in_turn(map(in_memory, several(texts)))
 
     def score_lines(
         self,
@@ -71,9 +73,9 @@ class ModelScores:
             ModelDirectoryError: the network's answer is not a number.
             UsageError: a mask cannot be read, a line is no text, or the models read texts differently.
         """
-        from charloom.runtime.scored_files import lines_in_memory
+        from charloom.runtime.scored_files import lines_in_memory, several
 
-        return self._scorer(per_char, mask, against).in_turn(lines_in_memory(lines, live=live))
+        return self._scorer(per_char, mask, against).in_turn(lines_in_memory(several(lines), live=live))
 
     def score_files(
         self,
@@ -125,6 +127,8 @@ class ModelScores:
         cleaning = self.config.corpus.cleaning
         if against is None:
             return Scorer(self._session, self.vocabulary, cleaning, per_char=per_char, mask=mask)
+        if not isinstance(against, ModelScores):
+            raise UsageError(f"against = {against!r:.60}: give a model that charloom.load opened")
         from charloom.runtime.contrast import Contrast
 
         other = against._scorer(False, mask)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from typing import TypeVar
 
 from charloom.errors import UsageError
 from charloom.events import DownloadProgress, Event, Notify
@@ -14,7 +15,20 @@ from charloom.text.decoding import check_encoding, decode_chunks
 from charloom.text.lines import Line, split_lines, split_live_lines
 from charloom.text.sources import Document, read_documents
 
+Each = TypeVar("Each")
+
 _CHUNK = 1 << 16  # bytes read at a time of each of several files, and characters of a text in memory
+
+
+def several(texts: Iterable[Each]) -> Iterable[Each]:
+    """The same texts, where they are several and not one.
+
+    Raises:
+        UsageError: they are not.
+    """
+    if isinstance(texts, str | bytes) or not isinstance(texts, Iterable):
+        raise UsageError(f"{texts!r:.60} is not several texts: give a list of them")
+    return texts
 
 
 def in_memory(text: str | None) -> Text:
@@ -26,7 +40,7 @@ def in_memory(text: str | None) -> Text:
     if _is_missing(text):
         return Text([""], whole=True)
     if not isinstance(text, str):
-        raise UsageError(f"{text!r} is not a text but of type {type(text).__name__}: give texts")
+        raise UsageError(f"{text!r:.60} is not a text but of type {type(text).__name__}: give texts")
     if len(text) <= LONGEST:
         return Text([text], text, whole=True)
     return Text((text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)), text[:LONGEST])

@@ -70,5 +70,7 @@ def fit_threshold(figures: Sequence[float] | array[float], false_alarms: float, 
 
 def check_false_alarms(count: float) -> None:
     """Refuse a rate that lines cannot show."""
-    if not (math.isfinite(count) and count >= 1):
-        raise UsageError(f"false alarms = {count}: give 1 or more, in as many lines as the threshold is fitted on")
+    if not (isinstance(count, int | float | np.number) and math.isfinite(count) and count >= 1):
+        raise UsageError(
+            f"false alarms = {count!r:.40}: give 1 or more, in as many lines as the threshold is fitted on"
+        )

@@ -27,7 +27,7 @@ def check_encoding(encoding: str) -> None:
     try:
         "a".encode(encoding)
         known = codecs.lookup(encoding).name not in _DOMAIN_NAMES
-    except (LookupError, ValueError):
+    except (LookupError, ValueError, TypeError):
         known = False
     if not known:
         raise UsageError(f"encoding = {encoding!r}: no such text encoding; try utf-8, utf-16, latin-1 or cp1252")
