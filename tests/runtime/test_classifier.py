@@ -200,7 +200,7 @@ def test_sent_to_another_process_it_says_the_same(three: dict[str, Path]) -> Non
 
 def test_what_is_no_text_and_no_place_of_labels(three: dict[str, Path], tmp_path: Path) -> None:
     classifier = charloom.Classifier(three)
-    with pytest.raises(charloom.UsageError, match="takes several texts"):
+    with pytest.raises(charloom.UsageError, match="is not several texts"):
         classifier.classify_texts("abe")
     with pytest.raises(charloom.UsageError, match="5 is not a text"):
         classifier.classify(5)  # type: ignore[arg-type]
