@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,12 @@ from charloom.runtime.session import open_session
 from charloom.text.vocabulary import Ids
 from figures import style
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 STUDIED = 5_000  # characters to choose a unit by, and as many others to test it on
 CONVINCING = 0.7  # from here on a unit is said to track a feature
+LINES, WIDEST = 4, 56  # of the text that is shown, and characters in each
 
 
 @dataclass(frozen=True)
@@ -68,22 +73,45 @@ def _hidden(directory: ModelDirectory, ids: Ids) -> Values:
 
 
 def draw(directory: ModelDirectory, held_out: Ids, found: Finding, length: int = 420) -> bytes:
-    """The unit's value along held-out text that it was not chosen by, above the feature."""
+    """The unit's value along held-out text that it was not chosen by, the feature, and the text's first lines."""
     ids = _halves(held_out)[1][:length]
     text = directory.vocabulary.decode(ids)
     hidden = _hidden(directory, ids)[:, found.unit]
-    with style.figure(7.6, 3.2) as figure:
-        upper, lower = figure.subplots(2, 1, sharex=True)
+    with style.figure(7.6, 4.6) as figure:
+        upper, lower, letters = figure.subplots(3, 1, height_ratios=[3, 2.4, 2.2])
         upper.step(range(len(ids)), hidden, where="mid", color=style.BLUE, linewidth=1.2)
         upper.set_title(f"unit {found.unit} (correlation on unseen text: {found.tested:.2f})")
         upper.set_ylim(-1.05, 1.05)
+        upper.tick_params(labelbottom=False)
         lower.step(range(len(ids)), features(text)[found.feature], where="mid", color=style.ORANGE, linewidth=1.2)
         lower.set_title(found.feature)
         lower.set_xlabel("characters")
         for axes in (upper, lower):
             axes.grid(axis="y", linewidth=0.8)
             axes.set_xlim(0, len(ids) - 1)
+        _write_letters(letters, text, hidden)
         return style.svg(figure, "A unit and what it follows")
+
+
+def _write_letters(axes: Axes, text: str, hidden: Values) -> None:
+    """The first whole lines of a text; behind each letter the unit's value, blue above zero and orange below."""
+    from matplotlib.patches import Rectangle
+
+    axes.set_title("the unit's value after each letter: blue to 1, orange to −1")
+    axes.set_axis_off()
+    axes.set_xlim(0, WIDEST)
+    axes.set_ylim(LINES, 0)
+    first = text.find("\n") + 1
+    line = column = 0
+    for character, value in zip(text[first:], hidden[first:], strict=True):
+        colour = style.BLUE if value > 0 else style.ORANGE
+        depth = round(0.5 * abs(value), 2)
+        axes.add_patch(Rectangle((column, line + 0.06), 1, 0.88, color=colour, alpha=depth, linewidth=0))
+        shown = "⏎" if character == "\n" else character
+        axes.text(column + 0.5, line + 0.5, shown, ha="center", va="center", family="monospace", fontsize=9)
+        line, column = (line + 1, 0) if character == "\n" or column + 1 == WIDEST else (line, column + 1)
+        if line == LINES:
+            return
 
 
 def best(findings: Mapping[str, list[Finding]]) -> tuple[str, Finding]:

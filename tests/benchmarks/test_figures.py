@@ -17,7 +17,7 @@ from charloom.bundle import ModelShape, open_model_directory, read_history
 from charloom.runtime.session import initial_state, open_session
 from charloom.settings import Cell
 from charloom.training.model import CharacterModel
-from figures import cell, distribution, gates, gradients, learning, unrolled
+from figures import cell, distribution, gates, gradients, learning, neurons, unrolled
 from figures.__main__ import main
 
 TINY = {"hidden_size": 8, "embedding_size": 4, "batch_size": 4, "bptt": 20, "epochs": None, "steps": 4}
@@ -75,6 +75,19 @@ def test_the_unrolled_network_pays_what_the_model_scores(trained: Path) -> None:
         shares = dict(step.guesses)
         assert shares.get(step.came, 2**-step.bits) == pytest.approx(2**-step.bits, abs=1e-4)
     assert found[-1].gradient == 1
+
+
+def test_letters_under_a_unit_are_whole_lines(trained: Path) -> None:
+    directory = open_model_directory(trained)
+    text = "\n".join(f"line {line} of (a) text" for line in range(12))
+    ids = directory.vocabulary.encode(text)
+    found = neurons.search(directory, ids)[0]
+    picture = neurons.draw(directory, ids, found).decode()
+    half = text[len(text) // 2 :]
+    lines = half[half.index("\n") + 1 :].split("\n")[: neurons.LINES]
+    written = [str(each.text).strip() for each in ET.fromstring(picture).iter("{http://www.w3.org/2000/svg}text")]
+    letters = [each for each in written[written.index(found.feature) :] if len(each) <= 1]
+    assert "".join(letters).endswith("".join(f"{line}⏎" for line in lines).replace(" ", ""))
 
 
 def test_a_cell_goes_from_moment_to_moment(trained: Path) -> None:
