@@ -470,11 +470,28 @@ def test_how_it_learned_is_drawn(visit: Opener, folder: Path) -> None:
     expect(picture.locator("path")).to_have_count(2)
     expect(picture.locator("circle.validation")).to_have_count(len(measured))
     expect(page.locator("#curve-validation")).to_be_visible()
-    for text in picture.locator("text").all():
-        box = text.bounding_box()
-        assert box is not None
-        assert box["height"] > 12, "a phone's letters are as large"
-        assert box["x"] + box["width"] <= 360
+
+
+def test_letters_in_drawings_are_as_large_on_a_phone(visit: Opener) -> None:
+    page = visit("prompt=The%20&seed=1&length=300", viewport={"width": 360, "height": 640})
+    done(page)
+    expect(page.locator("#written-cell-picture svg")).to_be_visible()
+    assert len(large_drawings(page)) >= 3, "the network, a cell, the curve"
+    page.get_by_role("tab", name="Neurons").click()
+    expect(page.locator("#cell-picture svg")).to_be_visible()
+    assert {"unit-line", "cell"} <= set(large_drawings(page))
+
+
+def large_drawings(page: Page) -> list[str]:
+    """The classes of the drawings in sight, all letters of which can be read and are on the page."""
+    drawings = page.locator("svg:visible")
+    for drawing in drawings.all():
+        for text in drawing.locator("text").filter(has_text=re.compile(".")).all():
+            box = text.bounding_box()
+            assert box is not None
+            assert box["height"] >= 11, (drawing.get_attribute("class"), text.text_content())
+            assert 0 <= box["x"] <= box["x"] + box["width"] <= 360
+    return [str(one.get_attribute("class")) for one in drawings.all()]
 
 
 def test_without_a_history_there_is_no_empty_frame(browser: Browser, folder: Path, tmp_path: Path) -> None:

@@ -50,6 +50,16 @@ def test_prompts_are_how_the_models_own_texts_begin(model: Model) -> None:
     assert all(prompt.strip() and set(prompt) <= known for prompt in prompts)
 
 
+def test_prompts_in_a_script_without_spaces_are_two_characters(tmp_path: Path) -> None:
+    text = tmp_path / "text.txt"
+    text.write_text("天地玄黄，宇宙洪荒。日月盈昃，辰宿列张。\n　　寒来暑往，秋收冬藏。\n" * 60, "utf-8")
+    options = {"steps": 40, "hidden_size": 24, "batch_size": 8, "bptt": 16, "learning_rate": 0.02, "threads": 1}
+    charloom.train(text, tmp_path / "model", device="cpu", **options)  # type: ignore[arg-type]
+    prompts = introduce(charloom.load(tmp_path / "model")).prompts
+    assert prompts
+    assert all(len(prompt) == 2 and prompt.isalpha() for prompt in prompts)
+
+
 def test_a_named_unit_follows_its_feature_on_text_of_its_own(model: Model) -> None:
     """Not only on the text by which it was chosen."""
     units = introduce(model).units

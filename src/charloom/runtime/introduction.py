@@ -27,6 +27,7 @@ _TEMPERATURE = 0.6
 _PROMPTS = 4
 _SHORT_LINE = 24  # characters of a line that is a prompt by itself, such as a speaker's name
 _PROMPT = 14  # characters of a prompt, about
+_UNSPACED_PROMPT = 2  # characters of one in a script without spaces between words
 _ITEM_PROMPT = 2  # characters that items begin with
 _STUDIED = 3_000  # characters over which units are compared, half to choose one and half to test it
 _SOURCES = 3  # files that are named
@@ -108,7 +109,11 @@ def _prompts(texts: Sequence[str], items: bool) -> tuple[str, ...]:
 
 
 def _starts(text: str) -> Iterator[str]:
-    """How the paragraphs of a text begin; where there is one paragraph, how its lines do."""
+    """How the paragraphs of a text begin; where there is one, or no spaces between words, how its lines do."""
+    if text.count(" ") * _SHORT_LINE < len(text):
+        begins = (line.strip()[:_UNSPACED_PROMPT] for line in text.split("\n"))
+        yield from filter(str.isalpha, begins)
+        return
     paragraphs = [part for part in text.split("\n\n") if part]
     for part in paragraphs if len(paragraphs) > 1 else text.split("\n"):
         line, end, _ = part.partition("\n")

@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ticks, linesOf } from "./modules/curve.js";
-import { activationStep } from "./modules/neurons.js";
 import { atTemperature, movement } from "./modules/notes.js";
+import { activationStep } from "./modules/ramp.js";
 import * as surprise from "./modules/characters.js";
 import { charactersOf } from "./modules/server.js";
 

@@ -41,7 +41,7 @@ export function percent(share) {
 }
 
 const NAMES = new Map([
-  [" ", "space"], ["\n", "line end"], ["\t", "tab"], ["\r", "carriage return"], ["\u00a0", "no-break space"],
+  [" ", "space"], ["\n", "line end"], ["\t", "tab"], ["\r", "carriage return"], ["\u00a0", "no-break space"], ["\u3000", "wide space"],
   [".", "full stop"], [",", "comma"], [":", "colon"], [";", "semicolon"], ["'", "apostrophe"], ['"', "quote"],
   ["!", "exclamation mark"], ["?", "question mark"], ["-", "hyphen"], ["(", "open bracket"], [")", "close bracket"],
   ["\ufffd", "unknown character"],
@@ -56,7 +56,7 @@ export function spokenName(character) {
 
 /** What is shown for a character on its own. @param {string} character */
 export function shownAlone(character) {
-  return { " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽" }[character] ?? character;
+  return { " ": "␣", "\n": "⏎", "\t": "⇥", "\r": "␍", "\u00a0": "⍽", "\u3000": "␣" }[character] ?? character;
 }
 
 /** What a screen reader says for a character of a text. @param {Character} one */

@@ -4,6 +4,7 @@ import { cellPicture } from "./cell.js";
 import { spokenName } from "./characters.js";
 import { byId, drawn, element } from "./dom.js";
 import { Panel, glyph } from "./panel.js";
+import { activationClass } from "./ramp.js";
 import { TextView } from "./text.js";
 
 /**
@@ -12,6 +13,7 @@ import { TextView } from "./text.js";
  */
 
 const LOOKED_AT = 5000; // characters that a back end takes
+const WIDEST_LINE = 1104; // of the drawing of a unit's values
 
 /** A value with its sign, as it is read. @param {number} value */
 export function signed(value) {
@@ -148,7 +150,7 @@ export class Neurons {
     byId("cell").hidden = !picture;
     if (!picture) return;
     byId("cell-picture").replaceChildren(picture);
-    byId("cell-said").replaceChildren("At ", ...glyph(this.view.characters[index].text), ` of unit ${byId("unit").value}. Point at a letter to see another.`);
+    byId("cell-said").replaceChildren(`Unit ${byId("unit").value} at `, ...glyph(this.view.characters[index].text), ". Point at a letter to see another.");
   }
 
   /** Mark the button of the unit that is shown. @param {number} unit @param {number} layer */
@@ -190,21 +192,9 @@ export class Neurons {
   }
 }
 
-/** @param {number} value from −1 to 1. @returns {number} the step of the diverging ramp, −4 to 4. */
-export function activationStep(value) {
-  const size = Math.min(1, Math.abs(value));
-  return Math.sign(value) * [0.1, 0.3, 0.55, 0.8].filter((least) => size >= least).length + 0;
-}
-
-/** @param {number} value */
-export function activationClass(value) {
-  const step = activationStep(value);
-  return step < 0 ? `negative-${-step}` : `positive-${step}`;
-}
-
 /** A unit's values as a line over the text, from −1 to 1. @param {number[]} values @param {string} label */
 function lineOf(values, label) {
-  const [width, height] = [1080, 80];
+  const [width, height] = [Math.min(byId("unit-line").clientWidth || WIDEST_LINE, WIDEST_LINE) - 24, 80];
   const y = (/** @type {number} */ value) => ((1 - value) * height) / 2;
   const step = width / Math.max(1, values.length);
   const path = values.map((value, at) => `${at ? "L" : "M"}${(at * step).toFixed(1)} ${y(value).toFixed(1)}`).join("");

@@ -5,7 +5,7 @@ import { byId, drawn, element } from "./dom.js";
 import { signed } from "./neurons.js";
 import { glyph } from "./panel.js";
 
-const SHOWN = 24; // characters in a drawing
+const SHOWN = 18; // characters in a drawing
 
 /**
  * How the likeliest characters share the probability at a temperature, beside the model's own.
@@ -93,7 +93,7 @@ function inWords(character) {
  * @param {-1 | 0} least −1 where values may be negative.
  */
 function bars(characters, values, label, least) {
-  const [width, height] = [12, least ? 72 : 52];
+  const [width, height] = [16, least ? 72 : 52];
   const most = least ? 1 : Math.max(0.5, ...values);
   const zero = least ? height / 2 : height;
   const picture = drawn("svg", { class: "columns", viewBox: `0 0 ${width * values.length} ${height + 18}`, role: "img", "aria-label": `${label}: ${values.map((value) => value.toFixed(2)).join(", ")}` });
