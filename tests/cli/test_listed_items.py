@@ -85,6 +85,7 @@ def test_a_copy_of_an_item_is_shown_where_it_is_in_the_list(
     (tmp_path / "given.txt").write_text("\n".join(LISTED), "utf-8")
     ran = charloom("novelty", learned, names, "--split", split, "--file", tmp_path / "given.txt", "--json")
     assert ran.json["copies"]
+    assert ran.json["longest"] <= max(map(len, LISTED)), "no copy is longer than an item"
     text = names.read_text("utf-8")
     for copy in ran.json["copies"]:
         assert any(copy["text"] in item for item in LISTED)
