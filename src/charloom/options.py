@@ -68,6 +68,7 @@ class LearningOptions(ReadingOptions, total=False):
     steps: int | None
     batch_size: int
     bptt: int
+    grow_windows: bool
     optimizer: Optimizer
     learning_rate: float
     schedule: Literal["cosine", "constant"]

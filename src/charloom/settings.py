@@ -174,6 +174,11 @@ class TrainingSettings(Settings):
         le=65_536,
         description="Characters a row advances between updates (the window of back-propagation).",
     )
+    grow_windows: bool = Field(
+        False,
+        description="Learn thirds of a window at first, then halves, then whole ones; a --budget does so on a processor "
+        "where --bptt is not given.",
+    )
     optimizer: Optimizer = Field(
         "muon", description="Muon for the recurrent layers' matrices and AdamW for the rest, or AdamW for all."
     )
@@ -221,6 +226,8 @@ class TrainingSettings(Settings):
         given = [name for name in LENGTHS if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"give {' or '.join(given)}, not both")
+        if self.grow_windows and given not in ([], ["budget"]):
+            raise ValueError(f"grow_windows goes by the clock: give a budget instead of {given[0]}")
         return self
 
 

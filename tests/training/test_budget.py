@@ -7,6 +7,7 @@ import json
 import math
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from charloom.training import speed as speeds
 from charloom.training.budget import SIZES, Choice, choose, choose_again, predicted_loss
 from charloom.training.data import TrainingData, model_shape, prepare_data
 from charloom.training.ranks import Ranks
-from charloom.training.schedule import Plan
+from charloom.training.schedule import Growth, Plan
 from charloom.training.state import Progress
 from tests.training.test_run import after
 from tests.training.test_tracking import runs
@@ -56,6 +57,17 @@ class TestPlan:
         # 10 updates in 40 s with all that belongs to them, 50.5 s to go.
         assert BY_CLOCK.steps_expected(progress) == 10 + round(10 / 40 * 50.5)
         assert BY_CLOCK.seconds_left(progress) == 60.5
+
+    def test_windows_grow_by_the_clock(self) -> None:
+        plan = replace(BY_CLOCK, growth=Growth(0.5))
+        parts = {second: plan.parts(Progress(seconds=float(second))) for second in (0, 30, 31, 60, 61, 100, 105)}
+        assert parts == {0: 3, 30: 3, 31: 2, 60: 2, 61: 1, 100: 1, 105: 1}
+        assert BY_CLOCK.parts(Progress()) == BY_STEPS.parts(Progress()) == 1
+        # 30 s make 45 updates where a second makes one with whole windows, and what comes makes as many as that says.
+        progress = Progress(step=45, seconds=30.0, training_seconds=30.0)
+        assert plan.steps_expected(progress) == round(45 + 30 * 2 * 2 / 3 + 40)
+        assert plan.steps_expected(Progress(step=90, seconds=65.0)) == round(90 * 125 / 90)
+        assert plan.steps_expected(Progress()) == 500
 
     def test_an_update_that_would_not_fit_is_not_begun(self) -> None:
         progress = Progress(step=10, seconds=99.4, training_seconds=5.0)
@@ -265,6 +277,25 @@ class TestChoice:
         given = chosen(long_text, hidden_size=128, input_dropout=0.05)
         assert given.speed == pytest.approx(slowed.speed), "it is slowed once, not twice"
 
+    def test_windows_grow_where_nothing_speaks_against_it(
+        self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Thirds are read at half the speed here: 0.3 of the time at that, 0.3 at two thirds, 0.4 at the whole."""
+
+        def speed(data: TrainingData, settings: RunSettings, *_: object) -> float:
+            return 1e6 if settings.training.bptt > 50 else 5e5
+
+        monkeypatch.setattr(speeds, "measure_speed", speed)
+        grown = chosen(long_text, hidden_size=128)
+        whole = chosen(long_text, hidden_size=128, grow_windows=False)
+        assert grown.settings.training.grow_windows
+        assert not whole.settings.training.grow_windows
+        assert not chosen(long_text, hidden_size=128, bptt=100).settings.training.grow_windows
+        assert grown.speed == whole.speed == 1e6
+        assert grown.steps == pytest.approx((0.3 * 3 / 2 + 0.3 * 2 * 2 / 3 + 0.4) * whole.steps, abs=1)
+        passes, fewer = (float(choice.reason.split()[8]) for choice in (whole, grown))
+        assert fewer == pytest.approx((0.3 / 2 + 0.3 * 2 / 3 + 0.4) * passes, abs=0.1)
+
     def test_what_was_given_stays(self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch) -> None:
         measured = machine(monkeypatch, 1e12)
         given = {"hidden_size": 200, "batch_size": 3, "bptt": 17, "learning_rate": 0.5, "dropout": 0.77}
@@ -291,7 +322,7 @@ class TestChoice:
         self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         machine(monkeypatch, 3e10)
-        choice = chosen(long_text, num_layers=2)
+        choice = chosen(long_text, num_layers=2, grow_windows=False)
         settings = choice.settings
         passes = choice.steps * settings.training.batch_size * settings.training.bptt / long_text.characters
         assert f"LSTM 2 × {settings.model.hidden_size} " in choice.reason
@@ -387,6 +418,10 @@ class TestNeighbours:
         assert not plan.is_misjudged(later, 800)
         assert not plan.is_misjudged(Progress(step=19, seconds=9.9), 1_501)
         assert not plan.is_misjudged(Progress(step=20, seconds=10.0), 1_501)
+        growing = replace(plan, growth=Growth(0.5))
+        assert not growing.is_misjudged(replace(later, parts=3), 401), "thirds take longer"
+        assert growing.is_misjudged(replace(later, parts=3), 399)
+        assert growing.is_misjudged(replace(later, parts=1), 799)
         assert not BY_CLOCK.is_misjudged(early, 1e9)
         assert not BY_STEPS.is_misjudged(early, 1e9)
 

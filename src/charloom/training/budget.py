@@ -30,8 +30,8 @@ from charloom.training.data import TrainingData, model_shape
 from charloom.training.device import computes_bfloat16, one_thread
 from charloom.training.publish import memory_seconds
 from charloom.training.ranks import Ranks
-from charloom.training.schedule import Plan, usual_rate
-from charloom.training.speed import Probes, estimate_speed
+from charloom.training.schedule import Growth, Plan, usual_rate
+from charloom.training.speed import Probes, estimate_speed, third_speed
 from charloom.training.state import Progress, fresh_state
 from charloom.training.temperature import temperature_seconds
 from charloom.training.torch_session import TorchSession
@@ -65,7 +65,8 @@ class Choice:
     Attributes:
         settings: with the choice laid over what was not given.
         steps: updates expected.
-        speed: characters a second that were measured.
+        speed: characters a second that were measured, in whole windows.
+        growth: of the windows, where they grow.
         speeds: those of all sizes that were measured, by hidden units.
         reason: a sentence for people.
     """
@@ -73,6 +74,7 @@ class Choice:
     settings: RunSettings
     steps: int
     speed: float
+    growth: Growth | None
     speeds: dict[int, float]
     reason: str
 
@@ -132,8 +134,15 @@ def choose(
                 speeds = probes.with_input_dropout(best.settings)
                 best = _best(data, own, fixed, budget, device, partial(_estimate, data, speeds))
             chosen.append((best, speeds))
-        content = _packed(data, *min(chosen, key=lambda each: each[0].loss), budget)
+        best, speeds = min(chosen, key=lambda each: each[0].loss)
+        content = _packed(data, best, speeds, budget, _measure_growth(data, best.settings, device, ranks))
     return _unpacked(ranks.share_bytes(content))
+
+
+def _measure_growth(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> Growth | None:
+    if not settings.training.grow_windows or data.record.items:
+        return None
+    return Growth(third_speed(data, settings, device, ranks))
 
 
 def _precisions(settings: RunSettings, device: torch.device) -> list[LearningPrecision]:
@@ -175,6 +184,8 @@ def choose_again(
     if ranks.writes:
         settings = _with_precision(settings, chosen.settings.training.precision)
         speed = progress.characters / max(progress.training_seconds, 1e-9)
+        if chosen.growth is not None:
+            speed /= chosen.growth.speed(progress.parts)
         factor = speed / chosen.speed
         left = max(1e-3, budget - progress.seconds)
         now = {size: factor * fastest for size, fastest in chosen.speeds.items()}
@@ -182,7 +193,7 @@ def choose_again(
         read = progress.characters + _LEARNING_SHARE * speed * left
         parameters = model_shape(data, chosen.settings.model).parameters
         if best.loss < predicted_loss(parameters, read, data.characters) - _BETTER:
-            content = _packed(data, best, now, budget)
+            content = _packed(data, best, now, budget, chosen.growth)
     content = ranks.share_bytes(content)
     return _unpacked(content) if content else None
 
@@ -191,16 +202,21 @@ def _estimate(data: TrainingData, speeds: dict[int, float], settings: RunSetting
     return estimate_speed(speeds, settings, data)
 
 
-def _packed(data: TrainingData, best: _Candidate, speeds: dict[int, float], budget: Duration) -> bytes:
+def _packed(
+    data: TrainingData, best: _Candidate, speeds: dict[int, float], budget: Duration, growth: Growth | None
+) -> bytes:
     training = best.settings.training
-    steps = max(1, round(best.passes * data.characters / (training.batch_size * training.bptt)))
-    reason = _reason(budget, best)
-    return json.dumps([best.settings.model_dump(), steps, best.speed, list(speeds.items()), reason]).encode()
+    windows = best.passes * data.characters / (training.batch_size * training.bptt)
+    steps = max(1, round(windows * (growth.updates() if growth else 1)))
+    reason = _reason(budget, best, best.passes * (growth.characters() if growth else 1))
+    third = growth.third if growth else None
+    return json.dumps([best.settings.model_dump(), steps, best.speed, third, list(speeds.items()), reason]).encode()
 
 
 def _unpacked(content: bytes) -> Choice:
-    settings, steps, speed, speeds, reason = json.loads(content)
-    return Choice(RunSettings.model_validate(settings), steps, speed, dict(speeds), reason)
+    settings, steps, speed, third, speeds, reason = json.loads(content)
+    growth = None if third is None else Growth(third)
+    return Choice(RunSettings.model_validate(settings), steps, speed, growth, dict(speeds), reason)
 
 
 def _best(
@@ -248,6 +264,7 @@ def _with_size(settings: RunSettings, hidden_size: int, fixed: frozenset[str], d
     training = {
         "batch_size": _ROWS.get(device.type, 16),
         "bptt": 100,
+        "grow_windows": device.type == "cpu" and "bptt" not in fixed,
         "learning_rate": usual_rate(hidden_size),
     }
     return _laid_over(settings, {"hidden_size": hidden_size}, training, fixed)
@@ -277,12 +294,13 @@ def _laid_over(
     )
 
 
-def _reason(budget: Duration, best: _Candidate) -> str:
+def _reason(budget: Duration, best: _Candidate, passes: float) -> str:
     model, training = best.settings.model, best.settings.training
     return (
-        f"in {budget} this machine can read the text {best.passes:.1f} times with {model.cell.upper()} "
+        f"in {budget} this machine can read the text {passes:.1f} times with {model.cell.upper()} "
         f"{model.num_layers} × {model.hidden_size} ({best.speed:,.0f} characters/s), "
-        f"the size that should learn most in this time; {training.batch_size} rows × {training.bptt}, "
+        f"the size that should learn most in this time; {training.batch_size} rows × {training.bptt}"
+        f"{' (shorter at first)' if training.grow_windows else ''}, "
         f"dropout {model.dropout:g}, learning rate {training.learning_rate:g}"
         + (", bfloat16" if training.precision == "bfloat16" else "")
     )
@@ -295,6 +313,7 @@ def budget_plan(
     device: torch.device,
     ranks: Ranks,
     promised: float | None = None,
+    growth: Growth | None = None,
 ) -> Plan:
     """The plan for a budget: what the evaluations at the end will cost is reserved.
 
@@ -304,15 +323,16 @@ def budget_plan(
         steps: updates that are expected.
         device: where to train.
         ranks: the processes that share the rows; rank 0 measures for all.
-        promised: characters a second that the size was chosen for, where another could be taken.
+        promised: characters a second, in whole windows, that the size was chosen for, where another could be taken.
+        growth: of the windows, where they grow and that was measured.
     """
     training: TrainingSettings = settings.training
     assert training.budget is not None
     final, evaluation = _final_seconds(data, settings, device) if ranks.writes else (0.0, 1.0)
     final, evaluation = ranks.share(final), ranks.share(evaluation)
-    return Plan(
-        training, steps, training.evaluate_every, training.budget, final, final / max(evaluation, 1e-9), promised
-    )
+    readings = final / max(evaluation, 1e-9)
+    growth = growth or (Growth() if training.grow_windows else None)
+    return Plan(training, steps, training.evaluate_every, training.budget, final, readings, promised, growth)
 
 
 def _final_seconds(data: TrainingData, settings: RunSettings, device: torch.device) -> tuple[float, float]:

@@ -281,7 +281,9 @@ def _parse(content: bytes) -> tuple[Weights, Progress, str | None]:
     """A checkpoint's tensors, and the progress and run in its header; raises one of many errors if it is damaged."""
     tensors = load(content)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])["__metadata__"]
-    return tensors, Progress(**json.loads(header["progress"])), header.get("run")
+    progress = json.loads(header["progress"])
+    progress.setdefault("windows", progress["step"])  # an older run learns a window an update
+    return tensors, Progress(**progress), header.get("run")
 
 
 def _check_fits(state: TrainingState, tensors: Weights, progress: Progress, ranks: Ranks) -> None:

@@ -20,6 +20,7 @@ from charloom.training.model import TorchState, WeightDrop
 from charloom.training.ranks import Ranks
 from charloom.training.state import TrainingState
 
+_SHORTEST_PART = 16  # characters a row; a text of some thousand characters has short windows
 _YOUNG_AVERAGE = 10  # updates; a young average forgets the fresh weights faster than an old one would
 
 
@@ -28,11 +29,13 @@ class Update:
     """What an update came to.
 
     Attributes:
-        loss: mean nats a character of the window, over all ranks.
+        characters: that were predicted, by all ranks.
+        loss: mean nats a character, over all ranks.
         gradient_norm: before it was clipped.
         stop: whether a rank was asked to stop.
     """
 
+    characters: int
     loss: float
     gradient_norm: float
     stop: bool
@@ -74,19 +77,28 @@ class Learner:
         self._parameters = list(state.model.parameters())
         self._weight_drop = WeightDrop(state.model.recurrent, weight_drop)
 
-    def update(self, rate: float, should_stop: Callable[[], bool]) -> Update:
-        """Learn from the next window at a learning rate; `should_stop` is asked late, for a quick answer."""
+    def update(self, rate: float, should_stop: Callable[[], bool], parts: int = 1) -> Update:
+        """Learn from what comes next.
+
+        Args:
+            rate: the learning rate.
+            should_stop: is asked late, for a quick answer.
+            parts: in how many parts to learn the window, where one begins; fewer, where they would be very short.
+        """
+        progress = self._state.progress
+        if progress.part == 0:
+            progress.parts = self._most_parts(parts)
         own_loss, carried = self._backward()
         gradients = [weights.grad for weights in self._parameters if weights.grad is not None]
         loss, stopping = self._ranks.average(gradients, [own_loss, float(should_stop())])
         norm = float(nn.utils.clip_grad_norm_(self._parameters, self._settings.grad_clip))
-        update = Update(loss, norm, stopping > 0)
+        update = Update(self._characters(), loss, norm, stopping > 0)
         if update.is_finite:
             for group in self._state.optimizer.param_groups:
                 group["lr"] = rate
             self._state.optimizer.step()
             self._state.carried = carried
-            self._state.progress.step += 1
+            progress.advance()
             self._average()
         return update
 
@@ -112,18 +124,30 @@ class Learner:
         return float(loss.detach()), after if self._batches.carries_state else self._state.carried
 
     def _next_window(self) -> tuple[Tensor, Tensor]:
-        device = self._state.model.output.weight.device
-        epoch, index = divmod(self._state.progress.step, self._batches.windows_per_epoch)
-        inputs, targets = (torch.from_numpy(ids[:, self._rows]) for ids in self._batches.window(epoch, index))
+        device, progress = self._state.model.output.weight.device, self._state.progress
+        window = self._batches.window(*divmod(progress.windows, self._batches.windows_per_epoch))
+        part = slice(*progress.part_of(len(window[0])))
+        inputs, targets = (torch.from_numpy(ids[part, self._rows]) for ids in window)
         return inputs.to(device), targets.to(device)
+
+    def _most_parts(self, parts: int) -> int:
+        if parts == 1 or not self._batches.carries_state:
+            return 1
+        index = self._state.progress.windows % self._batches.windows_per_epoch
+        return max(1, min(parts, self._batches.characters(index) // self._batches.batch_size // _SHORTEST_PART))
+
+    def _characters(self) -> int:
+        progress = self._state.progress
+        start, end = progress.part_of(self._batches.characters(progress.windows % self._batches.windows_per_epoch))
+        return end - start
 
     def _forgetting_rows(self) -> Tensor:
         """Which rows (B,) start from a zero state: all where an epoch begins, some at random elsewhere."""
-        step, rows = self._state.progress.step, self._batches.batch_size
-        forgetting = np.ones(rows, dtype=bool)
-        if step % self._batches.windows_per_epoch:
-            # Drawn from the step's own generator: nothing to save for a run that is resumed.
-            drawn = np.random.default_rng((self._settings.seed, 1, step)).random(rows)
+        progress, rows = self._state.progress, self._batches.batch_size
+        forgetting = np.full(rows, progress.part == 0)
+        if progress.part == 0 and progress.windows % self._batches.windows_per_epoch:
+            # Drawn from the window's own generator: nothing to save for a run that is resumed.
+            drawn = np.random.default_rng((self._settings.seed, 1, progress.windows)).random(rows)
             forgetting = drawn < self._settings.state_reset
         return torch.from_numpy(forgetting[self._rows]).to(self._state.carried[0].device)
 

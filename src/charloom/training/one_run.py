@@ -180,7 +180,9 @@ class Run:
             said = self.settings.model.model_fields_set | self.settings.training.model_fields_set
             fixed |= said.difference(self.settings.free)
         if self.origin is not None:
-            fixed |= {"hidden_size"}
+            fixed |= {"hidden_size", "grow_windows"}
+        if self.data.record.items:  # each is read from its beginning, in an update of its own
+            fixed |= {"grow_windows"}
         return fixed
 
     def _plan_of(self, choice: Choice, promised: float | None = None) -> tuple[Plan, Batches]:
@@ -193,7 +195,8 @@ class Run:
         self.settings = self.settings.model_copy(update={"training": fitted})
         if fitted.budget is None:
             return steps_plan(self.data, fitted, batches), batches
-        return budget_plan(self.data, self.settings, steps, self.device, self.ranks, promised), batches
+        growth = self.choice.growth if self.choice else None
+        return budget_plan(self.data, self.settings, steps, self.device, self.ranks, promised, growth), batches
 
     def _fresh_state(self) -> TrainingState:
         state = first_state(self.shape, self.settings, self.device, self.ranks, self.origin)
@@ -278,11 +281,15 @@ class Run:
                 batch_size=self.plan.settings.batch_size,
                 bptt=self.plan.settings.bptt,
                 steps=self.plan.steps,
-                steps_per_epoch=self.batches.windows_per_epoch,
+                steps_per_epoch=self._steps_per_epoch(),
                 device=str(self.device),
                 resumed_from_step=start,
             ),
         )
+
+    def _steps_per_epoch(self) -> int:
+        windows, growth = self.batches.windows_per_epoch, self.plan.growth
+        return windows if growth is None else round(windows * growth.updates() / growth.characters())
 
     def _learn(self, state: TrainingState, start: int, should_stop: Callable[[], bool]) -> Ending:
         return Trainer(

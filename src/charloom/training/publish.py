@@ -270,7 +270,7 @@ def _result(
         validation_loss=headline.loss,
         bits_per_char=headline.bits_per_char,
         protocol=headline.protocol,
-        epochs=progress.step / facts.windows_per_epoch,
+        epochs=progress.epochs(facts.windows_per_epoch),
         steps=progress.step,
         best_step=progress.best_step,
         characters=progress.characters,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from charloom.settings import TrainingSettings
@@ -18,6 +19,7 @@ _EARLY = 0.1  # of the budget: what begins again has the rest
 _PATIENT = 0.07  # of the budget: so long one waits for the machine to become faster
 _RESERVED_SHARE = 0.3  # of the budget, at most
 _LEARNING_LEAST = 1 / 3  # of the budget, however long reading and measuring took before
+_GROWTH = ((0.3, 3), (0.6, 2), (1.0, 1))  # until such a share of a run, a window is learned in so many parts
 _FIRST_LOOK = 1 / 8  # of the way to the first evaluation: people soon see whether it works
 
 
@@ -40,6 +42,36 @@ def learning_rate(done: float, settings: TrainingSettings) -> float:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """What a run with growing windows comes to, beside one with whole windows.
+
+    Attributes:
+        third: the speed in thirds of a window, as a share of that in whole ones.
+    """
+
+    third: float = 0.65
+
+    def speed(self, parts: int) -> float:
+        """The speed in so many parts of a window: to each, a fixed time is added."""
+        return 1 / (1 + (1 / self.third - 1) * (parts - 1) / 2)
+
+    def characters(self, share: float = 1.0) -> float:
+        """What is read in such a share of the run, in runs with whole windows."""
+        return self._sum(share, lambda parts: self.speed(parts))
+
+    def updates(self, share: float = 1.0) -> float:
+        """How many updates are made in it, in runs with whole windows."""
+        return self._sum(share, lambda parts: parts * self.speed(parts))
+
+    def _sum(self, share: float, each: Callable[[int], float]) -> float:
+        starts = (0.0, *(end for end, _ in _GROWTH))
+        return sum(
+            max(0.0, min(share, end) - start) * each(parts)
+            for start, (end, parts) in zip(starts, _GROWTH, strict=False)
+        )
+
+
+@dataclass(frozen=True)
 class Plan:
     """How long to train and how often to look.
 
@@ -50,7 +82,8 @@ class Plan:
         budget: seconds in all, or None where `steps` decide.
         reserve: seconds that what follows the last update would take now.
         reserved_readings: how often an evaluation on the way could read the validation split in that time.
-        promised: characters a second that the size was chosen for; None where no other size could be taken.
+        promised: characters a second, in whole windows, that the size was chosen for; None where no other could be.
+        growth: of the windows, where they grow.
     """
 
     settings: TrainingSettings
@@ -60,6 +93,7 @@ class Plan:
     reserve: float = 0.0
     reserved_readings: float = 0.0
     promised: float | None = None
+    growth: Growth | None = None
 
     def learning_seconds(self, progress: Progress) -> float:
         """The seconds of the budget that learning and the evaluations on the way may take.
@@ -91,6 +125,13 @@ class Plan:
         """The learning rate of the coming update; lower after a rescue from a loss that was NaN or infinite."""
         return learning_rate(self.share_done(progress), self.settings) * progress.rate_scale
 
+    def parts(self, progress: Progress) -> int:
+        """In how many parts the coming window is to be learned."""
+        if self.growth is None:
+            return 1
+        done = self.share_done(progress)
+        return next(parts for end, parts in _GROWTH if done <= end)
+
     def is_over(self, progress: Progress) -> bool:
         """Whether no further update is to be made."""
         if self.budget is None:
@@ -103,10 +144,19 @@ class Plan:
             return self.steps
         if self.is_over(progress):
             return progress.step
-        spent = progress.seconds - progress.started_at
-        if progress.step == 0 or spent <= 0:
+        begun, done, whole = (
+            self._updates(seconds, progress)
+            for seconds in (progress.started_at, progress.seconds, self.learning_seconds(progress))
+        )
+        if progress.step == 0 or done <= begun:
             return self.steps
-        return progress.step + round(progress.step / spent * (self.learning_seconds(progress) - progress.seconds))
+        return round(progress.step * (whole - begun) / (done - begun))
+
+    def _updates(self, seconds: float, progress: Progress) -> float:
+        """How many updates could be made by such a time, with one in each second with whole windows."""
+        if self.growth is None:
+            return seconds
+        return self.growth.updates(max(0.0, seconds - self.overrun(progress)) / self._promised_seconds(progress))
 
     def seconds_left(self, progress: Progress) -> float:
         """Seconds to the end of the run, as far as one can tell."""
@@ -127,6 +177,8 @@ class Plan:
             return False
         if progress.seconds >= _EARLY * self.budget:
             return False
+        if self.growth is not None:
+            speed /= self.growth.speed(progress.parts)
         too_slow = speed < self.promised / _MISJUDGED and progress.seconds >= _PATIENT * self.budget
         return speed > _MISJUDGED * self.promised or too_slow
 

@@ -101,6 +101,15 @@ def measure_speed(
     return characters / alone * min(threads, max(1.0, wall / together))
 
 
+def third_speed(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> float:
+    """The speed in thirds of a window, as a share of that in whole ones."""
+    window = max(1, settings.training.bptt // 3)
+    thirds = settings.model_copy(update={"training": settings.training.model_copy(update={"bptt": window})})
+    # By one thread alone, which no other program can slow.
+    slow, fast = (measure_speed(data, each, device, ranks, 0.0) for each in (thirds, settings))
+    return min(1.0, slow / fast)
+
+
 def _throwaway(
     data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks
 ) -> tuple[TrainingState, Learner, int]:

@@ -25,6 +25,9 @@ class Progress:
 
     Attributes:
         step: updates made.
+        windows: of the text learned to their end.
+        part: parts of the next window that are learned.
+        parts: in how many parts it is learned, an update each.
         characters: characters learned from.
         seconds: spent in all, evaluations included.
         training_seconds: spent in updates alone.
@@ -42,6 +45,9 @@ class Progress:
     """
 
     step: int = 0
+    windows: int = 0
+    part: int = 0
+    parts: int = 1
     characters: int = 0
     seconds: float = 0.0
     training_seconds: float = 0.0
@@ -56,6 +62,21 @@ class Progress:
     reading_seconds: float = 0.0
     rescues: int = 0
     rate_scale: float = 1.0
+
+    def advance(self) -> None:
+        """An update was made: the next part of the window comes, or the next window."""
+        self.step += 1
+        self.part += 1
+        if self.part == self.parts:
+            self.windows, self.part = self.windows + 1, 0
+
+    def part_of(self, length: int) -> tuple[int, int]:
+        """Where the coming part of a window of such a length begins and ends."""
+        return length * self.part // self.parts, length * (self.part + 1) // self.parts
+
+    def epochs(self, windows_per_epoch: int) -> float:
+        """Passes over the text."""
+        return (self.windows + self.part / self.parts) / windows_per_epoch
 
 
 @dataclass

@@ -133,21 +133,20 @@ class Trainer:
         """Make one update, count it, report it."""
         started = time.perf_counter()
         rate = self.plan.rate(self.state.progress)
-        update = self._learner.update(rate, self.should_stop)
+        update = self._learner.update(rate, self.should_stop, self.plan.parts(self.state.progress))
         seconds = self.ranks.share(time.perf_counter() - started)
         if self.pace is not None:
             self.pace.took(seconds)
         if update.is_finite:
-            self._account(update.loss, rate, seconds)
+            self._account(update, rate, seconds)
             self._record(update, rate)
         return update
 
-    def _account(self, loss: float, rate: float, seconds: float) -> None:
-        progress = self.state.progress
-        characters = self.batches.characters((progress.step - 1) % self.batches.windows_per_epoch)
+    def _account(self, update: Update, rate: float, seconds: float) -> None:
+        progress, characters = self.state.progress, update.characters
         progress.characters += characters
         progress.recent_characters += characters
-        progress.recent_nats += loss * characters
+        progress.recent_nats += update.loss * characters
         progress.training_seconds += seconds
         self._count_seconds()
         speed = characters / max(seconds, 1e-9)
@@ -157,7 +156,7 @@ class Trainer:
                 step=progress.step,
                 steps=self.plan.steps_expected(progress),
                 epoch=self._epoch(),
-                loss=loss,
+                loss=update.loss,
                 learning_rate=rate,
                 characters_per_second=self._speed,
                 seconds_left=self.plan.seconds_left(progress),
@@ -323,7 +322,7 @@ class Trainer:
             self._history_failed = True
 
     def _epoch(self) -> float:
-        return self.state.progress.step / self.batches.windows_per_epoch
+        return self.state.progress.epochs(self.batches.windows_per_epoch)
 
 
 def short_sample(session: Session, vocabulary: Vocabulary, settings: RunSettings) -> str:
