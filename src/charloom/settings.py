@@ -176,8 +176,8 @@ class TrainingSettings(Settings):
     )
     grow_windows: bool = Field(
         False,
-        description="Learn thirds of a window at first, then halves, then whole ones; a --budget does so on a processor "
-        "where --bptt is not given.",
+        description="Learn thirds of a window at first, then halves, then whole ones; a --budget does so on a "
+        "processor where --bptt is not given.",
     )
     optimizer: Optimizer = Field(
         "muon", description="Muon for the recurrent layers' matrices and AdamW for the rest, or AdamW for all."
