@@ -406,6 +406,18 @@ def test_items_are_written_one_a_line(visit: Opener, names: Path, host: str) -> 
     assert done(page) == "\n".join(expected)
 
 
+def test_the_notes_are_about_the_last_item_alone(browser: Browser, hosts: dict[str, str]) -> None:
+    with contextlib.closing(browser.new_context()) as context:
+        page = context.new_page()
+        page.goto(f"{hosts['server of names']}seed=4&items=5&stop=")
+        last = done(page).split("\n")[-1]
+        picture = page.locator("#state-live svg")
+        expect(picture.locator("text")).to_have_text(list(last))
+        letter = picture.locator("text").first.bounding_box()
+        assert letter is not None
+        assert letter["height"] < 24, "few letters are not larger"
+
+
 def test_surprise_is_coloured_from_two_bits(visit: Opener) -> None:
     page = visit("prompt=The%20&seed=5&length=200&temperature=1.2&stop=\\\\")
     done(page)

@@ -135,7 +135,8 @@ async function lookAhead() {
 /** Fetch the values for the notes on the hidden state and the gates. */
 async function lookInside() {
   const { model, prompt } = page.settings;
-  const text = (page.writer.text || prompt).slice(-CONTEXT);
+  const whole = page.writer.text || prompt;
+  const text = (page.items ? whole.slice(whole.lastIndexOf("\n") + 1) : whole).slice(-CONTEXT); // an item is written by itself
   if (!text) return unitNotes(null);
   const where = chosenUnit ? { layer: chosenUnit.layer, units: [chosenUnit.unit] } : {};
   looks += 1;

@@ -96,8 +96,8 @@ function bars(characters, values, label, least) {
   const [width, height] = [16, least ? 72 : 52];
   const most = least ? 1 : Math.max(0.5, ...values);
   const zero = least ? height / 2 : height;
-  const picture = drawn("svg", { class: "columns", viewBox: `0 0 ${width * values.length} ${height + 18}`, role: "img", "aria-label": `${label}: ${values.map((value) => value.toFixed(2)).join(", ")}` });
-  picture.append(drawn("line", { class: "grid", x1: 0, x2: width * values.length, y1: zero, y2: zero }));
+  const picture = drawn("svg", { class: "columns", viewBox: `0 0 ${width * SHOWN} ${height + 18}`, role: "img", "aria-label": `${label}: ${values.map((value) => value.toFixed(2)).join(", ")}` });
+  picture.append(drawn("line", { class: "grid", x1: 0, x2: width * SHOWN, y1: zero, y2: zero }));
   values.forEach((value, index) => {
     const size = (Math.min(most, Math.abs(value)) / most) * (least ? height / 2 : height);
     const side = value < 0 ? "low" : "high";
