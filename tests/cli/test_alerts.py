@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -107,6 +109,30 @@ def test_a_saved_threshold_is_refused_for_something_else(charloom: Charloom, day
     ran = charloom("score", model, *alert, "--good", days / "good.txt", "--save-threshold", today)
     assert (ran.status, today.read_bytes()) == (1, content)
     assert "is there and is not a threshold" in one_line(ran)
+
+
+def test_a_threshold_that_cannot_be_kept(
+    charloom: Charloom, days: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is said before anything is read where it can be known; odd lines are shown all the same where it cannot."""
+    model, today = days / "model", days / "today.txt"
+    options = ("--lines", "--alert", "--json", "--false-alarms", 2)
+    ran = charloom("score", model, tmp_path / "absent.txt", *options, "--save-threshold", tmp_path / "none" / "t.json")
+    assert (ran.status, ran.out) == (1, "")
+    assert "there is no folder" in one_line(ran)
+    expected = charloom("score", model, today, *options).out
+    kept = tmp_path / "t.json"
+    assert charloom("score", model, today, *options, "--save-threshold", kept).out == expected
+    before = kept.read_bytes()
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    ran = charloom("score", model, today, *options, "--save-threshold", kept)
+    assert (ran.status, ran.out) == (1, expected)
+    assert "the disk is full" in ran.err
+    assert kept.read_bytes() == before
 
 
 def test_against_another_model(charloom: Charloom, days: Path) -> None:

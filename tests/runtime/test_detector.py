@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import random
 from collections.abc import Iterator
@@ -214,7 +215,28 @@ def test_what_cannot_be_fitted(log_model: Path) -> None:
         Detector(log_model).fit(["a", "b", "c"])
     with pytest.raises(UsageError, match="false alarms = 0"):
         Detector(log_model).fit(log(1), false_alarms=0)
+    for wrong in (float("nan"), float("inf"), 10**400, -1):
+        with pytest.raises(UsageError, match="false alarms = "):
+            Detector(log_model).fit(log(1), false_alarms=wrong)
     with pytest.raises(UsageError, match="mask '\\('"):
         Detector(log_model, mask="(")
     with pytest.raises(UsageError, match="by = 'most'"):
         Detector(log_model, by="most")  # type: ignore[arg-type]
+
+
+def test_where_a_threshold_cannot_be(log_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    detector = Detector(log_model).fit(log(1))
+    os.mkfifo(tmp_path / "pipe")  # nobody writes into it: reading would wait for ever
+    (tmp_path / "large.log").write_bytes(b" " * (1 << 21) + b"{}")
+    for name in ("pipe", "large.log", "."):
+        with pytest.raises(StorageError, match="is there and is not a threshold"):
+            detector.save(tmp_path / name)
+    for name, says in (("none/t.json", "there is no folder"), ("large.log/t.json", "Not a directory")):
+        with pytest.raises(StorageError, match=says):
+            detector.save(tmp_path / name)
+    with pytest.raises(StorageError, match="cannot write"):
+        detector.save(tmp_path / ("x" * 300))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    detector.save("~/t.json")
+    assert Detector.load("~/t.json", log_model).threshold == detector.threshold
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["large.log", "pipe", "t.json"]

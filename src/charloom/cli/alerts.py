@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 
 from charloom.cli.arguments import Written
 from charloom.cli.output import Output
-from charloom.errors import UsageError
+from charloom.errors import StorageError, UsageError
 from charloom.files import expand_home
 from charloom.runtime.detector import Detector, check_threshold_file
 from charloom.runtime.model import Model
@@ -149,7 +149,9 @@ class Alerts:
         """Fit the threshold on lines that are known to be ordinary."""
         assert self._options.good is not None
         figures = (self._figure(one) for one in self._lines_of(self._options.good))
-        self._fit(array("d", (figure for figure in figures if figure is not None)), good=True)
+        failure = self._fit(array("d", (figure for figure in figures if figure is not None)), good=True)
+        if failure is not None:
+            raise failure
 
     def show_threshold(self) -> None:
         """Say as a result what was fitted, where nothing is scored."""
@@ -167,19 +169,26 @@ class Alerts:
                 add = heapq.heappush if len(oddest) < _MOST else heapq.heappushpop
                 add(oddest, (figure, -len(figures), one))
                 figures.append(figure)
-        self._fit(figures, good=False)
+        failure = self._fit(figures, good=False)
         threshold = self._threshold
         odd = [(-place, one) for figure, place, one in oddest if threshold.is_odd(figure)]
         if len(odd) == _MOST:
             self._out.warn(f"more than {_MOST:,} lines are odd: the model may not know this text; these are the oddest")
         for _, one in sorted(odd, key=lambda found: found[0]):
             yield replace(one, odd=True)
+        if failure is not None:  # lines from a pipe come once: they are shown first
+            raise failure
 
-    def _fit(self, figures: array[float], *, good: bool) -> None:
+    def _fit(self, figures: array[float], *, good: bool) -> StorageError | None:
+        """Fit the threshold and save it; return why it could not be saved."""
         self._detector.threshold = fit_threshold(figures, self._options.accepted, good=good)
-        if self._options.save_threshold is not None:
-            self._detector.save(expand_home(self._options.save_threshold))
         self._tell()
+        try:
+            if self._options.save_threshold is not None:
+                self._detector.save(expand_home(self._options.save_threshold))
+        except StorageError as error:
+            return error
+        return None
 
     @property
     def _threshold(self) -> Threshold:

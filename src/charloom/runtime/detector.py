@@ -11,11 +11,13 @@ from typing import Literal, get_args
 from pydantic import BaseModel, ValidationError
 
 from charloom.errors import StorageError, UsageError
-from charloom.files import atomic_write, expand_home
+from charloom.files import atomic_write, expand_home, storage_errors, temporary_beside
 from charloom.runtime.masks import Masks, compile_masks
 from charloom.runtime.model import Model, load
 from charloom.runtime.scores import Ranking, Score, rank
 from charloom.runtime.threshold import Threshold, check_false_alarms, fit_threshold
+
+_MOST_BYTES = 1 << 20  # of a threshold's file: what is larger is another one
 
 
 class Detector:
@@ -182,7 +184,8 @@ class _Saved(BaseModel):
 
 def _read(path: Path) -> _Saved:
     try:
-        return _Saved.model_validate_json(path.read_bytes())
+        with path.open("rb") as file:
+            return _Saved.model_validate_json(file.read(_MOST_BYTES))
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
     except ValidationError:
@@ -190,13 +193,22 @@ def _read(path: Path) -> _Saved:
 
 
 def check_threshold_file(path: Path) -> None:
-    """Refuse to write over what is not a threshold.
+    """Refuse a place where a threshold cannot be written, before lines are read for it.
 
     Raises:
-        StorageError: something else is there.
+        StorageError: something else is there, or nothing can be written there.
     """
-    if path.exists():
-        try:
-            _read(path)
-        except UsageError:
-            raise StorageError(f"{path} is there and is not a threshold: choose another name") from None
+    with storage_errors(path):
+        is_there, is_file = path.exists(), path.is_file()  # a pipe would be waited for
+    if is_there and not (is_file and _is_threshold(path)):
+        raise StorageError(f"{path} is there and is not a threshold: choose another name")
+    with temporary_beside(path):
+        pass
+
+
+def _is_threshold(path: Path) -> bool:
+    try:
+        _read(path)
+    except UsageError:
+        return False
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -70,7 +69,7 @@ def fit_threshold(figures: Sequence[float] | array[float], false_alarms: float, 
 
 def check_false_alarms(count: float) -> None:
     """Refuse a rate that lines cannot show."""
-    if not (isinstance(count, int | float | np.number) and math.isfinite(count) and count >= 1):
+    if not (isinstance(count, int | float | np.number) and 1 <= count < 2**63):
         raise UsageError(
             f"false alarms = {count!r:.40}: give 1 or more, in as many lines as the threshold is fitted on"
         )
