@@ -34,6 +34,9 @@ Protocol = Literal["stateful", "windows-256", "cold-60"]
 Precision = Literal["auto", "float32", "int8"]
 LearningPrecision = Literal["auto", "float32", "bfloat16"]
 SplitName = Literal["train", "validation", "all"]
+Chosen = Literal[
+    "hidden_size", "dropout", "input_dropout", "weight_decay", "batch_size", "bptt", "learning_rate"
+]  # by a budget, unless given
 
 MAX_SEED = 2**63 - 1
 LENGTHS = ("budget", "epochs", "steps")  # ways to say how long to train: one at a time
@@ -281,7 +284,7 @@ class RunSettings(Settings):
     """Every option of `charloom train`; also the shape of a recipe file."""
 
     description: str = Field("", description="What the recipe is for, in a sentence.")
-    free: tuple[str, ...] = Field(
+    free: Annotated[tuple[Chosen, ...], BeforeValidator(_list_of_one)] = Field(
         (), description="Settings of the recipe that a budget chooses otherwise if it is better."
     )
     corpus: CorpusSettings = Field(default_factory=CorpusSettings)

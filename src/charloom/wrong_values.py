@@ -63,6 +63,7 @@ _PLAIN = {
 _PLAIN |= dict.fromkeys(("int_type", "int_parsing", "int_from_float"), "give a whole number")
 _PLAIN |= dict.fromkeys(("float_type", "float_parsing"), "give a number")
 _PLAIN |= dict.fromkeys(("bool_type", "bool_parsing"), "give true or false")
+_PLAIN |= dict.fromkeys(("list_type", "tuple_type"), "give a list")
 
 
 def _plain(problem: ErrorDetails) -> str:

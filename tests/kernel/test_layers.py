@@ -146,8 +146,9 @@ def test_which_layers_the_kernel_runs(monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("CHARLOOM_KERNEL", "numpy")
     assert open_layers("gru", 8) is None
     monkeypatch.setenv("CHARLOOM_KERNEL", "abacus")
-    with pytest.raises(UsageError, match="abacus"):
-        open_layers("gru", 8)
+    for bfloat16 in (False, True):
+        with pytest.raises(UsageError, match="abacus"):
+            open_layers("gru", 8, bfloat16=bfloat16)
 
     def fail() -> None:
         raise CharloomError("no compiler")

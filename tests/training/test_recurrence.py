@@ -142,6 +142,15 @@ def test_gradients_are_computed_once() -> None:
         hidden.sum().backward()  # type: ignore[no-untyped-call]
 
 
+def test_gradients_have_no_gradients() -> None:
+    """Not of a score that is linear in the states either, whose own second derivatives are 0."""
+    for power in (1, 2):
+        layer, kernel = Layer.random("lstm", "values", 3, 2, 4, 8), LayerKernel("lstm", 8)
+        hidden, *_ = layer.by_kernel(kernel)
+        with pytest.raises(RuntimeError, match="have no gradients: leave out create_graph"):
+            torch.autograd.grad(hidden.pow(power).sum(), layer.weights, create_graph=True)
+
+
 SHAPES = [
     ModelShape(cell=cell, num_layers=layers, hidden_size=20, embedding_size=embedding, vocab_size=13, dropout=0)
     for cell in CELLS

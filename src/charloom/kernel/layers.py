@@ -19,7 +19,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from charloom.errors import CharloomError
+from charloom.errors import CharloomError, UsageError
 from charloom.kernel.native import ALIGNMENT, CELLS, MICRO_VARIABLE, NUMPY, Library, address, check, kernel
 from charloom.settings import Cell
 
@@ -224,6 +224,8 @@ def open_layers(cell: Cell, hidden_size: int, *, bfloat16: bool = False) -> Laye
     try:
         fastest = next(iter(kernel().micro_kernels()))
         return LayerKernel(cell, hidden_size, bfloat16=bfloat16) if wanted or fastest in _FAST else None
+    except UsageError:
+        raise
     except CharloomError:
         if wanted and not bfloat16:
             raise

@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from charloom.kernel.layers import Floats, LayerKernel
 
@@ -90,8 +89,9 @@ class _Layer(torch.autograd.Function):
         return hidden[1:], hidden[-1:].clone(), last_cells
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, of_hidden: Tensor, of_last: Tensor, of_last_cells: Tensor | None) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():
+            raise RuntimeError("the gradients of this layer have no gradients: leave out create_graph")
         if ctx.memory is None:
             raise RuntimeError("the gradients of this layer were computed before, and its memory is used by others")
         kernel, (cells, gates, inner) = ctx.kernel, ctx.memory
