@@ -226,7 +226,7 @@ def test_what_cannot_be_fitted(log_model: Path) -> None:
 
 def test_where_a_threshold_cannot_be(log_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     detector = Detector(log_model).fit(log(1))
-    os.mkfifo(tmp_path / "pipe")  # nobody writes into it: reading would wait for ever
+    os.mkfifo(tmp_path / "pipe")  # reading it would wait for ever
     (tmp_path / "large.log").write_bytes(b" " * (1 << 21) + b"{}")
     for name in ("pipe", "large.log", "."):
         with pytest.raises(StorageError, match="is there and is not a threshold"):

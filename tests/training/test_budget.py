@@ -9,7 +9,7 @@ import re
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -19,7 +19,7 @@ import charloom
 from charloom.bundle import open_model_directory
 from charloom.errors import UsageError
 from charloom.events import Evaluated, Event, Notice, StepTaken, TrainingStarted
-from charloom.settings import CorpusSettings, RunSettings, TrainingSettings, run_settings
+from charloom.settings import Chosen, CorpusSettings, RunSettings, TrainingSettings, run_settings
 from charloom.text.corpus import CorpusSource
 from charloom.training import budget as budgets
 from charloom.training import speed as speeds
@@ -102,6 +102,16 @@ class TestPlan:
         assert plan.steps_expected(late) == 20
         late.seconds = 99.6
         assert plan.is_over(late)
+
+    def test_evaluations_take_nothing_of_that_third(self) -> None:
+        """Of a budget of a second, a first look takes longer than a third."""
+        plan = Plan(SETTINGS, 1, None, budget=30.0, reserve=6.0)
+        late = Progress(step=10, seconds=91.0, started_at=90.0, training_seconds=1.0)
+        before = plan.share_done(late)
+        late.seconds, late.looking_seconds = 101.0, 10.0
+        assert plan.share_done(late) == before
+        assert plan.learning_seconds(late) == 110
+        assert plan.overrun(Progress(seconds=9.0, started_at=4.0, looking_seconds=5.0)) == 0
 
     def test_what_is_reserved_follows_the_last_evaluation(self) -> None:
         """A neighbour that slowed the first estimate is gone, or has come."""
@@ -208,6 +218,28 @@ def chosen(data: TrainingData, fixed: frozenset[str] = frozenset(), **options: A
 
 
 class TestChoice:
+    @pytest.mark.parametrize(("counted", "wall", "taken"), [(4, 10, 4), (0, 10, 10), (0.5, 10, 10), (16, 3, 3)])
+    def test_a_coarse_clock_of_processor_time_is_not_believed(
+        self, counted: float, wall: float, taken: float, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that counts in steps of 16 ms says that three updates took nothing, or five times what they took."""
+        monkeypatch.setattr(speeds, "_seconds", lambda state, learner, *clocks: [counted, wall][: len(clocks)])
+        monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
+        settings = run_settings(RunSettings(), {**SMALL, "budget": "10m"})
+        speed = speeds.measure_speed(long_text, settings, torch.device("cpu"), Ranks())
+        assert speed == pytest.approx(4 * 20 / taken)
+
+    @pytest.mark.parametrize("name", get_args(Chosen))
+    def test_a_recipe_may_free_what_is_chosen(
+        self, name: str, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        machine(monkeypatch, 1e12)
+        given = dict(zip(get_args(Chosen), (200, 0.77, 0.11, 0.3, 3, 17, 0.5), strict=True))
+        settings = run_settings(RunSettings(), {"budget": "10m", **given})
+        found = choose(long_text, settings, frozenset(given) - {name}, torch.device("cpu"), Ranks()).settings
+        values = found.model.model_dump() | found.training.model_dump()
+        assert {each for each in given if values[each] != given[each]} == {name}
+
     def test_a_faster_machine_takes_a_larger_network(
         self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -9,7 +9,15 @@ from typing import Any, Union, get_args, get_origin
 from pydantic.fields import FieldInfo
 
 from charloom.serving.settings import PREFIX, ServeSettings
-from charloom.settings import CorpusSettings, ModelSettings, RunSettings, SamplingSettings, Settings, TrainingSettings
+from charloom.settings import (
+    Chosen,
+    CorpusSettings,
+    ModelSettings,
+    RunSettings,
+    SamplingSettings,
+    Settings,
+    TrainingSettings,
+)
 from charloom.training.recipes import load_recipe, recipe_names
 from reference.kinds import bounds, kind
 from reference.markdown import code, page, prose, shown, table
@@ -32,7 +40,8 @@ def settings() -> str:
         *(f"## {name}\n\n{text}\n\n{_fields(model)}" for name, (model, text) in SECTIONS.items()),
         "## Recipes\n\nA recipe is a file of these settings, in `src/charloom/recipes/`, or one of your own: "
         "`--recipe mine.yaml`. What a recipe leaves empty has the default above; options go over it. A budget keeps to "
-        "what a recipe says, but for the settings that its line `free: [hidden_size]` names.",
+        "what a recipe says, but for the settings that its line `free: [hidden_size]` names: some of "
+        f"{', '.join(map(code, get_args(Chosen)))}.",
         _recipes(),
         "## serve\n\nOptions of `charloom serve`: `--max-rows`, or "
         f"`{PREFIX}MAX_ROWS` in the environment, or `max_rows = 64` in the file that `--config` names.",

@@ -18,7 +18,7 @@ _MISJUDGED = 1.25  # times the speed that was promised, or less than a part as l
 _EARLY = 0.1  # of the budget: what begins again has the rest
 _PATIENT = 0.07  # of the budget: so long one waits for the machine to become faster
 _RESERVED_SHARE = 0.3  # of the budget, at most
-_LEARNING_LEAST = 1 / 3  # of the budget, however long reading and measuring took before
+_LEARNING_LEAST = 1 / 3  # of the budget, however long reading, measuring and evaluations take
 _GROWTH = ((0.3, 3), (0.6, 2), (1.0, 1))  # until such a share of a run, a window is learned in so many parts
 _FIRST_LOOK = 1 / 8  # of the way to the first evaluation: people soon see whether it works
 
@@ -111,7 +111,8 @@ class Plan:
         """Seconds by which learning must end late, because so little of the budget was left when it began."""
         if self.budget is None:
             return 0.0
-        return max(0.0, progress.started_at + _LEARNING_LEAST * self.budget - self._promised_seconds(progress))
+        beside = progress.started_at + progress.looking_seconds
+        return max(0.0, beside + _LEARNING_LEAST * self.budget - self._promised_seconds(progress))
 
     def share_done(self, progress: Progress) -> float:
         """The share of the run that lies behind once the coming update is made, above 0 and at most 1."""

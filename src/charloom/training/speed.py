@@ -20,6 +20,7 @@ from charloom.training.ranks import Ranks
 from charloom.training.state import TrainingState, fresh_state
 
 _UPDATES = 3  # that are timed, after one that is not
+_MOST_PROGRAMS = 8  # that share a core at once: less processor time than that was not counted
 _QUIET = 1.1  # a round that finds no size this much faster than the rounds before it is the last
 
 
@@ -94,7 +95,9 @@ def measure_speed(
         (together,) = _seconds(state, learner, time.perf_counter)
         return characters / together
     with one_thread():
-        alone, wall = _seconds(state, learner, time.thread_time, time.perf_counter)
+        counted, wall = _seconds(state, learner, time.thread_time, time.perf_counter)
+    # Some systems count processor time in steps of 16 ms: it may stand still, or leap.
+    alone = min(counted, wall) if counted > wall / _MOST_PROGRAMS else wall
     if threads == 1 or time.perf_counter() > until:
         return characters / alone
     (together,) = _seconds(state, learner, time.perf_counter)

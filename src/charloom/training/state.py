@@ -40,6 +40,7 @@ class Progress:
         evaluated_at: `seconds` when it ended.
         evaluation_seconds: how long it took, with a sample and everything.
         reading_seconds: how long of that the reading of the validation split took.
+        looking_seconds: how long all evaluations took, with their samples and everything.
         rescues: how often the run was taken back because a loss was NaN or infinite.
         rate_scale: what the learning rate is multiplied with since then.
     """
@@ -60,6 +61,7 @@ class Progress:
     evaluated_at: float = 0.0
     evaluation_seconds: float = 0.0
     reading_seconds: float = 0.0
+    looking_seconds: float = 0.0
     rescues: int = 0
     rate_scale: float = 1.0
 

@@ -206,6 +206,7 @@ class Trainer:
         self._count_seconds()
         progress.evaluated_step, progress.evaluated_at = progress.step, progress.seconds
         progress.evaluation_seconds, progress.reading_seconds = seconds, self.ranks.share(self._reading_seconds)
+        progress.looking_seconds += seconds
         if math.isfinite(evaluation.loss):  # the rescue reports the others
             self._tell(evaluation, sample, best=best)
         return evaluation.loss
@@ -280,6 +281,7 @@ class Trainer:
         if failed.best_loss < progress.best_loss:
             progress.best_step, progress.best_loss, self.state.best_weights = failed.best_step, failed.best_loss, best
         progress.seconds = failed.seconds  # the clock does not go back
+        progress.looking_seconds = failed.looking_seconds
         progress.rescues = failed.rescues + 1
         progress.rate_scale = failed.rate_scale * _RESCUE_RATE
         self.notify(
