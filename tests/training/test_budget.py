@@ -234,7 +234,7 @@ class TestChoice:
         self, name: str, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         machine(monkeypatch, 1e12)
-        given = dict(zip(get_args(Chosen), (200, 0.77, 0.11, 0.3, 3, 17, 0.5), strict=True))
+        given = dict(zip(get_args(Chosen), (200, 0.77, 0.11, 0.3, 3, 17, True, 0.5), strict=True))
         settings = run_settings(RunSettings(), {"budget": "10m", **given})
         found = choose(long_text, settings, frozenset(given) - {name}, torch.device("cpu"), Ranks()).settings
         values = found.model.model_dump() | found.training.model_dump()
