@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -176,3 +177,9 @@ def test_unknown_options() -> None:
             run_settings(RunSettings(), {typed: 512})
     with pytest.raises(UsageError, match=r"'zzz'$"):
         run_settings(RunSettings(), {"zzz": 1})
+
+
+def test_a_validation_text_may_be_a_path_and_is_kept_as_text() -> None:
+    for named in ("held/out.txt", Path("held/out.txt")):
+        kept = validate(CorpusSettings, {"validation": named}).validation
+        assert (kept, type(kept)) == (str(named), str)

@@ -6,6 +6,7 @@ be left out.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal, TypedDict
 
 from charloom.settings import (
@@ -51,7 +52,7 @@ class LearningOptions(ReadingOptions, total=False):
 
     validation_fraction: float
     validation_characters: int
-    validation: str | None
+    validation: str | Path | None
     items: bool | None
     known_items: bool
     validation_split: ValidationSplit

@@ -6,6 +6,7 @@ Each field has a type, a bound and one sentence. The sentence is the help text o
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
@@ -87,6 +88,11 @@ class Duration(float):
         )
 
 
+def _as_typed(value: object) -> object:
+    """A path is kept as text: it is recorded, and compared with what is said when a run is resumed."""
+    return str(value) if isinstance(value, Path) else value
+
+
 def _split_commas(value: object) -> object:
     """`--clean a,b` and `--clean a --clean b` mean the same."""
     if isinstance(value, str):
@@ -125,7 +131,7 @@ class CorpusSettings(ReadingSettings):
     validation_characters: int = Field(
         1_000_000, ge=1, le=2**48, description="At most this many characters are held out for validation."
     )
-    validation: str | None = Field(
+    validation: Annotated[str | Path | None, BeforeValidator(_as_typed)] = Field(
         None, description="A file of its own to validate on; the whole corpus is then trained on."
     )
     items: bool | None = Field(

@@ -28,7 +28,22 @@ TYPED = {
     "charloom generate you": "yours",
     "charloom serve you": "yours",
     "charloom generate yours --prompt-file boo": "book.txt",
+    "charloom generate yours --exclude boo": "book.txt",
+    "charloom generate yours --adapt boo": "book.txt",
     "charloom train --init-from you": "yours",
+    "charloom train x --keep-old boo": "book.txt",
+    "charloom train --classes you": "yours",
+    "charloom train x --recipe boo": "book.txt",
+    "charloom train x --validation boo": "book.txt",
+    "charloom train x -o you": "yours",
+    "charloom score yours x --against you": "yours",
+    "charloom score yours x --good boo": "book.txt",
+    "charloom score yours x --threshold boo": "book.txt",
+    "charloom export yours --html boo": "book.txt",
+    "charloom serve yours --config boo": "book.txt",
+    "charloom serve yours --api-key-file boo": "book.txt",
+    "charloom sagemaker train x --init-from you": "yours",
+    "charloom sagemaker train x --recipe boo": "book.txt",
 }
 
 

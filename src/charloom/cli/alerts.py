@@ -12,7 +12,7 @@ from typing import Annotated
 from cyclopts import Group, Parameter
 from pydantic import BaseModel, Field
 
-from charloom.cli.arguments import Written
+from charloom.cli.arguments import NameOrFile, Written
 from charloom.cli.output import Output
 from charloom.errors import StorageError, UsageError
 from charloom.files import expand_home
@@ -50,7 +50,7 @@ class AlertOptions(BaseModel):
         description="How many false alarms are accepted a day (1 if not given); a day is as many lines as the "
         "threshold is fitted on.",
     )
-    good: str | None = Field(
+    good: NameOrFile | None = Field(
         None,
         description="A file of ordinary lines to fit the threshold on, such as yesterday's. If not given, the lines "
         "that are scored, of which those far from the others are taken for odd.",
@@ -148,7 +148,7 @@ class Alerts:
     def fit_good(self) -> None:
         """Fit the threshold on lines that are known to be ordinary."""
         assert self._options.good is not None
-        figures = (self._figure(one) for one in self._lines_of(self._options.good))
+        figures = (self._figure(one) for one in self._lines_of(str(self._options.good)))
         failure = self._fit(array("d", (figure for figure in figures if figure is not None)), good=True)
         if failure is not None:
             raise failure

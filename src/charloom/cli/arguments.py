@@ -16,9 +16,10 @@ from charloom.errors import UsageError
 TYPED: ContextVar[tuple[str, ...]] = ContextVar("TYPED", default=())
 """What was typed after `charloom`, for messages that name the command to run again."""
 
-# `-` is standard input; the command-line library takes a lone hyphen for an option otherwise. What is typed stays a
-# string; that it may be a path lets shells complete the names of files.
-CorpusArgument = Annotated[str | Path, Parameter(allow_leading_hyphen=True)]
+# What is typed stays a string; that it may be a path lets shells complete the names of files. `-` is standard input;
+# the command-line library takes a lone hyphen for an option otherwise.
+NameOrFile = str | Path
+CorpusArgument = Annotated[NameOrFile, Parameter(allow_leading_hyphen=True)]
 
 
 def _whole(_: object, tokens: Sequence[Token]) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Group, Parameter
 
 from charloom.bundle import open_model_directory
-from charloom.cli.arguments import CorpusArgument, Destination, corpus_specs
+from charloom.cli.arguments import CorpusArgument, Destination, NameOrFile, corpus_specs
 from charloom.cli.classes import train_classes
 from charloom.cli.interrupt import stop_on_signal
 from charloom.cli.output import Output, OutputOptions
@@ -34,7 +34,7 @@ _TRAINING = Group(f"Learning ({_DEFAULTS})", sort_key=30)
 def train(
     *corpus: CorpusArgument,
     output: Annotated[Path, Destination],
-    recipe: str | None = None,
+    recipe: NameOrFile | None = None,
     init_from: Path | None = None,
     keep_old: Path | None = None,
     classes: Path | None = None,
@@ -77,6 +77,7 @@ def train(
     silent = "TORCHELASTIC_RUN_ID" in os.environ and os.environ.get("RANK") != "0"  # of torchrun's processes one speaks
     if silent:
         out = Output(options.model_copy(update={"quiet": True}))
+    recipe = None if recipe is None else str(recipe)
     chosen: dict[str, Any] = {}
     for group in (text, network, learning):
         chosen |= group.model_dump(exclude_unset=True)

@@ -174,7 +174,7 @@ def _are_items(corpus: EncodedCorpus, settings: CorpusSettings, notify: Notify) 
 def _split(corpus: EncodedCorpus, settings: CorpusSettings, notify: Notify, *, items: bool) -> Split:
     fraction, at_most, vocabulary = settings.validation_fraction, settings.validation_characters, corpus.vocabulary
     if settings.validation is not None:
-        validation = _validation_text(settings.validation, vocabulary, settings, notify)
+        validation = _validation_text(str(settings.validation), vocabulary, settings, notify)
         if items and not item_segments(validation):
             raise CorpusError(f"there is no item to validate on in {settings.validation}: it has empty lines only")
         train = unique_items(corpus.whole, newline_id(vocabulary)) if items else corpus.whole

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from charloom.cli.arguments import TYPED, CorpusArgument, Destination, corpus_specs
+from charloom.cli.arguments import TYPED, CorpusArgument, Destination, NameOrFile, corpus_specs
 from charloom.cli.output import Output, OutputOptions
 from charloom.cli.sagemaker.attach import fetch_model, report
 from charloom.cli.sagemaker.cloud import CloudOptions, CloudView, reach_account
@@ -43,8 +43,8 @@ def train(
     output: Annotated[Path | None, Destination] = None,
     wait: bool = True,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
-    recipe: str | None = None,
-    init_from: str | None = None,
+    recipe: NameOrFile | None = None,
+    init_from: NameOrFile | None = None,
     yes: Annotated[bool, Parameter(negative=())] = False,
     job: Annotated[JobSettings, Parameter(name="*", group=_JOB)] = JobSettings(),
     text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),
@@ -81,7 +81,7 @@ def train(
         CorpusSource.parse(corpus_specs(corpus)),
         job,
         RunSettings(corpus=text, model=network, training=learning),
-        recipe,
+        None if recipe is None else str(recipe),
         parse_origin(init_from),
     )
     if job.instance == LOCAL:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
@@ -270,7 +271,7 @@ def plan_job(aws: Aws, asked: JobSettings, learning: RunSettings, recipe: str | 
     )
 
 
-def check_validation(file: str | None) -> None:
+def check_validation(file: str | Path | None) -> None:
     """See that the validation text is there, where one is named."""
     if file is not None and not expand_home(file).is_file():
         raise CorpusError(f"--validation {file}: there is no such file")

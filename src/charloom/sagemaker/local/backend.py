@@ -290,9 +290,9 @@ def _plan_job(request: TrainingRequest) -> tuple[str, dict[str, str], dict[str, 
     name = check_name(request.job.name or fresh_name("charloom"), "the job")
     channels = {} if request.origin is None else {"model": str(request.origin)}
     if (validation := request.learning.corpus.validation) is not None:
-        if not is_s3(validation):
+        channels["validation"] = str(validation)
+        if not is_s3(str(validation)):
             check_validation(validation)
-        channels["validation"] = validation
     return name, channels, hyperparameters(request.learning, request.recipe)
 
 
