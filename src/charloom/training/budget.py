@@ -39,6 +39,7 @@ from charloom.training.torch_session import TorchSession
 SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
 _FLOOR, _A, _ALPHA, _B, _BETA, _REPEATS = 1.17, 68.8, 0.50, 197.0, 0.46, 13.0
 _PARAMETERS_A_CHARACTER = 3.0  # at most: beyond, a network memorizes the text before it learns its rules
+_DEEP_PASSES, _DEEP_LAYERS = 7.0, 2  # a text that can be read more often by two layers is learned better by them
 _MEASURING_SHARE = 0.04  # of the budget, at most
 _MEASURING_SECONDS = 12.0  # at most
 _ROUNDS = 3  # of measuring all sizes, at most: another program may keep the cores busy for some seconds
@@ -122,21 +123,34 @@ def choose(
     if ranks.writes:
         precisions = _precisions(settings, device)
         seconds = min(_MEASURING_SECONDS, _MEASURING_SHARE * budget) / len(precisions)
-        chosen: list[tuple[_Candidate, dict[int, float]]] = []
-        for precision in precisions:
-            own = _with_precision(settings, precision)
-            probes = Probes(data, device, ranks, seconds)
-            for _ in range(1 if "hidden_size" in fixed else _ROUNDS):
-                if probes.begin_round():
-                    best = _best(data, own, fixed, budget, device, probes.speed)
-            speeds = probes.fastest
-            if best.settings.model.input_dropout > own.model.input_dropout:
-                speeds = probes.with_input_dropout(best.settings)
-                best = _best(data, own, fixed, budget, device, partial(_estimate, data, speeds))
-            chosen.append((best, speeds))
+
+        def measured(own: RunSettings) -> tuple[_Candidate, dict[int, float]]:
+            return _measured_best(data, own, fixed, device, Probes(data, device, ranks, seconds))
+
+        chosen = [measured(_with(settings, precision=precision)) for precision in precisions]
         best, speeds = min(chosen, key=lambda each: each[0].loss)
+        if best.passes > _DEEP_PASSES and not {"hidden_size", "num_layers"} & fixed:
+            deep = measured(_with(settings, precision=best.settings.training.precision, layers=_DEEP_LAYERS))
+            if deep[0].passes > _DEEP_PASSES:
+                best, speeds = deep
         content = _packed(data, best, speeds, budget, _measure_growth(data, best.settings, device, ranks))
     return _unpacked(ranks.share_bytes(content))
+
+
+def _measured_best(
+    data: TrainingData, settings: RunSettings, fixed: frozenset[str], device: torch.device, probes: Probes
+) -> tuple[_Candidate, dict[int, float]]:
+    """The best size by measured speeds, and these."""
+    budget = settings.training.budget
+    assert budget is not None
+    for _ in range(1 if "hidden_size" in fixed else _ROUNDS):
+        if probes.begin_round():
+            best = _best(data, settings, fixed, budget, device, probes.speed)
+    speeds = probes.fastest
+    if best.settings.model.input_dropout > settings.model.input_dropout:
+        speeds = probes.with_input_dropout(best.settings)
+        best = _best(data, settings, fixed, budget, device, partial(_estimate, data, speeds))
+    return best, speeds
 
 
 def _measure_growth(data: TrainingData, settings: RunSettings, device: torch.device, ranks: Ranks) -> Growth | None:
@@ -152,8 +166,10 @@ def _precisions(settings: RunSettings, device: torch.device) -> list[LearningPre
     return ["float32", "bfloat16"] if computes_bfloat16(device) else ["float32"]
 
 
-def _with_precision(settings: RunSettings, precision: LearningPrecision) -> RunSettings:
-    return settings.model_copy(update={"training": settings.training.model_copy(update={"precision": precision})})
+def _with(settings: RunSettings, *, precision: LearningPrecision, layers: int | None = None) -> RunSettings:
+    training = settings.training.model_copy(update={"precision": precision})
+    model = settings.model.model_copy(update={} if layers is None else {"num_layers": layers})
+    return settings.model_copy(update={"model": model, "training": training})
 
 
 def choose_again(
@@ -182,7 +198,8 @@ def choose_again(
     assert budget is not None
     content = b""
     if ranks.writes:
-        settings = _with_precision(settings, chosen.settings.training.precision)
+        model, training = chosen.settings.model, chosen.settings.training
+        settings = _with(settings, precision=training.precision, layers=model.num_layers)
         speed = progress.characters / max(progress.training_seconds, 1e-9)
         if chosen.growth is not None:
             speed /= chosen.growth.speed(progress.parts)
