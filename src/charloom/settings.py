@@ -36,7 +36,15 @@ Precision = Literal["auto", "float32", "int8"]
 LearningPrecision = Literal["auto", "float32", "bfloat16"]
 SplitName = Literal["train", "validation", "all"]
 Chosen = Literal[
-    "hidden_size", "dropout", "input_dropout", "weight_decay", "batch_size", "bptt", "grow_windows", "learning_rate"
+    "num_layers",
+    "hidden_size",
+    "dropout",
+    "input_dropout",
+    "weight_decay",
+    "batch_size",
+    "bptt",
+    "grow_windows",
+    "learning_rate",
 ]  # by a budget, unless given
 
 MAX_SEED = 2**63 - 1

@@ -234,11 +234,12 @@ class TestChoice:
         self, name: str, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         machine(monkeypatch, 1e12)
-        given = dict(zip(get_args(Chosen), (200, 0.77, 0.11, 0.3, 3, 17, True, 0.5), strict=True))
+        given = dict(zip(get_args(Chosen), (3, 200, 0.77, 0.11, 0.3, 3, 17, True, 0.5), strict=True))
         settings = run_settings(RunSettings(), {"budget": "10m", **given})
-        found = choose(long_text, settings, frozenset(given) - {name}, torch.device("cpu"), Ranks()).settings
+        fixed = frozenset(given) - {name} - ({"hidden_size"} if name == "num_layers" else set())  # with the size only
+        found = choose(long_text, settings, fixed, torch.device("cpu"), Ranks()).settings
         values = found.model.model_dump() | found.training.model_dump()
-        assert {each for each in given if values[each] != given[each]} == {name}
+        assert {each for each in given if values[each] != given[each]} == set(given) - fixed
 
     def test_a_faster_machine_takes_a_larger_network(
         self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
@@ -308,6 +309,22 @@ class TestChoice:
         assert slowed.settings.model.dropout <= usual.settings.model.dropout
         given = chosen(long_text, hidden_size=128, input_dropout=0.05)
         assert given.speed == pytest.approx(slowed.speed), "it is slowed once, not twice"
+
+    def test_a_text_that_is_read_often_is_learned_by_two_layers(
+        self, long_text: TrainingData, small_text: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def layers(data: TrainingData, budget: str, **options: Any) -> int:
+            return chosen(data, budget=budget, **options).settings.model.num_layers
+
+        machine(monkeypatch, 3e11)
+        passes = {budget: float(chosen(long_text, budget=budget).reason.split()[8]) for budget in ("30s", "10h")}
+        assert passes["30s"] < 7 < passes["10h"]
+        assert (layers(long_text, "30s"), layers(long_text, "10h")) == (1, 2)
+        assert layers(long_text, "10h", num_layers=1) == layers(long_text, "10h", hidden_size=64) == 1
+        deep = chosen(long_text, budget="10h").settings.model
+        assert model_shape(long_text, deep).parameters <= 3 * long_text.characters
+        tiny = prepare_data(CorpusSource([str(small_text)]), CorpusSettings(), lambda event: None)
+        assert layers(tiny, "10h") == 1, "two would have more than three parameters a character"
 
     def test_windows_grow_where_nothing_speaks_against_it(
         self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch
@@ -428,7 +445,7 @@ class TestNeighbours:
         progress = Progress(characters=round(quiet.speed * factor * 20), training_seconds=20.0, seconds=22.0)
         again = choose_again(long_text, settings, frozenset(), torch.device("cpu"), Ranks(), quiet, progress)
         machine(monkeypatch, 3e10 * factor)
-        there = chosen(long_text, budget="578s").settings.model.hidden_size
+        there = chosen(long_text, budget="578s", num_layers=1).settings.model.hidden_size
         before = quiet.settings.model.hidden_size
         if 0.8 <= factor <= 1.25:
             assert again is None

@@ -71,7 +71,7 @@ def test_a_users_own_file(tmp_path: Path) -> None:
         (b"1: 2", "mine.yaml"),
         (b"free: [hidden_size]", "free names hidden_size, which the sections model and training do not set"),
         (b"free: hidden_size", "free names hidden_size, which"),
-        (b"model: {cell: gru}\nfree: [cell]", r"free\.0 = 'cell': choose hidden_size, .* or learning_rate"),
+        (b"model: {cell: gru}\nfree: [cell]", r"free\.0 = 'cell': choose num_layers, .* or learning_rate"),
         (b"training: {budget: 1m}\nfree: [budget]", r"free\.0 = 'budget': choose"),
         (b"free:", "free = None: give a list"),
         (b"free: [1]", r"free\.0 = 1: choose"),

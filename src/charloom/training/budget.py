@@ -47,6 +47,7 @@ _LEARNING_SHARE = 0.9  # of the budget; the rest goes to evaluations
 _CLEARLY_WORSE = 0.02  # nats; sizes are tried upwards until the prediction is this much worse than the best
 _FOR_PASSES, _FOR_PARAMETERS, _WITHOUT = 0.63, 0.22, 0.72  # how much regularization, fitted to Muon's best
 _MOST_DROPOUT = 0.5
+_MORE_DROPOUT = (0.55, 0.1)  # for a strength above 1: of one layer, of several, which drop between them as well
 _BETTER = 0.01  # nats that another size must promise for a run to begin again
 _ROWS = {"cpu": 16, "cuda": 64}
 _DEFAULT_SECONDS = (20, 300)  # the least and the most, unless the user says how long
@@ -131,7 +132,7 @@ def choose(
         best, speeds = min(chosen, key=lambda each: each[0].loss)
         if best.passes > _DEEP_PASSES and not {"hidden_size", "num_layers"} & fixed:
             deep = measured(_with(settings, precision=best.settings.training.precision, layers=_DEEP_LAYERS))
-            if deep[0].passes > _DEEP_PASSES:
+            if deep[0].passes > _DEEP_PASSES and _fits(deep[0].parameters, data.characters):
                 best, speeds = deep
         content = _packed(data, best, speeds, budget, _measure_growth(data, best.settings, device, ranks))
     return _unpacked(ranks.share_bytes(content))
@@ -269,11 +270,15 @@ def _candidates(
     for index, size in enumerate(sizes):
         sized = _with_size(settings, size, fixed, device)
         parameters = model_shape(data, sized.model).parameters
-        if index and parameters > max(20_000, _PARAMETERS_A_CHARACTER * characters):
+        if index and not _fits(parameters, characters):
             return
         speed = speed_of(sized)
         read = _LEARNING_SHARE * speed * seconds
         yield _Candidate(sized, parameters, speed, read / characters, predicted_loss(parameters, read, characters))
+
+
+def _fits(parameters: int, characters: int) -> bool:
+    return parameters <= max(20_000, _PARAMETERS_A_CHARACTER * characters)
 
 
 def _with_size(settings: RunSettings, hidden_size: int, fixed: frozenset[str], device: torch.device) -> RunSettings:
@@ -292,7 +297,8 @@ def _with_dropout(best: _Candidate, characters: int, fixed: frozenset[str]) -> R
     passes, parameters = math.log(best.passes), math.log(best.parameters / characters)
     strength = max(0.0, _FOR_PASSES * passes + _FOR_PARAMETERS * parameters - _WITHOUT)
     beside = min(1.0, strength)
-    dropout = min(_MOST_DROPOUT, 0.3 * beside + 0.55 * (strength - beside))
+    more = _MORE_DROPOUT[best.settings.model.num_layers > 1] * (strength - beside)
+    dropout = min(_MOST_DROPOUT, 0.3 * beside + more)
     model = {"dropout": round(dropout, 2), "input_dropout": round(0.1 * beside, 3)}
     return _laid_over(best.settings, model, {"weight_decay": round(0.01 + 0.09 * beside, 3)}, fixed)
 
