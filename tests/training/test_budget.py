@@ -318,7 +318,7 @@ class TestChoice:
 
         machine(monkeypatch, 3e11)
         passes = {budget: float(chosen(long_text, budget=budget).reason.split()[8]) for budget in ("30s", "10h")}
-        assert passes["30s"] < 7 < passes["10h"]
+        assert passes["30s"] < 10 < passes["10h"]
         assert (layers(long_text, "30s"), layers(long_text, "10h")) == (1, 2)
         assert layers(long_text, "10h", num_layers=1) == layers(long_text, "10h", hidden_size=64) == 1
         deep = chosen(long_text, budget="10h").settings.model

@@ -39,7 +39,7 @@ from charloom.training.torch_session import TorchSession
 SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1536, 2048)
 _FLOOR, _A, _ALPHA, _B, _BETA, _REPEATS = 1.17, 68.8, 0.50, 197.0, 0.46, 13.0
 _PARAMETERS_A_CHARACTER = 3.0  # at most: beyond, a network memorizes the text before it learns its rules
-_DEEP_PASSES, _DEEP_LAYERS = 7.0, 2  # a text that can be read more often by two layers is learned better by them
+_DEEP_PASSES, _DEEP_LAYERS = 10.5, 2  # a text that can be read more often by two layers is learned better by them
 _MEASURING_SHARE = 0.04  # of the budget, at most
 _MEASURING_SECONDS = 12.0  # at most
 _ROUNDS = 3  # of measuring all sizes, at most: another program may keep the cores busy for some seconds
