@@ -311,7 +311,7 @@ class TestChoice:
         assert given.speed == pytest.approx(slowed.speed), "it is slowed once, not twice"
 
     def test_a_text_that_is_read_often_is_learned_by_two_layers(
-        self, long_text: TrainingData, small_text: Path, monkeypatch: pytest.MonkeyPatch
+        self, long_text: TrainingData, small_text: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def layers(data: TrainingData, budget: str, **options: Any) -> int:
             return chosen(data, budget=budget, **options).settings.model.num_layers
@@ -323,8 +323,11 @@ class TestChoice:
         assert layers(long_text, "10h", num_layers=1) == layers(long_text, "10h", hidden_size=64) == 1
         deep = chosen(long_text, budget="10h").settings.model
         assert model_shape(long_text, deep).parameters <= 3 * long_text.characters
-        tiny = prepare_data(CorpusSource([str(small_text)]), CorpusSettings(), lambda event: None)
-        assert layers(tiny, "10h") == 1, "two would have more than three parameters a character"
+        for times, found in ((1, 1), (3, 1), (15, 2)):  # 20,000 characters, 60,000, 300,000
+            path = tmp_path / f"{times}.txt"
+            path.write_text(small_text.read_text("utf-8") * times, "utf-8")
+            short = prepare_data(CorpusSource([str(path)]), CorpusSettings(), lambda event: None)
+            assert layers(short, "10h") == found, "narrow layers are taken singly"
 
     def test_windows_grow_where_nothing_speaks_against_it(
         self, long_text: TrainingData, monkeypatch: pytest.MonkeyPatch

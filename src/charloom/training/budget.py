@@ -40,6 +40,7 @@ SIZES = (64, 96, 128, 192, 256, 320, 384, 448, 512, 640, 768, 896, 1024, 1280, 1
 _FLOOR, _A, _ALPHA, _B, _BETA, _REPEATS = 1.17, 68.8, 0.50, 197.0, 0.46, 13.0
 _PARAMETERS_A_CHARACTER = 3.0  # at most: beyond, a network memorizes the text before it learns its rules
 _DEEP_PASSES, _DEEP_LAYERS = 10.5, 2  # a text that can be read more often by two layers is learned better by them
+_DEEP_UNITS = 128  # at least: two narrow layers learn less than a wide one, which a short text has the parameters for
 _MEASURING_SHARE = 0.04  # of the budget, at most
 _MEASURING_SECONDS = 12.0  # at most
 _ROUNDS = 3  # of measuring all sizes, at most: another program may keep the cores busy for some seconds
@@ -132,7 +133,7 @@ def choose(
         best, speeds = min(chosen, key=lambda each: each[0].loss)
         if best.passes > _DEEP_PASSES and not {"hidden_size", "num_layers"} & fixed:
             deep = measured(_with(settings, precision=best.settings.training.precision, layers=_DEEP_LAYERS))
-            if deep[0].passes > _DEEP_PASSES and _fits(deep[0].parameters, data.characters):
+            if deep[0].passes > _DEEP_PASSES and deep[0].settings.model.hidden_size >= _DEEP_UNITS:
                 best, speeds = deep
         content = _packed(data, best, speeds, budget, _measure_growth(data, best.settings, device, ranks))
     return _unpacked(ranks.share_bytes(content))
@@ -270,15 +271,11 @@ def _candidates(
     for index, size in enumerate(sizes):
         sized = _with_size(settings, size, fixed, device)
         parameters = model_shape(data, sized.model).parameters
-        if index and not _fits(parameters, characters):
+        if index and parameters > max(20_000, _PARAMETERS_A_CHARACTER * characters):
             return
         speed = speed_of(sized)
         read = _LEARNING_SHARE * speed * seconds
         yield _Candidate(sized, parameters, speed, read / characters, predicted_loss(parameters, read, characters))
-
-
-def _fits(parameters: int, characters: int) -> bool:
-    return parameters <= max(20_000, _PARAMETERS_A_CHARACTER * characters)
 
 
 def _with_size(settings: RunSettings, hidden_size: int, fixed: frozenset[str], device: torch.device) -> RunSettings:
