@@ -62,7 +62,7 @@ class Phrase:
     def read(self) -> str:
         """The figure as the page has it."""
         text = " ".join((DOCS / self.page).read_text("utf-8").split())
-        found = _NUMBER.search(text, text.index(self.words))
+        found = _NUMBER.search(text, text.index(self.words) + len(self.words))
         assert found is not None
         return found[0]
 
@@ -84,7 +84,7 @@ class Job:
     job: str
     data: str
     figure: str
-    ours: Cell
+    ours: Cell | Phrase
     other: Cell | Phrase
     beside: str
     script: str
@@ -119,10 +119,10 @@ JOBS = (
         "invent names",
         "makemore's 32,033, 1,000 held out",
         "nats a character",
-        Cell(_TRAINING, "as a list of items, Muon, dropout 0.4, decay 0.1, rate 0.005: the recipe", "Nats"),
-        Cell(_TRAINING, "as a text, AdamW, dropout 0.25", "Nats"),
-        "the same lines as a text",
-        f"[ablation.py]{_BY_TRAINING}",
+        Phrase(_TRAINING, "dropout 0.5, and reached"),
+        Phrase(_TRAINING, "same time and kind of split:"),
+        "makemore's transformer, same time",
+        f"[`charloom train`]{_BY_TRAINING}",
     ),
     _odd(
         "find odd lines, a good day learned",
@@ -140,10 +140,10 @@ JOBS = (
     ),
     _odd("find odd lines in the log that was learned", "BGL", "BGL, the log itself learned", "Drain3", "Drain3"),
     Job(
-        "the same, words with digits masked in learning",
-        "BGL",
+        "the same, each fifth by a model of the others",
+        "BGL, the lowest of three seeds",
         "AUROC",
-        Cell(_ODD, "`--clean mask-numbers`", "BGL itself learned", place=1),
+        Cell(_ODD, "`charloom cross-score`", "BGL itself, worst"),
         Cell(_ODD, "BGL, the log itself learned", "Drain3"),
         "Drain3",
         "[odd_lines.py](../how-to/find-odd-lines.md#no-good-day)",
@@ -178,6 +178,15 @@ JOBS = (
         Cell(_GOING_ON, "molecules (HIV set) → TRPM8 inhibitors", "From nothing"),
         "from nothing",
         "[going_on.py](../how-to/resume-and-fine-tune.md#what-it-comes-to)",
+    ),
+    Job(
+        "write verse in Chinese",
+        "72,513 lines of old poems, 5,388 symbols",
+        "nats a character",
+        Cell("explanation/jobs.md", "Chinese poems", "charloom"),
+        Cell("explanation/jobs.md", "Chinese poems", "2-gram"),
+        "a 2-gram, the best of four",
+        "[ngrams.py](jobs.md#beside-n-grams-of-characters)",
     ),
     Job(
         "prose, ten minutes of two cores",

@@ -10,7 +10,7 @@ installed.
     python benchmarks/odd_lines.py FOLDER --tries
 
 The second measures what was tried for a log of which no good day is to be had: two logs that are learned
-themselves, and for comparison a known-good half.
+themselves, and for comparison a known-good half. Each way is measured with several seeds.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ import random
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -145,7 +146,9 @@ def auroc(figures: Sequence[float], odd: Sequence[bool]) -> float:
     return float((ranks[labels].sum() - positive * (positive + 1) / 2) / (positive * (len(labels) - positive)))
 
 
-def model_of(case: Case, steps: int, models: Path, hidden_size: int = 128, *, clean: bool = False) -> Model:
+def model_of(
+    case: Case, steps: int, models: Path, hidden_size: int = 128, *, clean: bool = False, seed: int = 1
+) -> Model:
     """A model of the lines to learn from, in a folder by the set's name; one that is there already is used."""
     folder = models / "-".join(case.name.replace(",", "").split())
     if not folder.exists():
@@ -154,7 +157,7 @@ def model_of(case: Case, steps: int, models: Path, hidden_size: int = 128, *, cl
         steps_of_cleaning: list[CleaningName] = ["mask-numbers"] if clean else []
         charloom.train(
             text, folder, steps=steps, hidden_size=hidden_size, num_layers=1, threads=1, items=case.items,
-            clean=steps_of_cleaning,
+            clean=steps_of_cleaning, seed=seed,
         )  # fmt: skip
     return charloom.load(folder)
 
@@ -214,46 +217,51 @@ class Try:
         clean: `mask-numbers`, in learning and in searching.
         mask: what it matches is not charged.
         once: of lines that differ in digits alone one is learned.
-        halves: each half of the lines is scored by a model of the other.
+        items: the lines are learned as a list of items: each once, in any order.
+        halves: of each two lines that follow each other one is scored by a model of the other.
+        parts: each fifth of the log is scored by a model of the others.
         beyond: what counts is what a line costs beyond a model of 8 units.
     """
 
     clean: bool = False
     mask: str = ""
     once: bool = False
+    items: bool = False
     halves: bool = False
+    parts: bool = False
     beyond: bool = False
 
 
-WITH_DIGIT = r"(?<!\S)\S*\d\S*"
 TRIES = {
     "the lines as they are": Try(),
-    "--mask for digits": Try(mask=r"\d"),
-    "--mask for words with a digit": Try(mask=WITH_DIGIT),
-    "--clean mask-numbers": Try(clean=True),
-    "each half by a model of the other": Try(halves=True),
-    "each half by a model of the other, --mask for words with a digit": Try(halves=True, mask=WITH_DIGIT),
-    "each half by a model of the other, --clean mask-numbers": Try(halves=True, clean=True),
-    "lines that differ in digits alone learned once": Try(once=True),
-    "lines that differ in digits alone learned once, --clean mask-numbers": Try(once=True, clean=True),
-    "--against a model of 8 units": Try(beyond=True),
-    "--against a model of 8 units, --clean mask-numbers": Try(beyond=True, clean=True),
+    "`--mask` for digits": Try(mask=r"\d"),
+    "`--mask` for words with a digit": Try(mask=r"(?<!\S)\S*\d\S*"),
+    "`--clean mask-numbers`": Try(clean=True),
+    "the same, and lines that differ in digits alone learned once": Try(once=True, clean=True),
+    "the same, and `--items`": Try(items=True, clean=True),
+    "the same, and `--against` a model of 8 units": Try(beyond=True, clean=True),
+    "the same, and every other line by a model of the others": Try(halves=True, clean=True),
+    "`charloom cross-score`": Try(parts=True, clean=True),
 }
 
 
-def scores_of_try(tried: Try, case: Case, steps: int, models: Path) -> list[Score]:
+def scores_of_try(tried: Try, case: Case, steps: int, models: Path, seed: int) -> list[Score]:
     """The searched lines' scores."""
-    ways = [word for word in ("clean", "once") if getattr(tried, word)]
+    ways = [word for word in ("clean", "once", "items") if getattr(tried, word)]
 
     def score(learned: Sequence[str], searched: Sequence[str], *part: str) -> list[Score]:
         if tried.once:
             learned = list({re.sub(r"\d", "0", line): line for line in learned}.values())
-        own = replace(case, name=" ".join([case.name, *ways, *part]), learned=learned)
+        own = replace(case, name=" ".join([case.name, *ways, *part]), learned=learned, items=tried.items)
         other = replace(own, name=f"{own.name} tiny")
-        against = model_of(other, steps, models, hidden_size=8, clean=tried.clean) if tried.beyond else None
-        model = model_of(own, steps, models, clean=tried.clean)
+        against = model_of(other, steps, models, 8, clean=tried.clean, seed=seed) if tried.beyond else None
+        model = model_of(own, steps, models, clean=tried.clean, seed=seed)
         return list(model.score_lines(searched, mask=tried.mask or (), against=against))
 
+    if tried.parts:
+        text = models / "text.txt"
+        text.write_text("\n".join(case.searched) + "\n", encoding="utf-8")
+        return charloom.cross_score(text, steps=steps, hidden_size=128, num_layers=1, threads=1, seed=seed)
     if not tried.halves:
         return score(case.learned, case.searched)
     first, second = case.searched[0::2], case.searched[1::2]
@@ -261,28 +269,32 @@ def scores_of_try(tried: Try, case: Case, steps: int, models: Path) -> list[Scor
     return [one for pair in zip(*halves, strict=True) for one in pair]
 
 
-def measure_tries(folder: Path, steps: int, models: Path) -> dict[str, dict[str, float]]:
-    """AUROC of every try by every ranking, where the log itself is learned and where a known-good half is."""
+def measure_tries(folder: Path, steps: int, models: Path, seeds: int) -> Iterator[tuple[str, str, float]]:
+    """AUROC of every try by every ranking and seed, where a log itself is learned and where a known-good half is."""
     good, _, itself = bgl(folder)
     cases = {"BGL itself": itself, "Hadoop itself": hadoop(folder), "BGL, known-good half": good}
-    table: dict[str, dict[str, float]] = {}
     for name, tried in TRIES.items():
-        table[name] = {}
         for said, case in cases.items():
-            if case is itself or not (tried.halves or tried.once):
-                scores = scores_of_try(tried, case, steps, models)
+            if case is good and (tried.halves or tried.parts):
+                continue
+            for seed in range(1, seeds + 1):
+                (place := models / str(seed)).mkdir(exist_ok=True)
+                scores = scores_of_try(tried, case, steps, place, seed)
                 for by in ("worst", "mean"):
-                    table[name][f"{said}, {by}"] = auroc([rank(one, by) or 0.0 for one in scores], case.odd)
-        print(name, table[name], file=sys.stderr, flush=True)
-    return table
+                    yield name, f"{said}, {by}", auroc([rank(one, by) or 0.0 for one in scores], case.odd)
 
 
-def show(table: dict[str, dict[str, float]]) -> None:
+def span(figures: Sequence[float]) -> str:
+    """A figure; of several the lowest and the highest."""
+    return " to ".join(f"{figure:.3f}" for figure in sorted({min(figures), max(figures)}))
+
+
+def show(table: Mapping[str, Mapping[str, list[float]]]) -> None:
     """A table in Markdown, a row a set."""
     ways = list(dict.fromkeys(way for row in table.values() for way in row))
     print(f"| | {' | '.join(ways)} |\n|---|{'---|' * len(ways)}")
     for name, row in table.items():
-        cells = [f"{row[way]:.3f}" if way in row else "-" for way in ways]
+        cells = [span(row[way]) if way in row else "-" for way in ways]
         print(f"| {name} | {' | '.join(cells)} |")
 
 
@@ -296,19 +308,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=600, help="updates of each model")
     parser.add_argument("--models", type=Path, help="keep the models here, and use those that are here already")
     parser.add_argument("--tries", action="store_true", help="what was tried for the log itself, in place of the sets")
+    parser.add_argument("--seeds", type=int, default=3, help="models of each of --tries")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
     arguments = parser.parse_args(argv)
-    table: dict[str, dict[str, float]] = {}
+    table: defaultdict[str, defaultdict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     with tempfile.TemporaryDirectory(prefix="charloom-") as temporary:
         models = arguments.models or Path(temporary)
         models.mkdir(parents=True, exist_ok=True)
-        if arguments.tries:
-            table = measure_tries(arguments.folder, arguments.steps, models)
-        names = [] if arguments.tries else arguments.sets
-        for case in (case for name in names for case in CASES[name](arguments.folder)):
-            table[case.name] = measure(case, arguments.steps, models)
-            print(case.name, table[case.name], file=sys.stderr, flush=True)
+        for name, way, figure in measured(arguments, models):
+            table[name][way].append(figure)
+            print(f"{name}, {way}: {figure:.3f}", file=sys.stderr, flush=True)
     print(json.dumps(table)) if arguments.json else show(table)
+
+
+def measured(arguments: argparse.Namespace, models: Path) -> Iterator[tuple[str, str, float]]:
+    """Each figure, with its row and column, as it is measured."""
+    if arguments.tries:
+        yield from measure_tries(arguments.folder, arguments.steps, models, arguments.seeds)
+        return
+    for name in arguments.sets:
+        for case in CASES[name](arguments.folder):
+            for way, figure in measure(case, arguments.steps, models).items():
+                yield case.name, way, figure
 
 
 if __name__ == "__main__":

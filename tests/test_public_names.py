@@ -68,6 +68,7 @@ def test_the_public_names_are_pinned() -> None:
         "UsageError",
         "__version__",
         "adapt",
+        "cross_score",
         "load",
         "predicted_loss",
         "push",

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from charloom.training.adaptation import Adaptation, adapt
     from charloom.training.budget import predicted_loss
     from charloom.training.classes import ClassesResult, train_classes
+    from charloom.training.cross_scoring import cross_score
     from charloom.training.result import TrainingResult
     from charloom.training.run import train
 
@@ -76,6 +77,7 @@ _HOMES = {
     "Token": "charloom.runtime.logprobs",
     "TrainingResult": "charloom.training.result",
     "adapt": "charloom.training.adaptation",
+    "cross_score": "charloom.training.cross_scoring",
     "load": "charloom.runtime.model",
     "predicted_loss": "charloom.training.budget",
     "push": "charloom.bundle.push",
@@ -120,6 +122,7 @@ __all__ = [
     "UsageError",
     "__version__",
     "adapt",
+    "cross_score",
     "load",
     "predicted_loss",
     "push",
@@ -131,6 +134,7 @@ __all__ = [
 _NEED_TORCH = {
     "train": "training",
     "train_classes": "training",
+    "cross_score": "training",
     "adapt": "--adapt",
     "Adaptation": "--adapt",
     "predicted_loss": "predicting a loss",

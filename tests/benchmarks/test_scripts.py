@@ -16,6 +16,7 @@ import classify
 import generation
 import going_on
 import learning
+import odd_lines
 import scoring
 import serving
 import throughput
@@ -175,6 +176,31 @@ def test_operations_are_six_times_the_weights_that_multiply() -> None:
     assert operations_per_character(article) == 6 * (article.parameters - biases)
     table_and_biases = 66 * 64 + 2 * 4 * 512 + 66
     assert operations_per_character(default) == 6 * (default.parameters - table_and_biases)
+
+
+def a_log(*, faults: int) -> list[str]:
+    """Lines of a log, the last of them faults."""
+    good = [f"{place:05} INFO node-{place % 7} read {place * 37 % 1000} bytes" for place in range(120)]
+    return [*good, *[f"{place:05} FATAL disk {place % 3} is gone" for place in range(faults)]]
+
+
+@pytest.mark.slow
+def test_odd_lines_tries_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labelled = [f"{'KERNDTLB' if 'gone' in line else '-'} {line}" for line in a_log(faults=12)]
+    (tmp_path / "BGL_2k.log").write_text("\n".join(labelled) + "\n")
+    (tmp_path / "Hadoop_2k.log").write_text("\n".join(a_log(faults=12)) + "\n")
+    odd_lines.main([str(tmp_path), "--tries", "--steps", "2", "--seeds", "2", "--json"])
+    found = report(capsys)
+    assert found.keys() == odd_lines.TRIES.keys()
+    for name, row in found.items():
+        known_good = () if "cross-score" in name or "every other" in name else ("BGL, known-good half",)
+        logs = ("BGL itself", "Hadoop itself", *known_good)
+        assert row.keys() == {f"{log}, {by}" for log in logs for by in ("worst", "mean")}
+        assert all(len(figures) == 2 and all(0 <= figure <= 1 for figure in figures) for figures in row.values())
+
+
+def test_odd_lines_are_counted_by_hand() -> None:
+    assert odd_lines.auroc([1.0, 2.0, 2.0, 3.0], [False, False, True, True]) == pytest.approx(3.5 / 4)
 
 
 @pytest.mark.slow

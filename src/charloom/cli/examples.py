@@ -28,6 +28,11 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "charloom score runs/log today.log --lines --top 10",
         "charloom score runs/yours texts/ --csv > scores.csv",
     ),
+    "cross-score": (
+        "charloom cross-score today.log",
+        "charloom cross-score today.log --budget 5m --top 50",
+        "charloom cross-score logs/ --by mean --csv > odd.csv",
+    ),
     "classify": (
         "charloom classify runs/languages letters/ --lines",
         "charloom classify runs/ham runs/spam mail.txt",

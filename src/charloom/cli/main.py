@@ -28,6 +28,7 @@ COMMANDS = {
     "train": "Train a model on a text and write its model directory.",
     "generate": "Continue a prompt with a trained model.",
     "score": "Measure how surprising files, or lines, are to a model.",
+    "cross-score": "Find odd lines in a log of which no good day is to be had.",
     "classify": "Say which of several models explains files, or lines, best.",
     "evaluate": "Measure how well a model predicts a corpus.",
     "recite": "Measure how much of a text a model has memorized.",
@@ -57,7 +58,8 @@ def make_app(*, overview: bool, console: CommandConsole | None = None) -> App:
         default_parameter=Parameter(negative_iterable=(), show_default=_shown_default),
     )
     for place, (name, does) in enumerate(COMMANDS.items()):
-        home = f"charloom.cli.{name}:{_APPS.get(name, name)}"
+        module = name.replace("-", "_")
+        home = f"charloom.cli.{module}:{_APPS.get(name, module)}"
         said = {"help": does} if overview else {} if name in _APPS else {"help_prologue": prologue(name)}
         app.command(home, name=name, sort_key=place, **said)
     if overview:

@@ -25,10 +25,12 @@ from charloom.text.vocabulary import CharacterVocabulary
 if TYPE_CHECKING:
     from charloom.training.result import OldTextResult, TrainingResult
 
-_CORPUS = Group("Text", sort_key=10)
 _DEFAULTS = "defaults: recipe base; other recipes and budgets choose their own"
-_MODEL = Group(f"Network ({_DEFAULTS})", sort_key=20)
-_TRAINING = Group(f"Learning ({_DEFAULTS})", sort_key=30)
+CorpusOptions = Annotated[CorpusSettings, Parameter(name="*", group=Group("Text", sort_key=10))]
+NetworkOptions = Annotated[ModelSettings, Parameter(name="*", group=Group(f"Network ({_DEFAULTS})", sort_key=20))]
+LearningRunOptions = Annotated[
+    TrainingSettings, Parameter(name="*", group=Group(f"Learning ({_DEFAULTS})", sort_key=30))
+]
 
 
 def train(
@@ -40,9 +42,9 @@ def train(
     classes: Path | None = None,
     overwrite: Annotated[bool, Parameter(negative=())] = False,
     resume: Annotated[bool, Parameter(negative=())] = False,
-    text: Annotated[CorpusSettings, Parameter(name="*", group=_CORPUS)] = CorpusSettings(),
-    network: Annotated[ModelSettings, Parameter(name="*", group=_MODEL)] = ModelSettings(),
-    learning: Annotated[TrainingSettings, Parameter(name="*", group=_TRAINING)] = TrainingSettings(),
+    text: CorpusOptions = CorpusSettings(),
+    network: NetworkOptions = ModelSettings(),
+    learning: LearningRunOptions = TrainingSettings(),
     options: OutputOptions = OutputOptions(),
 ) -> int:
     """Train a model on a text and write its model directory.

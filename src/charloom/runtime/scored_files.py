@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from itertools import chain
 from typing import TypeVar
 
@@ -41,9 +40,13 @@ def in_memory(text: str | None) -> Text:
         return Text([""], whole=True)
     if not isinstance(text, str):
         raise UsageError(f"{text!r:.60} is not a text but of type {type(text).__name__}: give texts")
+    return _text_in_memory(text, text[:LONGEST])
+
+
+def _text_in_memory(text: str, shown: str, *, is_line: bool = False) -> Text:
     if len(text) <= LONGEST:
-        return Text([text], text, whole=True)
-    return Text((text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)), text[:LONGEST])
+        return Text([text], shown, whole=True, is_line=is_line)
+    return Text((text[start : start + _CHUNK] for start in range(0, len(text), _CHUNK)), shown, is_line=is_line)
 
 
 def _is_missing(value: object) -> bool:
@@ -55,7 +58,7 @@ def line_in_memory(text: str | None) -> Text:
     """A line that is not in a file, with its line end or without; see `in_memory`."""
     if not isinstance(text, str):
         return in_memory(text)
-    return replace(in_memory(text.removesuffix("\n").removesuffix("\r")), shown=text[:LONGEST], is_line=True)
+    return _text_in_memory(text.removesuffix("\n").removesuffix("\r"), text[:LONGEST], is_line=True)
 
 
 def lines_in_memory(lines: Iterable[str | None], *, live: bool = False) -> Iterator[Text | None]:

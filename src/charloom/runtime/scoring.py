@@ -207,7 +207,9 @@ class Reading:
 
     def _cleaned(self) -> Iterator[str]:
         steps = self._scorer.steps
-        pieces = chain(self._text.pieces, [self._scorer.line_end] if self._ends else [])
+        pieces: Iterator[str] = chain(self._text.pieces, [self._scorer.line_end] if self._ends else [])
+        if self._text.whole:
+            pieces = iter(["".join(pieces)])
         return clean_pieces(pieces, steps, _HELD_BY_CLEANING) if steps else pieces
 
     def _keep(self, piece: str) -> None:

@@ -25,7 +25,7 @@ import numpy as np
 import torch
 
 from charloom.runtime.session import initial_state
-from charloom.settings import Duration, LearningPrecision, RunSettings, TrainingSettings
+from charloom.settings import LENGTHS, Duration, LearningPrecision, RunSettings, TrainingSettings
 from charloom.training.data import TrainingData, model_shape
 from charloom.training.device import computes_bfloat16, one_thread
 from charloom.training.publish import memory_seconds
@@ -59,6 +59,13 @@ def default_budget(characters: int) -> Duration:
     """How long to train by default: five minutes, less where the text is short."""
     least, most = _DEFAULT_SECONDS
     return Duration(min(most, max(least, round(characters / _DEFAULT_CHARACTERS_A_SECOND))))
+
+
+def shared_budget(training: TrainingSettings, characters: int) -> float | None:
+    """Seconds for several runs on a text together; None where epochs or steps say how long each is."""
+    if training.budget is None and all(getattr(training, name) is None for name in LENGTHS):
+        return default_budget(characters)
+    return training.budget
 
 
 @dataclass(frozen=True)

@@ -34,11 +34,11 @@ from charloom.options import LearningOptions
 from charloom.runtime.classifier import Classifier
 from charloom.runtime.confusion import Confusion
 from charloom.runtime.corpora import ModelCorpora
-from charloom.settings import LENGTHS, Duration, RunSettings, run_settings
+from charloom.settings import Duration, RunSettings, run_settings
 from charloom.text.classes import find_classes
 from charloom.text.corpus import CorpusSource, load_corpus
 from charloom.text.sources import check_outside
-from charloom.training.budget import default_budget
+from charloom.training.budget import shared_budget
 from charloom.training.data import prepare_data
 from charloom.training.recipes import DEFAULT_RECIPE, load_recipe
 from charloom.training.request import check_folder
@@ -258,7 +258,7 @@ class _Run:
         self.notify = notify
         self.should_stop = should_stop
         self.settings = run_settings(load_recipe(record.recipe or DEFAULT_RECIPE), record.options)
-        self.budget = self._budget()
+        self.budget = shared_budget(self.settings.training, sum(texts.characters.values()))
 
     def train(self) -> dict[str, TrainingResult]:
         """What the runs of the classes came to; those up to an interruption."""
@@ -308,13 +308,6 @@ class _Run:
     def _note(self, **changed: Any) -> None:
         self.record = self.record.model_copy(update=changed)
         write_classes(self.folder, self.record)
-
-    def _budget(self) -> float | None:
-        """Seconds for all runs; None where epochs or steps say how long each is."""
-        training = self.settings.training
-        if training.budget is None and all(getattr(training, name) is None for name in LENGTHS):
-            return default_budget(sum(self.texts.characters.values()))
-        return training.budget
 
 
 def _held_out(folder: Path, paths: Mapping[str, Path]) -> Confusion:
