@@ -71,7 +71,7 @@ def make_app(*, overview: bool, console: CommandConsole | None = None) -> App:
 
 def _shown_default(default: object) -> str | None:
     """A default as one would type it. Nothing where an option is simply not given: its text says what happens then."""
-    return None if default is None or default is False or default == [] else str(default)
+    return None if default is None or default is False or default in ([], ()) else str(default)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -218,8 +218,8 @@ def _card(directory: ModelDirectory) -> list[tuple[str, str]]:
         ("Cleaning", ", ".join(corpus.cleaning) or "none"),
     ]
     for protocol, loss in config.losses.items():
-        figures = f"{loss.bits_per_char:.3f} bits per character ({loss.loss:.4f} nats, float32, {protocol})"
-        facts.append(("On held-out text", figures))
+        figures = f"{loss.bits_per_char:.3f} bits per character ({loss.loss:.4f} nats, float32)"
+        facts.append((f"Held out, {protocol}", figures))
     if config.memory is not None:
         recited = config.memory.recited
         facts.append(("Memorized", f"{recited.exact} of {recited.samples} passages of {recited.length} characters"))
