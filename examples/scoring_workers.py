@@ -40,14 +40,24 @@ class Block:
     size: int
 
 
-def blocks(file: Path) -> Iterator[Block]:
-    """The file in blocks of lines; only their places are kept, and the workers read them."""
-    line, offset = 1, 0
+def find_blocks(file: Path) -> list[Block]:
+    """The file in blocks of lines; only their places are kept, and the workers read them.
+
+    Raises:
+        ValueError: the file is not UTF-8.
+    """
+    blocks, line, offset = [], 1, 0
     with file.open("rb") as content:
         while piece := content.read(BLOCK) + content.readline():
-            yield Block(line, offset, len(piece))
-            line += lines_of(piece).count(b"\n")
+            try:
+                text = lines_of(piece).decode()
+            except UnicodeDecodeError as error:
+                line += error.object.count(b"\n", 0, error.start)
+                raise ValueError(f"line {line:,} of {file} is not UTF-8: save the file as UTF-8") from None
+            blocks.append(Block(line, offset, len(piece)))
+            line += text.count("\n")
             offset += len(piece)
+    return blocks
 
 
 def lines_of(content: bytes) -> bytes:
@@ -64,20 +74,16 @@ def read_block(file: Path, block: Block) -> list[Row]:
     return [{"line": number, "text": text} for number, text in enumerate(lines, block.line)]
 
 
-def score_rows(model: charloom.Model, rows: list[Row]) -> list[Row]:
-    """The score of each row's text; what every engine's workers do."""
+def score_block(model: charloom.Model, file: Path, block: Block) -> list[Row]:
+    """The scores of a block's lines."""
+    rows = read_block(file, block)
     scores = model.score_lines(row["text"] for row in rows)
     return [{"line": row["line"], "nats": score.nats} for row, score in zip(rows, scores, strict=True)]
 
 
-def score_block(model: charloom.Model, file: Path, block: Block) -> list[Row]:
-    """The scores of a block's lines."""
-    return score_rows(model, read_block(file, block))
-
-
-def with_processes(model: charloom.Model, file: Path, workers: int) -> Iterator[Row]:
+def with_processes(model: charloom.Model, file: Path, blocks: list[Block], workers: int) -> Iterator[Row]:
     """Python's own pool. Where a worker is killed, a new pool scores what was under way."""
-    todo, deaths = deque(blocks(file)), 0
+    todo, deaths = deque(blocks), 0
     while todo:
         try:
             with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
@@ -94,7 +100,7 @@ def with_processes(model: charloom.Model, file: Path, workers: int) -> Iterator[
                 raise
 
 
-def with_ray(model: charloom.Model, file: Path, workers: int) -> Iterator[Row]:
+def with_ray(model: charloom.Model, file: Path, blocks: list[Block], workers: int) -> Iterator[Row]:
     """Ray Data. What a killed worker had under way is scored again."""
     import ray
 
@@ -102,38 +108,39 @@ def with_ray(model: charloom.Model, file: Path, workers: int) -> Iterator[Row]:
         return read_block(file, Block(**row))
 
     def score(batch: dict[str, Any]) -> dict[str, Any]:
-        texts = [{"line": line, "text": text} for line, text in zip(batch["line"], batch["text"], strict=True)]
-        return {"line": batch["line"], "nats": [row["nats"] for row in score_rows(model, texts)]}
+        return {"line": batch["line"], "nats": [one.nats for one in model.score_lines(batch["text"])]}
 
     ray.init(num_cpus=workers, include_dashboard=False)
     try:
         context = ray.data.DataContext.get_current()
         context.execution_options.preserve_order = True
-        places = [asdict(block) for block in blocks(file)]
-        lines = ray.data.from_items(places, override_num_blocks=len(places)).flat_map(read)
-        scored = lines.map_batches(score, batch_size=None)
+        places = ray.data.from_items([asdict(block) for block in blocks], override_num_blocks=len(blocks))
+        scored = places.flat_map(read).map_batches(score, batch_size=None)
         yield from ({"line": int(row["line"]), "nats": float(row["nats"])} for row in scored.iter_rows())
     finally:
         ray.shutdown()
 
 
-def with_spark(model: charloom.Model, file: Path, workers: int) -> Iterator[Row]:
+def with_spark(model: charloom.Model, file: Path, blocks: list[Block], workers: int) -> Iterator[Row]:
     """PySpark. A task whose worker is killed is run again."""
     import pandas
+    from pyspark import StorageLevel
     from pyspark.sql import SparkSession
 
     def score(frames: Iterable[pandas.DataFrame]) -> Iterator[pandas.DataFrame]:
         for frame in frames:
-            for row in frame.to_dict("records"):
-                yield pandas.DataFrame(score_block(model, file, Block(**row)))
+            for number in frame["id"]:
+                yield pandas.DataFrame(score_block(model, file, blocks[number]))
 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # the workers' Python needs charloom too
+    os.environ.setdefault("SPARK_LOCAL_IP", "127.0.0.1")  # its ports are for this machine alone
     session = SparkSession.builder.master(f"local[{workers},4]")  # a task is tried four times
     spark = session.config("spark.ui.enabled", "false").getOrCreate()
     try:
-        places = spark.createDataFrame(pandas.DataFrame(map(asdict, blocks(file))))
-        scored = places.repartitionByRange(4 * workers, "line").mapInPandas(score, "line long, nats double")
-        yield from ({"line": row.line, "nats": row.nats} for row in scored.orderBy("line").toLocalIterator())
+        numbers = spark.range(len(blocks), numPartitions=max(4 * workers, len(blocks) // 16))
+        scored = numbers.mapInPandas(score, "line long, nats double").persist(StorageLevel.DISK_ONLY)
+        scored.count()  # scores all; the iterator below takes one partition after the other, in their order
+        yield from ({"line": row.line, "nats": row.nats} for row in scored.toLocalIterator())
     finally:
         spark.stop()
 
@@ -144,11 +151,12 @@ ENGINES = {"processes": with_processes, "ray": with_ray, "spark": with_spark}
 def write_scores(options: argparse.Namespace) -> tuple[int, float]:
     """Write the file of scores, whole or not at all: how many, and the seconds that took."""
     started, count = time.perf_counter(), 0
-    options.file.open("rb").close()  # what cannot be read is said before the model is opened
+    blocks = find_blocks(options.file)  # what cannot be read is said before the model is opened
     model = charloom.load(options.model)
+    engine = ENGINES[options.engine] if blocks else with_processes
     unfinished = options.output.with_name(f"{options.output.name}.part")
     with unfinished.open("w", encoding="utf-8") as output:
-        for row in ENGINES[options.engine](model, options.file, options.workers):
+        for row in engine(model, options.file, blocks, options.workers):
             output.write(json.dumps(row) + "\n")
             count += 1
     unfinished.replace(options.output)
@@ -170,7 +178,7 @@ def main() -> None:
         if options.output.exists() and options.output.samefile(options.file):
             parser.error(f"{options.output} is the file with the lines: name another for the scores")
         count, seconds = write_scores(options)
-    except (OSError, UnicodeDecodeError, charloom.CharloomError) as error:
+    except (OSError, ValueError, charloom.CharloomError) as error:
         sys.exit(f"{parser.prog}: {error}")
     print(f"{count:,} lines in {seconds:.1f} s, {count / seconds:,.0f} a second")
 
