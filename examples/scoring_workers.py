@@ -28,6 +28,7 @@ from typing import Any
 import charloom
 
 Row = dict[str, Any]
+NEEDS = "Ray needs pip install 'ray[data]', Spark needs pip install pyspark pyarrow 'pandas<3'"
 BLOCK = 1 << 18  # bytes of lines that are given to a worker at a time
 
 
@@ -155,10 +156,14 @@ def write_scores(options: argparse.Namespace) -> tuple[int, float]:
     model = charloom.load(options.model)
     engine = ENGINES[options.engine] if blocks else with_processes
     unfinished = options.output.with_name(f"{options.output.name}.part")
-    with unfinished.open("w", encoding="utf-8") as output:
-        for row in engine(model, options.file, blocks, options.workers):
-            output.write(json.dumps(row) + "\n")
-            count += 1
+    try:
+        with unfinished.open("w", encoding="utf-8") as output:
+            for row in engine(model, options.file, blocks, options.workers):
+                output.write(json.dumps(row) + "\n")
+                count += 1
+    except BaseException:
+        unfinished.unlink(missing_ok=True)
+        raise
     unfinished.replace(options.output)
     return count, time.perf_counter() - started
 
@@ -178,7 +183,9 @@ def main() -> None:
         if options.output.exists() and options.output.samefile(options.file):
             parser.error(f"{options.output} is the file with the lines: name another for the scores")
         count, seconds = write_scores(options)
-    except (OSError, ValueError, charloom.CharloomError) as error:
+    except ImportError as error:
+        sys.exit(f"{parser.prog}: {error}. {NEEDS}")
+    except (OSError, ValueError, RuntimeError, charloom.CharloomError) as error:
         sys.exit(f"{parser.prog}: {error}")
     print(f"{count:,} lines in {seconds:.1f} s, {count / seconds:,.0f} a second")
 

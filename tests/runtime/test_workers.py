@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -86,8 +87,7 @@ def test_lines_keep_their_order_and_numbers_though_a_worker_is_killed(trained: P
         unfinished = tmp_path / "scores.jsonl.part"
         while process.poll() is None and not (unfinished.exists() and unfinished.stat().st_size):
             time.sleep(0.01)
-        for worker in workers_of(process.pid)[:1]:
-            os.kill(worker, signal.SIGKILL)
+        os.kill(workers_of(process.pid)[0], signal.SIGKILL)
         assert process.wait(600) == 0
     rows = [json.loads(line) for line in output.read_text().splitlines()]
     expected = charloom.load(trained).score_lines(lines)
@@ -104,6 +104,16 @@ def test_a_small_file_by_two_workers(trained: Path, tmp_path: Path) -> None:
     assert [row["line"] for row in rows] == [1, 2, 3, 4, 5]
     expected = charloom.load(trained).score_lines([*LINES.splitlines(), "no line end"])
     assert [row["nats"] for row in rows] == pytest.approx([score.nats for score in expected])
+
+
+@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed here")
+def test_an_engine_that_is_missing_is_named_with_what_to_install(trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "log.txt").write_text(LINES, "utf-8")
+    command = [sys.executable, str(EXAMPLE), str(trained), "log.txt", "scores.jsonl", "--engine", "ray"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 1
+    assert (done.stderr.count("\n"), "pip install 'ray[data]'" in done.stderr) == (1, True)
+    assert [path.name for path in tmp_path.iterdir()] == ["log.txt"]
 
 
 @pytest.mark.slow
@@ -128,7 +138,9 @@ def test_lines_are_those_of_charloom_score_and_scores_are_whole_or_not_there(tra
         status, said = run(file, scores)
         assert status == 1
         assert "Traceback" not in said
+        assert ("line 2 of " in said) == (file.name == "bad.txt")
         assert scores.read_text() == whole
+    assert {path.name for path in tmp_path.iterdir()} == {"log.txt", "scores.jsonl", "bad.txt"}
 
 
 def test_the_page_on_workers_runs_as_written(trained: Path, tmp_path: Path) -> None:
