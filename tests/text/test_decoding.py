@@ -79,9 +79,10 @@ def test_a_truncated_utf_16_file() -> None:
         decode("hi".encode("utf-16")[:-1], "a.txt", "utf-16")
 
 
-def test_half_a_character_is_refused() -> None:
+@pytest.mark.parametrize("keep_bytes", [False, True])
+def test_half_a_character_is_refused(keep_bytes: bool) -> None:
     with pytest.raises(CorpusError, match="half a character"):
-        decode(b"a +2AA- b", "odd.txt", "utf-7")
+        decode(b"a +2AA- b", "odd.txt", "utf-7", keep_bytes=keep_bytes)
 
 
 ENCODINGS = [

@@ -15,6 +15,7 @@ from charloom.cli.score import MAX_TOP, Tally, most_surprising, score_view, show
 from charloom.cli.train import CorpusOptions, LearningRunOptions, NetworkOptions
 from charloom.errors import UsageError
 from charloom.interrupts import end_as_interrupt
+from charloom.report import duration
 from charloom.runtime.scores import Ranking
 from charloom.settings import CorpusSettings, ModelSettings, TrainingSettings
 
@@ -72,4 +73,4 @@ def cross_score(
     tally = Tally(iter(found))
     scores = most_surprising(tally, top, by)
     show_scores(score_view(out, csv=csv, per_char=False, lines=True, beyond=False), scores)
-    summarize(out, tally, time.perf_counter() - started, "line", f"{parts} models")
+    summarize(out, tally, "line", f"{parts} models in {duration(time.perf_counter() - started)}")

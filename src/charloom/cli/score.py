@@ -256,7 +256,9 @@ def score(
     if top is not None:
         scores = most_surprising(scores, top, detector.by)
     shown = show_scores(score_view(out, csv=csv, per_char=per_char, lines=lines, beyond=other is not None), scores)
-    summarize(out, tally, time.perf_counter() - started, "line" if lines else "file", str(loaded.precision))
+    seconds = time.perf_counter() - started
+    speed = f"{tally.characters / max(seconds, 1e-9):,.0f} characters a second"
+    summarize(out, tally, "line" if lines else "file", f"{seconds:.2f} s, {speed}, {loaded.precision}")
     return ODD if alerts.alert and shown else 0
 
 
@@ -319,14 +321,13 @@ def most_surprising(scores: Iterable[Score], count: int, by: Ranking) -> list[Sc
     return heapq.nlargest(count, full, key=lambda score: rank(score, by) or 0.0)
 
 
-def summarize(out: Output, tally: Tally, seconds: float, what: str, precision: str) -> None:
+def summarize(out: Output, tally: Tally, what: str, effort: str) -> None:
     if tally.unknown:
         counted = "1 character is" if tally.unknown == 1 else f"{tally.unknown:,} characters are"
         out.warn(f"{counted} unknown to the model: charged what it gives the unknown character")
     bits = bits_per_char(tally.nats, tally.characters)
     out.say(
         f"({tally.texts:,} {what}{'' if tally.texts == 1 else 's'}, {tally.characters:,} characters"
-        f"{'' if bits is None else f', {bits:.4f} bits per character'}; "
-        f"{seconds:.2f} s, {tally.characters / max(seconds, 1e-9):,.0f} characters a second, {precision})",
+        f"{'' if bits is None else f', {bits:.4f} bits per character'}; {effort})",
         style="dim",
     )

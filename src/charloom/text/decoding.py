@@ -77,10 +77,10 @@ class _Decoder:
         self._encoding = encoding
         self._guess = "utf-16" if head.startswith(_UTF_16_MARKS) else "latin-1"
         decoder = codecs.getincrementaldecoder(_with_byte_order(encoding, head))
-        self._decoder = decoder("surrogateescape" if keep_bytes else "strict")
         self._line_ends = io.IncrementalNewlineDecoder(None, translate=True)
-        self._may_halve = not keep_bytes and codecs.lookup(encoding).name != "utf-8"
-        self._may_differ = codecs.lookup(encoding).name != "utf-8"
+        self._errors = "surrogateescape" if keep_bytes else "strict"
+        self._decoder = decoder(self._errors)
+        self._may_halve = self._may_differ = codecs.lookup(encoding).name != "utf-8"
         self._bytes = 0
         self._newlines = 0
         self._characters = 0
@@ -109,7 +109,7 @@ class _Decoder:
     def _refuse_surrogates(self, text: str) -> None:
         """UTF-7 and its like can name halves of a character, which no text in Unicode may hold."""
         try:
-            text.encode("utf-8")
+            text.encode("utf-8", self._errors)
         except UnicodeEncodeError as error:
             raise CorpusError(
                 f"{self._name}, read as {self._encoding.upper()}, holds half a character (a lone surrogate) at "

@@ -6,19 +6,32 @@ the rest of the log has not seen it. In statistics this is cross-fitting, here b
 
 from __future__ import annotations
 
+import importlib
 import os
-from collections.abc import Sequence
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Unpack
 
-from charloom.errors import CorpusError, UsageError
-from charloom.events import Notice, Notify, ignore, unfailing
-from charloom.files import storage_errors
+from charloom.errors import CorpusError, StorageError, UsageError
+from charloom.events import (
+    Evaluated,
+    Event,
+    ModelSaved,
+    Notice,
+    Notify,
+    StepTaken,
+    TrainingStarted,
+    ignore,
+    unfailing,
+)
 from charloom.options import LearningOptions
 from charloom.runtime.masks import Masks, compile_masks
-from charloom.runtime.model import load
+from charloom.runtime.model import Model, load
 from charloom.runtime.scored_files import NamedFiles
 from charloom.runtime.scores import Score
 from charloom.settings import Duration, RunSettings, run_settings
@@ -30,9 +43,11 @@ from charloom.training.run import train_specs
 
 _MOST_PARTS = 100
 _LEAST_LINES = 20  # of a part
+_LEAST_SECONDS = 1.0  # of a budget, for a model
+_DEFAULTS: LearningOptions = {"clean": ["mask-numbers"], "items": False}  # unless options or a recipe say otherwise
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Line:
     """A line of the log: where it is and what it says."""
 
@@ -66,8 +81,8 @@ def cross_score(
         mask: what these regular expressions match in a line, such as a date, is read and not charged.
         progress: as for `charloom.train`.
         notify: is given events, as by `charloom.train`.
-        **options: as for `charloom.train`; a budget is for all models together. Unless `clean` is given, 0 is put
-            in place of every word with a digit (`mask-numbers`).
+        **options: as for `charloom.train`; a budget is for all models together, and the network it chooses too. Unless
+            `clean` is given, here or by the recipe, 0 is put in place of every word with a digit (`mask-numbers`).
 
     Returns:
         The score of each line, in order.
@@ -78,57 +93,147 @@ def cross_score(
         TrainingError: a loss diverged.
         StorageError: there is no room for temporary files.
     """
+    started = time.perf_counter()
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise UsageError("lines are scored by one process: leave torchrun out")
     if isinstance(parts, bool) or not isinstance(parts, int) or not 2 <= parts <= _MOST_PARTS:
         raise UsageError(f"parts = {parts!r}: choose 2 to {_MOST_PARTS}")
-    if options.get("track"):
-        raise UsageError("the models are not kept, and nothing is tracked: leave track out")
     compile_masks(mask)
-    chosen: LearningOptions = {"clean": ["mask-numbers"], "items": False, **options}
-    settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), chosen)
-    with shown(notify, progress=progress) as listener, TemporaryDirectory(prefix="charloom-") as folder:
+    base = load_recipe(recipe or DEFAULT_RECIPE)
+    defaults = {name: value for name, value in _DEFAULTS.items() if name not in base.corpus.model_fields_set}
+    chosen: LearningOptions = {**defaults, **options}  # type: ignore[typeddict-item]  # names of _DEFAULTS
+    settings = run_settings(base, chosen)
+    if settings.training.track:
+        raise UsageError("the models are not kept, and nothing is tracked: leave track out")
+    if settings.corpus.validation is not None:
+        raise UsageError("a part of what a model learns from validates it: leave validation out")
+    with shown(notify, progress=progress) as listener:
         heard = unfailing(listener)
         lines = _read_lines(list_specs(corpus), settings, heard)
         if len(lines) < parts * _LEAST_LINES:
-            raise CorpusError(f"{len(lines):,} lines are too few for {parts} parts: at least {parts * _LEAST_LINES:,}")
+            there = "1 line is" if len(lines) == 1 else f"{len(lines):,} lines are"
+            raise CorpusError(f"{there} too few for {parts} parts: at least {parts * _LEAST_LINES:,}")
         budget = shared_budget(settings.training, sum(len(line.text) for line in lines))
-        if budget is not None:
-            chosen["budget"] = Duration(max(1.0, round(budget / parts, 1)))
+        if budget is not None and budget < parts * _LEAST_SECONDS:
+            raise UsageError(f"budget = {budget}: {parts} models need a second each: give {parts}s or more")
+        ends = None if budget is None else started + budget
+        return _CrossScoring(lines, parts, settings, recipe, chosen, mask, _Progress(heard, parts), ends).scores()
+
+
+class _Progress:
+    """Reports several trainings as one, and nothing of models that will be gone."""
+
+    def __init__(self, notify: Notify, parts: int) -> None:
+        self._notify = notify
+        self._left = parts
+        self._is_first = True
+        self._done = self._step = 0  # updates: of the parts before, of this one
+        self._began = self._took = 0.0  # seconds; of the part before
+        self._best: Evaluated | None = None
+
+    def begin(self, message: str) -> None:
+        self._is_first = not self._done
+        self._left -= 1
+        self._began = time.perf_counter()
+        self._notify(Notice(message))
+
+    def end(self) -> None:
+        if self._best is not None:
+            self._notify(self._best)
+        self._done, self._step, self._best = self._done + self._step, 0, None
+        self._took = time.perf_counter() - self._began
+
+    def __call__(self, event: Event) -> None:
+        match event:
+            case StepTaken():
+                self._step = event.step
+                took = self._took or time.perf_counter() - self._began + event.seconds_left
+                left = event.seconds_left + self._left * took
+                self._notify(replace(event, step=self._done + event.step, steps=self._steps(event), seconds_left=left))
+            case Evaluated():
+                if event.best:
+                    self._best = replace(event, step=self._done + event.step, steps=self._steps(event))
+            case ModelSaved():
+                pass
+            case Notice() | TrainingStarted() if not self._is_first:  # much the same of each
+                pass
+            case _:
+                self._notify(event)
+
+    def _steps(self, event: StepTaken | Evaluated) -> int:
+        return self._done + event.steps * (self._left + 1)
+
+
+@dataclass
+class _CrossScoring:
+    """The parts of a log, one after another: a model is trained, scores lines, and is removed."""
+
+    lines: Sequence[_Line]
+    parts: int
+    settings: RunSettings
+    recipe: str | None
+    options: LearningOptions
+    masks: Masks
+    progress: _Progress
+    ends: float | None  # by time.perf_counter, where there is a budget
+    scoring: float = 0.0  # seconds that it took the last time
+
+    def scores(self) -> list[Score]:
+        if self.ends is not None:
+            importlib.import_module("torch._dynamo")  # seconds, which would be the first model's: optimizers import it
         scores: list[Score] = []
-        for number in range(parts):
-            begin, end = (len(lines) * place // parts for place in (number, number + 1))
-            heard(Notice(f"part {number + 1} of {parts}: lines {begin + 1:,} to {end:,} by a model of the others"))
-            place = Path(folder) / str(number)
-            _train(place, [*lines[:begin], *lines[end:]], settings, recipe, chosen, heard)
-            model = load(place / "model", threads=settings.training.threads or 1)
-            found = model.score_lines((line.text for line in lines[begin:end]), mask=mask)
-            pairs = zip(found, lines[begin:end], strict=True)
-            scores += [replace(score, file=line.file, line=line.number) for score, line in pairs]
+        for number in range(self.parts):
+            begin, end = (len(self.lines) * place // self.parts for place in (number, number + 1))
+            shown_as = f"part {number + 1} of {self.parts}: lines {begin + 1:,} to {end:,}"
+            self.progress.begin(f"{shown_as} by a model of the others")
+            with _temporary_folder() as folder:
+                scores += self._score(folder, begin, end, self.parts - number)
+            self.progress.end()
         return scores
+
+    def _score(self, folder: Path, begin: int, end: int, left: int) -> list[Score]:
+        """The scores of the lines from `begin` to `end`; so many parts are `left`, this one too."""
+        if self.ends is not None:
+            seconds = (self.ends - time.perf_counter()) / left - self.scoring
+            self.options["budget"] = Duration(max(_LEAST_SECONDS, round(seconds, 1)))
+        model = self._train(folder, begin, end)
+        if self.ends is not None:  # what the first budget chose is for all: figures of different networks differ
+            network, training = model.config.model, model.config.training["settings"]
+            self.options |= {"num_layers": network.num_layers, "hidden_size": network.hidden_size}
+            self.options["precision"] = training["precision"]
+        started = time.perf_counter()
+        part = self.lines[begin:end]
+        found = model.score_lines((line.text for line in part), mask=self.masks)
+        scores = [replace(score, file=line.file, line=line.number) for score, line in zip(found, part, strict=True)]
+        self.scoring = time.perf_counter() - started
+        return scores
+
+    def _train(self, folder: Path, begin: int, end: int) -> Model:
+        """A model of all lines but some, in a folder that also gets these."""
+        learned = folder / f"all lines but {begin + 1:,} to {end:,}"  # errors name it
+        errors = "surrogateescape" if self.settings.corpus.vocabulary == "bytes" else "strict"
+        with learned.open("w", encoding="utf-8", newline="\n", errors=errors) as file:
+            file.writelines(f"{line.text}\n" for line in chain(self.lines[:begin], self.lines[end:]))
+        options: LearningOptions = {**self.options, "encoding": "utf-8"}
+        train_specs(
+            [str(learned)], folder / "model", self.recipe, options,
+            progress=False, notify=self.progress, temporary=True,
+        )  # fmt: skip
+        return load(folder / "model", threads=self.settings.training.threads or 1)
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory(prefix="charloom-") as folder:
+            yield Path(folder)
+    except (OSError, StorageError) as error:
+        raise StorageError(
+            f"cannot write temporary files in {tempfile.tempdir or 'any folder'}: free some space there, or set the "
+            f"variable TMPDIR to another folder"
+        ) from error
 
 
 def _read_lines(specs: list[str], settings: RunSettings, notify: Notify) -> list[_Line]:
     files = NamedFiles(specs, settings.corpus.encoding, notify, keep_bytes=settings.corpus.vocabulary == "bytes")
     return [_Line("".join(line.pieces), line.file, line.line) for line in files.lines()]
-
-
-def _train(
-    folder: Path,
-    lines: list[_Line],
-    settings: RunSettings,
-    recipe: str | None,
-    options: LearningOptions,
-    notify: Notify,
-) -> None:
-    """Train a model on some lines, in a folder that also gets these."""
-    learned = folder / "lines.txt"
-    with storage_errors(folder):
-        folder.mkdir()
-        keep_bytes = settings.corpus.vocabulary == "bytes"
-        with learned.open(
-            "w", encoding="utf-8", newline="\n", errors="surrogateescape" if keep_bytes else "strict"
-        ) as file:
-            file.writelines(f"{line.text}\n" for line in lines)
-    reading: LearningOptions = {**options, "encoding": "utf-8"}
-    train_specs([str(learned)], folder / "model", recipe, reading, progress=False, notify=notify)

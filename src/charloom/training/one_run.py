@@ -59,8 +59,10 @@ class Run:
         lock: FolderLock,
         *,
         apart: bool = False,
+        temporary: bool = False,
     ) -> None:
         self.folder = folder
+        self.temporary = temporary
         self.lock = lock
         self.request = request
         self.origin = origin
@@ -341,7 +343,8 @@ class Run:
             try:
                 result = publish(self.data, state, self.shape, facts, history_file(self.folder))
             except StorageError as error:
-                kept = None if ending is Ending.DIVERGED else self.checkpoints.kept(state.progress.step)
+                is_kept = not self.temporary and ending is not Ending.DIVERGED
+                kept = self.checkpoints.kept(state.progress.step) if is_kept else None
                 if kept is None:
                     raise
                 raise StorageError(

@@ -88,10 +88,12 @@ def train_specs(
     should_stop: Callable[[], bool] = lambda: False,
     apart: bool = False,
     looks_back: bool = True,
+    temporary: bool = False,
 ) -> TrainingResult:
     """Train as `train` does; with `apart` a part of each named text is held out, not of all of them joined.
 
     What a run cost on the text of the model to start from is measured where that is found, if it `looks_back`.
+    Of a `temporary` run that fails nothing is kept elsewhere.
     """
     started = time.perf_counter()
     settings = run_settings(load_recipe(recipe or DEFAULT_RECIPE), options)
@@ -117,7 +119,7 @@ def train_specs(
         old_text = old_text_source(origin, unfinished, keep_old, specs) if looks_back else None
         request = make_request(unfinished, settings, recipe, options, origin, old_text, ranks)
         tracking = Tracking(folder, request.settings.training.track, request.recipe, notice, writes=ranks.writes)
-        run = Run(specs, folder, request, origin, tracking, ranks, started, lock, apart=apart)
+        run = Run(specs, folder, request, origin, tracking, ranks, started, lock, apart=apart, temporary=temporary)
         with tracking:
             result = run.train(should_stop)
             tracking.stopped = result.interrupted
