@@ -9,7 +9,7 @@ installed.
     python benchmarks/odd_lines.py FOLDER
     python benchmarks/odd_lines.py FOLDER --tries
 
-The second measures what was tried for a log of which no good day is to be had: two logs that are learned
+The second measures what was tried for a log of which no good day is to be had: three logs that are learned
 themselves, and for comparison a known-good half. Each way is measured with several seeds.
 """
 
@@ -40,6 +40,7 @@ from ngrams import WittenBell
 FILES = """files that FOLDER holds, where each is from:
   BGL_2k.log              github.com/logpai/loghub BGL/: a supercomputer's log, alerts labelled
   Hadoop_2k.log           the same, Hadoop/: (for --tries) what the program called an error is odd; the level is cut out
+  Zookeeper_2k.log        the same, Zookeeper/
   payload_full.csv        github.com/Morzeux/HttpParamsDataset: parameters of HTTP requests, attacks labelled
   dga_domains_sample.csv  github.com/chrmor/DGA_domains_dataset: popular domains, and such as malware generates
   SMSSpamCollection       archive.ics.uci.edu/dataset/228: text messages, spam labelled
@@ -83,13 +84,13 @@ def bgl(folder: Path) -> Iterator[Case]:
     yield Case("BGL, the log itself learned", lines, lines, odd)
 
 
-def hadoop(folder: Path) -> Case:
-    """The log itself learned; odd is what the program called ERROR or FATAL, that word being cut out of the lines."""
+def by_level(folder: Path, name: str) -> Case:
+    """A log itself learned; odd is what the program called ERROR or FATAL, that word being cut out of the lines."""
     level = re.compile(r"\b(INFO|WARN|ERROR|FATAL) ")
-    lines = (folder / "Hadoop_2k.log").read_text("utf-8").splitlines()
+    lines = (folder / f"{name}_2k.log").read_text("utf-8").splitlines()
     levels = [found[1] if (found := level.search(line)) else "" for line in lines]
     bare = [level.sub("", line, count=1) for line in lines]
-    return Case("Hadoop, the log itself learned", bare, bare, [one in ("ERROR", "FATAL") for one in levels])
+    return Case(f"{name}, the log itself learned", bare, bare, [one in ("ERROR", "FATAL") for one in levels])
 
 
 def http(folder: Path) -> Iterator[Case]:
@@ -272,7 +273,8 @@ def scores_of_try(tried: Try, case: Case, steps: int, models: Path, seed: int) -
 def measure_tries(folder: Path, steps: int, models: Path, seeds: int) -> Iterator[tuple[str, str, float]]:
     """AUROC of every try by every ranking and seed, where a log itself is learned and where a known-good half is."""
     good, _, itself = bgl(folder)
-    cases = {"BGL itself": itself, "Hadoop itself": hadoop(folder), "BGL, known-good half": good}
+    by_levels = {f"{name} itself": by_level(folder, name) for name in ("Zookeeper", "Hadoop")}
+    cases = {"BGL itself": itself, **by_levels, "BGL, known-good half": good}
     for name, tried in TRIES.items():
         for said, case in cases.items():
             if case is good and (tried.halves or tried.parts):

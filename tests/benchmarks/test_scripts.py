@@ -188,13 +188,14 @@ def a_log(*, faults: int) -> list[str]:
 def test_odd_lines_tries_every_way(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     labelled = [f"{'KERNDTLB' if 'gone' in line else '-'} {line}" for line in a_log(faults=12)]
     (tmp_path / "BGL_2k.log").write_text("\n".join(labelled) + "\n")
-    (tmp_path / "Hadoop_2k.log").write_text("\n".join(a_log(faults=12)) + "\n")
+    for name in ("Hadoop", "Zookeeper"):
+        (tmp_path / f"{name}_2k.log").write_text("\n".join(a_log(faults=12)) + "\n")
     odd_lines.main([str(tmp_path), "--tries", "--steps", "2", "--seeds", "2", "--json"])
     found = report(capsys)
     assert found.keys() == odd_lines.TRIES.keys()
     for name, row in found.items():
         known_good = () if "cross-score" in name or "every other" in name else ("BGL, known-good half",)
-        logs = ("BGL itself", "Hadoop itself", *known_good)
+        logs = ("BGL itself", "Zookeeper itself", "Hadoop itself", *known_good)
         assert row.keys() == {f"{log}, {by}" for log in logs for by in ("worst", "mean")}
         assert all(len(figures) == 2 and all(0 <= figure <= 1 for figure in figures) for figures in row.values())
 
