@@ -112,7 +112,7 @@ def test_what_the_first_budget_chooses_is_for_all_models(log: Path, monkeypatch:
         if isinstance(event, Notice):
             notices.append(event.message)
 
-    charloom.cross_score(log, budget="2s", parts=2, threads=1, notify=notify)
+    charloom.cross_score(log, budget="4s", parts=2, threads=1, notify=notify)
     assert networks[0] == networks[1]
     assert networks[0][0] in (16, 24)
     assert sum("this machine can read the text" in notice for notice in notices) == 1
@@ -216,7 +216,7 @@ def test_without_a_folder_for_temporary_files_the_variable_is_named(
         ({"mask": 5}, "mask"),
         ({"track": ["mlflow"]}, "nothing is tracked: leave track out"),
         ({"validation": "held-out.log"}, "validates it: leave validation out"),
-        ({"budget": "4s"}, "budget = 4s: 5 models need a second each: give 5s or more"),
+        ({"budget": "9s"}, "budget = 9s: 5 models need 2s each: give 10s or more"),
         ({"budget": "5s", "steps": 5}, "give budget or steps, not both"),
         ({"hidden": 5}, "there is no training option called 'hidden'"),
         ({"hidden_size": 0}, "hidden-size = 0: give 1 or more"),

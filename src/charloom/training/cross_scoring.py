@@ -12,9 +12,10 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from statistics import median
 from typing import Unpack
 
 from charloom.errors import CorpusError, StorageError, UsageError
@@ -43,7 +44,7 @@ from charloom.training.run import train_specs
 
 _MOST_PARTS = 100
 _LEAST_LINES = 20  # of a part
-_LEAST_SECONDS = 1.0  # of a budget, for a model
+_LEAST_SECONDS = 2  # of a budget, for a model
 _DEFAULTS: LearningOptions = {"clean": ["mask-numbers"], "items": False}  # unless options or a recipe say otherwise
 
 
@@ -115,7 +116,9 @@ def cross_score(
             raise CorpusError(f"{there} too few for {parts} parts: at least {parts * _LEAST_LINES:,}")
         budget = shared_budget(settings.training, sum(len(line.text) for line in lines))
         if budget is not None and budget < parts * _LEAST_SECONDS:
-            raise UsageError(f"budget = {budget}: {parts} models need a second each: give {parts}s or more")
+            raise UsageError(
+                f"budget = {budget}: {parts} models need {_LEAST_SECONDS}s each: give {parts * _LEAST_SECONDS}s or more"
+            )
         ends = None if budget is None else started + budget
         return _CrossScoring(lines, parts, settings, recipe, chosen, mask, _Progress(heard, parts), ends).scores()
 
@@ -176,7 +179,7 @@ class _CrossScoring:
     masks: Masks
     progress: _Progress
     ends: float | None  # by time.perf_counter, where there is a budget
-    scoring: float = 0.0  # seconds that it took the last time
+    over: list[float] = field(default_factory=list)  # seconds of each part beyond its budget: publishing, scoring
 
     def scores(self) -> list[Score]:
         if self.ends is not None:
@@ -193,19 +196,21 @@ class _CrossScoring:
 
     def _score(self, folder: Path, begin: int, end: int, left: int) -> list[Score]:
         """The scores of the lines from `begin` to `end`; so many parts are `left`, this one too."""
-        if self.ends is not None:
-            seconds = (self.ends - time.perf_counter()) / left - self.scoring
-            self.options["budget"] = Duration(max(_LEAST_SECONDS, round(seconds, 1)))
-        model = self._train(folder, begin, end)
-        if self.ends is not None:  # what the first budget chose is for all: figures of different networks differ
-            network, training = model.config.model, model.config.training["settings"]
-            self.options |= {"num_layers": network.num_layers, "hidden_size": network.hidden_size}
-            self.options["precision"] = training["precision"]
         started = time.perf_counter()
+        seconds = 0.0
+        if self.ends is not None:
+            seconds = max(1.0, round((self.ends - started) / left - median(self.over or [0.0]), 1))
+            self.options["budget"] = Duration(seconds)
+        model = self._train(folder, begin, end)
         part = self.lines[begin:end]
         found = model.score_lines((line.text for line in part), mask=self.masks)
         scores = [replace(score, file=line.file, line=line.number) for score, line in zip(found, part, strict=True)]
-        self.scoring = time.perf_counter() - started
+        if self.ends is not None:
+            # What the first budget chose is for all: figures of different networks differ.
+            network, training = model.config.model, model.config.training["settings"]
+            self.options |= {"num_layers": network.num_layers, "hidden_size": network.hidden_size}
+            self.options["precision"] = training["precision"]
+            self.over.append(max(0.0, time.perf_counter() - started - seconds))
         return scores
 
     def _train(self, folder: Path, begin: int, end: int) -> Model:
