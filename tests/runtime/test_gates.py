@@ -38,6 +38,8 @@ def test_gates_give_the_units_value(shape: dict[str, object], small_text: Path, 
         else:
             expected = gates["update"] * gates["memory"] + (1 - gates["update"]) * gates["candidate"]
         assert value == pytest.approx(expected, abs=1e-5)
+        of_nothing = unit_gates(open_model_directory(tmp_path / "model"), ids[:0], layer, unit)
+        assert {name: len(values) for name, values in of_nothing.items()} == dict.fromkeys(gates, 0)
 
 
 def test_a_plain_rnn_has_none(small_text: Path, tmp_path: Path) -> None:

@@ -102,6 +102,8 @@ def test_hidden_units_by_hand(client: httpx.Client, model: Model) -> None:
     assert "".join(most["characters"]) == text.replace("\N{SNOWMAN}", "\N{REPLACEMENT CHARACTER}")
     assert (most["layer"], most["layers"], most["hidden_size"]) == (0, 1, 32)
     assert client.post("/api/activations", json={"text": ""}).json()["units"] == []
+    (nothing,) = client.post("/api/activations", json={"text": "", "units": [0]}).json()["units"]
+    assert (nothing["values"], set(map(tuple, nothing["gates"].values()))) == ([], {()})
 
 
 @pytest.mark.parametrize(

@@ -235,6 +235,8 @@ def _units_over_text(served: Served, asked: ActivationsRequest) -> str:
     values = found.values.T.astype(float).round(4)
     units = [{"unit": unit, "values": row.tolist()} for unit, row in zip(found.units, values, strict=True)]
     if asked.units is not None and len(units) == 1:
-        gates = unit_gates(model.directory, np.array(model.encode(asked.text)), found.layer, found.units[0])
+        gates = unit_gates(
+            model.directory, np.array(model.encode(asked.text), dtype=np.int64), found.layer, found.units[0]
+        )
         units[0]["gates"] = {name: row.round(4).tolist() for name, row in gates.items()}
     return f'{json_text(head)[:-1]},"units":[{",".join(map(json_text, units))}]}}'
