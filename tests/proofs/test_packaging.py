@@ -182,7 +182,7 @@ def test_it_trains_on_every_python(dist: Path, version: str, tmp_path: Path) -> 
 def test_the_base_install_is_small_and_importing_it_is_quick(dist: Path, tmp_path: Path) -> None:
     run(sys.executable, "-m", "venv", "base", cwd=tmp_path)
     python = tmp_path / "base" / "bin" / "python"
-    run(python, "-m", "pip", "install", "-q", wheel_of(dist), cwd=tmp_path)
+    run(python, "-m", "pip", "install", "-q", "-c", ROOT / "constraints.txt", wheel_of(dist), cwd=tmp_path)
     site = next((tmp_path / "base/lib").glob("python*/site-packages"))
     ours = [path for path in site.iterdir() if not path.name.startswith(VENV_OWN)]
     files = [file for path in ours for file in (path, *path.rglob("*")) if file.is_file()]
@@ -201,7 +201,7 @@ def test_the_base_install_is_small_and_importing_it_is_quick(dist: Path, tmp_pat
     sys.stderr.write(
         f"base install {size / 1e6:.0f} MB; import charloom {importing - nothing:.3f} s ({nothing:.3f} s)\n"
     )
-    assert size < 115e6
+    assert size < 118e6
     assert importing - nothing < 0.3
 
 
