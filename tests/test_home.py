@@ -20,7 +20,7 @@ LINES = {
     "train": ["train TEXT -o m TINY", "train TEXT -o tracked TINY --track tensorboard,mlflow"],
     "generate": ["generate MODEL --length 3", "generate MODEL --length 3 --adapt TEXT"],
     "score": ["score MODEL TEXT"],
-    "cross-score": ["cross-score LOG TINY"],
+    "cross-score": ["cross-score TEXT TINY"],
     "evaluate": ["evaluate MODEL TEXT"],
     "recite": ["recite MODEL TEXT --samples 2"],
     "novelty": ["novelty MODEL TEXT --characters 50"],

@@ -180,7 +180,8 @@ def test_operations_are_six_times_the_weights_that_multiply() -> None:
 
 def a_log(*, faults: int) -> list[str]:
     """Lines of a log, the last of them faults."""
-    good = [f"{place:05} INFO node-{place % 7} read {place * 37 % 1000} bytes" for place in range(120)]
+    does = ("read", "wrote", "sent", "lost")
+    good = [f"{place:05} INFO node-{place % 7} {does[place % 4]} {place * 37 % 1000} bytes" for place in range(120)]
     return [*good, *[f"{place:05} FATAL disk {place % 3} is gone" for place in range(faults)]]
 
 
