@@ -32,7 +32,7 @@ def test_two_gigabytes(tmp_path: Path) -> None:
         for name, rest in re.findall(r"^(\S.*?)((?: +[\d.,]+){2,4})$", ran.stdout, re.M)
     }
     prepared, loop = figures["charloom corpus prepare"], figures["reference: dictionary loop, 20 MB in memory"]
-    assert prepared[-2] >= 2 * loop[-2]  # MB/s, in the same run; 2.8 beside other work
+    assert prepared[-2] >= 3 * loop[-2]  # MB/s, in the same run
     assert prepared[-1] < 500  # MB resident
     assert next(rest[-1] for name, rest in figures.items() if name.startswith("an epoch's windows")) < 500
     assert figures["charloom train, 200 steps"][-1] < 1_500

@@ -201,7 +201,7 @@ def test_the_base_install_is_small_and_importing_it_is_quick(dist: Path, tmp_pat
     sys.stderr.write(
         f"base install {size / 1e6:.0f} MB; import charloom {importing - nothing:.3f} s ({nothing:.3f} s)\n"
     )
-    assert size < 118e6
+    assert size < 115e6
     assert importing - nothing < 0.3
 
 

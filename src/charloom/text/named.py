@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import platform
@@ -77,7 +78,7 @@ def cache_folder() -> Path:
 
 def read_names(notify: Notify) -> bytes:
     """The list of first names in this package; where it is from, and its licence, are in `names.LICENSE` beside it."""
-    return (resources.files("charloom") / "corpora" / "names.txt").read_bytes()
+    return gzip.decompress((resources.files("charloom") / "corpora" / "names.txt.gz").read_bytes())
 
 
 def read_python_docs(notify: Notify) -> bytes:
