@@ -24,7 +24,7 @@ Ids = NDArray[np.integer[Any]]
 
 UNKNOWN_ID: Final = 0
 UNKNOWN_TEXT: Final = "\N{REPLACEMENT CHARACTER}"
-_CHUNK: Final = 1 << 20  # characters encoded at a time: bounds the temporary arrays
+_CHUNK: Final = 1 << 16  # characters encoded at a time: bounds the temporary arrays, and most pieces are ASCII alone
 _ASCII: Final = 0x80  # code points below it; in UTF-8 they are single bytes, and no other character has such bytes
 
 
@@ -170,8 +170,11 @@ class CharacterVocabulary(Vocabulary):
             return self._encode_ascii(text.encode("ascii"), self._ascii_table)
         ids: Ids = np.empty(len(text), dtype=self._dtype)
         for start in range(0, len(text), _CHUNK):
-            codes = _code_points(text[start : start + _CHUNK])
-            ids[start : start + _CHUNK] = np.take(self._table, codes, mode="clip")
+            piece = text[start : start + _CHUNK]
+            if self._ascii_table is not None and piece.isascii():
+                ids[start : start + _CHUNK] = self._encode_ascii(piece.encode("ascii"), self._ascii_table)
+            else:
+                ids[start : start + _CHUNK] = np.take(self._table, _code_points(piece), mode="clip")
         return ids
 
     def encode_chunks(self, chunks: Iterable[bytes]) -> Iterator[Ids]:
